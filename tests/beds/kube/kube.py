@@ -103,8 +103,8 @@ class Bed:
         return tuple(part for part in PARTS if (self.bin / part).exists())
 
     @property
-    def settings(self) -> str:
-        return json.dumps(asdict(self), default=str)
+    def settings(self) -> dict[str, str]:
+        return {name: str(value) for name, value in asdict(self).items()}
 
 
 def say(text: str) -> None:
@@ -183,7 +183,8 @@ def recipe_hash() -> str:
 
 
 def go_environment() -> dict[str, str]:
-    return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GO111MODULE": "on"}
+    # GOGC: the compiler collects its garbage less often, for a quarter less work.
+    return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GO111MODULE": "on", "GOGC": "400"}
 
 
 def count_packages() -> int:
@@ -257,7 +258,7 @@ def openssl(*arguments: str | Path) -> None:
 
 def certificate(pki: Path, name: str, subject: str, extensions: str) -> None:
     """Writes NAME.crt and NAME.key; all but the authority are signed by the authority."""
-    signer = [] if name == "ca" else ["-CA", pki / "ca.crt", "-CAkey", pki / "ca.key"]
+    signer: list[str | Path] = [] if name == "ca" else ["-CA", pki / "ca.crt", "-CAkey", pki / "ca.key"]
     openssl(
         *("req", "-x509", "-config", pki / "openssl.cnf", "-extensions", extensions),
         *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650"),
@@ -306,6 +307,7 @@ def make_credentials(bed: Bed) -> None:
     certificate(pki, "controller-manager", "/CN=system:kube-controller-manager", "client")
     key = pki / "service-account.key"
     openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key)
+    openssl("pkey", "-in", key, "-pubout", "-out", key.with_suffix(".pub"))
     (pki / "controller-manager.kubeconfig").write_text(kubeconfig(bed, "controller-manager"))
     authentication = {
         "apiVersion": "apiserver.config.k8s.io/v1",
@@ -348,7 +350,7 @@ def command(bed: Bed, part: str) -> list[str]:
             f"--authentication-config={bed.pki / 'authentication.json'}",
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc",
-            f"--service-account-key-file={bed.pki / 'service-account.key'}",
+            f"--service-account-key-file={bed.pki / 'service-account.pub'}",
             f"--service-account-signing-key-file={bed.pki / 'service-account.key'}",
         ],
         "kube-controller-manager": [
@@ -406,7 +408,7 @@ def stop(bed: Bed, part: str) -> None:
         with suppress(ProcessLookupError), os.fdopen(os.pidfd_open(pid)) as handle:
             # Asked again with the handle open: from here on the pid cannot change hands.
             if running(bed, part) == pid:
-                for number, seconds in ((signal.SIGTERM, 4), (signal.SIGKILL, 30)):
+                for number, seconds in ((signal.SIGTERM, 2), (signal.SIGKILL, 30)):
                     signal.pidfd_send_signal(handle.fileno(), number)
                     if select.select([handle], [], [], seconds)[0]:
                         break
@@ -421,6 +423,12 @@ def stop_all(bed: Bed) -> None:
 # ---- the bed
 
 
+def require_own(run: Path) -> None:
+    """A start empties folders under it, so it must be new, empty or a bed's already."""
+    if run.exists() and not (run / "lock").exists() and (not run.is_dir() or any(run.iterdir())):
+        raise BedError(f"QUIESCE_KUBE_RUN={run} holds other things: name a new or empty directory")
+
+
 def require_free(number: int, variable: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -433,12 +441,18 @@ def require_free(number: int, variable: str) -> None:
             ) from None
 
 
+def log_end(bed: Bed, part: str) -> str:
+    log = bed.run / "logs" / f"{part}.log"
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join([f"last lines of {log}:", *lines[-15:]])
+
+
 def await_answer(bed: Bed, part: str, *question: str) -> None:
     """Asks kubectl until it succeeds, and not longer than the part lives.
 
     Raises BedError, with the end of the part's log, if the part ends or time is up.
     """
-    base = [bed.bin / "kubectl", f"--kubeconfig={bed.kubeconfig}", f"--cache-dir={bed.cache}"]
+    base = [f"{bed.bin}/kubectl", f"--kubeconfig={bed.kubeconfig}", f"--cache-dir={bed.cache}"]
     environment = {**os.environ, "KUBERC": "off"}
     until = time.monotonic() + READY_SECONDS
     while True:
@@ -452,10 +466,8 @@ def await_answer(bed: Bed, part: str, *question: str) -> None:
             return
         late = time.monotonic() > until
         if late or running(bed, part) is None:
-            log = bed.run / "logs" / f"{part}.log"
-            end = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             what = f"gave no answer in {READY_SECONDS} s" if late else "ended"
-            raise BedError(f"{part} {what}: {asked.stderr.strip()}\nlast lines of {log}:\n{end}")
+            raise BedError(f"{part} {what}: {asked.stderr.strip()}\n{log_end(bed, part)}")
         time.sleep(0.1)
 
 
@@ -476,7 +488,7 @@ def start(bed: Bed) -> None:
         shutil.rmtree(bed.run / old, ignore_errors=True)
     (bed.run / "logs").mkdir()
     make_credentials(bed)
-    (bed.run / "settings.json").write_text(bed.settings)
+    (bed.run / "settings.json").write_text(json.dumps(bed.settings))
     try:
         launch(bed, "etcd")
         launch(bed, "kube-apiserver")
@@ -504,16 +516,27 @@ def exports(bed: Bed) -> str:
 def is_up(bed: Bed) -> bool:
     """Whether every part runs. Raises BedError if they run with other settings."""
     alive = [part for part in PARTS if running(bed, part)]
-    kept = bed.run / "settings.json"
-    if alive and kept.read_text() != bed.settings:
+    if not alive:
+        return False
+    kept = json.loads((bed.run / "settings.json").read_text())
+    others = [
+        f"{name}={kept.get(name)}, not {value}"
+        for name, value in bed.settings.items()
+        if kept.get(name) != value
+    ]
+    if others:
         raise BedError(
-            f"the control plane in {bed.run} runs with other settings: {kept.read_text()}; "
+            f"the control plane in {bed.run} runs with {'; '.join(others)}: "
             f"stop it with {HERE / 'down'}, or set QUIESCE_KUBE_RUN to start a second one"
         )
-    return bool(alive) and tuple(alive) == bed.parts
+    ended = [part for part in bed.parts if part not in alive]
+    for part in ended:
+        say(f"{part} was started but runs no more; {log_end(bed, part)}")
+    return not ended
 
 
 def up(bed: Bed) -> int:
+    require_own(bed.run)
     bed.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(bed.run / "lock"):
         if is_up(bed):
