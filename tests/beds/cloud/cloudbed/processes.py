@@ -128,7 +128,7 @@ class Processes:
     def _gone(self, leader: int, patience: float) -> bool:
         end = time.monotonic() + patience
         while self._session(leader):
-            for child in self.children.values():
+            for child in list(self.children.values()):
                 child.poll()
             if time.monotonic() > end:
                 return False

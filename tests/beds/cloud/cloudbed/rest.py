@@ -14,6 +14,18 @@ from cloudbed.settings import LOOPBACK, PASSWORD, Knobs
 
 COMPUTE_API = {"X-OpenStack-Nova-API-Version": "2.53"}  # service and hypervisor ids are UUIDs
 BASES = {"keystone": "/v3", "placement": "", "glance": "/v2", "neutron": "/v2.0", "nova": "/v2.1"}
+# Service -> its type and the base of its URL in Keystone's catalog.
+CATALOG = {
+    "keystone": ("identity", "/v3"),
+    "placement": ("placement", ""),
+    "glance": ("image", ""),
+    "neutron": ("network", ""),
+    "nova": ("compute", "/v2.1"),
+}
+
+
+def catalog_url(knobs: Knobs, service: str) -> str:
+    return f"http://{LOOPBACK}:{knobs.port(service)}{CATALOG[service][1]}"
 
 
 class Api:

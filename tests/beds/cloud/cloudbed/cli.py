@@ -1,0 +1,198 @@
+"""The command line of the bed."""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from cloudbed import databases, faults, packages
+from cloudbed.errors import BedError
+from cloudbed.services import Cloud, compute_process
+from cloudbed.settings import Paths, current, find_paths, remember, remembered
+
+BEGAN = time.monotonic()
+
+
+def say(text: str) -> None:
+    print(f"[cloud {time.monotonic() - BEGAN:5.1f} s] {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def locked(paths: Paths) -> Iterator[None]:
+    """Let one command at a time change the cloud; others wait for their turn."""
+    paths.kept.parent.mkdir(parents=True, exist_ok=True)
+    name = paths.run.parent / f".{paths.run.name}.lock"  # beside the folder, which a wipe removes
+    name.parent.mkdir(parents=True, exist_ok=True)
+    with name.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another command on this cloud to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def install(paths: Paths) -> None:
+    """Install what is missing; shown, because it takes a while on a fresh machine."""
+    made = packages.venv_is_made(paths)
+    if missing := packages.missing_packages(made):
+        say(f"Debian packages: {' '.join(missing)}")
+        packages.install_debian(missing, paths.log / "apt.out")
+    if not made:
+        say("virtual environment with Nova, Keystone, Placement, Glance and Neutron (about a minute)")
+        packages.install_venv(paths, paths.log / "venv.out")
+
+
+def up(paths: Paths) -> None:
+    (paths.run / "pid").mkdir(parents=True, exist_ok=True)
+    paths.log.mkdir(exist_ok=True)
+    if not Cloud(paths, current(paths), say).processes.alive():
+        paths.settings.unlink(missing_ok=True)  # of a cloud that ended without `down`
+    was_up = remembered(paths) is not None
+    cloud = Cloud(paths, current(paths), say)
+    install(paths)
+    try:
+        remember(paths, cloud.knobs)
+        cloud.up()
+    except BaseException:
+        if not was_up:
+            say("failed; ending what was started")
+            cloud.down()
+        raise
+    say(f"ready: {' '.join(cloud.knobs.hosts())}; for a shell: eval \"$({sys.argv[0]} env)\"")
+
+
+def down(paths: Paths, arguments: argparse.Namespace) -> None:
+    cloud = Cloud(paths, current(paths), say)
+    cloud.down()
+    if arguments.wipe or arguments.purge:
+        shutil.rmtree(paths.run, ignore_errors=True)
+    if arguments.purge:
+        shutil.rmtree(paths.kept, ignore_errors=True)
+    say("down")
+
+
+def compute(cloud: Cloud, arguments: argparse.Namespace) -> None:
+    for host in arguments.host:
+        if not host.startswith(cloud.knobs.host_prefix):
+            raise BedError(f"{host!r} is no host of this cloud; they are {cloud.knobs.host_prefix}1, "
+                           f"{cloud.knobs.host_prefix}2 and so on")
+    if arguments.action == "start":
+        cloud.start_nova((), arguments.host)
+        cloud.wait_for_computes(arguments.host)
+    else:
+        cloud.stop_computes(arguments.host, kill=arguments.action == "kill")
+
+
+def edit_faults(paths: Paths, arguments: argparse.Namespace) -> None:
+    if arguments.action == "set":
+        table = faults.with_faults(faults.load(paths.faults), arguments.scope, arguments.fault)
+        faults.save(paths.faults, table)
+    elif arguments.action == "clear":
+        scope = arguments.scope
+        faults.save(paths.faults, faults.without_scope(faults.load(paths.faults), scope) if scope else {})
+    print(paths.faults.read_text(), end="")
+
+
+def status(cloud: Cloud) -> int:
+    """Print every process and every compute service; return 0 if nothing is missing."""
+    alive = 0
+    for name in cloud.expected():
+        pid = cloud.processes.pid(name)
+        alive += pid is not None
+        memory = f"{cloud.processes.resident_mib(name):6.0f} MiB" if pid else ""
+        print(f"{name:24} {pid or 'not running':>11} {memory}")
+    if not cloud.processes.pid("nova-api"):
+        return 1
+    print()
+    services = cloud.compute_services()
+    for service in services:
+        print(f"{service['host']:24} {service['state']:>11} {service['status']}")
+    missing = len(cloud.expected()) - alive
+    return int(missing > 0 or any(service["state"] != "up" for service in services))
+
+
+def env(paths: Paths) -> None:
+    if not paths.clouds.exists():
+        raise BedError("there is no cloud yet; run `cloud up`")
+    print(f"export OS_CLIENT_CONFIG_FILE={shlex.quote(str(paths.clouds))} OS_CLOUD=lab")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="cloud", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start whatever is not running, installing it if needed")
+    end = commands.add_parser("down", help="end all processes, keep the state")
+    end.add_argument("--wipe", action="store_true", help="also forget all state")
+    end.add_argument("--purge", action="store_true", help="also forget what was installed and dumped")
+    commands.add_parser("status", help="show processes and compute services; 0 if all is up")
+    commands.add_parser("env", help="print shell exports that name the cloud")
+    commands.add_parser("purge-deleted", help="drop soft-deleted compute services")
+    node = commands.add_parser("compute", help="start, stop or kill (-9) nova-compute on hosts")
+    node.add_argument("action", choices=("start", "stop", "kill"))
+    node.add_argument("host", nargs="+")
+    add_faults(commands.add_parser("faults", help="show or change injected faults and delays"))
+    return top
+
+
+def add_faults(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True)
+    add = actions.add_parser("set", help=f"OP=SPEC, SPEC being {faults.HELP}")
+    add.add_argument("scope", help="all, host:HOST or server:NAME_GLOB_OR_UUID")
+    add.add_argument("fault", nargs="+", metavar="OP=SPEC")
+    clear = actions.add_parser("clear", help="drop the faults of one scope, or all")
+    clear.add_argument("scope", nargs="?")
+    actions.add_parser("show", help="print the fault file")
+
+
+def run(paths: Paths, arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "env":
+            env(paths)
+        case "status":
+            return status(Cloud(paths, current(paths), say))
+        case "faults":
+            edit_faults(paths, arguments)
+        case "purge-deleted":
+            databases.purge_deleted(paths)
+        case "up" | "down" | "compute":
+            with locked(paths):
+                change(paths, arguments)
+    return 0
+
+
+def change(paths: Paths, arguments: argparse.Namespace) -> None:
+    match arguments.command:
+        case "up":
+            up(paths)
+        case "down":
+            down(paths, arguments)
+        case "compute":
+            compute(Cloud(paths, current(paths), say), arguments)
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """Leave in order on SIGTERM: what has been started has to be ended."""
+    sys.exit(128 + number)
+
+
+def main() -> int:
+    """Run one command and return its exit code."""
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)
+    arguments = parser().parse_args()
+    try:
+        return run(find_paths(os.environ), arguments)
+    except BedError as error:
+        say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130

@@ -1,0 +1,139 @@
+"""The databases: made by the services' own tools once, restored from a dump afterwards."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from cloudbed.backing import sql
+from cloudbed.configs import database_url, transport_url
+from cloudbed.errors import BedError
+from cloudbed.packages import run_logged
+from cloudbed.rest import CATALOG, catalog_url
+from cloudbed.settings import HERE, PASSWORD, Knobs, Paths
+
+DATABASES = ("keystone", "placement", "glance", "neutron", "nova_api", "nova_cell0", "nova_cell1")
+
+
+def restore(paths: Paths) -> bool:
+    """Restore the dump of freshly seeded databases; return whether there was one."""
+    dump = paths.golden / "databases.sql"
+    if not dump.exists():
+        return False
+    if not sql(paths, dump.read_text()):
+        raise BedError(f"restoring {dump} failed; see {paths.log / 'sql.out'},"
+                       " then run `cloud down --purge` and `cloud up`")
+    for folder in ("fernet-keys", "images"):
+        shutil.copytree(paths.golden / folder, paths.run / folder, dirs_exist_ok=True)
+    return True
+
+
+def dump(paths: Paths) -> None:
+    """Keep the freshly seeded databases; the dump appears under its name only when complete."""
+    half_made = paths.golden.with_suffix(".new")
+    shutil.rmtree(half_made, ignore_errors=True)
+    half_made.mkdir(parents=True)
+    log = paths.log / "dump.out"
+    command = [paths.bin("python"), str(HERE / "plugins/dump_databases.py"),
+               str(paths.socket), str(half_made / "databases.sql"), *DATABASES]
+    if not run_logged(command, log):
+        raise BedError(f"the databases could not be dumped; see {log}")
+    for folder in ("fernet-keys", "images"):
+        shutil.copytree(paths.run / folder, half_made / folder)
+    shutil.rmtree(paths.golden, ignore_errors=True)
+    half_made.rename(paths.golden)
+
+
+def create_user(paths: Paths) -> None:
+    sql(paths, f"CREATE USER IF NOT EXISTS os@localhost IDENTIFIED BY '{PASSWORD}';"
+               "GRANT ALL ON *.* TO os@localhost;")
+
+
+def create(paths: Paths, knobs: Knobs) -> None:
+    """Make all schemas with the services' own tools, in parallel where they are independent."""
+    sql(paths, "".join(f"CREATE DATABASE IF NOT EXISTS {name};" for name in DATABASES))
+    chains: dict[str, Callable[[Paths, Knobs], list[list[str]]]] = {
+        "keystone": keystone_steps, "placement-glance": placement_glance_steps,
+        "neutron": neutron_steps, "nova": nova_steps, "nova-cell1": nova_cell_steps,
+    }
+    with ThreadPoolExecutor(len(chains)) as pool:
+        done = [pool.submit(run_chain, paths, name, steps(paths, knobs)) for name, steps in chains.items()]
+    for future in done:
+        future.result()
+
+
+def run_chain(paths: Paths, name: str, steps: list[list[str]]) -> None:
+    log = paths.log / f"schema-{name}.out"
+    for step in steps:
+        if not run_logged(step, log, {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}):
+            raise BedError(f"`{' '.join(step)}` failed; see {log}")
+
+
+def keystone_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
+    manage = [paths.bin("keystone-manage"), "--config-dir", str(paths.run / "etc/keystone")]
+    url = catalog_url(knobs, "keystone")
+    urls = [word for kind in ("admin", "internal", "public") for word in (f"--bootstrap-{kind}-url", url)]
+    return [
+        [*manage, "db_sync"],
+        [*manage, "fernet_setup", "--keystone-user", "root", "--keystone-group", "root"],
+        [*manage, "bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-region-id", "RegionOne", *urls],
+    ]
+
+
+def placement_glance_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
+    etc = paths.run / "etc"
+    return [
+        [paths.bin("placement-manage"), "--config-dir", str(etc / "placement"), "db", "sync"],
+        [paths.bin("glance-manage"), "--config-dir", str(etc / "glance"), "db_sync"],
+    ]
+
+
+def neutron_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
+    config = str(paths.run / "etc/neutron/neutron.conf")
+    return [[paths.bin("neutron-db-manage"), "--config-file", config, "upgrade", "heads"]]
+
+
+def nova_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
+    """Return the steps for the API database and cell0, which is what [database] names."""
+    manage = [paths.bin("nova-manage"), "--config-file", str(paths.run / "etc/nova/nova.conf")]
+    cell1 = ["--name", "cell1", "--database_connection", database_url(paths, "nova_cell1"),
+             "--transport-url", transport_url(knobs)]
+    return [
+        [*manage, "api_db", "sync"],
+        [*manage, "cell_v2", "map_cell0", "--database_connection", database_url(paths, "nova_cell0")],
+        [*manage, "cell_v2", "create_cell", *cell1],
+        [*manage, "db", "sync"],
+    ]
+
+
+def nova_cell_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
+    etc = paths.run / "etc/nova"
+    configs = ["--config-file", str(etc / "nova.conf"), "--config-file", str(etc / "cell1.conf")]
+    return [[paths.bin("nova-manage"), *configs, "db", "sync", "--local_cell"]]
+
+
+def relocate(paths: Paths, knobs: Knobs) -> None:
+    """Write this cloud's own ports and socket where databases hold them (catalog, cells)."""
+    statements = [
+        "UPDATE keystone.endpoint e JOIN keystone.service s ON s.id = e.service_id"
+        f" SET e.url = '{catalog_url(knobs, name)}' WHERE s.type = '{kind}';"
+        for name, (kind, _) in CATALOG.items()
+    ]
+    for cell in ("cell0", "cell1"):
+        url = database_url(paths, f"nova_{cell}")
+        statements.append(f"UPDATE nova_api.cell_mappings SET database_connection = '{url}' WHERE name = '{cell}';")
+    statements.append(
+        f"UPDATE nova_api.cell_mappings SET transport_url = '{transport_url(knobs)}' WHERE name = 'cell1';"
+    )
+    if not sql(paths, "\n".join(statements)):
+        raise BedError(f"the databases do not look like a cloud's; see {paths.log / 'sql.out'},"
+                       " then run `cloud down --wipe` and `cloud up`")
+
+
+def purge_deleted(paths: Paths) -> None:
+    """Drop the soft-deleted rows of compute services.
+
+    `Instance.services` joins them too, and a deleted and re-added host can then answer a
+    cold migration with 409 "Service is unavailable" although it is up.
+    """
+    if not sql(paths, "DELETE FROM services WHERE deleted <> 0;", "nova_cell1"):
+        raise BedError("the database does not answer; is the cloud up? (`cloud status`)")

@@ -1,0 +1,212 @@
+"""Start the services in order, wait for them, and end them."""
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from cloudbed import backing, configs, databases, packages, seed
+from cloudbed.errors import BedError
+from cloudbed.processes import Processes
+from cloudbed.rest import Api, answers
+from cloudbed.settings import HERE, LOOPBACK, PREFIX, Knobs, Paths
+
+APIS = ("keystone", "placement", "glance", "neutron", "nova")
+# Process -> the ports it listens on.
+LISTENERS = {**{f"{name}-api": (name,) for name in APIS}, "epmd": ("epmd",), "rabbitmq": ("rabbitmq", "erlang")}
+NOVA_DAEMONS = ("nova-conductor", "nova-scheduler")
+STARTUP = 120.0  # seconds a service may take on a busy machine
+
+Say = Callable[[str], None]
+
+
+def compute_process(host: str) -> str:
+    return f"nova-compute-{host}"
+
+
+class Cloud:
+    """One cloud: its paths, knobs and processes. `say` shows progress."""
+
+    def __init__(self, paths: Paths, knobs: Knobs, say: Say) -> None:
+        self.paths = paths
+        self.knobs = knobs
+        self.say = say
+        self.processes = Processes(paths.run / "pid", paths.log)
+        self.api = Api(knobs)
+
+    def expected(self) -> list[str]:
+        """Return the names of all processes of a complete cloud."""
+        computes = [compute_process(host) for host in self.knobs.hosts()]
+        return ["mariadb", "epmd", "rabbitmq", *(f"{name}-api" for name in APIS), *NOVA_DAEMONS, *computes]
+
+    def up(self) -> None:
+        """Start whatever is not running and return when all computes are up and mapped."""
+        if not all(self.processes.pid(name) for name in self.expected()):
+            self.check_ports()
+            configs.write_all(self.paths, self.knobs)
+            self.start_backing()
+            fresh = self.prepare_databases()
+            self.start_apis()
+            if fresh:
+                self.seed()
+            self.start_nova(NOVA_DAEMONS, self.knobs.hosts())
+            self.wait_for_apis()
+        self.wait_for_computes(self.knobs.hosts())
+
+    def check_ports(self) -> None:
+        """Raise BedError if a port that is about to be opened is taken."""
+        for process, names in LISTENERS.items():
+            if self.processes.pid(process):
+                continue
+            for name in names:
+                port = self.knobs.port(name)
+                if is_open(port):
+                    raise BedError(
+                        f"port {port}, wanted for {name}, is taken by another program (see it with"
+                        f" `ss -ltnp sport = :{port}`); end that or set {PREFIX}PORT_{name.upper()},"
+                        f" or {PREFIX}PORT_BASE to move all ports"
+                    )
+
+    def start_backing(self) -> None:
+        self.say("MariaDB and RabbitMQ")
+        backing.start_rabbitmq(self.paths, self.knobs, self.processes)
+        backing.start_mariadb(self.paths, self.processes)
+        self.wait_until("mariadb", lambda: backing.sql(self.paths, "SELECT 1;"))
+
+    def prepare_databases(self) -> bool:
+        """Make or restore the databases if they are not there; return whether to seed them."""
+        ready = self.paths.run / "databases-are-ready"
+        fresh = False
+        if not ready.exists():
+            databases.create_user(self.paths)
+            if databases.restore(self.paths):
+                self.say("databases restored from the dump of a fresh cloud")
+            else:
+                self.say("databases made from nothing (about half a minute)")
+                databases.create(self.paths, self.knobs)
+                fresh = True
+            if not fresh:
+                ready.touch()
+        databases.relocate(self.paths, self.knobs)
+        return fresh
+
+    def start_apis(self) -> None:
+        self.say("API services")
+        etc = self.paths.run / "etc"
+        venv = self.paths.venv
+        self.start_api("keystone", "keystone.wsgi.api", {"OS_KEYSTONE_CONFIG_DIR": f"{etc}/keystone"})
+        self.start_api("placement", "placement.wsgi.api", {"OS_PLACEMENT_CONFIG_DIR": f"{etc}/placement"})
+        self.start_api("nova", "nova.wsgi.osapi_compute", {
+            # Nova reads the first one as its paste configuration.
+            "OS_NOVA_CONFIG_FILES": f"{venv}/etc/nova/api-paste.ini;{etc}/nova/nova.conf",
+        })
+        self.start_api("glance", "glance.wsgi.api", {"OS_GLANCE_CONFIG_DIR": f"{etc}/glance"})
+        self.start_api("neutron", "lab_neutron", {
+            "OS_NEUTRON_CONFIG_FILES": f"{etc}/neutron/neutron.conf",
+            "PYTHONPATH": f"{HERE}/plugins/neutron:{etc}/neutron/plugins",
+        })
+
+    def start_api(self, name: str, module: str, env: dict[str, str]) -> None:
+        address = f"{LOOPBACK}:{self.knobs.port(name)}"
+        self.processes.start(f"{name}-api", [
+            self.paths.bin("uwsgi"), "--http-socket", address, "--module", f"{module}:application",
+            "--master", "--processes", "1", "--threads", str(self.knobs.api_threads),
+            "--enable-threads", "--lazy-apps", "--need-app", "--die-on-term", "--listen", "100",
+            "--buffer-size", "65535", "--http-chunked-input", "--add-header", "Connection: close",
+            "--disable-logging", "--log-5xx", "--procname-prefix", f"{name} ",
+            "--virtualenv", str(self.paths.venv), "--pyargv", "",
+        ], self.environment(env))
+
+    def environment(self, env: dict[str, str]) -> dict[str, str]:
+        """Return the environment of a service: what it caches stays in the run folder."""
+        return {"XDG_CACHE_HOME": str(self.paths.run / "cache"), **env}
+
+    def seed(self) -> None:
+        """Fill fresh databases and keep a dump of them for the next fresh cloud."""
+        self.say("users, image, flavors, network")
+        self.wait_for_api("keystone")
+        seed.identity(self.api)
+        self.wait_for_apis()
+        seed.image(self.api)
+        seed.flavors(self.api)
+        seed.network(self.api)
+        databases.dump(self.paths)
+        (self.paths.run / "databases-are-ready").touch()
+
+    def start_nova(self, daemons: Sequence[str], hosts: Sequence[str]) -> None:
+        """Start Nova's daemons by forks of one preloaded interpreter, which saves their imports."""
+        names = [name for name in (*daemons, *map(compute_process, hosts)) if not self.processes.pid(name)]
+        if not names:
+            return
+        self.say(f"{len(names)} Nova daemons")
+        for host in hosts:
+            configs.write_compute(self.paths, self.knobs, host)
+        log = self.paths.log / "nova-start.out"
+        command = [self.paths.bin("python"), str(HERE / "plugins/nova_start.py"), str(self.paths.run), *names]
+        if not packages.run_logged(command, log, self.environment({"PYTHONPATH": str(HERE)})):
+            raise BedError(f"Nova's daemons could not be started; see {log}")
+
+    def stop_computes(self, hosts: Sequence[str], kill: bool) -> None:
+        """End nova-compute on hosts, in order or (kill) as a crash would."""
+        for host in hosts:
+            self.processes.stop(compute_process(host), 0 if kill else 5)
+
+    def wait_for_apis(self) -> None:
+        for name in APIS:
+            self.wait_for_api(name)
+
+    def wait_for_api(self, name: str) -> None:
+        path = "/healthcheck" if name == "glance" else "/"
+        url = f"http://{LOOPBACK}:{self.knobs.port(name)}{path}"
+        self.wait_until(f"{name}-api", lambda: answers(url))
+
+    def wait_until(self, process: str, is_ready: Callable[[], bool]) -> None:
+        """Wait until a process is ready; BedError when it dies or takes too long."""
+        end = time.monotonic() + STARTUP
+        while not is_ready():
+            self.processes.check(process)
+            if time.monotonic() > end:
+                raise BedError(f"{process} did not get ready in {STARTUP:.0f} s; see {self.paths.log}")
+            time.sleep(0.1)
+
+    def wait_for_computes(self, hosts: Sequence[str]) -> None:
+        """Wait until these hosts are up, and mapped: only then can servers be placed on them."""
+        end = time.monotonic() + STARTUP
+        while missing := set(hosts) - self.usable_hosts():
+            for host in missing:
+                self.processes.check(compute_process(host))
+            if time.monotonic() > end:
+                raise BedError(f"not up after {STARTUP:.0f} s: {' '.join(sorted(missing))}; see {self.paths.log}")
+            time.sleep(0.2)
+
+    def usable_hosts(self) -> set[str]:
+        """Return the hosts that are up and have a hypervisor (only mapped ones are listed)."""
+        up = {service["host"] for service in self.compute_services() if service["state"] == "up"}
+        hypervisors = self.api.call("nova", "GET", "/os-hypervisors")["hypervisors"]
+        return up & {hypervisor["hypervisor_hostname"] for hypervisor in hypervisors}
+
+    def compute_services(self) -> list[dict[str, str]]:
+        answer = self.api.call("nova", "GET", "/os-services?binary=nova-compute")
+        return list(answer["services"])
+
+    def down(self) -> None:
+        """End all processes: Nova and the APIs at once, then what they stand on."""
+        stateful = {"mariadb": 30.0, "rabbitmq": 10.0, "epmd": 2.0}
+        stateless = [name for name in self.processes.names() if name not in stateful]
+        with ThreadPoolExecutor(max(1, len(stateless))) as pool:
+            list(pool.map(lambda name: self.processes.stop(name, 2), stateless))
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda name: self.processes.stop(name, stateful[name]), ("mariadb", "rabbitmq")))
+        self.processes.stop("epmd", stateful["epmd"])
+        self.paths.settings.unlink(missing_ok=True)
+
+
+def is_open(port: int) -> bool:
+    """Return whether somebody listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return True
+    return False
