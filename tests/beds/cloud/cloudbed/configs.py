@@ -135,6 +135,8 @@ def nova(paths: Paths, knobs: Knobs) -> Ini:
             "resize_confirm_window": 0,
             "allow_resize_to_same_host": "false",
         },
+        # No agent tells Nova that a port is plugged on the destination; as with some SDN backends.
+        "compute": {"live_migration_wait_for_vif_plug": "false"},
         "api_database": {"connection": database_url(paths, "nova_api")},
         "database": {"connection": database_url(paths, "nova_cell0")},
         "quota": dict.fromkeys(unlimited, -1),

@@ -11,7 +11,8 @@ from neutron_lib.plugins.ml2 import api
 
 
 class LabPortsDriver(api.MechanismDriver):
-    """Binds ports to the first segment of their network with vif type `bridge`."""
+    """Binds ports to the first segment of their network with vif type `ovs`, which
+    Nova waits for no event for."""
 
     def initialize(self):
         pass
@@ -20,5 +21,5 @@ class LabPortsDriver(api.MechanismDriver):
         segment = context.segments_to_bind[0]
         details = {portbindings.CAP_PORT_FILTER: False}
         context.set_binding(
-            segment[api.ID], portbindings.VIF_TYPE_BRIDGE, details, status=constants.PORT_STATUS_ACTIVE
+            segment[api.ID], portbindings.VIF_TYPE_OVS, details, status=constants.PORT_STATUS_ACTIVE
         )
