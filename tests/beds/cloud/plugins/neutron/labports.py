@@ -1,25 +1,32 @@
-"""An ML2 mechanism driver that binds every port at once.
+"""An ML2 mechanism driver that plays the agents this cloud does not have.
 
-There are no agents in this cloud, so nobody would bind a port or report it as plugged.
-This driver does both: a port given to a host is bound there and ACTIVE, as if an agent
-had done its work in no time. It keeps no state and plugs nothing.
+A port given to a host is bound there at once, and reported as plugged (ACTIVE) whenever
+an agent would have come to report it: after it was bound, and after a live migration
+made its binding on the destination the active one. Nothing is plugged anywhere.
 """
 
-from neutron_lib import constants
+from neutron_lib import constants, context
 from neutron_lib.api.definitions import portbindings
+from neutron_lib.plugins import directory
 from neutron_lib.plugins.ml2 import api
 
 
 class LabPortsDriver(api.MechanismDriver):
-    """Binds ports to the first segment of their network with vif type `ovs`, which
-    Nova waits for no event for."""
+    """Binds ports to the first segment of their network as Open vSwitch ports."""
 
     def initialize(self):
-        pass
+        """Need nothing: the driver keeps no state."""
 
     def bind_port(self, context):
         segment = context.segments_to_bind[0]
         details = {portbindings.CAP_PORT_FILTER: False}
-        context.set_binding(
-            segment[api.ID], portbindings.VIF_TYPE_OVS, details, status=constants.PORT_STATUS_ACTIVE
-        )
+        status = constants.PORT_STATUS_ACTIVE
+        context.set_binding(segment[api.ID], portbindings.VIF_TYPE_OVS, details, status=status)
+
+    def update_port_postcommit(self, context_of_port):
+        port = context_of_port.current
+        plugged = port[portbindings.VIF_TYPE] == portbindings.VIF_TYPE_OVS and port["admin_state_up"]
+        if plugged and port["status"] == constants.PORT_STATUS_DOWN:
+            directory.get_plugin().update_port_status(
+                context.get_admin_context(), port["id"], constants.PORT_STATUS_ACTIVE
+            )
