@@ -183,8 +183,7 @@ def recipe_hash() -> str:
 
 
 def go_environment() -> dict[str, str]:
-    # GOGC: the compiler collects its garbage less often, for a quarter less work.
-    return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GO111MODULE": "on", "GOGC": "400"}
+    return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GO111MODULE": "on"}
 
 
 def count_packages() -> int:
@@ -227,9 +226,7 @@ def compile_tools(output: Path, total: int) -> None:
     go, build_word, *rest = build_command()
     command = ["nice", go, build_word, "-o", f"{output}/", *rest]
     told, tail = time.monotonic(), [""]
-    with subprocess.Popen(
-        command, cwd=HERE, env=go_environment(), stderr=subprocess.PIPE, text=True
-    ) as compiler:
+    with subprocess.Popen(command, cwd=HERE, env=go_environment(), stderr=subprocess.PIPE, text=True) as compiler:
         try:
             for count, line in enumerate(compiler.stderr or (), 1):
                 tail = [*tail[-20:], line]
@@ -324,48 +321,58 @@ def make_credentials(bed: Bed) -> None:
 # ---- processes
 
 
-def command(bed: Bed, part: str) -> list[str]:
-    etcd, peer = (f"http://127.0.0.1:{number}" for number in (bed.etcd_port, bed.peer_port))
-    flags = {
-        "etcd": [
-            f"--data-dir={bed.run / 'data'}",
-            "--unsafe-no-fsync",  # the data never outlives the processes
-            "--log-level=warn",
-            f"--listen-client-urls={etcd}",
-            f"--advertise-client-urls={etcd}",
-            f"--listen-peer-urls={peer}",
-            f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=default={peer}",
-        ],
-        "kube-apiserver": [
-            f"--etcd-servers={etcd}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            f"--secure-port={bed.api_port}",
-            "--endpoint-reconciler-type=none",
-            "--service-cluster-ip-range=10.0.0.0/24",
-            f"--tls-cert-file={bed.pki / 'server.crt'}",
-            f"--tls-private-key-file={bed.pki / 'server.key'}",
-            f"--client-ca-file={bed.pki / 'ca.crt'}",
-            f"--authentication-config={bed.pki / 'authentication.json'}",
-            "--authorization-mode=RBAC",
-            "--service-account-issuer=https://kubernetes.default.svc",
-            f"--service-account-key-file={bed.pki / 'service-account.pub'}",
-            f"--service-account-signing-key-file={bed.pki / 'service-account.key'}",
-        ],
-        "kube-controller-manager": [
-            f"--kubeconfig={bed.pki / 'controller-manager.kubeconfig'}",
-            f"--controllers={','.join(CONTROLLERS)}",
-            "--use-service-account-credentials",
-            f"--service-account-private-key-file={bed.pki / 'service-account.key'}",
-            f"--root-ca-file={bed.pki / 'ca.crt'}",
-            "--leader-elect=false",
-            "--secure-port=0",
-            "--kube-api-qps=200",  # a namespace's deletion asks each of some 60 resources
-            "--kube-api-burst=400",
-        ],
-    }
-    return [str(bed.bin / part), *flags[part]]
+def etcd_flags(bed: Bed) -> list[str]:
+    client, peer = (f"http://127.0.0.1:{number}" for number in (bed.etcd_port, bed.peer_port))
+    return [
+        f"--data-dir={bed.run / 'data'}",
+        "--unsafe-no-fsync",  # the data never outlives the processes
+        "--log-level=warn",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+    ]
+
+
+def apiserver_flags(bed: Bed) -> list[str]:
+    return [
+        f"--etcd-servers=http://127.0.0.1:{bed.etcd_port}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={bed.api_port}",
+        "--endpoint-reconciler-type=none",
+        "--service-cluster-ip-range=10.0.0.0/24",
+        f"--tls-cert-file={bed.pki / 'server.crt'}",
+        f"--tls-private-key-file={bed.pki / 'server.key'}",
+        f"--client-ca-file={bed.pki / 'ca.crt'}",
+        f"--authentication-config={bed.pki / 'authentication.json'}",
+        "--authorization-mode=RBAC",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={bed.pki / 'service-account.pub'}",
+        f"--service-account-signing-key-file={bed.pki / 'service-account.key'}",
+    ]
+
+
+def controller_manager_flags(bed: Bed) -> list[str]:
+    return [
+        f"--kubeconfig={bed.pki / 'controller-manager.kubeconfig'}",
+        f"--controllers={','.join(CONTROLLERS)}",
+        "--use-service-account-credentials",
+        f"--service-account-private-key-file={bed.pki / 'service-account.key'}",
+        f"--root-ca-file={bed.pki / 'ca.crt'}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--kube-api-qps=200",  # a namespace's deletion asks each of some 60 resources
+        "--kube-api-burst=400",
+    ]
+
+
+FLAGS = {
+    "etcd": etcd_flags,
+    "kube-apiserver": apiserver_flags,
+    "kube-controller-manager": controller_manager_flags,
+}
 
 
 def start_time(pid: int) -> str | None:
@@ -392,7 +399,7 @@ def running(bed: Bed, part: str) -> int | None:
 def launch(bed: Bed, part: str) -> None:
     with (bed.run / "logs" / f"{part}.log").open("w") as log:
         process = subprocess.Popen(
-            command(bed, part),
+            [bed.bin / part, *FLAGS[part](bed)],
             cwd=bed.run,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -519,11 +526,7 @@ def is_up(bed: Bed) -> bool:
     if not alive:
         return False
     kept = json.loads((bed.run / "settings.json").read_text())
-    others = [
-        f"{name}={kept.get(name)}, not {value}"
-        for name, value in bed.settings.items()
-        if kept.get(name) != value
-    ]
+    others = [f"{name}={kept.get(name)}, not {value}" for name, value in bed.settings.items() if kept.get(name) != value]
     if others:
         raise BedError(
             f"the control plane in {bed.run} runs with {'; '.join(others)}: "
