@@ -1,0 +1,61 @@
+"""Errors that become conditions. The type says whether waiting can help; `reason` is the condition's reason."""
+
+from typing import ClassVar
+
+
+class Problem(Exception):
+    """Something that keeps a resource from its goal. The text is for the person who reads the status."""
+
+    reason: ClassVar[str]
+
+
+class Terminal(Problem):
+    """Waiting does not help: a person has to change something. Shown as `Stalled=True`."""
+
+
+class Transient(Problem):
+    """May pass by itself; retried with back-off. Shown as `Reconciling=True`."""
+
+
+class InvalidSpec(Terminal):
+    reason = "InvalidSpec"
+
+
+class NotSupportedYet(Terminal):
+    reason = "NotSupportedYet"
+
+
+class HostNotFound(Terminal):
+    reason = "HostNotFound"
+
+
+class HostTaken(Terminal):
+    reason = "HostTaken"
+
+
+class BadCredentials(Terminal):
+    """The Secret is missing, malformed, or refused by Keystone."""
+
+    reason = "BadCredentials"
+
+
+class NotAllowed(Terminal):
+    """The credentials are right but lack a permission (HTTP 403)."""
+
+    reason = "NotAllowed"
+
+
+class CloudTooOld(Terminal):
+    """Nova lacks what a safe drain needs (microversion 2.80, release Ussuri)."""
+
+    reason = "CloudTooOld"
+
+
+class CloudUnreachable(Transient):
+    """No answer, or an answer that proves nothing: refused, reset, timed out, 5xx, 429, broken JSON."""
+
+    reason = "CloudUnreachable"
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -1,0 +1,98 @@
+"""PURE. The few things a drain does to OpenStack, as values, and which verdict calls for which."""
+
+from dataclasses import dataclass
+
+from quiesce.api.spec import DrainSpec
+from quiesce.drain.verdict import Abort, Confirm, ForceComplete, How, Move, Offload, Resume, Revert, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class DisableService:
+    """Disable the host's nova-compute. `reason` None: without one."""
+
+    service_id: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnableService:
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteService:
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddToAggregate:
+    aggregate_id: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartMove:
+    server_id: str
+    how: How
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OffloadServer:
+    server_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeServer:
+    server_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmMove:
+    server_id: str
+    migration_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevertMove:
+    server_id: str
+    migration_id: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AbortLive:
+    server_id: str
+    migration_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForceCompleteLive:
+    server_id: str
+    migration_id: int
+
+
+HostAction = DisableService | EnableService | DeleteService | AddToAggregate
+ServerAction = StartMove | OffloadServer | ResumeServer | ConfirmMove | RevertMove | AbortLive | ForceCompleteLive
+Action = HostAction | ServerAction
+
+
+def for_verdict(server_id: str, verdict: Verdict, spec: DrainSpec | None) -> tuple[ServerAction, ...]:
+    """`spec` is needed for a Move only (its target host)."""
+    match verdict:
+        case Move(how=how):
+            return (StartMove(server_id, how, spec.migration.target_host if spec else None),)
+        case Offload():
+            return (OffloadServer(server_id),)
+        case Resume():
+            return (ResumeServer(server_id),)
+        case Confirm(migration=m):
+            return (ConfirmMove(server_id, m.id),)
+        case Revert(migration=m, why=why):
+            return (RevertMove(server_id, m.id, why),)
+        case Abort(migration=m):
+            return (AbortLive(server_id, m.id),)
+        case ForceComplete(migration=m):
+            return (ForceCompleteLive(server_id, m.id),)
+        case _:
+            return ()

@@ -1,0 +1,268 @@
+"""PURE: (resource, memory, observation) -> Decision. Imports no kopf, no openstack, no kubernetes, no clock.
+
+First a verdict for everybody, then few actions. The goal of a resource is a value:
+what is kept true (`KEPT_DRAINED`), only looked at (`WATCHED`), or given back.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+
+from quiesce.api.memory import Memory
+from quiesce.api.spec import AfterDrain, DrainSpec, Mode, OnDelete, WhileRunning
+from quiesce.drain import failures, filters, host, moved, proof
+from quiesce.drain.actions import Action, DeleteService, for_verdict
+from quiesce.drain.host import Who
+from quiesce.drain.observation import Observation
+from quiesce.drain.verdict import Blocked, Confirm, Held, Move, Offload, Resume, Verdict, Wait
+from quiesce.nova.records import FAILED, Migration, Server
+
+
+class Goal(StrEnum):
+    KEPT_DRAINED = "KeptDrained"
+    WATCHED = "Watched"  # mode: Plan, or suspended: no new move
+    GIVEN_BACK = "GivenBack"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`room`: moves that the operator-wide brake still allows; None: no brake. `settle`: between the reads of the proof."""
+
+    settle: timedelta = timedelta(seconds=10)
+    room: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A server and its verdict. `server` None: known by its migration only. `here`: it counts for the host."""
+
+    server_id: str
+    name: str
+    server: Server | None
+    verdict: Verdict
+    here: bool
+    attempt: int = 1
+
+    @property
+    def in_flight(self) -> bool:
+        """Counts against maxParallel: from the call until Nova has nothing left to do; held servers do not."""
+        match self.verdict:
+            case Move() | Held() | Offload() | Resume():
+                return False
+            case Wait(ours=ours):
+                return ours
+            case Blocked(reason=reason):
+                return reason == "Stuck"
+            case Confirm(ours=ours):
+                return ours
+            case _:
+                return True
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What this tick found and wants done. `actions` in order; `started`: servers whose move begins with one of them."""
+
+    goal: Goal
+    judged: tuple[Judged, ...]
+    actions: tuple[Action, ...]
+    proof: proof.Proof
+    started: frozenset[str] = frozenset()
+    given_back: bool = False
+    leftovers: tuple[str, ...] = ()
+    left: int = 0  # servers that left the host by a migration since the drain began
+
+
+def decide(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, limits: Limits) -> Decision:
+    goal = goal_of(who, spec)
+    judged = judge_all(spec, memory, seen)
+    evidence = proof.weigh(seen, memory, open_matters(judged), limits.settle)
+    decision = Decision(goal, judged, (), evidence, left=count_left(memory, seen, judged), leftovers=leftovers(seen, memory))
+    if spec.suspend and goal is not Goal.GIVEN_BACK:
+        return decision
+    if goal is Goal.GIVEN_BACK:
+        return give_back(who, spec, memory, seen, decision)
+    if goal is Goal.WATCHED:
+        return finish_moves(decision) if memory.begun else decision
+    return keep_drained(who, spec, memory, seen, decision, limits)
+
+
+def goal_of(who: Who, spec: DrainSpec) -> Goal:
+    if who.deleting:
+        return Goal.GIVEN_BACK
+    return Goal.WATCHED if spec.mode is Mode.PLAN else Goal.KEPT_DRAINED
+
+
+def judge_all(spec: DrainSpec, memory: Memory, seen: Observation) -> tuple[Judged, ...]:
+    """Every server on the host, and every one elsewhere whose migration still concerns the host."""
+    here = {server.id for server in seen.servers}
+    path = ssh_path(seen)
+    judged = [judge_here(server, spec, memory, seen, path) for server in seen.servers]
+    for server_id in dict.fromkeys(m.server_id for m in seen.migrations if m.server_id not in here):
+        if (found := judge_elsewhere(server_id, spec, memory, seen)) is not None:
+            judged.append(found)
+    return tuple(sorted(judged, key=lambda j: (j.name, j.server_id)))
+
+
+def ssh_path(seen: Observation) -> filters.BrokenPath | None:
+    """The newest word on the host's SSH paths: its last cold migration failed on one, and none has succeeded since.
+
+    Every cold move would fail alike, so one server at a time tries whether it is mended: the
+    one that failed last, or, where that one is gone, the first of the host.
+    """
+    settled = (*FAILED, "confirmed", "finished", "confirming")
+    cold = [m for m in seen.migrations if m.source == seen.host and m.type == "migration" and m.status in settled]
+    ending = seen.endings.get(cold[0].id) if cold else None
+    if ending is None or not failures.is_ssh(ending.text):
+        return None
+    here = sorted(server.id for server in seen.servers)
+    canary = cold[0].server_id if cold[0].server_id in here else next(iter(here), "")
+    return filters.BrokenPath(ending.text, canary)
+
+
+def judge_here(server: Server, spec: DrainSpec, memory: Memory, seen: Observation, path: filters.BrokenPath | None) -> Judged:
+    own = own_migrations(server.id, memory, seen)
+    open_ = next((m for m in seen.migrations if m.server_id == server.id and not m.terminal), None)
+    subject = filters.Subject(server, spec, memory, seen, own, open_, path)
+    return Judged(server.id, server.name, server, filters.judge(subject), True, 1 + len(subject.failed()))
+
+
+def judge_elsewhere(server_id: str, spec: DrainSpec, memory: Memory, seen: Observation) -> Judged | None:
+    """Judged by its newest migration that is not ended, else by its newest one of all."""
+    rows = [m for m in seen.migrations if m.server_id == server_id]
+    migration = next((m for m in rows if not m.terminal), rows[0])
+    own = own_migrations(server_id, memory, seen)
+    tries = sum(m.status in FAILED and m.id > memory.attempts_from for m in own)
+    leaver = moved.Leaver(server_id, migration, migration in own, spec, memory, seen, tries)
+    verdict = moved.judge(leaver)
+    if verdict is None:
+        return None
+    server = seen.elsewhere.get(server_id)
+    name = server.name if server else seen.names.get(server_id, server_id)
+    return Judged(server_id, name, server, verdict, migration in own, 1 + tries)
+
+
+def own_migrations(server_id: str, memory: Memory, seen: Observation) -> tuple[Migration, ...]:
+    """Ours: a cold or live migration (never a resize), from this host, started by our user, since the drain began. Newest first."""
+    return tuple(
+        m
+        for m in seen.migrations
+        if m.server_id == server_id
+        and m.type in ("migration", "live-migration")
+        and m.source == seen.host
+        and m.user_id == seen.user_id
+        and m.id > memory.found_migration
+    )
+
+
+def count_left(memory: Memory, seen: Observation, judged: tuple[Judged, ...]) -> int:
+    """Servers that left the host by a migration that succeeded, and of which nothing is left to do."""
+    concerned = {j.server_id for j in judged}
+    return len(
+        {
+            m.server_id
+            for m in seen.migrations
+            if m.status in ("confirmed", "completed") and m.source == seen.host and m.id > memory.found_migration
+        }
+        - concerned
+    )
+
+
+def open_matters(judged: tuple[Judged, ...]) -> tuple[str, ...]:
+    """What servers elsewhere still hold against the host being empty."""
+    return tuple(f"{j.name}: {j.verdict.message}" for j in judged if isinstance(j.verdict, Blocked | Wait | Held))
+
+
+def leftovers(seen: Observation, memory: Memory) -> tuple[str, ...]:
+    """What a deleted service left in OpenStack, though Nova answered 204."""
+    if seen.service is not None or seen.proof is None or not memory.begun:
+        return ()
+    found = []
+    if seen.proof.consumers:
+        shown = ", ".join(sorted(seen.proof.consumers)[:3])
+        found.append(f"placement still holds {len(seen.proof.consumers)} allocations on the host (consumers {shown})")
+    if seen.proof.provider_exists:
+        found.append(
+            f"placement still has the resource provider {memory.node or seen.host}: delete it (openstack resource provider "
+            "delete) once nova-compute is stopped for good; a running nova-compute makes it again"
+        )
+    return tuple(found)
+
+
+def keep_drained(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, decision: Decision, limits: Limits) -> Decision:
+    disable = host.disable(who, spec, memory, seen)
+    if not memory.begun:
+        return replace(decision, actions=disable)
+    if seen.service is not None and seen.service.status != "disabled":
+        return replace(decision, actions=disable)  # nothing moves while the scheduler may still place servers here
+    decision = finish_moves(decision, foreign=True)
+    if seen.service is None:
+        return decision
+    chosen = choose(spec, seen, decision.judged, limits)
+    starts = tuple(a for j in chosen for a in for_verdict(j.server_id, j.verdict, spec))
+    delete = delete_service(spec, seen, decision)
+    return replace(
+        decision,
+        actions=disable + decision.actions + starts + delete,
+        started=frozenset(j.server_id for j in chosen),
+    )
+
+
+def finish_moves(decision: Decision, *, foreign: bool = False) -> Decision:
+    """Bring to an end what is in flight: confirms, reverts, aborts. Starts nothing. `foreign`: others' too, if the spec says so."""
+    ending = tuple(
+        a
+        for j in decision.judged
+        if not isinstance(j.verdict, Move | Offload | Resume)
+        and (foreign or not isinstance(j.verdict, Confirm) or j.verdict.ours)
+        for a in for_verdict(j.server_id, j.verdict, None)
+    )
+    return replace(decision, actions=ending)
+
+
+def choose(spec: DrainSpec, seen: Observation, judged: tuple[Judged, ...], limits: Limits) -> tuple[Judged, ...]:
+    """The servers whose move begins now: largest first, those that failed before last, one per anti-affinity group."""
+    free = spec.migration.max_parallel - sum(j.in_flight for j in judged)
+    if limits.room is not None:
+        free = min(free, limits.room)
+    if free <= 0:
+        return ()
+    waiting = [j for j in judged if isinstance(j.verdict, Move | Offload | Resume)]
+    groups = [g.members for g in seen.groups if g.policy == "anti-affinity"]
+    busy = {j.server_id for j in judged if j.in_flight or isinstance(j.verdict, Held)}
+    chosen: list[Judged] = []
+    for j in sorted(waiting, key=order):
+        mine = [members for members in groups if j.server_id in members]
+        if len(chosen) < free and not any(members & busy for members in mine):
+            chosen.append(j)
+            busy.add(j.server_id)
+    return tuple(chosen)
+
+
+def order(judged: Judged) -> tuple[int, int, int, str]:
+    flavor = judged.server.flavor if judged.server else None
+    return (judged.attempt, -(flavor.ram if flavor else 0), -(flavor.disk if flavor else 0), judged.server_id)
+
+
+def delete_service(spec: DrainSpec, seen: Observation, decision: Decision) -> tuple[Action, ...]:
+    if spec.service.after_drain is not AfterDrain.DELETE or not decision.proof.complete or seen.service is None:
+        return ()
+    if seen.service.state != "down" and spec.service.while_running is not WhileRunning.DELETE:
+        return ()
+    refusal = seen.service_refusal
+    if refusal is not None and seen.now < refusal.at + failures.back_off(refusal.count, seen.host):
+        return ()
+    return (DeleteService(seen.service.id),)
+
+
+def give_back(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, decision: Decision) -> Decision:
+    """End what is in flight, then restore the host as it was found; nothing is left to do when no action remains."""
+    if not memory.begun:
+        return replace(decision, given_back=True)
+    decision = finish_moves(decision)
+    unfinished = [j for j in decision.judged if j.in_flight or isinstance(j.verdict, Held)]
+    unfinished = [j for j in unfinished if not (isinstance(j.verdict, Wait) and j.verdict.reason == "Busy")]
+    if unfinished:
+        return decision
+    restore = host.restore(who, memory, seen) if spec.on_delete is OnDelete.RESTORE else ()
+    return replace(decision, actions=restore, given_back=not restore)

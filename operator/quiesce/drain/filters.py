@@ -1,0 +1,331 @@
+"""PURE. A verdict for every server on the host, from an ordered table of small named filters.
+
+The order of FILTERS is the documentation of the states: the first filter that has an
+opinion wins. Nova's own rules (which state allows which action) are those of
+nova/compute/api.py check_instance_state at 34.0.0, seen live as well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from quiesce.api.memory import Memory
+from quiesce.api.spec import DrainSpec, ForeignPolicy, LockedPolicy, Method, ShelvedPolicy, SuspendedPolicy
+from quiesce.drain import failures
+from quiesce.drain.limits import live_obstacle
+from quiesce.drain.observation import Observation
+from quiesce.drain.verdict import Blocked, Confirm, Follow, How, Move, Offload, Resume, Verdict, Wait
+from quiesce.nova.records import FAILED, Migration, Server
+
+# A server whose open migration record does not move while the server itself stands idle:
+# the record is left over (a nova-compute was restarted), the server can be moved again.
+STALE_AFTER = timedelta(seconds=60)
+# A POST without an answer may still be at work in the API: look before doing it again.
+UNKNOWN_FOR = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPath:
+    """Cold migration from this host fails on SSH; `canary` is the one server that tries whether it is mended."""
+
+    text: str
+    canary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One server on the host with all that matters for its verdict."""
+
+    server: Server
+    spec: DrainSpec
+    memory: Memory
+    seen: Observation
+    own: tuple[Migration, ...]  # our migrations of it from this host since the drain began, newest first
+    open: Migration | None  # the newest migration of it, anybody's, that touches the host and is not terminal
+    path: BrokenPath | None = None
+
+    def failed(self, how: How | None = None) -> tuple[Migration, ...]:
+        """Our failed tries since attempts are counted, newest first."""
+        return tuple(
+            m
+            for m in self.own
+            if m.status in FAILED and m.id > self.memory.attempts_from and how in (None, "live" if m.live else "cold")
+        )
+
+    def spent(self, how: How) -> tuple[Migration, ...]:
+        """Tries that count against `attempts`: a broken SSH path is the host's trouble, not the server's."""
+        return tuple(m for m in self.failed(how) if not failures.is_ssh(self.text_of(m)))
+
+    def text_of(self, migration: Migration) -> str:
+        ending = self.seen.endings.get(migration.id)
+        return ending.text if ending else ""
+
+    @property
+    def open_is_ours(self) -> bool:
+        return self.open is not None and self.open in self.own
+
+    @property
+    def idle(self) -> bool:
+        return self.server.task_state is None and self.server.status not in (
+            "RESIZE",
+            "MIGRATING",
+            "REVERT_RESIZE",
+        )
+
+
+def is_soft_deleted(s: Subject) -> Verdict | None:
+    if s.server.status != "SOFT_DELETED":
+        return None
+    return Blocked("SoftDeleted", "soft-deleted, and its disk is still here: restore it or delete it for good")
+
+
+def is_being_deleted(s: Subject) -> Verdict | None:
+    gone = s.server.status == "DELETED" or s.server.task_state in ("deleting", "soft-deleting")
+    return Wait("Deleting", "is being deleted") if gone else None
+
+
+def has_left_already(s: Subject) -> Verdict | None:
+    return Wait("Offloading", "is leaving the host") if s.server.status == "SHELVED_OFFLOADED" else None
+
+
+def waits_for_owner(s: Subject) -> Verdict | None:
+    """VERIFY_RESIZE *on* this host: somebody's move or resize to here, or a resize in place."""
+    if s.server.status != "VERIFY_RESIZE" or s.server.task_state is not None:
+        return None
+    if s.open is None or s.open.status != "finished":
+        return Wait("Settling", "a resize onto this host is just ending")
+    return foreign_unconfirmed(s.spec, s.open)
+
+
+def follows_our_move(s: Subject) -> Verdict | None:
+    if s.idle or s.open is None or not s.open_is_ours:
+        return None
+    return failures.overdue(s.spec, s.seen, s.open) or Follow(stage(s.open), s.open)
+
+
+def waits_for_foreign_move(s: Subject) -> Verdict | None:
+    if s.idle or s.open is None:
+        return None
+    return Wait("ForeignMigration", f"somebody else's {s.open.type} of it is {s.open.status}")
+
+
+def is_starting(s: Subject) -> Verdict | None:
+    """Nova takes a server in hand up to 0.3 s before the migration record exists; its owner cannot be known yet."""
+    return Wait("Starting", "its move is starting", ours=True) if not s.idle and s.server.task_state in MOVE_TASKS else None
+
+
+MOVE_TASKS = frozenset({"resize_prep", "resize_migrating", "resize_migrated", "resize_finish", "migrating"})
+
+
+def answer_is_unknown(s: Subject) -> Verdict | None:
+    asked = s.seen.unknown.get(s.server.id)
+    if asked is None or s.seen.now - asked > UNKNOWN_FOR:
+        return None
+    return Wait("AnswerUnknown", "the last call for it had no answer; looking before anything is repeated", ours=True)
+
+
+def is_busy(s: Subject) -> Verdict | None:
+    if s.server.task_state is None:
+        return None
+    ours = s.server.task_state in ("shelving_offloading", "resuming") and s.server.id in s.memory.rows
+    return Wait("Busy", f"busy: {s.server.task_state}", ours=ours)
+
+
+def record_is_settling(s: Subject) -> Verdict | None:
+    """Idle on the host with an open record: the record is behind for a moment, or left over for ever."""
+    if s.open is None or s.open.source != s.seen.host:
+        return None
+    since = s.seen.idle_since.get(s.server.id, s.seen.now)
+    return Wait("Settling", f"its last move ({s.open.status}) is ending") if s.seen.now - since < STALE_AFTER else None
+
+
+def is_building(s: Subject) -> Verdict | None:
+    return Wait("Building", "is being built") if s.server.status in ("BUILD", "REBUILD") else None
+
+
+def is_in_error(s: Subject) -> Verdict | None:
+    if s.server.status != "ERROR":
+        return None
+    return failures.error_on_source(s.server, s.own, s.seen) or Blocked(
+        "ServerInError",
+        f"in ERROR{f' ({s.server.fault})' if s.server.fault else ''}: Nova moves no such server. "
+        "Repair it (hard reboot, or reset its state), or delete it",
+    )
+
+
+def is_rescued(s: Subject) -> Verdict | None:
+    if s.server.status != "RESCUE":
+        return None
+    return Blocked("Rescued", "in rescue mode, which Nova moves in no way: unrescue it")
+
+
+def is_shelved(s: Subject) -> Verdict | None:
+    if s.server.status != "SHELVED":
+        return None
+    if s.spec.servers.shelved is ShelvedPolicy.OFFLOAD:
+        return refused_lately(s, "shelveOffload") or Offload()
+    return Blocked("Shelved", "shelved on this host: offload or unshelve it, or set servers.shelved: Offload")
+
+
+def is_suspended(s: Subject) -> Verdict | None:
+    if s.server.status != "SUSPENDED":
+        return None
+    if s.spec.servers.suspended is SuspendedPolicy.RESUME:
+        return refused_lately(s, "resume") or Resume()
+    return Blocked("Suspended", "suspended, which Nova moves in no way: resume it, or set servers.suspended: Resume")
+
+
+def is_locked(s: Subject) -> Verdict | None:
+    if not s.server.locked or s.spec.servers.locked is LockedPolicy.MOVE:
+        return None
+    return Blocked("Locked", "locked: unlock it, or set servers.locked: Move")
+
+
+def is_of_unknown_status(s: Subject) -> Verdict | None:
+    if s.server.status in ("ACTIVE", "PAUSED", "SHUTOFF"):
+        return None
+    return Blocked(
+        "UnknownStatus",
+        f"in status {s.server.status}, which Nova moves in no way: bring it to ACTIVE or SHUTOFF",
+    )
+
+
+def cannot_be_moved_by_method(s: Subject) -> Verdict | None:
+    how = wanted(s)
+    if how == "cold" and s.server.status == "PAUSED":
+        return Blocked("Paused", "paused: Nova cold-migrates no paused server. Unpause it, or use method: Live")
+    obstacle = live_obstacle(s.server) if how == "live" else None
+    return Blocked("CannotLiveMigrate", f"runs and cannot live-migrate: {obstacle}") if obstacle else None
+
+
+def affinity_holds_it(s: Subject) -> Verdict | None:
+    """A hard affinity group allows only hosts that already hold a member; the others are all here, on a disabled host."""
+    for group in s.seen.groups:
+        if group.policy == "affinity" and s.server.id in group.members:
+            here = {server.id for server in s.seen.servers}
+            if len(group.members) > 1 and group.members <= here:
+                return Blocked(
+                    "AffinityGroup",
+                    f"all {len(group.members)} members of affinity group {group.name!r} are on this host, so the "
+                    "scheduler allows no other: shelve-offload and unshelve them, or delete the group",
+                )
+    return None
+
+
+def is_exhausted(s: Subject) -> Verdict | None:
+    failed = s.spent(wanted(s))
+    if len(failed) < s.spec.migration.attempts:
+        return None
+    verdict = failures.exhausted(s.server, failed, s.seen)
+    return None if verdict.until and s.seen.now >= verdict.until else verdict
+
+
+def ssh_path_is_broken(s: Subject) -> Verdict | None:
+    """Every cold move from this host would fail; all but one server wait for the path to be mended."""
+    if s.path is None or wanted(s) != "cold":
+        return None
+    until = retry_at(s) if s.server.id == s.path.canary else None
+    if s.server.id == s.path.canary and (until is None or s.seen.now >= until):
+        return None
+    return Blocked(
+        "SSHPathBroken",
+        f"cold migration from this host fails: {s.path.text}. {failures.REMEDY['SSHPathBroken']}",
+        until=until,
+    )
+
+
+def backs_off(s: Subject) -> Verdict | None:
+    until = retry_at(s)
+    if until is not None and s.seen.now < until:
+        failed = s.failed()
+        return Wait("BackingOff", f"try {len(failed)} failed: {s.text_of(failed[0])}", until)
+    return refused_lately(s, "migrate")
+
+
+def retry_at(s: Subject) -> datetime | None:
+    failed = s.failed()
+    ending = s.seen.endings.get(failed[0].id) if failed else None
+    return ending.seen + failures.back_off(len(failed), s.server.id) if ending else None
+
+
+def can_move(s: Subject) -> Verdict:
+    how = wanted(s)
+    return Move(how, len(s.failed(how)) + 1)
+
+
+FILTERS: tuple[Callable[[Subject], Verdict | None], ...] = (
+    is_soft_deleted,
+    is_being_deleted,
+    has_left_already,
+    waits_for_owner,
+    follows_our_move,
+    waits_for_foreign_move,
+    is_starting,
+    answer_is_unknown,
+    is_busy,
+    is_building,
+    is_in_error,
+    is_rescued,
+    is_shelved,
+    is_suspended,
+    record_is_settling,
+    is_locked,
+    is_of_unknown_status,
+    cannot_be_moved_by_method,
+    affinity_holds_it,
+    ssh_path_is_broken,
+    is_exhausted,
+    backs_off,
+    can_move,
+)
+
+
+def judge(subject: Subject) -> Verdict:
+    """The verdict of the first filter that has one; `can_move` always has."""
+    return next(verdict for f in FILTERS if (verdict := f(subject)) is not None)
+
+
+def wanted(s: Subject) -> How:
+    """How the method of the spec moves a server of this status; LiveThenCold falls back after its tries by live migration."""
+    method = s.spec.migration.method
+    if method is Method.COLD or s.server.status == "SHUTOFF":
+        return "cold"
+    if method is Method.LIVE or s.server.status == "PAUSED":
+        return "live"
+    refusal = s.seen.refusals.get(s.server.id)
+    cannot = refusal is not None and refusal.call == "os-migrateLive" and refusal.status == 400
+    spent = len(s.spent("live")) >= s.spec.migration.attempts
+    return "cold" if spent or cannot or live_obstacle(s.server) else "live"
+
+
+def refused_lately(s: Subject, call: str) -> Verdict | None:
+    """A refusal changed nothing, so it is tried again, ever more slowly, and shown after the second time."""
+    refusal = s.seen.refusals.get(s.server.id)
+    if refusal is None:
+        return None
+    if call == "migrate" and refusal.call == "os-migrateLive" and wanted(s) == "cold":
+        return None
+    until = refusal.at + failures.back_off(refusal.count, s.server.id)
+    if refusal.count > 1 or refusal.status == 400:
+        return None if s.seen.now >= until else Blocked("Refused", f"Nova refuses {refusal.call}: {refusal.text}")
+    return Wait("Refused", f"Nova refused {refusal.call}: {refusal.text}", until) if s.seen.now < until else None
+
+
+def foreign_unconfirmed(spec: DrainSpec, migration: Migration) -> Verdict:
+    """A finished resize or migration of somebody else: theirs to confirm or revert, unless the spec says otherwise."""
+    if spec.confirmation.foreign is ForeignPolicy.CONFIRM:
+        return Confirm(migration, ours=False)
+    return Blocked(
+        "ForeignResize",
+        f"a {migration.type} from {migration.source} to {migration.dest}, not started by this drain, waits for its owner to "
+        "confirm or revert it; until then the service cannot be deleted (confirmation.foreign: Confirm does it for them)",
+    )
+
+
+def stage(migration: Migration) -> str:
+    """One word for where a move is. Few, so that a move is few writes of the status."""
+    if migration.status == "confirming":
+        return "Confirming"
+    if migration.status == "finished":
+        return "Verifying"
+    return "Reverting" if migration.status == "reverting" else "Migrating"

@@ -1,0 +1,196 @@
+"""PURE. Verdicts for servers that have left the host with a migration that still concerns it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from quiesce.api.memory import Memory
+from quiesce.api.spec import ConfirmationPolicy, DecisionAction, DrainSpec, OnFailedCheck
+from quiesce.drain import failures
+from quiesce.drain.filters import foreign_unconfirmed, stage
+from quiesce.drain.observation import Observation
+from quiesce.drain.verdict import Blocked, Confirm, Follow, Held, Revert, Verdict, Wait
+from quiesce.nova.records import FAILED, NOSTATE, RUNNING, SHUTDOWN, Migration, Port, Server
+
+# A check that fails right after the move may only be early (a port is wired, a guest boots).
+GRACE = timedelta(seconds=60)
+SHORT_WORK = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """A server that is no longer on the host, and the migration by which it left (or by which it may come)."""
+
+    server_id: str
+    migration: Migration
+    ours: bool
+    spec: DrainSpec
+    memory: Memory
+    seen: Observation
+    tries: int  # our failed or rolled back tries before this one
+
+    @property
+    def server(self) -> Server | None:
+        return self.seen.elsewhere.get(self.server_id)
+
+    @property
+    def since_finished(self) -> timedelta:
+        """How long this process has seen it finished: less than the truth after a restart, never more."""
+        return self.seen.now - self.seen.seen.get((self.migration.id, "finished"), self.seen.now)
+
+
+def judge(leaver: Leaver) -> Verdict | None:
+    """None: it has left the host and nothing of it concerns the host any more."""
+    migration = leaver.migration
+    if migration.status == "finished":
+        return judge_finished(leaver) if leaver.ours else judge_foreign_finished(leaver)
+    if migration.status in FAILED:
+        return judge_failed(leaver) if leaver.ours else None
+    if migration.terminal:
+        return None
+    return judge_under_way(leaver)
+
+
+def judge_under_way(leaver: Leaver) -> Verdict:
+    migration, server = leaver.migration, leaver.server
+    age = leaver.seen.now - leaver.seen.seen.get((migration.id, migration.status), leaver.seen.now)
+    if server is not None and server.task_state is None and age > SHORT_WORK:
+        return left_over(leaver, server)
+    if not leaver.ours:
+        return Wait("ForeignMigration", f"somebody else's {migration.type} of it is {migration.status}")
+    return failures.overdue(leaver.spec, leaver.seen, migration) or Follow(stage(migration), migration)
+
+
+def left_over(leaver: Leaver, server: Server) -> Blocked:
+    """A record that will never end by itself (seen after nova-compute was restarted in the middle of a move)."""
+    m = leaver.migration
+    return Blocked(
+        "StuckMigration",
+        f"it is {server.status} on {server.host}, but its {m.type} {m.id} stays {m.status}, so the service cannot be deleted. "
+        "Ways out: migrate that server once more and confirm it (Nova then retires the old record), delete the server, or "
+        "have a database administrator set the record to error",
+    )
+
+
+def judge_foreign_finished(leaver: Leaver) -> Verdict:
+    server = leaver.server
+    if server is None or server.status != "VERIFY_RESIZE" or server.task_state is not None:
+        return Wait("ForeignMigration", f"somebody else's {leaver.migration.type} of it is just ending")
+    verdict = foreign_unconfirmed(leaver.spec, leaver.migration)
+    if isinstance(verdict, Confirm) and source_is_down(leaver):
+        return Wait("SourceDown", "Nova confirms nothing while nova-compute of the source is down: start it")
+    return verdict
+
+
+def judge_failed(leaver: Leaver) -> Verdict | None:
+    """Our move failed and the server is not here: healthy elsewhere is fine, in ERROR there it blocks."""
+    server = leaver.server
+    if server is None:
+        return None
+    if server.status == "ERROR":
+        return failures.error_on_destination(server, leaver.migration)
+    if server.task_state is not None or server.status in (
+        "RESIZE",
+        "MIGRATING",
+        "REVERT_RESIZE",
+        "BUILD",
+        "REBUILD",
+        "UNKNOWN",
+    ):
+        return Wait("Recovering", f"its move failed; it is {server.status} on {server.host}")
+    return None
+
+
+def judge_finished(leaver: Leaver) -> Verdict:
+    """Our own cold migration, arrived: verify, then confirm, hold or roll back."""
+    server, migration, confirmation = leaver.server, leaver.migration, leaver.spec.confirmation
+    if server is None or server.status != "VERIFY_RESIZE" or server.task_state is not None:
+        return Follow("Verifying", migration)
+    if source_is_down(leaver):
+        return Wait(
+            "SourceDown",
+            "it has moved, but nova-compute of this host is down, and without it Nova neither confirms nor reverts: start it",
+            ours=True,
+        )
+    if (refused := refusal(leaver)) is not None:
+        return refused
+    decided = confirmation.decision_for(leaver.server_id)
+    if decided is DecisionAction.REVERT:
+        return Revert(migration, "a person decided so")
+    failed = failed_checks(leaver, server)
+    if failed and decided is not DecisionAction.CONFIRM:
+        return on_failed(leaver, failed)
+    if leaver.since_finished < timedelta(seconds=confirmation.checks.soak):
+        return Follow("Soaking", migration)
+    if confirmation.policy is ConfirmationPolicy.MANUAL and decided is None:
+        return Held(
+            "AwaitingDecision",
+            "moved and checked; confirmation.policy is Manual: add a decision for it",
+            migration,
+        )
+    return Confirm(migration)
+
+
+def refusal(leaver: Leaver) -> Verdict | None:
+    """Nova said no to the confirm or revert: mostly it only came a moment too early, so look again; said thrice, it is shown."""
+    said = leaver.seen.refusals.get(leaver.server_id)
+    if said is None or said.call not in ("confirmResize", "revertResize"):
+        return None
+    if leaver.seen.now >= said.at + failures.back_off(said.count, leaver.server_id):
+        return None
+    if said.count < 3:
+        return Follow("Verifying", leaver.migration)
+    return Held("Refused", f"Nova refuses {said.call}: {said.text}", leaver.migration)
+
+
+def on_failed(leaver: Leaver, failed: str) -> Verdict:
+    if leaver.since_finished < GRACE:
+        return Follow("Verifying", leaver.migration)
+    rolls_back = leaver.spec.confirmation.on_failed_check is OnFailedCheck.REVERT
+    if rolls_back and leaver.tries + 1 < leaver.spec.migration.attempts:
+        return Revert(leaver.migration, failed)
+    return Held(
+        "CheckFailed",
+        f"moved to {leaver.migration.dest}, not confirmed: {failed}. Both copies are kept. Repair it, or add a decision "
+        "(confirmation.decisions: Confirm or Revert)",
+        leaver.migration,
+    )
+
+
+def source_is_down(leaver: Leaver) -> bool:
+    """Of the migration's own source: that is this host for moves away from it, another one for moves to it."""
+    source = leaver.migration.source
+    return not any(s.host == source and s.state == "up" for s in leaver.seen.services)
+
+
+def failed_checks(leaver: Leaver, server: Server) -> str:
+    """What is wrong with a moved server, in words; empty: every check that the spec asks for passes."""
+    checks, wrong = leaver.spec.confirmation.checks, []
+    was = leaver.memory.was(leaver.server_id)
+    if checks.power and (text := wrong_power(was, server.power_state)):
+        wrong.append(text)
+    if server.host != leaver.migration.dest:
+        wrong.append(f"it is on {server.host}, and its migration went to {leaver.migration.dest}")
+    if checks.ports:
+        mine = [p for p in leaver.seen.ports or () if p.server_id == server.id]
+        wrong += [text for p in mine if (text := wrong_port(p, server))]
+    if checks.tcp_port and server.power_state == RUNNING and (text := leaver.seen.unreachable.get(server.id, "")):
+        wrong.append(text)
+    return "; ".join(wrong)
+
+
+def wrong_power(was: str | None, power: int) -> str:
+    if was == "ACTIVE" and power != RUNNING:
+        return "it was running and is not"
+    if was == "SHUTOFF" and power not in (SHUTDOWN, NOSTATE):
+        return "it was shut off and is not"
+    if was is None and power not in (RUNNING, SHUTDOWN, NOSTATE):
+        return f"its power state is {power}, neither running nor shut off"
+    return ""
+
+
+def wrong_port(port: Port, server: Server) -> str:
+    if port.vif_type in ("binding_failed", "unbound") or port.bound_to != server.host:
+        return f"port {port.id} is not bound to {server.host} ({port.vif_type}, {port.bound_to or 'no host'})"
+    if server.power_state == RUNNING and port.status != "ACTIVE":
+        return f"port {port.id} is {port.status}"
+    return ""

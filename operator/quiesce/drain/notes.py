@@ -1,0 +1,40 @@
+"""What one process remembers of a drain from tick to tick. Speeds things up and spaces them out; losing it loses nothing."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from quiesce.drain.observation import Ending, Refusal
+from quiesce.nova.records import Migration
+
+FORGET_UNKNOWN = timedelta(minutes=2)
+
+
+@dataclass(slots=True)
+class Notes:
+    """Mutable, owned by the one worker that holds the drain's key. Field meanings: see Observation."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    seen: dict[tuple[int, str], datetime] = field(default_factory=dict)
+    idle_since: dict[str, datetime] = field(default_factory=dict)
+    endings: dict[int, Ending] = field(default_factory=dict)
+    unknown: dict[str, datetime] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    service_refusal: Refusal | None = None
+    clean_since: datetime | None = None
+    swept: datetime | None = None
+    older_open: tuple[Migration, ...] = ()
+    processed: dict[int, tuple[int, datetime]] = field(default_factory=dict)
+    healthy: set[int] = field(default_factory=set)
+    tries_unreached: int = 0
+
+    def refuse(self, key: str, call: str, status: int, text: str, now: datetime) -> None:
+        """Nova said no to `call` for the server `key`; the same call again counts up."""
+        before = self.refusals.get(key)
+        count = before.count + 1 if before and before.call == call else 1
+        self.refusals[key] = Refusal(call, status, text, count, now)
+
+    def look(self, migrations: tuple[Migration, ...], now: datetime) -> None:
+        """Note when each unfinished migration was first seen in its status, and forget those that are gone."""
+        present = {(m.id, m.status) for m in migrations if not m.terminal}
+        self.seen = {key: self.seen.get(key, now) for key in present}
+        self.unknown = {key: at for key, at in self.unknown.items() if now - at < FORGET_UNKNOWN}

@@ -1,0 +1,75 @@
+"""All that one tick has seen of one host, as a value. Deciding needs nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from quiesce.nova.records import Aggregate, Migration, Port, Server, ServerGroup, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a migration failed, in Nova's words; `seen` is when this process first saw the failure."""
+
+    text: str
+    seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Nova said no to a call for this server: what was asked, in whose words, how often in a row, and when last."""
+
+    call: str
+    status: int
+    text: str
+    count: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProofReads:
+    """The reads that only the proof needs. None: could not be read, `unproven` says why."""
+
+    consumers: frozenset[str] | None = None
+    provider_exists: bool | None = None
+    unproven: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at one host.
+
+    `servers`: every server on the host, read in this tick, soft-deleted ones included.
+    `migrations`: of this host as source or destination: all above `found_migration`, and
+    all others that were not terminal at the last full sweep. `elsewhere`: servers that left
+    with an unfinished or failed migration of this host; None where the server is gone.
+
+    What this process remembers from tick to tick (never needed for safety, gone after a
+    restart): `names` of servers; `seen`, when a migration was first seen in its present
+    status; `idle_since`, since when a server with an open migration stands idle on the host;
+    `endings` of failed migrations; `unknown`, calls whose answer never came; `refusals`.
+    """
+
+    now: datetime
+    host: str
+    user_id: str
+    service: Service | None
+    services: tuple[Service, ...]
+    servers: tuple[Server, ...] = ()
+    migrations: tuple[Migration, ...] = ()
+    elsewhere: Mapping[str, Server | None] = field(default_factory=dict)
+    groups: tuple[ServerGroup, ...] = ()
+    ports: tuple[Port, ...] | None = ()
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    progressing: frozenset[int] = frozenset()
+    aggregates: tuple[Aggregate, ...] | None = None
+    node: str | None = None
+    proof: ProofReads | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    seen: Mapping[tuple[int, str], datetime] = field(default_factory=dict)
+    idle_since: Mapping[str, datetime] = field(default_factory=dict)
+    endings: Mapping[int, Ending] = field(default_factory=dict)
+    unknown: Mapping[str, datetime] = field(default_factory=dict)
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    service_refusal: Refusal | None = None
+    clean_since: datetime | None = None

@@ -1,0 +1,186 @@
+"""Nova's, Placement's and Neutron's answers -> one Observation. Complete, or an error that says what could not be read."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from quiesce.api.memory import Memory
+from quiesce.api.spec import DrainSpec
+from quiesce.drain import proof
+from quiesce.drain.decide import own_migrations
+from quiesce.drain.moved import SHORT_WORK
+from quiesce.drain.notes import Notes
+from quiesce.drain.observation import Ending, Observation, ProofReads
+from quiesce.drain.probe import unreachable
+from quiesce.nova.cloud import Cloud
+from quiesce.nova.errors import NotInCatalog
+from quiesce.nova.records import FAILED, Migration, Server
+from quiesce.ops import metrics
+
+# How old the last complete list of the host's migrations may be. In between only those of this drain's time are read.
+SWEEP_EVERY = timedelta(seconds=30)
+PROGRESS_WITHIN = timedelta(minutes=2)
+
+
+def observe(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, now: datetime, *, deleting: bool) -> Observation:
+    """One look. Raises CloudUnreachable, BadCredentials, NotAllowed; an incomplete look is never returned."""
+    services = cloud.services(fresh=deleting or not memory.begun)
+    service = next((s for s in services if s.host == spec.host), None)
+    seen = Observation(now, spec.host, cloud.user_id, service, services, node=memory.node)
+    if service is None and not memory.begun:
+        return seen
+    seen = replace(seen, servers=cloud.servers_on(spec.host))
+    seen = replace(seen, migrations=migrations(cloud, spec.host, memory, notes, seen))
+    remember(notes, seen)
+    seen = replace(seen, elsewhere=elsewhere(cloud, memory, notes, seen))
+    seen = look_closer(cloud, spec, memory, notes, seen)
+    if not memory.begun or (deleting and service is not None and service.id != memory.found_id):
+        seen = replace(seen, aggregates=cloud.aggregates())
+    if not memory.begun:
+        node = next((h.hypervisor_hostname for h in cloud.hypervisors() if h.host == spec.host), spec.host)
+        return with_notes(replace(seen, node=node), notes)
+    if not deleting and proof.worth_reading(seen):
+        seen = read_proof(cloud, memory, notes, seen)
+    return with_notes(seen, notes)
+
+
+def migrations(cloud: Cloud, host: str, memory: Memory, notes: Notes, seen: Observation) -> tuple[Migration, ...]:
+    """All of this drain's time, and whatever older one is not ended. Newest first."""
+    due = notes.swept is None or seen.now - notes.swept >= SWEEP_EVERY or not memory.begun or not seen.servers
+    if not due:
+        recent = cloud.migrations(host, above=memory.found_migration)
+        return (*recent, *notes.older_open)
+    found = cloud.migrations(host)
+    notes.swept = seen.now
+    notes.older_open = tuple(m for m in found if m.id <= memory.found_migration and not m.terminal)
+    if not memory.begun:
+        return found
+    return (*(m for m in found if m.id > memory.found_migration), *notes.older_open)
+
+
+def remember(notes: Notes, seen: Observation) -> None:
+    was_open = {migration_id for migration_id, _ in notes.seen}
+    for m in seen.migrations:
+        if m.terminal and m.id in was_open:
+            metrics.move_finished("live" if m.live else "cold", m.status)
+    notes.look(seen.migrations, seen.now)
+    notes.names |= {server.id: server.name for server in seen.servers}
+    open_here = {m.server_id for m in seen.migrations if not m.terminal and m.source == seen.host}
+    idle = {
+        s.id for s in seen.servers if s.id in open_here and s.task_state is None and s.status in ("ACTIVE", "SHUTOFF", "PAUSED")
+    }
+    notes.idle_since = {server_id: notes.idle_since.get(server_id, seen.now) for server_id in idle}
+    for server in seen.servers:
+        if server.task_state is not None:
+            notes.refusals.pop(server.id, None)
+
+
+def elsewhere(cloud: Cloud, memory: Memory, notes: Notes, seen: Observation) -> dict[str, Server | None]:
+    """Servers that left but whose migration still matters: those to verify in one request, the few in trouble one by one."""
+    here = {server.id for server in seen.servers}
+    newest: dict[str, Migration] = {}
+    for m in seen.migrations:
+        if m.server_id not in here and (m.server_id not in newest or newest[m.server_id].terminal > m.terminal):
+            newest[m.server_id] = m
+    found: dict[str, Server | None] = {}
+    if any(m.status == "finished" for m in newest.values()):
+        waiting = {server.id: server for server in cloud.servers_to_verify()}
+        found |= {m.server_id: waiting.get(m.server_id) for m in newest.values() if m.status == "finished"}
+    for m in newest.values():
+        if needs_a_look(m, memory, notes, seen):
+            found[m.server_id] = server = cloud.server(m.server_id)
+            if m.status in FAILED and (server is None or healthy(server)):
+                notes.healthy.add(m.id)
+    notes.names |= {server.id: server.name for server in found.values() if server}
+    return found
+
+
+def needs_a_look(m: Migration, memory: Memory, notes: Notes, seen: Observation) -> bool:
+    if m.status in FAILED:
+        return m.id > memory.found_migration and m.id not in notes.healthy
+    lasts = seen.now - notes.seen.get((m.id, m.status), seen.now)
+    return not m.terminal and m.status != "finished" and (lasts > SHORT_WORK or m.server_id not in notes.names)
+
+
+def healthy(server: Server) -> bool:
+    return server.task_state is None and server.status in (
+        "ACTIVE",
+        "SHUTOFF",
+        "PAUSED",
+        "SUSPENDED",
+        "SHELVED",
+        "SHELVED_OFFLOADED",
+    )
+
+
+def look_closer(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, seen: Observation) -> Observation:
+    """What only some servers need: server groups, the cause of failures, ports and probes of those to verify, live progress."""
+    if seen.servers:
+        seen = replace(seen, groups=cloud.groups())
+    for server in seen.servers:
+        for m in own_migrations(server.id, memory, seen):
+            if m.status in FAILED and m.id > memory.attempts_from and m.id not in notes.endings:
+                notes.endings[m.id] = ending(cloud, m, seen.now)
+    verify = [s for s in seen.elsewhere.values() if s is not None and s.status == "VERIFY_RESIZE" and s.task_state is None]
+    checks = spec.confirmation.checks
+    if verify and checks.ports:
+        try:
+            seen = replace(seen, ports=cloud.ports(server.id for server in verify))
+        except NotInCatalog:
+            seen = replace(seen, ports=None)
+    if verify and checks.tcp_port:
+        seen = replace(seen, unreachable=unreachable(verify, checks.tcp_port))
+    return replace(seen, progressing=progressing(cloud, spec, notes, seen))
+
+
+def ending(cloud: Cloud, m: Migration, now: datetime) -> Ending:
+    kinds = ("live-migration",) if m.live else ("migrate", "resize")
+    found = cloud.action_events(m.server_id, kinds, m.created)
+    text = (found.details or found.failed_event) if found else None
+    return Ending(text or f"Nova gives no cause (migration {m.id} is {m.status})", now)
+
+
+def progressing(cloud: Cloud, spec: DrainSpec, notes: Notes, seen: Observation) -> frozenset[int]:
+    """Live migrations over their time whose counters still grow: slow, not stuck."""
+    late = [
+        m for m in seen.migrations
+        if m.live and m.status == "running" and seen.now - m.created >= timedelta(seconds=spec.migration.timeout)
+    ]  # fmt: skip
+    moving = set()
+    for m in late:
+        progress = cloud.live_progress(m.server_id)
+        if progress is None:
+            continue
+        before, at = notes.processed.get(m.id, (-1, seen.now))
+        if progress.processed > before:
+            at = seen.now
+            notes.processed[m.id] = (progress.processed, at)
+        if before >= 0 and seen.now - at < PROGRESS_WITHIN and progress.remaining > 0:
+            moving.add(m.id)
+    return frozenset(moving)
+
+
+def read_proof(cloud: Cloud, memory: Memory, notes: Notes, seen: Observation) -> Observation:
+    """The dear reads of the proof: the service anew, and what placement still holds. The migrations were swept in this tick."""
+    services = cloud.services(fresh=True)
+    service = next((s for s in services if s.host == seen.host), None)
+    try:
+        held = cloud.allocations(memory.node or seen.host)
+    except NotInCatalog as error:
+        reads = ProofReads(unproven=(str(error),))
+    else:
+        reads = ProofReads(frozenset(held or ()), held is not None)
+    return replace(seen, services=services, service=service, proof=reads)
+
+
+def with_notes(seen: Observation, notes: Notes) -> Observation:
+    return replace(
+        seen,
+        names=dict(notes.names),
+        seen=dict(notes.seen),
+        idle_since=dict(notes.idle_since),
+        endings=dict(notes.endings),
+        unknown=dict(notes.unknown),
+        refusals=dict(notes.refusals),
+        service_refusal=notes.service_refusal,
+        clean_since=notes.clean_since,
+    )

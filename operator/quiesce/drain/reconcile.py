@@ -1,0 +1,250 @@
+"""One tick of one drain: observe → decide → report → act. Level-triggered; the next tick starts from what is there then."""
+
+import difflib
+import logging
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, NotSupportedYet, Problem
+from quiesce.api.memory import Memory
+from quiesce.api.spec import DrainSpec, Mode, WhileRunning
+from quiesce.drain.act import Acting, act
+from quiesce.drain.claims import refuse_second
+from quiesce.drain.decide import Decision, Goal, Judged, Limits, decide
+from quiesce.drain.failures import back_off
+from quiesce.drain.host import Who
+from quiesce.drain.notes import Notes
+from quiesce.drain.observation import Observation
+from quiesce.drain.observe import observe
+from quiesce.drain.report import Report, newest_migration, stamp, status, troubled
+from quiesce.drain.transitions import events
+from quiesce.drain.verdict import Blocked, Follow, Wait
+from quiesce.kinds import Context, Reconciler
+from quiesce.kube.resource import Key, Resource
+from quiesce.nova.cloud import Cloud
+from quiesce.nova.session import Clouds
+from quiesce.ops import metrics
+
+log = logging.getLogger(__name__)
+
+FINALIZER = "quiesce.dev/drain"
+ABANDON = "quiesce.dev/abandon"
+REQUESTED_AT = "quiesce.dev/requestedAt"
+
+AT_ONCE = 0.0
+LOOK_FOR_A_PERSON = 15.0  # seconds: how soon a corrected Secret, spec or cloud is noticed
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Brake:
+    """Moves in flight over all drains of this operator (`--max-moves`); 0: no limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._held: dict[str, int] = {}
+
+    def room(self, uid: str) -> int | None:
+        """How many moves this drain may have beside those of all others."""
+        if not self._limit:
+            return None
+        with self._lock:
+            return max(0, self._limit - sum(n for other, n in self._held.items() if other != uid))
+
+    def hold(self, uid: str, moves: int) -> None:
+        with self._lock:
+            self._held[uid] = moves
+            if not moves:
+                del self._held[uid]
+
+
+@dataclass(frozen=True)
+class Drains:
+    """The reconciler of ComputeNodeDrains and what it keeps from tick to tick."""
+
+    context: Context
+    clouds: Clouds
+    brake: Brake
+    notes: dict[str, Notes]
+
+    def reconcile(self, key: Key) -> float | None:
+        """One tick. -> seconds until the next look; None: the drain is gone."""
+        resource = self.context.store.get(key)
+        if resource is None:
+            metrics.drain_phase(key, None)
+            return None
+        if resource.deleting and (FINALIZER not in resource.finalizers or resource.annotations.get(ABANDON) == "true"):
+            self.let_go(resource)
+            return None
+        if FINALIZER not in resource.finalizers:
+            self.context.store.add_finalizer(resource)
+            return AT_ONCE
+        notes = self.notes.setdefault(resource.uid, Notes())
+        try:
+            wait = self.tick(resource, notes)
+        except Problem as problem:
+            return self.report_trouble(resource, notes, problem)
+        notes.tries_unreached = 0
+        return wait
+
+    def tick(self, resource: Resource, notes: Notes) -> float | None:
+        spec, who = read_spec(resource), who_is(resource)
+        cloud = self.cloud_of(resource, spec)
+        if not resource.deleting or Memory.read(resource.status).begun:
+            refuse_second(resource, self.rivals(resource), lambda other: self.shares_cloud(other, cloud))
+        memory = Memory.read(resource.status)
+        try:
+            seen = observe(cloud, spec, memory, notes, now(), deleting=resource.deleting)
+        except BadCredentials:
+            self.forget_cloud(resource, spec)
+            raise
+        if seen.service is None and not memory.begun and not resource.deleting:
+            raise HostNotFound(near_misses(spec.host, (s.host for s in seen.services)))
+        memory = memory.acknowledge(resource.annotations.get(REQUESTED_AT), newest_migration(seen.migrations))
+        decision = decide(who, spec, memory, seen, self.limits(resource))
+        note_proof(notes, decision, seen)
+        if decision.given_back:
+            self.let_go(resource)
+            return None
+        self.report(Report(who, spec, memory, seen, decision, dict(resource.status), resource.generation), resource)
+        self.brake.hold(resource.uid, sum(j.in_flight for j in decision.judged) + len(decision.started))
+        act(decision.actions, Acting(cloud, seen, notes, str(resource.key), now))
+        return self.look_again(spec, decision, seen)
+
+    def limits(self, resource: Resource) -> Limits:
+        settings = self.context.settings
+        return Limits(timedelta(seconds=settings.settle), self.brake.room(resource.uid))
+
+    def report(self, report: Report, resource: Resource) -> None:
+        after = status(report)
+        self.context.store.write_status(resource, after)
+        self.announce(resource, after)
+
+    def announce(self, resource: Resource, after: dict[str, Any]) -> None:
+        metrics.drain_phase(resource.key, after["phase"])
+        for event in events(resource.status, after):
+            self.context.events.emit(resource, event.type, event.reason, event.action, event.message)
+            level = logging.WARNING if event.type == "Warning" else logging.INFO
+            log.log(level, "%s: %s", event.reason, event.message, extra={"drain": str(resource.key)})
+
+    def report_trouble(self, resource: Resource, notes: Notes, problem: Problem) -> float:
+        """The trouble as conditions. Looked at again: soon where a person corrects it, with back-off where it may pass."""
+        after = troubled(problem, dict(resource.status), resource.generation, stamp(now()), deleting=resource.deleting)
+        notes.clean_since = None
+        self.context.store.write_status(resource, after)
+        self.announce(resource, after)
+        if not isinstance(problem, CloudUnreachable):
+            return LOOK_FOR_A_PERSON
+        notes.tries_unreached += 1
+        pause = min(30.0, back_off(notes.tries_unreached, resource.uid).total_seconds())
+        return max(pause, problem.retry_after or 0.0)
+
+    def look_again(self, spec: DrainSpec, decision: Decision, seen: Observation) -> float:
+        """At once after a host action, soon while anything moves, slowly at rest."""
+        settings = self.context.settings
+        if decision.actions and not decision.started and not any(j.in_flight for j in decision.judged):
+            return min(1.0, settings.poll_interval)
+        if decision.started or any(is_lively(j) for j in decision.judged):
+            return settings.poll_interval
+        waits = [j.verdict.until - seen.now for j in decision.judged if isinstance(j.verdict, Wait | Blocked) and j.verdict.until]
+        soon = [w.total_seconds() for w in waits if w.total_seconds() > 0]
+        if decision.goal is Goal.KEPT_DRAINED and decision.proof.clean and not decision.proof.complete:
+            soon.append(settings.settle)
+        elif decision.proof.complete and seen.service is not None and seen.service.state == "up":
+            soon.append(min(5.0, settings.idle_interval))
+        return min([settings.idle_interval, *soon])
+
+    # The cloud
+
+    def cloud_of(self, resource: Resource, spec: DrainSpec) -> Cloud:
+        ref, namespace = spec.cloud_credentials_ref, resource.key.namespace
+        secret = self.context.secrets.get(namespace, ref.secret_name)
+        if secret is None:
+            raise BadCredentials(
+                f"Secret {namespace}/{ref.secret_name} does not exist: "
+                f"create it with a key clouds.yaml that has a cloud named {ref.cloud_name!r}"
+            )
+        return self.clouds.get(secret, ref.cloud_name)
+
+    def forget_cloud(self, resource: Resource, spec: DrainSpec) -> None:
+        ref = spec.cloud_credentials_ref
+        secret = self.context.secrets.get(resource.key.namespace, ref.secret_name)
+        if secret is not None:
+            self.clouds.forget(secret, ref.cloud_name)
+
+    def rivals(self, resource: Resource) -> Iterable[Resource]:
+        """Asked of the API server until the drain has begun; from then on no younger drain can take the host from it."""
+        return () if Memory.read(resource.status).begun else self.context.store.list()
+
+    def shares_cloud(self, other: Resource, cloud: Cloud) -> bool:
+        """Whether another drain is for the same cloud. Where its credentials cannot tell, it is taken to be."""
+        try:
+            return self.cloud_of(other, read_spec(other)).identity == cloud.identity
+        except Problem:
+            return True
+
+    def let_go(self, resource: Resource) -> None:
+        if FINALIZER in resource.finalizers:
+            self.context.store.remove_finalizer(resource)
+            abandoned = resource.annotations.get(ABANDON) == "true"
+            text = "let go without giving the host back (quiesce.dev/abandon)" if abandoned else "the host is given back"
+            self.context.events.emit(resource, "Normal", "Abandoned" if abandoned else "Restored", "Restore", text)
+            log.info(text, extra={"drain": str(resource.key)})
+        self.notes.pop(resource.uid, None)
+        self.brake.hold(resource.uid, 0)
+        metrics.drain_phase(resource.key, None)
+
+
+def is_lively(judged: Judged) -> bool:
+    """Whether something is expected to happen within seconds."""
+    match judged.verdict:
+        case Follow(stage="Soaking"):
+            return False
+        case Wait(reason="BackingOff" | "Refused" | "ForeignMigration" | "SourceDown") | Blocked():
+            return False
+        case verdict:
+            return judged.in_flight or isinstance(verdict, Wait)
+
+
+def note_proof(notes: Notes, decision: Decision, seen: Observation) -> None:
+    if not decision.proof.clean:
+        notes.clean_since = None
+    elif notes.clean_since is None:
+        notes.clean_since = seen.now
+
+
+def who_is(resource: Resource) -> Who:
+    return Who(resource.key.namespace, resource.key.name, resource.uid, resource.deleting)
+
+
+def read_spec(resource: Resource) -> DrainSpec:
+    """Raises InvalidSpec, and NotSupportedYet for fields whose behaviour does not exist yet: none is ignored in silence."""
+    spec = DrainSpec.read(resource.spec)
+    asked = {
+        "mode: Plan": spec.mode is Mode.PLAN,
+        "migration.requireCapacity": spec.migration.require_capacity,
+        "service.whileRunning: Stop": spec.service.while_running is WhileRunning.STOP,
+        "keyringRef": spec.keyring_ref is not None,
+        "hostAccess": spec.host_access is not None,
+    }
+    if (unsupported := [name for name, wanted in asked.items() if wanted]) and not resource.deleting:
+        raise NotSupportedYet(f"this version does not support {', '.join(unsupported)}: remove it from the spec")
+    return spec
+
+
+def near_misses(host: str, known: Iterable[str]) -> str:
+    hosts = sorted(known)
+    near = difflib.get_close_matches(host, hosts, n=3, cutoff=0.5) or hosts[:3]
+    hint = f"Did you mean {', '.join(near)}?" if near else "Nova lists no nova-compute service at all"
+    return f"Nova has no nova-compute service on host {host!r}. {hint}"
+
+
+def make_reconciler(context: Context) -> Reconciler:
+    drains = Drains(context, Clouds(), Brake(context.settings.max_moves), {})
+    return drains.reconcile

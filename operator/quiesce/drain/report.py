@@ -1,0 +1,416 @@
+"""PURE: what was found and decided -> the whole status, for people and for the next tick. Bounded, sorted, stable.
+
+It is written before the actions it announces are carried out, so that a process that dies
+in between leaves behind what it found and what it was about to do.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from quiesce.api.errors import NotSupportedYet, Problem, Terminal
+from quiesce.api.memory import Memory
+from quiesce.api.spec import AfterDrain, DrainSpec, WhileRunning
+from quiesce.drain import host
+from quiesce.drain.actions import DeleteService
+from quiesce.drain.conditions import Condition, merged, ready
+from quiesce.drain.decide import Decision, Goal, Judged
+from quiesce.drain.host import Who
+from quiesce.drain.observation import Observation
+from quiesce.drain.verdict import (
+    Abort,
+    Blocked,
+    Confirm,
+    Follow,
+    ForceComplete,
+    Held,
+    Move,
+    Offload,
+    Resume,
+    Revert,
+    Wait,
+)
+from quiesce.nova.records import Migration
+
+PROBLEM_ROWS = 20
+MOVING_ROWS = 100
+TEXT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that a status is made of."""
+
+    who: Who
+    spec: DrainSpec
+    memory: Memory
+    seen: Observation
+    decision: Decision
+    previous: dict[str, Any]
+    generation: int
+
+    @property
+    def now(self) -> str:
+        return stamp(self.seen.now)
+
+    @property
+    def problems(self) -> list[tuple[Judged, Blocked | Held]]:
+        """Most urgent first, then by name."""
+        found = [(j, j.verdict) for j in self.decision.judged if isinstance(j.verdict, Blocked | Held)]
+        return sorted(found, key=lambda p: (not (isinstance(p[1], Blocked) and p[1].urgent), p[0].name, p[0].server_id))
+
+    @property
+    def moving(self) -> list[Judged]:
+        return [j for j in self.decision.judged if j.server_id in self.decision.started or (j.in_flight and j.here)]
+
+
+def stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def status(report: Report) -> dict[str, Any]:
+    """The status as JSON, whole. Keys without a value are absent."""
+    progress = progress_of(report)
+    phase, conditions = phase_and_conditions(report, progress)
+    memory, seen = report.memory, report.seen
+    drained = report.decision.proof.complete or (memory.drained_since is not None and gone(report))
+    ended = next((c.status == "True" for c in conditions if c.type == "Ready"), False)
+    whole = {
+        "observedGeneration": report.generation,
+        "phase": phase,
+        "message": next(c.message for c in conditions if c.type == "Ready")[:TEXT],
+        "conditions": merged(report.previous.get("conditions") or (), conditions, report.generation, report.now),
+        "service": service_of(report),
+        "foundAggregates": found_aggregates(report),
+        "foundMigration": memory.found_migration if memory.begun else newest_migration(seen.migrations),
+        "attemptsFrom": memory.attempts_from if memory.begun else newest_migration(seen.migrations),
+        "lastHandledRequestedAt": memory.handled_request,
+        "progress": progress,
+        "moving": [moving_row(j, report) for j in report.moving[:MOVING_ROWS]],
+        "problems": [problem_row(j, verdict, report) for j, verdict in report.problems[:PROBLEM_ROWS]],
+        "problemsOmitted": max(0, len(report.problems) - PROBLEM_ROWS),
+        "startTime": memory.started or report.now,
+        "drainedTime": (memory.drained_since or report.now) if drained else None,
+        "completionTime": (memory.completed or report.now) if ended else None,
+    }
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def newest_migration(migrations: tuple[Migration, ...]) -> int:
+    return max((m.id for m in migrations), default=0)
+
+
+def service_of(report: Report) -> dict[str, Any]:
+    """What is there now, and what was found before the first write: that is what Restore puts back."""
+    memory, seen, who = report.memory, report.seen, report.who
+    service = seen.service
+    now = {"id": service.id, "status": service.status, "state": service.state} if service else {"status": "deleted"}
+    found: dict[str, Any]
+    if memory.begun:
+        found = {
+            "foundId": memory.found_id,
+            "foundStatus": memory.found_status,
+            "foundReason": memory.found_reason,
+            "node": memory.node,
+        }
+    elif service is None or service.status == "UNKNOWN" or report.decision.goal is not Goal.KEPT_DRAINED or report.spec.suspend:
+        found = {}
+    else:
+        # A disable of our own is no finding: the status was lost, and enabled is what a drain mostly finds.
+        own = host.is_ours(who, service.disabled_reason)
+        found = {
+            "foundId": service.id,
+            "foundStatus": "enabled" if own else service.status,
+            "foundReason": None if own else service.disabled_reason,
+            "node": seen.node,
+        }
+    return {key: value for key, value in (now | found).items() if value is not None}
+
+
+def found_aggregates(report: Report) -> list[dict[str, Any]] | None:
+    if report.memory.begun or report.seen.aggregates is None:
+        return list(report.previous.get("foundAggregates") or ()) or None
+    inside = [a for a in report.seen.aggregates if report.seen.host in a.hosts]
+    return [{"id": a.id, "name": a.name} for a in sorted(inside, key=lambda a: a.id)] or None
+
+
+def progress_of(report: Report) -> dict[str, Any]:
+    judged = report.decision.judged
+    mine = [j for j in judged if j.here]
+    present = {j.server_id for j in judged}
+    offloaded = report.memory.offloaded + sum(
+        row.get("method") == "offload" and server_id not in present for server_id, row in report.memory.rows.items()
+    )
+    moved = report.decision.left + offloaded
+    total, moving = moved + len(mine), sum(j.here for j in report.moving)
+    blocked = len(report.problems)
+    here_blocked = sum(isinstance(j.verdict, Blocked | Held) and j not in report.moving for j in mine)
+    return {
+        "summary": f"{moved}/{total}",
+        "total": total,
+        "moved": moved,
+        "offloaded": offloaded,
+        "moving": moving,
+        "waiting": max(0, len(mine) - moving - here_blocked),
+        "blocked": blocked,
+        "percent": 100 * moved // total if total else 100,
+    }
+
+
+def moving_row(j: Judged, report: Report) -> dict[str, Any]:
+    verdict, before = j.verdict, report.memory.rows.get(j.server_id, {})
+    migration: Migration | None = getattr(verdict, "migration", None)
+    method, state = method_and_state(j, before)
+    same = before.get("attempt") == j.attempt and "state" in before
+    was = before.get("was") or (j.server.status if j.server and j.server_id in report.decision.started else None)
+    row = {
+        "id": j.server_id,
+        "name": j.name[:255],
+        "method": method,
+        "state": state,
+        "destination": migration.dest if migration else report.spec.migration.target_host,
+        "attempt": j.attempt,
+        "since": before["since"] if same and "since" in before else report.now,
+        "was": was,
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def method_and_state(j: Judged, before: Any) -> tuple[str | None, str]:
+    match j.verdict:
+        case Move(how=how):
+            return how, "Starting"
+        case Offload():
+            return "offload", "Starting"
+        case Resume():
+            return "resume", "Starting"
+        case Follow(stage=state, migration=m):
+            return ("live" if m.live else "cold") if m else before.get("method"), state
+        case Confirm(migration=m):
+            return "live" if m.live else "cold", "Confirming"
+        case Revert(migration=m):
+            return "live" if m.live else "cold", "Reverting"
+        case Abort(migration=m) | ForceComplete(migration=m):
+            return "live" if m.live else "cold", "Ending"
+        case Wait(reason=reason):
+            return before.get("method"), reason
+        case _:
+            return before.get("method"), "Stuck"
+
+
+def problem_row(j: Judged, verdict: Blocked | Held, report: Report) -> dict[str, Any]:
+    before = report.memory.rows.get(j.server_id, {})
+    row = {
+        "id": j.server_id,
+        "name": j.name[:255],
+        "reason": verdict.reason,
+        "message": verdict.message[:TEXT],
+        "attempts": j.attempt - 1,
+        "since": before["since"] if before.get("reason") == verdict.reason and "since" in before else report.now,
+        "was": before.get("was"),
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+# Phase and conditions
+
+
+def gone(report: Report) -> bool:
+    """The service that this drain found is no longer in Nova."""
+    return report.memory.begun and report.seen.service is None
+
+
+def phase_and_conditions(report: Report, progress: dict[str, Any]) -> tuple[str, list[Condition]]:
+    facts = [service_disabled(report), drained(report), service_deleted(report), capacity()]
+    if report.decision.goal is Goal.GIVEN_BACK:
+        text = restoring_message(report)
+        return "Restoring", [*facts, Condition("Reconciling", "True", "Restoring", text), ready(False, "Restoring", text)]
+    if report.spec.suspend:
+        before = next((c for c in report.previous.get("conditions") or () if c["type"] == "Ready"), None)
+        value = {"True": True, "False": False}.get(before["status"]) if before else None
+        return "Suspended", [*facts, ready(value, "Suspended", "suspended: nothing is written to OpenStack (spec.suspend)")]
+    if is_ended(report):
+        phase, text = (
+            ("Deleted", deleted_text(report)) if gone(report) else ("Drained", "the host is empty and its service disabled")
+        )
+        return phase, [*facts, ready(True, phase, text)]
+    reason, text = stall(report)
+    if reason:
+        return "Stalled", [*facts, Condition("Stalled", "True", reason, text), ready(False, reason, text)]
+    phase, reason, text = working(report, progress)
+    return phase, [*facts, Condition("Reconciling", "True", reason, text), ready(None, reason, text)]
+
+
+def is_ended(report: Report) -> bool:
+    """The end state that the spec asks for holds now."""
+    seen, proof = report.seen, report.decision.proof
+    if report.spec.service.after_drain is AfterDrain.KEEP_DISABLED:
+        return proof.complete and seen.service is not None and seen.service.status == "disabled"
+    return gone(report) and proof.clean and not report.decision.leftovers
+
+
+def deleted_text(report: Report) -> str:
+    text = "the host is empty and its service deleted; nothing is left behind"
+    unproven = report.decision.proof.unproven
+    return f"{text} (not proven: {'; '.join(unproven)})" if unproven else text
+
+
+def stall(report: Report) -> tuple[str, str]:
+    """(reason, message) where only a person can help; ('', '') where the drain can still go on by itself."""
+    judged = report.decision.judged
+    if gone(report) and report.decision.leftovers:
+        return "Leftovers", "; ".join(report.decision.leftovers)
+    if not report.problems or report.moving:
+        return "", ""
+    if any(not isinstance(j.verdict, Blocked | Held) for j in judged if j.here):
+        return "", ""
+    reasons = {verdict.reason for _, verdict in report.problems}
+    return reasons.pop() if len(reasons) == 1 else "ServersBlocked", problems_text(report)
+
+
+def problems_text(report: Report) -> str:
+    """Per cause how many and which three: `2 blocked: db-3 (Suspended), db-4 (Suspended)`, bounded and sorted."""
+    causes = Counter(verdict.reason for _, verdict in report.problems)
+    parts = []
+    for reason, count in sorted(causes.items()):
+        names = [j.name for j, verdict in report.problems if verdict.reason == reason]
+        more = f" and {count - 3} more" if count > 3 else ""
+        parts.append(f"{count} {reason}: {', '.join(names[:3])}{more}")
+    return f"{len(report.problems)} need attention: " + "; ".join(parts) + ". See status.problems"
+
+
+def working(report: Report, progress: dict[str, Any]) -> tuple[str, str, str]:
+    """(phase, reason, message) while the drain goes on by itself."""
+    seen, decision = report.seen, report.decision
+    trouble = f"; {problems_text(report)}" if report.problems else ""
+    if not report.memory.begun:
+        return "Pending", "Starting", "found the service; disabling it" if seen.service else "looking for the service"
+    if seen.service is not None and seen.service.status != "disabled":
+        return "Draining", "Disabling", "disabling the service"
+    if progress["moved"] < progress["total"] or report.problems:
+        return (
+            "Draining",
+            "Migrating",
+            f"moving {progress['moving']} of {progress['total']} servers, {progress['moved']} moved{trouble}",
+        )
+    if not decision.proof.complete:
+        against = "; ".join(decision.proof.against) or "empty; looking again to be sure that it stays so"
+        return "Draining", "Proving", f"all servers have moved: {against}"
+    return "Drained", *waiting_for_delete(report)
+
+
+def waiting_for_delete(report: Report) -> tuple[str, str]:
+    seen = report.seen
+    if seen.service_refusal is not None:
+        return "DeleteRefused", f"the host is empty, and Nova refuses to delete its service: {seen.service_refusal.text}"
+    if any(isinstance(a, DeleteService) for a in report.decision.actions):
+        return "Deleting", "the host is empty; deleting its service"
+    if seen.service is not None and report.spec.service.while_running is WhileRunning.WAIT:
+        return "NovaComputeRunning", (
+            f"the host is empty. Now stop nova-compute on {seen.host} (systemctl disable --now nova-compute, or power it off); "
+            "its service is deleted from Nova as soon as Nova reports it down"
+        )
+    return "Deleting", "the host is empty"
+
+
+def restoring_message(report: Report) -> str:
+    held = [(j, verdict) for j, verdict in report.problems if isinstance(verdict, Held)]
+    if held:
+        return (
+            f"giving the host back waits for a decision on {held[0][0].name}: {held[0][1].message}"
+            " (or let go at once: annotate with quiesce.dev/abandon=true)"
+        )
+    moving = sum(j.in_flight and j.here for j in report.decision.judged)
+    if moving:
+        return f"giving the host back; waiting for {moving} moves in flight to end"
+    if report.seen.service_refusal is not None:
+        return f"giving the host back; Nova refuses to {report.seen.service_refusal.call}: {report.seen.service_refusal.text}"
+    return "giving the host back as it was found"
+
+
+def service_disabled(report: Report) -> Condition:
+    service = report.seen.service
+    if service is None:
+        return Condition(
+            "ServiceDisabled",
+            "Unknown",
+            "ServiceDeleted" if report.memory.begun else "HostNotFound",
+            "Nova lists no service of this host",
+        )
+    if service.status != "disabled":
+        return Condition("ServiceDisabled", "False", service.status.capitalize(), "the scheduler may place servers here")
+    if host.is_ours(report.who, service.disabled_reason):
+        return Condition("ServiceDisabled", "True", "Disabled", "disabled by this drain")
+    return Condition(
+        "ServiceDisabled",
+        "True",
+        "DisabledByOthers",
+        f"disabled by somebody else: {service.disabled_reason or 'no reason given'}"[:TEXT],
+    )
+
+
+def drained(report: Report) -> Condition:
+    evidence = report.decision.proof
+    if evidence.complete or (gone(report) and evidence.clean):
+        unproven = f"not proven: {'; '.join(evidence.unproven)}" if evidence.unproven else "empty in two complete reads"
+        return Condition("Drained", "True", "Empty", unproven)
+    if report.decision.goal is not Goal.KEPT_DRAINED and not report.memory.begun:
+        return Condition("Drained", "Unknown", "NotStarted", "")
+    if evidence.clean:
+        return Condition("Drained", "False", "Proving", "empty in one complete read; looking again")
+    reason = "ServersBlocked" if report.problems else "Migrating"
+    return Condition("Drained", "False", reason, "; ".join(evidence.against)[:TEXT])
+
+
+def service_deleted(report: Report) -> Condition:
+    if gone(report):
+        left = "; ".join(report.decision.leftovers)
+        return Condition(
+            "ServiceDeleted",
+            "True",
+            "LeftoversRemain" if left else "Deleted",
+            left or "nothing is left behind in Nova and Placement",
+        )
+    if report.spec.service.after_drain is AfterDrain.KEEP_DISABLED:
+        return Condition("ServiceDeleted", "False", "KeepDisabled", "the spec keeps the service (service.afterDrain)")
+    if not report.decision.proof.complete:
+        return Condition("ServiceDeleted", "False", "NotDrained", "waits until the host is proven empty")
+    reason, text = waiting_for_delete(report)
+    return Condition("ServiceDeleted", "False", reason, text)
+
+
+def capacity() -> Condition:
+    return Condition("CapacityAvailable", "Unknown", "NotPlanned", "")
+
+
+# Where no look was possible
+
+
+def troubled(error: Problem, previous: dict[str, Any], generation: int, now: str, *, deleting: bool) -> dict[str, Any]:
+    """The status when something kept us from looking: the last report stands, with the trouble on top of it."""
+    text = str(error)[:TEXT]
+    if deleting:
+        text = (text + " (to let go without giving the host back: annotate with quiesce.dev/abandon=true)")[:TEXT]
+    terminal = isinstance(error, Terminal)
+    kept = [
+        Condition(c["type"], c["status"], c["reason"], c["message"])
+        for c in previous.get("conditions") or ()
+        if c["type"] not in ("Ready", "Reconciling", "Stalled")
+    ]
+    top = Condition("Stalled" if terminal else "Reconciling", "True", error.reason, text)
+    phase = "Restoring" if deleting else "Stalled" if terminal else previous.get("phase") or "Pending"
+    conditions = [*(kept or unknowns(error)), top, ready(False, error.reason, text)]
+    return dict(previous) | {
+        "observedGeneration": generation,
+        "phase": phase,
+        "message": text,
+        "conditions": merged(previous.get("conditions") or (), conditions, generation, now),
+        "startTime": previous.get("startTime") or now,
+    }
+
+
+def unknowns(error: Problem) -> list[Condition]:
+    """Every condition is there from the first sight on."""
+    said = "NotSupportedYet" if isinstance(error, NotSupportedYet) else "NotRead"
+    return [Condition(kind, "Unknown", said) for kind in ("ServiceDisabled", "Drained", "ServiceDeleted", "CapacityAvailable")]

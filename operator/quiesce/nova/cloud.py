@@ -1,0 +1,266 @@
+"""One cloud: the typed reads and the few verbs of a drain.
+
+Raw calls instead of the SDK's resource classes: those drop unknown filters in silence,
+send wrong markers, and live-migrate with a blocking microversion (2.30).
+Every read is complete or raises; every verb sends one request, once.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.nova.errors import NotFound
+from quiesce.nova.http import PAGE, Api
+from quiesce.nova.records import (
+    ActionEvents,
+    Aggregate,
+    Hypervisor,
+    LiveProgress,
+    Migration,
+    Port,
+    Server,
+    ServerGroup,
+    Service,
+    moment,
+)
+
+T = TypeVar("T")
+
+SERVICES_AGE = 5.0  # seconds that a list of services may be shared between drains
+GROUPS_AGE = 30.0
+
+
+class Shared(Generic[T]):
+    """A read that the drains of one cloud share while it is young enough."""
+
+    def __init__(self, read: Callable[[], T], age: float) -> None:
+        self._read, self._age = read, age
+        self._lock = threading.Lock()
+        self._value: tuple[float, T] | None = None
+
+    def forget(self) -> None:
+        with self._lock:
+            self._value = None
+
+    def get(self, *, fresh: bool = False) -> T:
+        with self._lock:
+            now = time.monotonic()
+            if fresh or self._value is None or now - self._value[0] > self._age:
+                self._value = (now, self._read())
+            return self._value[1]
+
+
+class Cloud:
+    """Reads raise CloudUnreachable, BadCredentials, NotAllowed. Verbs raise Refused or Unknown besides."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.user_id = api.user_id
+        self.identity = api.identity
+        self._services = Shared(self._read_services, SERVICES_AGE)
+        self._groups = Shared(self._read_groups, GROUPS_AGE)
+
+    # Reads
+
+    def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
+        """Every nova-compute service of the cloud."""
+        return self._services.get(fresh=fresh)
+
+    def _read_services(self) -> tuple[Service, ...]:
+        body = self._api.get("compute", "/os-services", {"binary": "nova-compute"})
+        return tuple(Service.read(row) for row in rows(body, "services"))
+
+    def servers_on(self, host: str) -> tuple[Server, ...]:
+        """Every server whose host is exactly this one, soft-deleted ones included.
+
+        Nova drops the filter in silence for a user who may not use it (servers.py
+        remove_invalid_options), so each row's own host attribute is checked; SHELVED_OFFLOADED
+        ones leave a moment late.
+        """
+        found = self._servers({"all_tenants": 1, "host": host, "soft_deleted": 1})
+        return tuple(server for server in found if server.host == host)
+
+    def servers_to_verify(self) -> tuple[Server, ...]:
+        """Every server of the cloud in VERIFY_RESIZE."""
+        found = self._servers({"all_tenants": 1, "status": "VERIFY_RESIZE"})
+        return tuple(server for server in found if server.status == "VERIFY_RESIZE")
+
+    def _servers(self, query: dict[str, str | int]) -> list[Server]:
+        try:
+            return [Server.read(row) for row in self._api.pages("/servers/detail", "servers", query)]
+        except KeyError as error:
+            raise NotAllowed(
+                f"Nova shows servers without {error}: the operator's user is not an admin in Nova's policy "
+                "(os_compute_api:os-extended-server-attributes). Use credentials that see all servers and their hosts"
+            ) from error
+
+    def server(self, server_id: str) -> Server | None:
+        """One server, or None where it no longer exists."""
+        try:
+            return Server.read(self._api.get("compute", f"/servers/{server_id}")["server"])
+        except NotFound:
+            return None
+
+    def migrations(self, host: str, above: int | None = None) -> tuple[Migration, ...]:
+        """Migrations with this host as source or destination, newest first.
+
+        `above`: only those with a higher id, reading no more pages than that takes
+        (Nova sorts by creation, newest first, since 2.59). Rows of deleted servers are not listed.
+        """
+        query: dict[str, str | int] = {"host": host}
+        if above is not None:
+            query["limit"] = 200
+        found = []
+        for row in self._api.pages("/os-migrations", "migrations", query):
+            if row.get("source_compute") is None and row.get("dest_compute") is None and "source_compute" not in row:
+                raise NotAllowed("Nova shows migrations without hosts: policy os_compute_api:os-migrations:index:host")
+            if above is not None and row["id"] <= above:
+                break
+            found.append(Migration.read(row))
+        return tuple(found)
+
+    def action_events(self, server_id: str, kinds: Iterable[str], created: datetime) -> ActionEvents | None:
+        """The instance action behind a migration: the nearest of these kinds that began up to 60 s before `created`."""
+        listed = rows(self._api.get("compute", f"/servers/{server_id}/os-instance-actions"), "instanceActions")
+        wanted = tuple(kinds)
+        ages = [(created - started, row) for row in listed if row["action"] in wanted and (started := moment(row["start_time"]))]
+        near = [(age, row["request_id"]) for age, row in ages if timedelta(seconds=-2) <= age <= timedelta(seconds=60)]
+        return self._events(server_id, min(near)[1]) if near else None
+
+    def _events(self, server_id: str, request_id: str) -> ActionEvents:
+        body = self._api.get("compute", f"/servers/{server_id}/os-instance-actions/{request_id}")["instanceAction"]
+        failed: dict[str, Any] = next((e for e in body.get("events") or [] if e.get("result") not in ("Success", None)), {})
+        started = moment(body["start_time"])
+        if started is None:
+            raise CloudUnreachable(f"instance action {request_id} has no start time")
+        return ActionEvents(request_id, body["action"], started, failed.get("event"), failed.get("details"))
+
+    def live_progress(self, server_id: str) -> LiveProgress | None:
+        """Counters of the server's running live migration, if there is one (memory and disk together)."""
+        try:
+            found = rows(self._api.get("compute", f"/servers/{server_id}/migrations"), "migrations")
+        except NotFound:
+            return None
+        if not found:
+            return None
+        row = found[0]
+        done = (row.get("memory_processed_bytes") or 0) + (row.get("disk_processed_bytes") or 0)
+        left = (row.get("memory_remaining_bytes") or 0) + (row.get("disk_remaining_bytes") or 0)
+        return LiveProgress(row["id"], row["status"], done, left)
+
+    def allocations(self, node: str) -> dict[str, dict[str, int]] | None:
+        """consumer uuid -> resources held on a hypervisor's resource providers (child providers included).
+
+        `node`: the hypervisor_hostname, which names the root provider. None where there is
+        no such provider. Raises NotInCatalog where the cloud shows no placement.
+        """
+        found = rows(self._api.get("placement", "/resource_providers", {"name": node}), "resource_providers")
+        if not found:
+            return None
+        inside = {"in_tree": found[0]["uuid"]}
+        tree = rows(self._api.get("placement", "/resource_providers", inside), "resource_providers")
+        held: dict[str, dict[str, int]] = {}
+        for provider in tree:
+            body = self._api.get("placement", f"/resource_providers/{provider['uuid']}/allocations")
+            for consumer, allocation in body["allocations"].items():
+                mine = held.setdefault(consumer, {})
+                for name, amount in allocation["resources"].items():
+                    mine[name] = mine.get(name, 0) + amount
+        return held
+
+    def hypervisors(self) -> tuple[Hypervisor, ...]:
+        """All hypervisors with their service's host and address."""
+        found = rows(self._api.get("compute", "/os-hypervisors/detail"), "hypervisors")
+        return tuple(Hypervisor(h["hypervisor_hostname"], h["service"]["host"], h.get("host_ip") or "") for h in found)
+
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        found = rows(self._api.get("compute", "/os-aggregates"), "aggregates")
+        return tuple(Aggregate(a["id"], a["name"], a.get("availability_zone"), tuple(a["hosts"])) for a in found)
+
+    def groups(self) -> tuple[ServerGroup, ...]:
+        """Server groups of all projects whose policy Nova enforces (`soft-*` ones are left out)."""
+        return self._groups.get()
+
+    def _read_groups(self) -> tuple[ServerGroup, ...]:
+        found: list[dict[str, Any]] = []
+        while len(found) % PAGE == 0:  # this list has an offset and no links (nova api server_groups.py index)
+            query: dict[str, str | int] = {"all_projects": "true", "limit": PAGE, "offset": len(found)}
+            page = rows(self._api.get("compute", "/os-server-groups", query), "server_groups")
+            found += page
+            if not page:
+                break
+        return tuple(
+            ServerGroup(g["id"], g["name"], g["policy"], frozenset(g["members"]))
+            for g in found
+            if g["policy"] in ("affinity", "anti-affinity")
+        )
+
+    def ports(self, server_ids: Iterable[str]) -> tuple[Port, ...]:
+        """The Neutron ports of these servers, in one request. Raises NotInCatalog where there is no network service."""
+        query: list[tuple[str, str | int]] = [("device_id", server_id) for server_id in server_ids]
+        found = rows(self._api.get("network", "/ports", query), "ports")
+        return tuple(
+            Port(p["id"], p["device_id"], p["status"], p.get("binding:host_id"), p.get("binding:vif_type")) for p in found
+        )
+
+    # Verbs: each returns Nova's request id
+
+    def disable_service(self, service_id: str, reason: str) -> str | None:
+        return self._put_service(service_id, {"status": "disabled", "disabled_reason": reason})
+
+    def disable_service_without_reason(self, service_id: str) -> str | None:
+        return self._put_service(service_id, {"status": "disabled"})
+
+    def enable_service(self, service_id: str) -> str | None:
+        return self._put_service(service_id, {"status": "enabled"})
+
+    def _put_service(self, service_id: str, body: dict[str, str]) -> str | None:
+        self._services.forget()
+        return self._api.write("compute", "PUT", f"/os-services/{service_id}", body)
+
+    def delete_service(self, service_id: str) -> str | None:
+        """Raises Refused 409 where Nova still counts servers or migrations of the host."""
+        self._services.forget()
+        return self._api.write("compute", "DELETE", f"/os-services/{service_id}")
+
+    def migrate(self, server_id: str, target: str | None) -> str | None:
+        return self._action(server_id, {"migrate": {"host": target} if target else None})
+
+    def live_migrate(self, server_id: str, target: str | None) -> str | None:
+        return self._action(server_id, {"os-migrateLive": {"host": target, "block_migration": "auto"}})
+
+    def confirm(self, server_id: str) -> str | None:
+        return self._action(server_id, {"confirmResize": None})
+
+    def revert(self, server_id: str) -> str | None:
+        return self._action(server_id, {"revertResize": None})
+
+    def shelve_offload(self, server_id: str) -> str | None:
+        return self._action(server_id, {"shelveOffload": None})
+
+    def resume(self, server_id: str) -> str | None:
+        return self._action(server_id, {"resume": None})
+
+    def abort_live(self, server_id: str, migration_id: int) -> str | None:
+        return self._api.write("compute", "DELETE", f"/servers/{server_id}/migrations/{migration_id}")
+
+    def force_complete(self, server_id: str, migration_id: int) -> str | None:
+        path = f"/servers/{server_id}/migrations/{migration_id}/action"
+        return self._api.write("compute", "POST", path, {"force_complete": None})
+
+    def add_to_aggregate(self, aggregate_id: int, host: str) -> str | None:
+        return self._api.write("compute", "POST", f"/os-aggregates/{aggregate_id}/action", {"add_host": {"host": host}})
+
+    def _action(self, server_id: str, body: dict[str, Any]) -> str | None:
+        return self._api.write("compute", "POST", f"/servers/{server_id}/action", body)
+
+
+def rows(body: Any, key: str) -> list[dict[str, Any]]:
+    """The list under `key`. A body without it is no answer: an absent list must never be taken for an empty one."""
+    found = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(found, list):
+        raise CloudUnreachable(f"the answer has no list {key!r}")
+    return found

@@ -1,0 +1,29 @@
+"""What an answer of OpenStack means for a caller.
+
+A refusal is a fact: the request had no effect. Everything else that is not a success
+is *unknown*: the request may have taken effect, so nothing is re-sent; the next tick looks.
+"""
+
+from quiesce.api.errors import CloudUnreachable
+
+
+class Refused(Exception):
+    """HTTP 400, 404, 409: Nova understood and said no. Nothing has changed."""
+
+    def __init__(self, status: int, message: str, request_id: str | None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.request_id = request_id
+
+
+class NotFound(Refused):
+    """HTTP 404."""
+
+
+class NotInCatalog(Exception):
+    """The cloud has no such service (placement, network) in its catalog."""
+
+
+class Unknown(CloudUnreachable):
+    """A write without a trustworthy answer: it may or may not have happened."""
