@@ -1,0 +1,19 @@
+"""The `quiesce` command."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from quiesce.settings import parse
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs it; returns the exit code (quiesce.exits)."""
+    settings = parse(sys.argv[1:] if argv is None else argv, os.environ)
+    from quiesce.app import run
+
+    return run(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""Exit codes of the program: what a person, a script or the kubelet can tell from them."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The value is the code, `cause` the text in `--help`."""
+
+    cause: str
+
+    def __new__(cls, code: int, cause: str) -> "Exit":
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.cause = cause
+        return member
+
+    OK = 0, "ended by SIGTERM or SIGINT"
+    BUG = 1, "unexpected error: a bug; the log has a traceback"
+    USAGE = 2, "a flag or a QUIESCE_ variable is wrong, or the --listen address cannot be had"
+    NO_CRD = 3, "the ComputeNodeDrain CRD is not installed: kubectl apply -f crds/"
+    NO_API = 4, "at start: no kubeconfig or service account, or the API server is out of reach or refuses us"
+    WATCH_LOST = 5, "the watch on the API server was lost for good: start again, nothing is lost"
