@@ -1,0 +1,109 @@
+"""Which API server, as whom: found as kubectl finds it. One client for all threads, and the same for the watch."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import kopf
+import urllib3
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
+from kubernetes.client.rest import should_bypass_proxies
+
+from quiesce import __version__
+from quiesce.kube.errors import KubeNotFound, call
+from quiesce.kube.resource import GROUP, VERSION
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where the kubelet puts a pod's service account."""
+
+
+class NoCluster(Exception):
+    """There is no usable configuration of an API server. The text says where it was looked for."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An API server and an identity there."""
+
+    client: ApiClient
+    server: str
+    namespace: str
+    """The namespace of the pod, or of the kubeconfig's context."""
+    found: str
+    """Where the configuration was found, for people."""
+    login: Callable[[], kopf.ConnectionInfo]
+    """The same identity for kopf, read anew at each call: tokens are rotated."""
+
+
+def connect(context: str | None, connections: int) -> Cluster:
+    """`context`: one of the kubeconfig's (never in-cluster then). No request is made. Raises NoCluster."""
+    inside = context is None and in_cluster()
+    load = _load_account if inside else lambda: _load_kubeconfig(context)
+    configuration, namespace, found = load()
+    configuration.connection_pool_maxsize = connections
+    # Never wait inside a request (Retry-After) and never repeat a write: the queue repeats the whole look.
+    configuration.retries = urllib3.Retry(connect=1, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False)
+    client = ApiClient(configuration)
+    client.user_agent = f"quiesce/{__version__}"
+    return Cluster(client, configuration.host, namespace, found, lambda: _for_kopf(load()[0]))
+
+
+def in_cluster() -> bool:
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (ACCOUNT / "token").exists()
+
+
+def served_plurals(client: ApiClient) -> frozenset[str]:
+    """Which kinds of our group the API server knows, by discovery: that needs no right to read CRDs."""
+    try:
+        found = call(CustomObjectsApi(client).get_api_resources, GROUP, VERSION)
+    except KubeNotFound:
+        return frozenset()
+    return frozenset(resource.name for resource in found.resources)
+
+
+def _load_account() -> tuple[Configuration, str, str]:
+    configuration = Configuration()
+    try:
+        config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        namespace = (ACCOUNT / "namespace").read_text().strip()
+    except (config.ConfigException, OSError) as error:
+        raise NoCluster(f"the pod's service account in {ACCOUNT} cannot be used: {error}") from error
+    return configuration, namespace, "the pod's service account"
+
+
+def _load_kubeconfig(context: str | None) -> tuple[Configuration, str, str]:
+    files = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config"))
+    configuration = Configuration()
+    try:
+        config.load_kube_config(files, context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
+        contexts, active = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise NoCluster(f"no usable kubeconfig in {files} (KUBECONFIG, else ~/.kube/config): {error}") from error
+    if configuration.tls_server_name:
+        raise NoCluster(f"{files}: tls-server-name is not supported: use a server URL that its certificate names")
+    chosen = next(each for each in contexts if each["name"] == (context or active["name"]))
+    namespace = chosen["context"].get("namespace") or "default"
+    return configuration, namespace, f"context {chosen['name']!r} of {files}"
+
+
+def _for_kopf(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Like kopf.login_via_client, but of this very configuration instead of the process's default one."""
+    header = configuration.get_api_key_with_prefix("BearerToken") or ""
+    scheme, _, token = header.rpartition(" ")
+    proxy = configuration.proxy
+    if proxy and should_bypass_proxies(configuration.host, configuration.no_proxy or ""):
+        proxy = None
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        username=configuration.username or None,
+        password=configuration.password or None,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        proxy_url=proxy,
+    )

@@ -1,0 +1,113 @@
+"""The objects of one kind: read, finalizer, status. Everything that we ever write to them is in this file."""
+
+import builtins
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from kubernetes.client import ApiClient, CustomObjectsApi
+
+from quiesce.kube.errors import KubeExpired, KubeNotFound, call
+from quiesce.kube.resource import GROUP, VERSION, Key, Resource
+
+FIELD_MANAGER = "quiesce"
+PAGE = 500
+"""Objects a page of a list: what client-go asks for as well."""
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+
+
+class Store:
+    """Reads and writes the objects of one kind. Safe to use from many threads."""
+
+    def __init__(self, client: ApiClient, plural: str, namespaces: Sequence[str] | None, finalizer: str) -> None:
+        """`namespaces`: where to list, None for everywhere. `finalizer`: the only one we set or remove."""
+        self._api = CustomObjectsApi(client)
+        self._plural = plural
+        self._namespaces = namespaces
+        self._finalizer = finalizer
+
+    def get(self, key: Key) -> Resource | None:
+        """As it is now in etcd, not in a cache; None if it is not there."""
+        try:
+            return Resource(call(self._api.get_namespaced_custom_object, *self._path(key)))
+        except KubeNotFound:
+            return None
+
+    def list(self) -> builtins.list[Resource]:
+        """All objects in the watched namespaces, complete: a list that breaks off raises KubeError."""
+        try:
+            return self._list()
+        except KubeExpired:  # a page came too late (etcd compacts every 5 minutes): once more, from the start
+            return self._list()
+
+    def add_finalizer(self, resource: Resource) -> None:
+        """In a request of its own. Raises KubeConflict if the object changed since it was read."""
+        if self._finalizer not in resource.finalizers:
+            self._write_finalizers(resource, [*resource.finalizers, self._finalizer])
+
+    def remove_finalizer(self, resource: Resource) -> None:
+        """Lets the object go; one that is gone already is fine. Raises KubeConflict as above."""
+        if self._finalizer not in resource.finalizers:
+            return
+        left = [name for name in resource.finalizers if name != self._finalizer]
+        try:
+            self._write_finalizers(resource, left)
+        except KubeNotFound:
+            return
+
+    def write_status(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Makes `status` the whole status, if it is not so already. An object that is gone is fine.
+
+        Server-side apply: keys that are no longer sent disappear, and nothing has to be read before.
+        """
+        wanted = json.loads(json.dumps(status))
+        if wanted == resource.status:
+            return
+        body = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"namespace": resource.key.namespace, "name": resource.key.name},
+            "status": wanted,
+        }
+        try:
+            call(
+                self._api.patch_namespaced_custom_object_status,
+                *self._path(resource.key),
+                body,
+                field_manager=FIELD_MANAGER,
+                force=True,
+                _content_type=APPLY,
+            )
+        except KubeNotFound:
+            return
+
+    def _list(self) -> builtins.list[Resource]:
+        if self._namespaces is None:
+            return builtins.list(self._pages(self._api.list_cluster_custom_object, GROUP, VERSION, self._plural))
+        found: builtins.list[Resource] = []
+        for namespace in self._namespaces:
+            lister = self._api.list_namespaced_custom_object
+            found.extend(self._pages(lister, GROUP, VERSION, namespace, self._plural))
+        return found
+
+    def _pages(self, lister: Callable[..., Any], *path: str) -> Iterator[Resource]:
+        token: str | None = None
+        while token != "":
+            page = call(lister, *path, limit=PAGE, _continue=token)
+            yield from map(Resource, page["items"])
+            token = page["metadata"].get("continue", "")
+
+    def _write_finalizers(self, resource: Resource, finalizers: Sequence[str]) -> None:
+        # A merge patch replaces the list as a whole: resourceVersion keeps others' finalizers safe.
+        metadata = {"finalizers": finalizers, "resourceVersion": resource.resource_version}
+        call(
+            self._api.patch_namespaced_custom_object,
+            *self._path(resource.key),
+            {"metadata": metadata},
+            field_manager=FIELD_MANAGER,
+            _content_type=MERGE,
+        )
+
+    def _path(self, key: Key) -> tuple[str, str, str, str, str]:
+        return GROUP, VERSION, key.namespace, self._plural, key.name

@@ -1,0 +1,64 @@
+"""The watch stream, by kopf; nothing else of kopf is used, and it writes nothing to any object.
+
+One event handler a kind hands over keys. kopf also installs the handlers of SIGTERM and SIGINT.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import kopf
+
+from quiesce.kube.resource import GROUP, VERSION, Resource
+
+OnEvent = Callable[[Resource, bool], None]
+"""Told of every object that is listed, or that changed; True: it is gone."""
+
+LOGIN_TRIES = 3
+
+
+class WatchLost(Exception):
+    """The watch has ended by itself and for good. Without it only the relist is left: end the process."""
+
+
+def watch(listeners: Mapping[str, OnEvent], namespaces: Sequence[str] | None, login: Callable[[], kopf.ConnectionInfo]) -> None:
+    """Runs until SIGTERM or SIGINT, in the main thread. `listeners`: by plural. Raises WatchLost."""
+    registry = kopf.OperatorRegistry()
+    _log_in_with(registry, login)
+    for plural, listener in listeners.items():
+        _listen(registry, plural, listener)
+    where: dict[str, Any] = {"clusterwide": True} if namespaces is None else {"namespaces": list(namespaces)}
+    try:
+        asyncio.run(kopf.operator(registry=registry, settings=_settings(), standalone=True, **where))
+    except Exception as error:
+        raise WatchLost(f"{type(error).__name__}: {error}") from error
+
+
+def _log_in_with(registry: kopf.OperatorRegistry, login: Callable[[], kopf.ConnectionInfo]) -> None:
+    @kopf.on.login(registry=registry, retries=LOGIN_TRIES, backoff=2)
+    def log_in(**_: Any) -> kopf.ConnectionInfo:
+        return login()
+
+
+def _listen(registry: kopf.OperatorRegistry, plural: str, listener: OnEvent) -> None:
+    @kopf.on.event(GROUP, VERSION, plural, registry=registry)
+    async def on_event(event: Any, **_: Any) -> None:
+        listener(Resource(event["object"]), event["type"] == "DELETED")
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True  # no right to list CRDs or namespaces is needed; we check the CRD
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.watching.connect_timeout = 10
+    settings.watching.inactivity_timeout = 70  # the API server sends a bookmark a minute
+    settings.watching.reconnect_backoff = 1
+    settings.watching.chunk_size = 500
+    settings.networking.connect_timeout = 10
+    settings.networking.request_timeout = 60
+    settings.networking.error_backoffs = (1, 2, 5, 10, 20, 30)
+    settings.networking.enforce_retry_after = True
+    settings.persistence.finalizer = f"{GROUP}/unused"  # never set; it only must not be kopf's own name
+    settings.process.ultimate_exiting_timeout = 60
+    return settings
