@@ -1,0 +1,146 @@
+"""Log lines on stderr: text for people or JSON for machines, the same fields in both, and no secret in either.
+
+log = get_logger(__name__)
+with fields(drain="openstack/compute-07"):          # on every line of this thread until the block ends
+    log.info("moving", extra={"server": uuid})      # on this line
+"""
+
+import json
+import logging
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+_LEVELS = {"kopf": "WARNING", "urllib3": "ERROR", "paramiko": "CRITICAL"}
+"""Everything else that is not ours: WARNING. At debug level the clients show the bodies of Secrets."""
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OF_KOPF = frozenset({"k8s_ref", "k8s_skip", "settings"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+_NAME = r"(?:passw(?:or)?d|passphrase|credential_?secret|private_?key|authorization|(?:auth|access|x-[a-z-]*)[_-]?token)"
+_VALUE = r"""(?:b?"[^"]*"|b?'[^']*'|[^\s,;&}\])]+)"""
+_SECRET_NAME = re.compile(_NAME, re.I)
+_SECRETS = tuple(
+    re.compile(pattern, re.I | re.S)
+    for pattern in (
+        r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*-----|\Z)",
+        rf"({_NAME}\\?[\"']?\s*[:=]\s*(?:(?:bearer|basic)\s+)?){_VALUE}",
+        rf"((?:\btoken=|[\"']token\\?[\"']\s*:\s*)){_VALUE}",
+        r"(\bbearer\s+)[\w.~+/=-]{8,}",
+        r"(://[^/\s:@]+:)[^/\s@]+(?=@)",  # user:password@host
+        r"(\b)gAAAA[\w-]{20,}=*",  # a token of Keystone
+        r"(\b)eyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]*)?",  # a token of a service account
+    )
+)
+
+_fields: ContextVar[dict[str, Any]] = ContextVar("fields", default={})  # noqa: B039 - replaced, never changed
+
+
+def get_logger(name: str) -> logging.Logger:
+    """The logger of a module: call it with `__name__`."""
+    return logging.getLogger(name)
+
+
+@contextmanager
+def fields(**named: Any) -> Iterator[None]:
+    """Puts these fields on every line that is logged inside, by whomever."""
+    token = _fields.set({**_fields.get(), **named})
+    try:
+        yield
+    finally:
+        _fields.reset(token)
+
+
+def set_up(form: str, level: str) -> None:
+    """`form`: text or json; `level`: debug, info, warning or error. Replaces what was set up before."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel("WARNING")
+    for name, fixed in {**_LEVELS, "quiesce": level.upper()}.items():
+        logging.getLogger(name).setLevel(fixed)
+    logging.captureWarnings(True)
+    threading.excepthook = _log_thread_death
+
+
+def redact(text: str) -> str:
+    """The text with what looks like a secret masked."""
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1***", text)
+    return text
+
+
+class TextLines(logging.Formatter):
+    """`2026-01-31 14:30:12.345Z INFO    drain.act        moving server=4f0…`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        name = record.name.removeprefix("quiesce.")
+        parts = [f"{_time(record)[:10]} {_time(record)[11:]} {record.levelname:<7} {name:<18} {_message(record)}"]
+        parts += [f"{key}={_word(value)}" for key, value in _extra(record).items()]
+        return " ".join(parts) + "".join(f"\n{line}" for line in _trace(record))
+
+
+class JsonLines(logging.Formatter):
+    """One object a line: the fields, and time (RFC 3339, UTC), level, logger, message, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            **_extra(record),
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+        }
+        if trace := _trace(record):
+            line["exception"] = "\n".join(trace)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _message(record: logging.LogRecord) -> str:
+    return _one_line(redact(record.getMessage()))
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    own = {key: value for key, value in vars(record).items() if key not in _STANDARD | _OF_KOPF}
+    return {key: _clean(key, value) for key, value in {**_fields.get(), **own}.items() if value is not None}
+
+
+def _clean(key: str, value: Any) -> Any:
+    if _SECRET_NAME.search(key):
+        return "***"
+    return value if isinstance(value, bool | int | float) else _one_line(redact(str(value)))
+
+
+def _trace(record: logging.LogRecord) -> list[str]:
+    """Lines of the traceback. kopf's own tell nothing that its message does not: left out."""
+    if not record.exc_info or record.name.startswith("kopf._"):
+        return []
+    return redact(logging.Formatter().formatException(record.exc_info)).splitlines()
+
+
+def _one_line(text: str) -> str:
+    """Names come from users: no line break, no terminal escape of theirs reaches the log."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def _word(value: Any) -> str:
+    text = str(value)
+    return text if text and not re.search(r'[\s"=]', text) else json.dumps(text, ensure_ascii=False)
+
+
+def _log_thread_death(death: threading.ExceptHookArgs) -> None:
+    if death.exc_value is not None and not isinstance(death.exc_value, SystemExit):
+        name = death.thread.name if death.thread else "unknown"
+        trace = (death.exc_type, death.exc_value, death.exc_traceback)
+        logging.getLogger("quiesce").error("thread %s died of a bug", name, exc_info=trace)
