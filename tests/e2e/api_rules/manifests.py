@@ -123,7 +123,7 @@ FULL_STATUS: dict[str, Any] = {
         "foundReason": "waiting for a new fan",
         "node": "compute-07.example.org",
     },
-    "foundAggregates": ["az-north"],
+    "foundAggregates": [{"id": 3, "name": "az-north"}],
     "progress": {
         "summary": "12/40",
         "total": 40,
@@ -138,7 +138,7 @@ FULL_STATUS: dict[str, Any] = {
         {
             "id": SERVER,
             "name": "web-1",
-            "method": "Cold",
+            "method": "cold",
             "state": "migrating",
             "destination": "compute-08.example.org",
             "attempt": 1,
