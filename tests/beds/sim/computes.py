@@ -1,0 +1,225 @@
+"""nova-compute on each host: services, their death and return, and their removal."""
+
+import contextlib
+from dataclasses import dataclass
+
+from tests.beds.sim.errors import BadRequestError, ConflictError, NotFoundError, WorkError
+from tests.beds.sim.placement import DISABLED
+from tests.beds.sim.process import Process
+from tests.beds.sim.records import Aggregate, Provider, Server, Service
+from tests.beds.sim.state import Compute, State
+from tests.beds.sim.states import RUNNING, SHUTDOWN
+
+HOSTING = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
+IN_PROGRESS = (
+    "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
+)
+
+
+@dataclass
+class Computes:
+    state: State
+
+    # Processes
+
+    def add(self, host: str, *, node: str = "", vcpus: int = 64, ram: int = 65536, disk: int = 2000) -> Compute:
+        """Install a compute, at once up and mapped. ram: MiB; disk: GiB."""
+        number = len(self.state.computes) + 1
+        inventories = {"VCPU": vcpus, "MEMORY_MB": ram, "DISK_GB": disk}
+        process = Process(host, self.state.clock, self.state.latency)
+        compute = Compute(host, node or host, number, self.state.new_uuid(), process, inventories, f"192.0.2.{number % 250 + 1}")
+        self.state.computes[host] = compute
+        self._register(compute, mapped=True)
+        self._provide(compute)
+        self._watch(compute)
+        return compute
+
+    def kill(self, host: str) -> None:
+        """End nova-compute at once; what it was doing stays as it is."""
+        compute = self.state.compute(host)
+        service = self.state.service_of(host)
+        if service is not None:
+            service.last_seen = self.state.last_seen(service)
+        compute.process.kill()
+        compute.live_line.clear()
+
+    def start(self, host: str) -> None:
+        """Start nova-compute; it is up, registered anew if its record is gone, some seconds later."""
+        compute = self.state.compute(host)
+        if not compute.process.running:
+            delay = self.state.latency(self.state.timing.start_compute)
+            self.state.clock.call_later(delay, lambda: self._come_up(compute))
+
+    def restart(self, host: str) -> None:
+        self.kill(host)
+        self.start(host)
+
+    def _come_up(self, compute: Compute) -> None:
+        """The order of a start: record, instances, resources, then the queue."""
+        if compute.process.running:
+            return
+        service = self.state.service_of(compute.host) or self._register(compute, mapped=False)
+        service.last_seen = self.state.now()
+        for server in self.state.on_host(compute.host):
+            self._recover(server)
+        self._provide(compute)
+        self._sync_trait(service)
+        compute.process.start()
+        self._watch(compute)
+        self._complete_evacuations(compute.host)
+
+    def _register(self, compute: Compute, *, mapped: bool) -> Service:
+        """A new record is enabled; a host that had one has to be discovered again."""
+        number = next(self.state.numbers["service"])
+        service = Service(self.state.new_uuid(), number, compute.host, last_seen=self.state.now(), mapped=mapped)
+        self.state.services[service.id] = service
+        if not mapped:
+            delay = self.state.config.discover_hosts_interval
+            self.state.clock.call_later(delay, lambda: setattr(service, "mapped", True))
+        return service
+
+    def _recover(self, server: Server) -> None:
+        """ComputeManager._init_instance: what a start makes of a server caught in the middle."""
+        task = server.task_state
+        if server.vm_state == "building":
+            self.state.error_out(server, WorkError("BuildAbortException", "Build was interrupted."))
+        elif task == "resize_prep":
+            self.state.save(server, task_state=None)
+        elif task == "resize_migrating":
+            power = SHUTDOWN if server.old_vm_state == "stopped" else RUNNING
+            self.state.save(server, task_state=None, power_state=power)
+        elif task == "migrating":
+            running = self.state.migration_by_status(server, "running")
+            if running is not None:
+                self.state.set_status(running, "error")
+            self.state.save(server, task_state=None)
+
+    def _complete_evacuations(self, host: str) -> None:
+        for migration in self.state.migrations:
+            if migration.source == host and migration.kind == "evacuation" and migration.status == "done":
+                self.state.set_status(migration, "completed")
+
+    # The periodic task
+
+    def _watch(self, compute: Compute) -> None:
+        """Run update_available_resource at its interval for as long as this process lives."""
+        life = compute.process.life
+
+        def again() -> None:
+            if compute.process.running and compute.process.life == life:
+                self._provide(compute)
+                self._forget_deleted(compute)
+                self.state.clock.call_later(self.state.config.update_resources_interval, again)
+
+        self.state.clock.call_later(self.state.config.update_resources_interval, again)
+
+    def _provide(self, compute: Compute) -> None:
+        """Create the resource provider, also where its service record is gone."""
+        providers = self.state.placement.providers
+        if compute.provider not in providers:
+            providers[compute.provider] = Provider(compute.provider, compute.node, dict(compute.inventories))
+
+    def _forget_deleted(self, compute: Compute) -> None:
+        """Free what deleted servers still hold here."""
+        for consumer in list(self.state.placement.on(compute.provider)):
+            server = self.state.servers.get(consumer)
+            if server is not None and server.deleted:
+                self.state.placement.release(consumer, compute.provider)
+
+    # Services
+
+    def service(self, identity: str) -> Service:
+        try:
+            return self.state.services[identity]
+        except KeyError:
+            raise NotFoundError(f"Service {identity} could not be found.") from None
+
+    def update(self, identity: str, *, status: str | None, reason: str | None, forced_down: bool | None) -> Service:
+        """PUT /os-services/{id}: without a reason, a foreign one is cleared."""
+        service = self.service(identity)
+        if status == "enabled" and reason:
+            raise BadRequestError("Specifying 'disabled_reason' with status 'enabled' is invalid.")
+        if status is None and forced_down is None:
+            raise BadRequestError("No updates were requested. Fields 'status' or 'forced_down' should be specified.")
+        if forced_down is False:
+            self._check_evacuations(service.host)
+        if status is not None:
+            service.disabled = status == "disabled"
+            service.disabled_reason = reason if service.disabled else None
+        if forced_down is not None:
+            service.forced_down = forced_down
+        if self.state.computes[service.host].process.running:
+            self._sync_trait(service)
+        return service
+
+    def _check_evacuations(self, host: str) -> None:
+        for migration in self.state.migrations:
+            if migration.source == host and migration.kind == "evacuation" and migration.status == "done":
+                raise BadRequestError(
+                    f"Unable to force up host {host} as `done` evacuation migration records remain"
+                    " associated with the host. Ensure the compute service has been restarted, allowing"
+                    " these records to move to `completed` before retrying this request."
+                )
+
+    def _sync_trait(self, service: Service) -> None:
+        provider = self.state.placement.providers.get(self.state.computes[service.host].provider)
+        if provider is None:
+            return
+        if service.disabled:
+            provider.traits.add(DISABLED)
+        else:
+            provider.traits.discard(DISABLED)
+
+    def delete(self, identity: str) -> None:
+        """DELETE /os-services/{id}: refused while servers or moves involve the host."""
+        try:
+            service = self.service(identity)
+        except NotFoundError:
+            raise NotFoundError(f"Service {identity} not found.") from None
+        host = service.host
+        if self.state.on_host(host):
+            raise ConflictError(HOSTING)
+        if self.state.in_progress(host):
+            raise ConflictError(IN_PROGRESS)
+        for aggregate in self.state.aggregates.values():
+            if host in aggregate.hosts:
+                aggregate.hosts.remove(host)
+        # Nova only logs it when a leaked allocation keeps the provider: the answer is 204 all the same.
+        with contextlib.suppress(ConflictError, NotFoundError):
+            self.state.placement.delete_provider(self.state.computes[host].provider)
+        del self.state.services[identity]
+
+    # Aggregates
+
+    def add_aggregate(self, name: str, zone: str | None = None) -> Aggregate:
+        number = next(self.state.numbers["aggregate"])
+        aggregate = Aggregate(number, self.state.new_uuid(), name, self.state.now())
+        if zone:
+            aggregate.metadata["availability_zone"] = zone
+        self.state.aggregates[number] = aggregate
+        return aggregate
+
+    def aggregate(self, number: int) -> Aggregate:
+        try:
+            return self.state.aggregates[number]
+        except KeyError:
+            raise NotFoundError(f"Aggregate {number} could not be found.") from None
+
+    def add_host(self, number: int, host: str) -> Aggregate:
+        aggregate = self.aggregate(number)
+        service = self.state.service_of(host)
+        if service is None or not service.mapped:
+            raise NotFoundError(f"Compute host {host} could not be found.")
+        if host in aggregate.hosts:
+            raise ConflictError(f"Aggregate {number} already has host {host}.")
+        aggregate.hosts.append(host)
+        aggregate.updated_at = self.state.now()
+        return aggregate
+
+    def remove_host(self, number: int, host: str) -> Aggregate:
+        aggregate = self.aggregate(number)
+        if host not in aggregate.hosts:
+            raise NotFoundError(f"Cannot remove host {host} in aggregate {number}: not found")
+        aggregate.hosts.remove(host)
+        aggregate.updated_at = self.state.now()
+        return aggregate

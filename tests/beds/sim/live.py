@@ -1,0 +1,252 @@
+"""Live migration: from the request to completed, cancelled, failed or error.
+
+The order of the steps is that of nova/conductor/tasks/live_migrate.py and nova/compute/manager.py
+(live_migration, _do_live_migration, _post_live_migration, _rollback_live_migration).
+"""
+
+from dataclasses import dataclass, field
+
+from tests.beds.sim import checks
+from tests.beds.sim.driver import operate
+from tests.beds.sim.errors import BadRequestError, NotFoundError, WorkError
+from tests.beds.sim.process import HANG, Work
+from tests.beds.sim.records import Context, Migration, Server
+from tests.beds.sim.scheduler import Scheduler
+from tests.beds.sim.state import Compute, State
+from tests.beds.sim.states import LIVE_IN_PROGRESS
+
+GLANCE = 0.5  # seconds between two looks of a copy at whether it is to be aborted or forced
+
+
+@dataclass
+class Control:
+    """What people asked a running live migration to do."""
+
+    abort: bool = False
+    force: bool = False
+
+
+@dataclass
+class LiveMigrations:
+    state: State
+    scheduler: Scheduler
+    controls: dict[int, Control] = field(default_factory=dict)
+
+    # Requests
+
+    def migrate(self, context: Context, identity: str, host: str | None = None) -> None:
+        server = self.state.server(identity, context)
+        checks.unlocked(server, context)
+        checks.lost_race(self.state, server, ("migrating",))
+        checks.in_state(server, "os-migrateLive", ("active", "paused"))
+        if host is not None and (host not in self.state.computes or self.state.service_of(host) is None):
+            raise BadRequestError(f"Compute host {host} could not be found.")
+        checks.begin(self.state, server, "migrating")
+        self.state.record(context, server, "live-migration")
+        self.state.conductor.cast(lambda: self._conduct(context, server, host), self.state.timing.step)
+
+    def abort(self, context: Context, identity: str, number: int) -> None:
+        server = self.state.server(identity, context)
+        checks.unlocked(server, context)
+        checks.in_state(server, "abort live migration", tasks=("migrating",))
+        migration = self.of_server(server, number)
+        if migration.status not in ("running", "queued", "preparing"):
+            raise self._wrong_state(migration, "abort live migration")
+        self._control(migration).abort = True
+
+    def force_complete(self, context: Context, identity: str, number: int) -> None:
+        server = self.state.server(identity, context)
+        checks.unlocked(server, context)
+        checks.in_state(server, "force_complete", ("active",), ("migrating",))
+        migration = self.of_server(server, number)
+        if migration.status != "running":
+            raise self._wrong_state(migration, "force complete")
+        self._control(migration).force = True
+
+    def of_server(self, server: Server, number: int) -> Migration:
+        for migration in self.state.migrations:
+            if migration.id == number and migration.server == server.id and not migration.deleted:
+                return migration
+        raise NotFoundError(f"Migration {number} not found for instance {server.id}")
+
+    def in_progress(self, server: Server) -> list[Migration]:
+        """Return the live migrations of a server that run: all that Nova shows under the server."""
+        return [
+            migration
+            for migration in self.state.migrations
+            if migration.server == server.id
+            and migration.kind == "live-migration"
+            and migration.status in LIVE_IN_PROGRESS
+            and not migration.deleted
+        ]
+
+    def _wrong_state(self, migration: Migration, what: str) -> BadRequestError:
+        return BadRequestError(
+            f"Migration {migration.id} state of instance {migration.server} is {migration.status}."
+            f" Cannot {what} while the migration is in this state."
+        )
+
+    def _control(self, migration: Migration) -> Control:
+        return self.controls.setdefault(migration.id, Control())
+
+    # Conductor
+
+    def _conduct(self, context: Context, server: Server, host: str | None) -> Work:
+        with self.state.event(server, "conductor_live_migrate_instance", "conductor"):
+            migration = self.state.new_migration(server, "live-migration", "accepted", context)
+            source = self.state.computes[server.host or ""]
+            try:
+                yield self.state.latency(self.state.timing.schedule)
+                target = yield from self._find(server, migration, source, host)
+            except WorkError:
+                self.state.set_status(migration, "error")
+                self._give_back(server, migration)
+                self.state.save(server, task_state=None)
+                raise
+            self.state.set_status(migration, "accepted", dest=target.host)
+            source.process.cast(lambda: self._wait_for_turn(server, migration, source, target))
+
+    def _find(self, server: Server, migration: Migration, source: Compute, host: str | None) -> Work:
+        """Choose hosts until one agrees; a `host` that was asked for is the only one asked."""
+        service = self.state.service_of(source.host)
+        if service is None or not self.state.is_up(service):
+            raise WorkError("ComputeServiceUnavailable", f"Compute service of {source.host} is unavailable at this time.")
+        if host == source.host:
+            raise WorkError("UnableToMigrateToSelf", f"Unable to migrate instance ({server.id}) to current host ({host}).")
+        self.state.placement.move(server.id, migration.uuid, "MIGRATION")
+        tried = [source.host]
+        while True:
+            target = self.scheduler.select(server, server.flavor, only=host, ignore=tuple(tried))[0]
+            resources = server.flavor.resources()
+            self.state.placement.claim(server.id, target.provider, resources, server.owner)
+            try:
+                yield from self._agree(server, source, target)
+            except WorkError as error:
+                self.state.placement.release(server.id)
+                tried.append(target.host)
+                if host is not None:
+                    raise WorkError("MigrationPreCheckError", f"Migration pre-check error: {error.message}") from error
+            else:
+                return target
+
+    def _agree(self, server: Server, source: Compute, target: Compute) -> Work:
+        """The destination's check, which asks the source for its own."""
+
+        def check() -> Work:
+            with self.state.event(server, "compute_check_can_live_migrate_destination", target.host):
+                yield self.state.latency(0)
+                name = "check_can_live_migrate_destination"
+                yield from operate(self.state.faults, name, target.host, server)
+                yield from target.process.call(source.process, self._check_source(server, source))
+
+        yield from self.state.conductor.call(target.process, check())
+
+    def _check_source(self, server: Server, source: Compute) -> Work:
+        with self.state.event(server, "compute_check_can_live_migrate_source", source.host):
+            yield from operate(self.state.faults, "check_can_live_migrate_source", source.host, server)
+
+    # Source
+
+    def _wait_for_turn(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
+        """A compute copies a few at a time; the others are `queued`."""
+        self.state.set_status(migration, "queued")
+        source.live_line.append(migration.id)
+        control = self._control(migration)
+        limit = self.state.config.max_concurrent_live_migrations
+        try:
+            while source.live_line.index(migration.id) >= limit:
+                if control.abort:
+                    self._roll_back(server, migration, "cancelled")
+                    return
+                yield self.state.latency(0)
+            yield self.state.latency(0)
+            yield from self._live_migrate(server, migration, source, target)
+        finally:
+            source.live_line.remove(migration.id)
+
+    def _live_migrate(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
+        with self.state.event(server, "compute_live_migration", source.host):
+            self.state.set_status(migration, "preparing")
+            try:
+                work = self._prepare_target(server, target)
+                yield from source.process.call(target.process, work)
+            except WorkError:
+                self.state.set_status(migration, "error")
+                yield self.state.latency(self.state.timing.settle)
+                self._roll_back(server, migration, "failed")
+                raise
+            self.state.set_status(migration, "running")
+            if (yield from self._copy(server, migration, source)):
+                yield from self._hand_over(server, migration, source, target)
+
+    def _prepare_target(self, server: Server, target: Compute) -> Work:
+        with self.state.event(server, "compute_pre_live_migration", target.host):
+            yield self.state.latency(self.state.timing.step)
+            yield from operate(self.state.faults, "pre_live_migration", target.host, server)
+
+    def _copy(self, server: Server, migration: Migration, source: Compute) -> Work:
+        """Copy memory, with progress; return whether it got to its end."""
+        effect = self.state.faults.effect("live_migration", source.host, server)
+        control = self._control(migration)
+        total = server.flavor.ram * 2**20
+        began = self.state.now()
+        while not control.force and (passed := self.state.now() - began) < effect.seconds:
+            if control.abort:
+                self._roll_back(server, migration, "cancelled")
+                return False
+            share = 0.5 if effect.seconds == HANG else passed / effect.seconds
+            self._progress(server, migration, total, share)
+            yield min(GLANCE, effect.seconds - passed)
+        if effect.error is not None and not control.force:
+            self._roll_back(server, migration, "failed")
+            return False
+        yield self.state.latency(self.state.timing.step)
+        return True
+
+    def _progress(self, server: Server, migration: Migration, total: int, share: float) -> None:
+        processed = int(total * share)
+        self.state.set_status(
+            migration,
+            migration.status,
+            memory_total=total,
+            memory_processed=processed,
+            memory_remaining=total - processed,
+        )
+        self.state.save(server, progress=int(share * 100))
+
+    def _roll_back(self, server: Server, migration: Migration, status: str) -> None:
+        """The guest never left: back to the state it was in."""
+        self.state.set_status(migration, status)
+        self._give_back(server, migration)
+        if not server.deleted:
+            self.state.save(server, task_state=None, progress=0)
+
+    def _give_back(self, server: Server, migration: Migration) -> None:
+        """Make the server the holder of the source's resources again, and of nothing else."""
+        if self.state.placement.of(migration.uuid):
+            self.state.placement.release(server.id)
+            self.state.placement.move(migration.uuid, server.id, "INSTANCE")
+
+    def _hand_over(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
+        """The guest runs on the destination: ACTIVE there, then `completed`, then the allocation gone."""
+        try:
+            yield from operate(self.state.faults, "post_live_migration", source.host, server)
+            yield from source.process.call(target.process, self._take_over(server, target))
+        except WorkError as error:
+            self.state.set_status(migration, "error")
+            self.state.save(server, host=target.host)
+            self.state.error_out(server, error)
+            raise
+        yield self.state.latency(self.state.timing.completed)
+        self.state.set_status(migration, "completed")
+        yield self.state.latency(self.state.timing.step)
+        self.state.placement.release(migration.uuid)
+
+    def _take_over(self, server: Server, target: Compute) -> Work:
+        with self.state.event(server, "compute_post_live_migration_at_destination", target.host):
+            name = "post_live_migration_at_destination"
+            yield from operate(self.state.faults, name, target.host, server)
+            for port in self.state.ports.values():
+                if port.server == server.id:
+                    port.host = target.host
+            self.state.save(server, host=target.host, task_state=None, progress=0)
