@@ -33,8 +33,13 @@ def create_mariadb(paths: Paths) -> None:
     subprocess.run(["rm", "-rf", str(half_made)], check=True)
     log = paths.log / "mariadb-install.out"
     command = [
-        "mariadb-install-db", "--no-defaults", database_user(), f"--datadir={half_made}",
-        "--auth-root-authentication-method=normal", "--skip-test-db", REDO_LOG,
+        "mariadb-install-db",
+        "--no-defaults",
+        database_user(),
+        f"--datadir={half_made}",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        REDO_LOG,
     ]
     if not run_logged(command, log):
         raise BedError(f"mariadb-install-db failed; see {log}")
@@ -44,15 +49,29 @@ def create_mariadb(paths: Paths) -> None:
 def start_mariadb(paths: Paths, processes: Processes) -> None:
     """Start MariaDB on a unix socket alone, tuned for a database nobody will miss."""
     create_mariadb(paths)
-    processes.start("mariadb", [
-        "mariadbd", "--no-defaults", database_user(), f"--datadir={paths.run / 'mysql'}",
-        f"--socket={paths.socket}", f"--pid-file={paths.run / 'mysql/mariadbd.pid'}",
-        "--skip-networking", "--skip-name-resolve", "--skip-log-bin", "--performance-schema=OFF",
-        "--max-connections=600", "--innodb-buffer-pool-size=192M", REDO_LOG,
-        "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0",
-        "--innodb-flush-method=fsync",
-        "--character-set-server=utf8mb3", "--collation-server=utf8mb3_general_ci",
-    ])
+    processes.start(
+        "mariadb",
+        [
+            "mariadbd",
+            "--no-defaults",
+            database_user(),
+            f"--datadir={paths.run / 'mysql'}",
+            f"--socket={paths.socket}",
+            f"--pid-file={paths.run / 'mysql/mariadbd.pid'}",
+            "--skip-networking",
+            "--skip-name-resolve",
+            "--skip-log-bin",
+            "--performance-schema=OFF",
+            "--max-connections=600",
+            "--innodb-buffer-pool-size=192M",
+            REDO_LOG,
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-doublewrite=0",
+            "--innodb-flush-method=fsync",
+            "--character-set-server=utf8mb3",
+            "--collation-server=utf8mb3_general_ci",
+        ],
+    )
 
 
 def sql(paths: Paths, statements: str, database: str = "") -> bool:
@@ -79,18 +98,20 @@ def start_rabbitmq(paths: Paths, knobs: Knobs, processes: Processes) -> None:
     (home / "enabled_plugins").write_text("[].\n")
     epmd = {"ERL_EPMD_PORT": str(knobs.port("epmd")), "ERL_EPMD_ADDRESS": LOOPBACK}
     processes.start("epmd", [str(erlang_home() / "epmd")], epmd)
-    processes.start("rabbitmq", [str(RABBITMQ_BIN / "rabbitmq-server")], {
-        **epmd,
-        "HOME": str(home),
-        "RABBITMQ_NODENAME": "quiesce@localhost",
-        "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
-        "RABBITMQ_CONF_ENV_FILE": str(home / "env.conf"),
-        "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
-        "RABBITMQ_LOG_BASE": str(paths.log),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
-        "RABBITMQ_PID_FILE": str(home / "pid"),
-        "RABBITMQ_DIST_PORT": str(knobs.port("erlang")),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
-            "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
+    processes.start(
+        "rabbitmq",
+        [str(RABBITMQ_BIN / "rabbitmq-server")],
+        {
+            **epmd,
+            "RABBITMQ_NODENAME": "quiesce@localhost",
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(home / "env.conf"),
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(paths.log),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+            "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_DIST_PORT": str(knobs.port("erlang")),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
             " -kernel inet_dist_use_interface {127,0,0,1}",
-    })
+        },
+    )

@@ -4,20 +4,23 @@ import argparse
 import contextlib
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 from cloudbed import databases, faults, packages
 from cloudbed.errors import BedError
-from cloudbed.services import Cloud, compute_process
-from cloudbed.settings import Paths, current, find_paths, remember, remembered
+from cloudbed.services import Cloud
+from cloudbed.settings import PREFIX, Knobs, Paths, current, find_paths, remember, remembered
 
 BEGAN = time.monotonic()
+MARK = ".quiesce-cloud"  # in every run folder
 
 
 def say(text: str) -> None:
@@ -25,18 +28,28 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(paths: Paths) -> Iterator[None]:
-    """Let one command at a time change the cloud; others wait for their turn."""
-    paths.kept.parent.mkdir(parents=True, exist_ok=True)
-    name = paths.run.parent / f".{paths.run.name}.lock"  # beside the folder, which a wipe removes
-    name.parent.mkdir(parents=True, exist_ok=True)
+def locked(folder: Path) -> Iterator[None]:
+    """Let one command at a time change a folder; others wait for their turn."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    name = folder.parent / f".{folder.name}.lock"  # beside the folder, which may be removed
     with name.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another command on this cloud to end")
+            say(f"waiting for another command on {folder} to end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def claim(run: Path) -> None:
+    """Make the run folder ours; BedError for a folder with something else in it.
+
+    A wipe removes the whole folder, so it must never be one that was there before.
+    """
+    if run.is_dir() and any(run.iterdir()) and not (run / MARK).exists():
+        raise BedError(f"{run} is not empty and not a cloud's; name another folder in {PREFIX}RUN")
+    run.mkdir(parents=True, exist_ok=True)
+    (run / MARK).touch()
 
 
 def install(paths: Paths) -> None:
@@ -51,13 +64,15 @@ def install(paths: Paths) -> None:
 
 
 def up(paths: Paths) -> None:
-    (paths.run / "pid").mkdir(parents=True, exist_ok=True)
-    paths.log.mkdir(exist_ok=True)
+    claim(paths.run)
+    for folder in (paths.run / "pid", paths.log):
+        folder.mkdir(exist_ok=True)
     if not Cloud(paths, current(paths), say).processes.alive():
         paths.settings.unlink(missing_ok=True)  # of a cloud that ended without `down`
     was_up = remembered(paths) is not None
     cloud = Cloud(paths, current(paths), say)
-    install(paths)
+    with locked(paths.kept):
+        install(paths)
     try:
         remember(paths, cloud.knobs)
         cloud.up()
@@ -66,14 +81,13 @@ def up(paths: Paths) -> None:
             say("failed; ending what was started")
             cloud.down()
         raise
-    say(f"ready: {' '.join(cloud.knobs.hosts())}; for a shell: eval \"$({sys.argv[0]} env)\"")
+    say(f'ready: {" ".join(cloud.knobs.hosts())}; for a shell: eval "$({sys.argv[0]} env)"')
 
 
 def down(paths: Paths, arguments: argparse.Namespace) -> None:
-    cloud = Cloud(paths, current(paths), say)
-    cloud.down()
-    if arguments.wipe or arguments.purge:
-        shutil.rmtree(paths.run, ignore_errors=True)
+    Cloud(paths, Knobs(), say).down()  # goes by the recorded processes, whatever the knobs
+    if (arguments.wipe or arguments.purge) and (paths.run / MARK).exists():
+        shutil.rmtree(paths.run)
     if arguments.purge:
         shutil.rmtree(paths.kept, ignore_errors=True)
     say("down")
@@ -81,10 +95,11 @@ def down(paths: Paths, arguments: argparse.Namespace) -> None:
 
 def compute(cloud: Cloud, arguments: argparse.Namespace) -> None:
     for host in arguments.host:
-        if not host.startswith(cloud.knobs.host_prefix):
-            raise BedError(f"{host!r} is no host of this cloud; they are {cloud.knobs.host_prefix}1, "
-                           f"{cloud.knobs.host_prefix}2 and so on")
+        if not re.fullmatch(re.escape(cloud.knobs.host_prefix) + r"\d+", host):
+            raise BedError(f"{host!r} is no name of a host here; they are {cloud.knobs.hosts()[0]} and so on")
     if arguments.action == "start":
+        if not cloud.processes.pid("nova-api"):
+            raise BedError("the cloud is not up; run `cloud up`")
         cloud.start_nova((), arguments.host)
         cloud.wait_for_computes(arguments.host)
     else:
@@ -92,8 +107,10 @@ def compute(cloud: Cloud, arguments: argparse.Namespace) -> None:
 
 
 def edit_faults(paths: Paths, arguments: argparse.Namespace) -> None:
+    if not paths.faults.exists():
+        raise BedError("there is no cloud yet; run `cloud up`")
     if arguments.action == "set":
-        table = faults.with_faults(faults.load(paths.faults), arguments.scope, arguments.fault)
+        table = faults.with_faults(faults.load(paths.faults), arguments.scope, arguments.setting)
         faults.save(paths.faults, table)
     elif arguments.action == "clear":
         scope = arguments.scope
@@ -103,10 +120,11 @@ def edit_faults(paths: Paths, arguments: argparse.Namespace) -> None:
 
 def status(cloud: Cloud) -> int:
     """Print every process and every compute service; return 0 if nothing is missing."""
-    alive = 0
-    for name in cloud.expected():
+    ended = 0
+    expected = cloud.expected()
+    for name in [*expected, *sorted(set(cloud.processes.names()) - set(expected))]:
         pid = cloud.processes.pid(name)
-        alive += pid is not None
+        ended += pid is None
         memory = f"{cloud.processes.resident_mib(name):6.0f} MiB" if pid else ""
         print(f"{name:24} {pid or 'not running':>11} {memory}")
     if not cloud.processes.pid("nova-api"):
@@ -115,8 +133,7 @@ def status(cloud: Cloud) -> int:
     services = cloud.compute_services()
     for service in services:
         print(f"{service['host']:24} {service['state']:>11} {service['status']}")
-    missing = len(cloud.expected()) - alive
-    return int(missing > 0 or any(service["state"] != "up" for service in services))
+    return int(ended > 0 or any(service["state"] != "up" for service in services))
 
 
 def env(paths: Paths) -> None:
@@ -146,7 +163,7 @@ def add_faults(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", required=True)
     add = actions.add_parser("set", help=f"OP=SPEC, SPEC being {faults.HELP}")
     add.add_argument("scope", help="all, host:HOST or server:NAME_GLOB_OR_UUID")
-    add.add_argument("fault", nargs="+", metavar="OP=SPEC")
+    add.add_argument("setting", nargs="+", metavar="OP=SPEC")
     clear = actions.add_parser("clear", help="drop the faults of one scope, or all")
     clear.add_argument("scope", nargs="?")
     actions.add_parser("show", help="print the fault file")
@@ -163,7 +180,7 @@ def run(paths: Paths, arguments: argparse.Namespace) -> int:
         case "purge-deleted":
             databases.purge_deleted(paths)
         case "up" | "down" | "compute":
-            with locked(paths):
+            with locked(paths.run):
                 change(paths, arguments)
     return 0
 
@@ -193,6 +210,9 @@ def main() -> int:
     except BedError as error:
         say(f"error: {error}")
         return 2
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         say("interrupted")
         return 130

@@ -1,13 +1,16 @@
 """The databases: made by the services' own tools once, restored from a dump afterwards."""
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from cloudbed.backing import sql
 from cloudbed.configs import database_url, transport_url
 from cloudbed.errors import BedError
 from cloudbed.packages import run_logged
+from cloudbed.processes import clean_environment
 from cloudbed.rest import CATALOG, catalog_url
 from cloudbed.settings import HERE, PASSWORD, Knobs, Paths
 
@@ -20,8 +23,7 @@ def restore(paths: Paths) -> bool:
     if not dump.exists():
         return False
     if not sql(paths, dump.read_text()):
-        raise BedError(f"restoring {dump} failed; see {paths.log / 'sql.out'},"
-                       " then run `cloud down --purge` and `cloud up`")
+        raise BedError(f"restoring {dump} failed; see {paths.log / 'sql.out'}, then run `cloud down --purge` and `cloud up`")
     for folder in ("fernet-keys", "images"):
         shutil.copytree(paths.golden / folder, paths.run / folder, dirs_exist_ok=True)
     return True
@@ -29,31 +31,38 @@ def restore(paths: Paths) -> bool:
 
 def dump(paths: Paths) -> None:
     """Keep the freshly seeded databases; the dump appears under its name only when complete."""
-    half_made = paths.golden.with_suffix(".new")
-    shutil.rmtree(half_made, ignore_errors=True)
-    half_made.mkdir(parents=True)
+    half_made = Path(tempfile.mkdtemp(prefix="golden-new-", dir=paths.kept))
     log = paths.log / "dump.out"
-    command = [paths.bin("python"), str(HERE / "plugins/dump_databases.py"),
-               str(paths.socket), str(half_made / "databases.sql"), *DATABASES]
+    command = [
+        paths.bin("python"),
+        str(HERE / "plugins/dump_databases.py"),
+        str(paths.socket),
+        str(half_made / "databases.sql"),
+        *DATABASES,
+    ]
     if not run_logged(command, log):
         raise BedError(f"the databases could not be dumped; see {log}")
     for folder in ("fernet-keys", "images"):
         shutil.copytree(paths.run / folder, half_made / folder)
-    shutil.rmtree(paths.golden, ignore_errors=True)
-    half_made.rename(paths.golden)
+    if paths.golden.exists():  # another fresh cloud was faster
+        shutil.rmtree(half_made)
+    else:
+        half_made.rename(paths.golden)
 
 
 def create_user(paths: Paths) -> None:
-    sql(paths, f"CREATE USER IF NOT EXISTS os@localhost IDENTIFIED BY '{PASSWORD}';"
-               "GRANT ALL ON *.* TO os@localhost;")
+    sql(paths, f"CREATE USER IF NOT EXISTS os@localhost IDENTIFIED BY '{PASSWORD}';GRANT ALL ON *.* TO os@localhost;")
 
 
 def create(paths: Paths, knobs: Knobs) -> None:
     """Make all schemas with the services' own tools, in parallel where they are independent."""
-    sql(paths, "".join(f"CREATE DATABASE IF NOT EXISTS {name};" for name in DATABASES))
+    sql(paths, "".join(f"CREATE OR REPLACE DATABASE {name};" for name in DATABASES))
     chains: dict[str, Callable[[Paths, Knobs], list[list[str]]]] = {
-        "keystone": keystone_steps, "placement-glance": placement_glance_steps,
-        "neutron": neutron_steps, "nova": nova_steps, "nova-cell1": nova_cell_steps,
+        "keystone": keystone_steps,
+        "placement-glance": placement_glance_steps,
+        "neutron": neutron_steps,
+        "nova": nova_steps,
+        "nova-cell1": nova_cell_steps,
     }
     with ThreadPoolExecutor(len(chains)) as pool:
         done = [pool.submit(run_chain, paths, name, steps(paths, knobs)) for name, steps in chains.items()]
@@ -64,7 +73,8 @@ def create(paths: Paths, knobs: Knobs) -> None:
 def run_chain(paths: Paths, name: str, steps: list[list[str]]) -> None:
     log = paths.log / f"schema-{name}.out"
     for step in steps:
-        if not run_logged(step, log, {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}):
+        env = clean_environment(paths.run) | {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}
+        if not run_logged(step, log, env):
             raise BedError(f"`{' '.join(step)}` failed; see {log}")
 
 
@@ -95,8 +105,14 @@ def neutron_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
 def nova_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
     """Return the steps for the API database and cell0, which is what [database] names."""
     manage = [paths.bin("nova-manage"), "--config-file", str(paths.run / "etc/nova/nova.conf")]
-    cell1 = ["--name", "cell1", "--database_connection", database_url(paths, "nova_cell1"),
-             "--transport-url", transport_url(knobs)]
+    cell1 = [
+        "--name",
+        "cell1",
+        "--database_connection",
+        database_url(paths, "nova_cell1"),
+        "--transport-url",
+        transport_url(knobs),
+    ]
     return [
         [*manage, "api_db", "sync"],
         [*manage, "cell_v2", "map_cell0", "--database_connection", database_url(paths, "nova_cell0")],
@@ -121,12 +137,11 @@ def relocate(paths: Paths, knobs: Knobs) -> None:
     for cell in ("cell0", "cell1"):
         url = database_url(paths, f"nova_{cell}")
         statements.append(f"UPDATE nova_api.cell_mappings SET database_connection = '{url}' WHERE name = '{cell}';")
-    statements.append(
-        f"UPDATE nova_api.cell_mappings SET transport_url = '{transport_url(knobs)}' WHERE name = 'cell1';"
-    )
+    statements.append(f"UPDATE nova_api.cell_mappings SET transport_url = '{transport_url(knobs)}' WHERE name = 'cell1';")
     if not sql(paths, "\n".join(statements)):
-        raise BedError(f"the databases do not look like a cloud's; see {paths.log / 'sql.out'},"
-                       " then run `cloud down --wipe` and `cloud up`")
+        raise BedError(
+            f"the databases do not look like a cloud's; see {paths.log / 'sql.out'}, then run `cloud down --wipe` and `cloud up`"
+        )
 
 
 def purge_deleted(paths: Paths) -> None:

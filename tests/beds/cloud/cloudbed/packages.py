@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cloudbed.errors import BedError
@@ -57,13 +57,10 @@ def services_stay_stopped() -> Iterator[None]:
             POLICY.unlink(missing_ok=True)
 
 
-def run_logged(command: Sequence[str], log: Path, env: dict[str, str] | None = None) -> bool:
+def run_logged(command: Sequence[str], log: Path, env: Mapping[str, str] = os.environ) -> bool:
     """Run a command, its output into a log; return whether it succeeded."""
     with log.open("ab") as out:
-        result = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            env={**os.environ, **(env or {})}, check=False,
-        )
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False)
     return result.returncode == 0
 
 
@@ -74,7 +71,7 @@ def install_debian(packages: Sequence[str], log: Path) -> None:
         raise BedError(f"these packages are missing and there is no apt-get: {wanted}")
     if os.geteuid() != 0:
         raise BedError(f"Debian packages are missing; run: sudo apt-get install --no-install-recommends {wanted}")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "-y", "--no-install-recommends", "install", *packages]
     with services_stay_stopped():
         if run_logged(install, log, quiet):
@@ -96,10 +93,21 @@ def install_venv(paths: Paths, log: Path) -> None:
     steps: list[list[str]] = [
         [sys.executable, "-m", "venv", str(paths.venv)],
         [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", str(HERE / "installer.txt")],
-        [paths.bin("uv"), "pip", "install", "-q", "--python", python, "--require-hashes",
-         "--compile-bytecode", "-r", str(HERE / "requirements.txt")],
+        [
+            paths.bin("uv"),
+            "pip",
+            "install",
+            "-q",
+            "--python",
+            python,
+            "--require-hashes",
+            "--compile-bytecode",
+            "-r",
+            str(HERE / "requirements.txt"),
+        ],
     ]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for step in steps:
-        if not run_logged(step, log):
+        if not run_logged(step, log, environment):
             raise BedError(f"`{' '.join(step)}` failed; see {log}")
     (paths.venv / ".complete").touch()

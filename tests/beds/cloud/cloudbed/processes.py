@@ -48,11 +48,13 @@ def record(folder: Path, name: str, pid: int) -> None:
 class Processes:
     """The recorded processes of one cloud.
 
+    home: the folder they run in and take for their user's.
     folder: holds one file per process, named like the process.
     log: holds what they print, in `<name>.out`.
     """
 
-    def __init__(self, folder: Path, log: Path) -> None:
+    def __init__(self, home: Path, folder: Path, log: Path) -> None:
+        self.home = home
         self.folder = folder
         self.log = log
         self.children: dict[str, subprocess.Popen[bytes]] = {}
@@ -75,13 +77,21 @@ class Processes:
         return [name for name in self.names() if self.pid(name)]
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        """Start and record a process unless it runs; its output goes to the log folder."""
+        """Start and record a process unless it runs; its output goes to the log folder.
+
+        env: added to `clean_environment`; nothing else is inherited, nor is the folder.
+        """
         if self.pid(name):
             return
         with (self.log / f"{name}.out").open("ab") as out:
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env={**os.environ, **(env or {})}, start_new_session=True,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**clean_environment(self.home), **(env or {})},
+                cwd=self.home,
+                start_new_session=True,
             )
         record(self.folder, name, child.pid)
         self.children[name] = child
@@ -136,10 +146,16 @@ class Processes:
         return True
 
 
+def clean_environment(home: Path) -> dict[str, str]:
+    """Return what a service needs of the environment; the caller's own must not change it."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "XDG_CACHE_HOME": str(home / "cache")}
+
+
 def every_process() -> Iterator[tuple[int, Stat]]:
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal() and (stat := read_stat(int(entry))):
-            yield int(entry), stat
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and (stat := read_stat(int(entry.name))):
+            yield int(entry.name), stat
 
 
 def signal_all(pids: Sequence[int], how: signal.Signals) -> None:

@@ -52,10 +52,12 @@ class Api:
         if not self._token:
             domain = {"id": "default"}
             password = {"user": {"name": self.user, "domain": domain, "password": PASSWORD}}
-            body = {"auth": {
-                "identity": {"methods": ["password"], "password": password},
-                "scope": {"project": {"name": self.project, "domain": domain}},
-            }}
+            body = {
+                "auth": {
+                    "identity": {"methods": ["password"], "password": password},
+                    "scope": {"project": {"name": self.project, "domain": domain}},
+                }
+            }
             _, self._token = _send(self.url("keystone", "/auth/tokens"), "POST", {}, body)
         return self._token
 

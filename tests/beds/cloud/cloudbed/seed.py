@@ -49,8 +49,10 @@ def catalog_entry(api: Api, name: str, kind: str) -> None:
     made = api.call("keystone", "POST", "/services", {"service": {"name": name, "type": kind}})
     for interface in ("public", "internal", "admin"):
         endpoint = {
-            "service_id": made["service"]["id"], "interface": interface,
-            "region_id": "RegionOne", "url": catalog_url(api.knobs, name),
+            "service_id": made["service"]["id"],
+            "interface": interface,
+            "region_id": "RegionOne",
+            "url": catalog_url(api.knobs, name),
         }
         api.call("keystone", "POST", "/endpoints", {"endpoint": endpoint})
 
@@ -78,7 +80,11 @@ def network(api: Api) -> None:
         return
     made = api.call("neutron", "POST", "/networks", {"network": {"name": "lab-net", "shared": True}})
     subnet = {
-        "name": "lab-subnet", "network_id": made["network"]["id"], "ip_version": 4,
-        "cidr": "10.99.0.0/16", "enable_dhcp": False, "gateway_ip": None,
+        "name": "lab-subnet",
+        "network_id": made["network"]["id"],
+        "ip_version": 4,
+        "cidr": "10.99.0.0/16",
+        "enable_dhcp": False,
+        "gateway_ip": None,
     }
     api.call("neutron", "POST", "/subnets", {"subnet": subnet})

@@ -4,10 +4,12 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
 
 from cloudbed import backing, configs, databases, packages, seed
 from cloudbed.errors import BedError
-from cloudbed.processes import Processes
+from cloudbed.processes import Processes, clean_environment
 from cloudbed.rest import Api, answers
 from cloudbed.settings import HERE, LOOPBACK, PREFIX, Knobs, Paths
 
@@ -31,8 +33,9 @@ class Cloud:
         self.paths = paths
         self.knobs = knobs
         self.say = say
-        self.processes = Processes(paths.run / "pid", paths.log)
+        self.processes = Processes(paths.run, paths.run / "pid", paths.log)
         self.api = Api(knobs)
+        self.started_at: dict[str, str] = {}  # compute -> UTC time this command started it
 
     def expected(self) -> list[str]:
         """Return the names of all processes of a complete cloud."""
@@ -96,30 +99,61 @@ class Cloud:
         venv = self.paths.venv
         self.start_api("keystone", "keystone.wsgi.api", {"OS_KEYSTONE_CONFIG_DIR": f"{etc}/keystone"})
         self.start_api("placement", "placement.wsgi.api", {"OS_PLACEMENT_CONFIG_DIR": f"{etc}/placement"})
-        self.start_api("nova", "nova.wsgi.osapi_compute", {
-            # Nova reads the first one as its paste configuration.
-            "OS_NOVA_CONFIG_FILES": f"{venv}/etc/nova/api-paste.ini;{etc}/nova/nova.conf",
-        })
+        self.start_api(
+            "nova",
+            "nova.wsgi.osapi_compute",
+            {
+                # Nova reads the first one as its paste configuration.
+                "OS_NOVA_CONFIG_FILES": f"{venv}/etc/nova/api-paste.ini;{etc}/nova/nova.conf",
+            },
+        )
         self.start_api("glance", "glance.wsgi.api", {"OS_GLANCE_CONFIG_DIR": f"{etc}/glance"})
-        self.start_api("neutron", "lab_neutron", {
-            "OS_NEUTRON_CONFIG_FILES": f"{etc}/neutron/neutron.conf",
-            "PYTHONPATH": f"{HERE}/plugins/neutron:{etc}/neutron/plugins",
-        })
+        self.start_api(
+            "neutron",
+            "lab_neutron",
+            {
+                "OS_NEUTRON_CONFIG_FILES": f"{etc}/neutron/neutron.conf",
+                "PYTHONPATH": f"{HERE}/plugins/neutron:{etc}/neutron/plugins",
+            },
+        )
 
     def start_api(self, name: str, module: str, env: dict[str, str]) -> None:
         address = f"{LOOPBACK}:{self.knobs.port(name)}"
-        self.processes.start(f"{name}-api", [
-            self.paths.bin("uwsgi"), "--http-socket", address, "--module", f"{module}:application",
-            "--master", "--processes", "1", "--threads", str(self.knobs.api_threads),
-            "--enable-threads", "--lazy-apps", "--need-app", "--die-on-term", "--listen", "100",
-            "--buffer-size", "65535", "--http-chunked-input", "--add-header", "Connection: close",
-            "--disable-logging", "--log-5xx", "--procname-prefix", f"{name} ",
-            "--virtualenv", str(self.paths.venv), "--pyargv", "",
-        ], self.environment(env))
-
-    def environment(self, env: dict[str, str]) -> dict[str, str]:
-        """Return the environment of a service: what it caches stays in the run folder."""
-        return {"XDG_CACHE_HOME": str(self.paths.run / "cache"), **env}
+        self.processes.start(
+            f"{name}-api",
+            [
+                self.paths.bin("uwsgi"),
+                "--http-socket",
+                address,
+                "--module",
+                f"{module}:application",
+                "--master",
+                "--processes",
+                "1",
+                "--threads",
+                str(self.knobs.api_threads),
+                "--enable-threads",
+                "--lazy-apps",
+                "--need-app",
+                "--die-on-term",
+                "--listen",
+                "100",
+                "--buffer-size",
+                "65535",
+                "--http-chunked-input",
+                "--add-header",
+                "Connection: close",
+                "--disable-logging",
+                "--log-5xx",
+                "--procname-prefix",
+                f"{name} ",
+                "--virtualenv",
+                str(self.paths.venv),
+                "--pyargv",
+                "",
+            ],
+            env,
+        )
 
     def seed(self) -> None:
         """Fill fresh databases and keep a dump of them for the next fresh cloud."""
@@ -141,9 +175,11 @@ class Cloud:
         self.say(f"{len(names)} Nova daemons")
         for host in hosts:
             configs.write_compute(self.paths, self.knobs, host)
+            if compute_process(host) in names:
+                self.started_at[host] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
         log = self.paths.log / "nova-start.out"
         command = [self.paths.bin("python"), str(HERE / "plugins/nova_start.py"), str(self.paths.run), *names]
-        if not packages.run_logged(command, log, self.environment({"PYTHONPATH": str(HERE)})):
+        if not packages.run_logged(command, log, clean_environment(self.paths.run) | {"PYTHONPATH": str(HERE)}):
             raise BedError(f"Nova's daemons could not be started; see {log}")
 
     def stop_computes(self, hosts: Sequence[str], kill: bool) -> None:
@@ -170,22 +206,30 @@ class Cloud:
             time.sleep(0.1)
 
     def wait_for_computes(self, hosts: Sequence[str]) -> None:
-        """Wait until these hosts are up, and mapped: only then can servers be placed on them."""
+        """Wait until these hosts are up and mapped: only then can servers be placed on them."""
         end = time.monotonic() + STARTUP
         while missing := set(hosts) - self.usable_hosts():
             for host in missing:
                 self.processes.check(compute_process(host))
             if time.monotonic() > end:
                 raise BedError(f"not up after {STARTUP:.0f} s: {' '.join(sorted(missing))}; see {self.paths.log}")
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def usable_hosts(self) -> set[str]:
-        """Return the hosts that are up and have a hypervisor (only mapped ones are listed)."""
-        up = {service["host"] for service in self.compute_services() if service["state"] == "up"}
+        """Return the hosts that are up and have a hypervisor (only mapped ones are listed).
+
+        A compute started by this command has to have reported since: "up" may be left over
+        from the process before it.
+        """
+        up = {
+            service["host"]
+            for service in self.compute_services()
+            if service["state"] == "up" and (service["updated_at"] or "") >= self.started_at.get(service["host"], "")
+        }
         hypervisors = self.api.call("nova", "GET", "/os-hypervisors")["hypervisors"]
         return up & {hypervisor["hypervisor_hostname"] for hypervisor in hypervisors}
 
-    def compute_services(self) -> list[dict[str, str]]:
+    def compute_services(self) -> list[dict[str, Any]]:
         answer = self.api.call("nova", "GET", "/os-services?binary=nova-compute")
         return list(answer["services"])
 

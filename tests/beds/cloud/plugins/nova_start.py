@@ -21,8 +21,14 @@ from cloudbed.processes import record
 os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "true"
 
 PRELOADED = (
-    "nova.cmd.compute", "nova.cmd.conductor", "nova.cmd.scheduler", "nova.virt.drainfake",
-    "nova.compute.manager", "nova.conductor.manager", "nova.scheduler.manager", "nova.network.neutron",
+    "nova.cmd.compute",
+    "nova.cmd.conductor",
+    "nova.cmd.scheduler",
+    "nova.virt.drainfake",
+    "nova.compute.manager",
+    "nova.conductor.manager",
+    "nova.scheduler.manager",
+    "nova.network.neutron",
 )
 COMPUTE = "nova-compute-"
 
@@ -73,7 +79,7 @@ def spawn(run: Path, name: str) -> None:
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # whatever it was, this fork must not run the parent's loop
+    except BaseException:  # noqa: BLE001  whatever it was, this fork must not run the parent's loop
         traceback.print_exc()
     os._exit(status)
 
