@@ -263,9 +263,7 @@ def _add(group: Any, option: _Option) -> None:
         return
     action = "extend" if option.parse is _namespaces else "store"
     kind = _for_argparse(option.parse)
-    group.add_argument(
-        option.flag, action=action, type=kind, metavar=option.metavar, default=argparse.SUPPRESS, help=text
-    )
+    group.add_argument(option.flag, action=action, type=kind, metavar=option.metavar, default=argparse.SUPPRESS, help=text)
 
 
 def _shown(default: Any) -> str:

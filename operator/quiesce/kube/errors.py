@@ -52,13 +52,16 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """One request through a method of the kubernetes client, with a time limit; raises KubeError only."""
     try:
-        return method(*args, _request_timeout=TIMEOUT, **kwargs)
+        answer = method(*args, _request_timeout=TIMEOUT, **kwargs)
     except ApiException as error:
         raise _kube_error(error) from error
     except urllib3.exceptions.HTTPError as error:
         raise KubeUnavailable(f"the API server does not answer: {_cause(error)}") from error
     except json.JSONDecodeError as error:
         raise KubeUnavailable(f"the API server's answer is cut short or no JSON: {error}") from error
+    if not answer:
+        raise KubeUnavailable("the API server's answer is empty")
+    return answer
 
 
 def _kube_error(error: ApiException) -> KubeError:

@@ -20,7 +20,7 @@ class HealthServer:
     def __init__(self, host: str, port: int, healthz: Check, readyz: Check, registry: CollectorRegistry) -> None:
         """Binds at once: raises OSError if it cannot. An empty host: every address, IPv6 too where there is."""
         self._server = _Server(host, port, {"/healthz": healthz, "/readyz": readyz}, registry)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.1], name="health", daemon=True)
 
     @property
     def port(self) -> int:

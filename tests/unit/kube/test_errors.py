@@ -1,0 +1,81 @@
+"""Every way in which a request fails has a type that says what to do, and a text for people."""
+
+import socket
+
+import pytest
+
+from quiesce.kube.client import tuned
+from quiesce.kube.errors import (
+    KubeConflict,
+    KubeError,
+    KubeExpired,
+    KubeForbidden,
+    KubeNotFound,
+    KubeRejected,
+    KubeUnavailable,
+)
+from quiesce.kube.resource import Key
+from quiesce.kube.store import Store
+from tests.unit.kube.fake_api import DRAINS, Answer, FakeApi
+
+
+def get(api: FakeApi) -> None:
+    Store(api.client(), DRAINS, None, "f").list()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, KubeRejected),
+        (401, KubeForbidden),
+        (403, KubeForbidden),
+        (404, KubeNotFound),
+        (409, KubeConflict),
+        (410, KubeExpired),
+        (422, KubeRejected),
+        (429, KubeUnavailable),
+        (500, KubeUnavailable),
+        (503, KubeUnavailable),
+        (504, KubeUnavailable),
+    ],
+)
+def test_the_type_follows_from_the_status(api: FakeApi, status: int, kind: type[KubeError]) -> None:
+    api.fail(status, 'cannot list resource "computenodedrains"', times=2)
+    with pytest.raises(kind) as raised:
+        get(api)
+    assert type(raised.value) is kind
+    assert str(status) in str(raised.value)
+    assert 'cannot list resource "computenodedrains"' in str(raised.value), "the API server's own words"
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("body", ["", '{"kind": "List", "metad', "<html>login first</html>"])
+def test_an_answer_that_is_cut_short_or_not_json_proves_nothing(api: FakeApi, body: str) -> None:
+    api.faults.append(lambda _: body.encode())
+    with pytest.raises(KubeUnavailable):
+        get(api)
+
+
+def test_a_failure_without_a_status_object(api: FakeApi) -> None:
+    api.faults.append(lambda _: Answer(502, "bad gateway"))
+    with pytest.raises(KubeUnavailable, match="502"):
+        get(api)
+
+
+def test_a_refused_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(KubeUnavailable, match="refused"):
+        Store(client(port), DRAINS, None, "f").get(Key("a", "b"))
+
+
+def client(port: int) -> object:
+    from kubernetes.client import Configuration
+
+    return tuned(Configuration(host=f"http://127.0.0.1:{port}"), connections=1)
+
+
+def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quiesce.kube.errors.TIMEOUT", (1.0, 0.05))
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(KubeUnavailable, match="timed out"):
+        Store(client(server.getsockname()[1]), DRAINS, None, "f").get(Key("a", "b"))
