@@ -1,7 +1,6 @@
 from collections.abc import Iterator
 
 import pytest
-
 from tests.unit.kube.fake_api import FakeApi, serving
 
 

@@ -221,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(answer.status, json.dumps(answer.body).encode())
 
-    do_GET = do_PATCH = do_POST = _serve
+    do_GET = do_PATCH = do_POST = _serve  # noqa: N815 - http.server's names
 
     def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)

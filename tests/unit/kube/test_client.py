@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.unit.kube.fake_api import DRAINS, FakeApi
 
 from quiesce.kube.client import NoCluster, connect, served_plurals
-from tests.unit.kube.fake_api import DRAINS, FakeApi
 
 
 def kubeconfig(

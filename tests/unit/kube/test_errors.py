@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from tests.unit.kube.fake_api import DRAINS, Answer, FakeApi
 
 from quiesce.kube.client import tuned
 from quiesce.kube.errors import (
@@ -16,7 +17,6 @@ from quiesce.kube.errors import (
 )
 from quiesce.kube.resource import Key
 from quiesce.kube.store import Store
-from tests.unit.kube.fake_api import DRAINS, Answer, FakeApi
 
 
 def get(api: FakeApi) -> None:

@@ -1,10 +1,10 @@
 import re
 
 import pytest
+from tests.unit.kube.fake_api import FakeApi, drain
 
 from quiesce.kube.events import Events
 from quiesce.kube.resource import Resource
-from tests.unit.kube.fake_api import FakeApi, drain
 
 DRAIN = Resource(drain())
 

@@ -1,7 +1,8 @@
 from datetime import UTC, datetime
 
-from quiesce.kube.resource import Key, Resource
 from tests.unit.kube.fake_api import drain
+
+from quiesce.kube.resource import Key, Resource
 
 
 def test_a_full_object() -> None:

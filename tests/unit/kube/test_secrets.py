@@ -2,11 +2,11 @@ import base64
 from typing import Any
 
 import pytest
+from tests.unit.kube.fake_api import Answer, FakeApi, Request, drain
 
 from quiesce.kube.errors import KubeForbidden, KubeRejected
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
-from tests.unit.kube.fake_api import Answer, FakeApi, Request, drain
 
 PASSWORD = b"hunter2\xff"
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
+from tests.unit.kube.fake_api import DRAINS, FakeApi, drain
 
 from quiesce.kube.errors import KubeConflict, KubeUnavailable
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.store import Store
-from tests.unit.kube.fake_api import DRAINS, FakeApi, drain
 
 FINALIZER = "quiesce.dev/drain"
 OTHERS = "example.org/other"

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
+from tests.unit.kube.fake_api import drain
 
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.wakeups import WakeUps
-from tests.unit.kube.fake_api import drain
 
 BASE = drain(annotations={"owner": "someone"})
 
