@@ -1,0 +1,170 @@
+"""The real API server as tests and the demo see it: kubectl, and the operator as a process under its own service account."""
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.harness.openstack import until
+
+ROOT = Path(__file__).parents[2]
+BED = ROOT / "tests" / "beds" / "kube"
+ACCOUNT = ("quiesce-system", "quiesce")  # namespace and name of the service account in manifests/base
+
+Json = dict[str, Any]
+
+
+def bed_environment() -> dict[str, str]:
+    """What `kube.py env` prints, as variables for a child process. Raises CalledProcessError where the bed is not up."""
+    printed = subprocess.run([BED / "kube.py", "env"], check=True, capture_output=True, text=True).stdout
+    found = dict(re.findall(r"^export (\w+)=(.*)$", printed, re.MULTILINE))
+    return found | {"PATH": found["PATH"].replace("$PATH", os.environ["PATH"])}
+
+
+@dataclass
+class Kube:
+    """kubectl with admin rights on one cluster."""
+
+    environment: dict[str, str]
+
+    def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run kubectl. Raises AssertionError with its words where it fails and `check` is set."""
+        done = subprocess.run(
+            ["kubectl", *args], input=stdin, text=True, capture_output=True, check=False, env=os.environ | self.environment
+        )
+        assert not check or done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr or done.stdout}"
+        return done
+
+    def apply(self, *documents: Json, namespace: str) -> None:
+        self.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+    def get(self, what: str, namespace: str) -> Json | None:
+        done = self.kubectl("get", what, "-n", namespace, "-o", "json", check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def install(self) -> None:
+        """Everything of manifests/base (namespace, CRDs, RBAC, Deployment), as a user would install it."""
+        self.kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
+        for crd in ("computenodedrains.quiesce.dev",):
+            self.kubectl("wait", "--for=condition=Established", f"crd/{crd}", "--timeout=30s")
+
+    def credentials(self, namespace: str, clouds_yaml: str, name: str = "openstack-clouds") -> None:
+        """The Secret with clouds.yaml that a drain names."""
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"clouds.yaml": clouds_yaml}}
+        self.apply(secret, namespace=namespace)
+
+    def account_kubeconfig(self, path: Path) -> Path:
+        """A kubeconfig whose user is the operator's service account: exactly the rights of manifests/base."""
+        namespace, name = ACCOUNT
+        token = self.kubectl("create", "token", name, "-n", namespace, "--duration=12h").stdout.strip()
+        config = yaml.safe_load(Path(self.environment["KUBECONFIG"]).read_text())
+        config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+        path.write_text(yaml.safe_dump(config))
+        path.chmod(0o600)
+        return path
+
+
+@dataclass
+class Operator:
+    """`quiesce run` as a process: started, killed and started again as a test likes."""
+
+    kubeconfig: Path
+    log: Path
+    flags: tuple[str, ...] = ("--all-namespaces", "--listen", "none", "--log-level", "debug")
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Operator":
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("OS_")} | {
+            "KUBECONFIG": str(self.kubeconfig),
+            "PYTHONPATH": str(ROOT / "operator"),
+            **self.environment,
+        }
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "quiesce", "run", *self.flags], stdout=out, stderr=out, env=environment, start_new_session=True
+            )
+        return self
+
+    def kill(self) -> None:
+        """kill -9: nothing is finished, nothing is written."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, as a rollout does; the exit code."""
+        assert self.process
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=60)
+        return self.process.returncode
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@dataclass
+class Drain:
+    """One ComputeNodeDrain on the API server, as a user handles it with kubectl."""
+
+    kube: Kube
+    namespace: str
+    name: str
+
+    @classmethod
+    def apply(cls, kube: Kube, namespace: str, host: str, method: str = "Cold", **spec: Any) -> "Drain":
+        """`spec`: further fields; `migration` is merged with the method."""
+        drain = cls(kube, namespace, f"drain-{host}-{secrets.token_hex(2)}")
+        drain.write(host, method, **spec)
+        return drain
+
+    def write(self, host: str, method: str = "Cold", **spec: Any) -> None:
+        whole = {"host": host, **spec, "migration": {"method": method, **spec.get("migration", {})}}
+        self.kube.apply(
+            {"apiVersion": "quiesce.dev/v1alpha1", "kind": "ComputeNodeDrain", "metadata": {"name": self.name}, "spec": whole},
+            namespace=self.namespace,
+        )
+
+    def get(self) -> Json | None:
+        return self.kube.get(f"cnd/{self.name}", self.namespace)
+
+    @property
+    def status(self) -> Json:
+        return (self.get() or {}).get("status") or {}
+
+    def condition(self, kind: str) -> Json:
+        return next((c for c in self.status.get("conditions") or () if c["type"] == kind), {})
+
+    def wait(self, condition: str, timeout: float = 180.0) -> None:
+        """`kubectl wait --for=condition=…`, with the whole status where it does not come."""
+        done = self.kube.kubectl(
+            "wait", f"--for=condition={condition}", f"cnd/{self.name}", "-n", self.namespace, f"--timeout={timeout:.0f}s", check=False
+        )
+        assert done.returncode == 0, f"{done.stderr}\n{yaml.safe_dump(self.status)}"
+
+    def until(self, what: str, look: Any, timeout: float = 120.0) -> Json:
+        """The first status for which `look(status)` is true."""
+        found = until(what, lambda: (s := self.status) and look(s) and s, timeout)
+        return dict(found)
+
+    def annotate(self, annotation: str) -> None:
+        self.kube.kubectl("annotate", f"cnd/{self.name}", "-n", self.namespace, annotation, "--overwrite")
+
+    def patch(self, spec: Json) -> subprocess.CompletedProcess[str]:
+        return self.kube.kubectl("patch", f"cnd/{self.name}", "-n", self.namespace, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def delete(self, timeout: float = 120.0) -> None:
+        self.kube.kubectl("delete", f"cnd/{self.name}", "-n", self.namespace, "--ignore-not-found", f"--timeout={timeout:.0f}s")

@@ -1,0 +1,260 @@
+"""The real cloud bed as tests and the demo see it: people who boot, stop, resize and look; computes that stop and start."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import openstack.config
+import openstack.connection
+import yaml
+
+BED = Path(__file__).parents[1] / "beds" / "cloud" / "cloud"
+MICROVERSION = "2.96"
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+def until(what: str, look: Callable[[], T], timeout: float = 120.0, pause: float = 0.2) -> T:
+    """The first true value of `look`. Raises TimeoutError that names what was waited for and what was seen last."""
+    deadline = time.monotonic() + timeout
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout:.0f} s for {what}; last seen: {seen!r}")
+        time.sleep(pause)
+
+
+def bed_environment() -> dict[str, str]:
+    """What `cloud env` prints, as variables. Raises CalledProcessError where the bed is not up."""
+    printed = subprocess.run([BED, "env"], check=True, capture_output=True, text=True).stdout
+    words = [word for line in printed.splitlines() for word in line.removeprefix("export ").split() if "=" in word]
+    return dict(word.split("=", 1) for word in words)
+
+
+@dataclass
+class Person:
+    """One user of the cloud, by an entry of the bed's clouds.yaml."""
+
+    config: Json
+    connection: openstack.connection.Connection = field(init=False)
+
+    def __post_init__(self) -> None:
+        region = openstack.config.OpenStackConfig(load_yaml_config=False, load_envvars=False).get_one(**self.config)
+        self.connection = openstack.connection.Connection(config=region)
+
+    def ask(self, method: str, path: str, body: Any = None, service: str = "compute") -> tuple[int, Any]:
+        """(HTTP status, JSON body or None)."""
+        adapter = getattr(self.connection, service)
+        options: Json = {"raise_exc": False}
+        if service == "compute":
+            options["microversion"] = MICROVERSION
+        if service == "placement":
+            options["headers"] = {"OpenStack-API-Version": "placement 1.35"}
+        if body is not None:
+            options["json"] = body
+        answer = adapter.request(path, method, **options)
+        return answer.status_code, answer.json() if answer.content else None
+
+    def get(self, path: str, service: str = "compute") -> Any:
+        status, body = self.ask("GET", path, service=service)
+        assert status == 200, (path, status, body)
+        return body
+
+    def action(self, server_id: str, action: str, argument: Any = None) -> int:
+        status, _ = self.ask("POST", f"/servers/{server_id}/action", {action: argument})
+        return status
+
+
+@dataclass
+class Lab:
+    """The cloud: `admin`, `demo` (a tenant), and what the operator's own user is given (`operator_entry`)."""
+
+    entries: Mapping[str, Json]
+    admin: Person = field(init=False)
+    demo: Person = field(init=False)
+    _ids: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.admin, self.demo = Person(self.entries["lab"]), Person(self.entries["lab-demo"])
+
+    @classmethod
+    def of_bed(cls) -> "Lab":
+        path = bed_environment()["OS_CLIENT_CONFIG_FILE"]
+        return cls(yaml.safe_load(Path(path).read_text())["clouds"])
+
+    @property
+    def operator_clouds_yaml(self) -> str:
+        """A clouds.yaml with one cloud named `openstack`: what a user puts into the Secret."""
+        return yaml.safe_dump({"clouds": {"openstack": self.entries["operator"]}})
+
+    # Servers
+
+    def boot(self, host: str | None, names: Iterable[str], state: str = "ACTIVE", **extra: Any) -> list[str]:
+        """Boot servers on one host at once and bring them to a status; their ids, in order. As the demo tenant's, by the admin."""
+        wanted = list(names)
+        with ThreadPoolExecutor(4) as pool:
+            ids = list(pool.map(lambda name: self._create(host, name, extra), wanted))
+        for server_id in ids:
+            self.wait_status(server_id, "ACTIVE")
+        if state != "ACTIVE":
+            self.bring(ids, state)
+        return ids
+
+    def _create(self, host: str | None, name: str, extra: Json) -> str:
+        extra = dict(extra)
+        hints = extra.pop("hints", None)
+        server = {
+            "name": name,
+            "imageRef": self.image("tiny"),
+            "flavorRef": self.flavor(extra.pop("flavor", "tiny")),
+            "networks": "none",
+        } | extra
+        if host:
+            server["availability_zone"] = f"nova:{host}"
+        body: Json = {"server": server} | ({"os:scheduler_hints": hints} if hints else {})
+        status, answer = self.admin.ask("POST", "/servers", body)
+        assert status == 202, answer
+        return str(answer["server"]["id"])
+
+    def bring(self, ids: Iterable[str], state: str) -> None:
+        """From ACTIVE to another status, by the action that a person would use."""
+        verbs = {
+            "SHUTOFF": ("os-stop", None),
+            "PAUSED": ("pause", None),
+            "SUSPENDED": ("suspend", None),
+            "SHELVED": ("shelve", None),
+            "RESCUE": ("rescue", {}),
+            "ERROR": ("os-resetState", {"state": "error"}),
+        }
+        verb, argument = verbs[state]
+        ids = list(ids)
+        for server_id in ids:
+            assert self.admin.action(server_id, verb, argument) in (200, 202)
+        for server_id in ids:
+            self.wait_status(server_id, state)
+
+    def image(self, name: str) -> str:
+        if name not in self._ids:
+            self._ids[name] = self.admin.connection.image.find_image(name, ignore_missing=False).id
+        return self._ids[name]
+
+    def flavor(self, name: str) -> str:
+        if f"flavor {name}" not in self._ids:
+            self._ids[f"flavor {name}"] = self.admin.connection.compute.find_flavor(name, ignore_missing=False).id
+        return self._ids[f"flavor {name}"]
+
+    def server(self, server_id: str) -> Json | None:
+        status, body = self.admin.ask("GET", f"/servers/{server_id}")
+        assert status in (200, 404), (status, body)
+        return dict(body["server"]) if status == 200 else None
+
+    def wait_status(self, server_id: str, status: str, timeout: float = 120.0) -> Json:
+        def look() -> Json | None:
+            server = self.server(server_id)
+            assert server is not None, f"server {server_id} is gone"
+            right = server["status"] == status and server["OS-EXT-STS:task_state"] is None
+            assert status == "ERROR" or server["status"] != "ERROR", server.get("fault")
+            return server if right else None
+
+        found = until(f"server {server_id} in {status}", look, timeout)
+        assert found
+        return found
+
+    def host_of(self, server_id: str) -> str | None:
+        server = self.server(server_id)
+        return server["OS-EXT-SRV-ATTR:host"] if server else None
+
+    def servers_on(self, host: str) -> list[Json]:
+        return list(self.admin.get(f"/servers/detail?all_tenants=1&host={host}")["servers"])
+
+    def delete(self, ids: Iterable[str]) -> None:
+        ids = list(ids)
+        for server_id in ids:
+            self.admin.ask("DELETE", f"/servers/{server_id}")
+        for server_id in ids:
+            until(f"server {server_id} deleted", lambda server_id=server_id: self.server(server_id) is None)
+
+    def actions(self, server_id: str) -> list[str]:
+        """What Nova's action log says was done with a server, oldest first."""
+        log = self.admin.get(f"/servers/{server_id}/os-instance-actions")["instanceActions"]
+        return [row["action"] for row in reversed(log)]
+
+    # Hosts
+
+    def service(self, host: str) -> Json | None:
+        found = self.admin.get(f"/os-services?binary=nova-compute&host={host}")["services"]
+        return dict(found[0]) if found else None
+
+    def set_service(self, host: str, status: str, reason: str | None = None) -> None:
+        service = self.service(host)
+        assert service
+        body = {"status": status} | ({"disabled_reason": reason} if reason else {})
+        answer, text = self.admin.ask("PUT", f"/os-services/{service['id']}", body)
+        assert answer == 200, text
+
+    def migrations(self, host: str) -> list[Json]:
+        return list(self.admin.get(f"/os-migrations?host={host}")["migrations"])
+
+    def provider(self, host: str) -> Json | None:
+        found = self.admin.get(f"/resource_providers?name={host}", service="placement")["resource_providers"]
+        return dict(found[0]) if found else None
+
+    def stop_compute(self, *hosts: str) -> None:
+        subprocess.run([BED, "compute", "stop", *hosts], check=True, capture_output=True)
+
+    def kill_compute(self, *hosts: str) -> None:
+        subprocess.run([BED, "compute", "kill", *hosts], check=True, capture_output=True)
+
+    def start_compute(self, *hosts: str) -> None:
+        """Start and wait until Nova lists it as up and mapped."""
+        subprocess.run([BED, "compute", "start", *hosts], check=True, capture_output=True)
+        for host in hosts:
+            until(f"nova-compute on {host} up", lambda host=host: self.is_up(host))
+
+    def is_up(self, host: str) -> bool:
+        service = self.service(host)
+        known = {h["hypervisor_hostname"] for h in self.admin.get("/os-hypervisors")["hypervisors"]}
+        return bool(service and service["state"] == "up" and host in known)
+
+    def fault(self, scope: str, **operations: str) -> None:
+        """Make the fake driver fail: scope `all`, `host:HOST` or `server:NAME_GLOB`; e.g. live_migration="sleep:5,fail"."""
+        words = [f"{operation}={what}" for operation, what in operations.items()]
+        subprocess.run([BED, "faults", "set", scope, *words], check=True, capture_output=True)
+
+    def clear_faults(self) -> None:
+        subprocess.run([BED, "faults", "clear"], check=True, capture_output=True)
+
+    def wipe(self) -> None:
+        """Delete every server of the cloud."""
+        self.delete(row["id"] for row in self.admin.get("/servers?all_tenants=1")["servers"])
+
+    def aggregate(self, name: str, *hosts: str) -> int:
+        """A new aggregate with these hosts; its id."""
+        status, body = self.admin.ask("POST", "/os-aggregates", {"aggregate": {"name": name}})
+        assert status == 200, body
+        for host in hosts:
+            status, answer = self.admin.ask("POST", f"/os-aggregates/{body['aggregate']['id']}/action", {"add_host": {"host": host}})
+            assert status == 200, answer
+        return int(body["aggregate"]["id"])
+
+    def aggregate_hosts(self, aggregate_id: int) -> list[str]:
+        return list(self.admin.get(f"/os-aggregates/{aggregate_id}")["aggregate"]["hosts"])
+
+    def drop_aggregate(self, aggregate_id: int) -> None:
+        for host in self.aggregate_hosts(aggregate_id):
+            self.admin.ask("POST", f"/os-aggregates/{aggregate_id}/action", {"remove_host": {"host": host}})
+        self.admin.ask("DELETE", f"/os-aggregates/{aggregate_id}")
+
+
+def silence_environment() -> None:
+    """No OS_* variable of the person who runs the tests may reach them."""
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        del os.environ[name]
