@@ -1,4 +1,4 @@
-"""Decision -> calls, within a time budget. Each call is sent once; what is not known to have worked is looked at, not repeated."""
+"""Decision -> calls, within a time budget. Each call is sent once; one without an answer is looked at, not repeated."""
 
 import logging
 import time
@@ -48,7 +48,7 @@ class Acting:
 
 
 def act(actions: Sequence[Action], acting: Acting) -> None:
-    """Carry out what was decided. Raises NotAllowed or BadCredentials of the first call that met them, after all others were tried."""
+    """Carry out what was decided. Raises the first NotAllowed or BadCredentials, after all others were tried."""
     deadline = time.monotonic() + BUDGET
     failed: list[Problem] = []
 
@@ -127,7 +127,7 @@ def detail(action: ServerAction) -> str:
 
 
 def source_is_up(acting: Acting) -> bool:
-    """Read just before a revert: Nova itself does not check it, and a revert to a dead source loses the guest (compute/api.py)."""
+    """Read just before a revert: Nova does not check it, and a revert to a dead source loses the guest (compute/api.py)."""
     return any(s.host == acting.seen.host and s.state == "up" for s in acting.cloud.services(fresh=True))
 
 

@@ -7,7 +7,7 @@ from quiesce.kube.resource import Resource
 
 
 def refuse_second(mine: Resource, all_drains: Iterable[Resource], same_cloud: Callable[[Resource], bool]) -> None:
-    """Raises HostTaken where an older drain of the same host exists, even one that is being deleted: it still gives the host back."""
+    """Raises HostTaken where an older drain of the host exists, even one being deleted: it still gives the host back."""
     older = [
         other
         for other in all_drains

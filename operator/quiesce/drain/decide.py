@@ -10,10 +10,11 @@ from enum import StrEnum
 
 from quiesce.api.memory import Memory
 from quiesce.api.spec import AfterDrain, DrainSpec, Mode, OnDelete, WhileRunning
-from quiesce.drain import failures, filters, host, moved, proof
+from quiesce.drain import failures, filters, host, moved, plan, proof
 from quiesce.drain.actions import Action, DeleteService, for_verdict
 from quiesce.drain.host import Who
 from quiesce.drain.observation import Observation
+from quiesce.drain.plan import Plan
 from quiesce.drain.verdict import Blocked, Confirm, Held, Move, Offload, Resume, Verdict, Wait
 from quiesce.nova.records import FAILED, Migration, Server
 
@@ -70,6 +71,7 @@ class Decision:
     started: frozenset[str] = frozenset()
     given_back: bool = False
     leftovers: tuple[str, ...] = ()
+    plan: Plan | None = None
     left: int = 0  # servers that left the host by a migration since the drain began
 
 
@@ -78,6 +80,9 @@ def decide(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, limits:
     judged = judge_all(spec, memory, seen)
     evidence = proof.weigh(seen, memory, open_matters(judged), limits.settle)
     decision = Decision(goal, judged, (), evidence, left=count_left(memory, seen, judged), leftovers=leftovers(seen, memory))
+    if seen.planning:
+        here = [(j.server, j.verdict) for j in judged if j.server is not None and j.here]
+        decision = replace(decision, plan=plan.make(spec, seen, here))
     if spec.suspend and goal is not Goal.GIVEN_BACK:
         return decision
     if goal is Goal.GIVEN_BACK:
@@ -98,10 +103,9 @@ def judge_all(spec: DrainSpec, memory: Memory, seen: Observation) -> tuple[Judge
     here = {server.id for server in seen.servers}
     path = ssh_path(seen)
     judged = [judge_here(server, spec, memory, seen, path) for server in seen.servers]
-    for server_id in dict.fromkeys(m.server_id for m in seen.migrations if m.server_id not in here):
-        if (found := judge_elsewhere(server_id, spec, memory, seen)) is not None:
-            judged.append(found)
-    return tuple(sorted(judged, key=lambda j: (j.name, j.server_id)))
+    gone = dict.fromkeys(m.server_id for m in seen.migrations if m.server_id not in here)
+    away = [found for server_id in gone if (found := judge_elsewhere(server_id, spec, memory, seen)) is not None]
+    return tuple(sorted([*judged, *away], key=lambda j: (j.name, j.server_id)))
 
 
 def ssh_path(seen: Observation) -> filters.BrokenPath | None:
@@ -143,7 +147,7 @@ def judge_elsewhere(server_id: str, spec: DrainSpec, memory: Memory, seen: Obser
 
 
 def own_migrations(server_id: str, memory: Memory, seen: Observation) -> tuple[Migration, ...]:
-    """Ours: a cold or live migration (never a resize), from this host, started by our user, since the drain began. Newest first."""
+    """Ours: cold or live (never a resize), from this host, by our user, since the drain began. Newest first."""
     return tuple(
         m
         for m in seen.migrations
@@ -192,7 +196,7 @@ def leftovers(seen: Observation, memory: Memory) -> tuple[str, ...]:
 def keep_drained(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, decision: Decision, limits: Limits) -> Decision:
     disable = host.disable(who, spec, memory, seen)
     if not memory.begun:
-        return replace(decision, actions=disable)
+        return replace(decision, actions=() if lacks_capacity(spec, decision) else disable)
     if seen.service is not None and seen.service.status != "disabled":
         return replace(decision, actions=disable)  # nothing moves while the scheduler may still place servers here
     decision = finish_moves(decision, foreign=True)
@@ -208,8 +212,13 @@ def keep_drained(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, d
     )
 
 
+def lacks_capacity(spec: DrainSpec, decision: Decision) -> bool:
+    """The spec wants room for all servers before anything is begun, and the plan does not say that there is."""
+    return spec.migration.require_capacity and (decision.plan is None or decision.plan.capacity != "Fits")
+
+
 def finish_moves(decision: Decision, *, foreign: bool = False) -> Decision:
-    """Bring to an end what is in flight: confirms, reverts, aborts. Starts nothing. `foreign`: others' too, if the spec says so."""
+    """Bring to an end what is in flight: confirms, reverts, aborts. `foreign`: others' too, if the spec says so."""
     ending = tuple(
         a
         for j in decision.judged

@@ -21,6 +21,7 @@ class Notes:
     refusals: dict[str, Refusal] = field(default_factory=dict)
     service_refusal: Refusal | None = None
     clean_since: datetime | None = None
+    planned: datetime | None = None
     swept: datetime | None = None
     older_open: tuple[Migration, ...] = ()
     processed: dict[int, tuple[int, datetime]] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from quiesce.nova.records import Aggregate, Migration, Port, Server, ServerGroup, Service
+from quiesce.nova.records import Aggregate, Migration, Port, Room, Server, ServerGroup, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class Observation:
     all others that were not terminal at the last full sweep. `elsewhere`: servers that left
     with an unfinished or failed migration of this host; None where the server is gone.
 
+    `planning`: a plan is to be made; `rooms` are what it needs of placement (None: not to be
+    had), `members` the hosts of server group members elsewhere.
+
     What this process remembers from tick to tick (never needed for safety, gone after a
     restart): `names` of servers; `seen`, when a migration was first seen in its present
     status; `idle_since`, since when a server with an open migration stands idle on the host;
@@ -65,6 +68,9 @@ class Observation:
     aggregates: tuple[Aggregate, ...] | None = None
     node: str | None = None
     proof: ProofReads | None = None
+    rooms: tuple[Room, ...] | None = None
+    planning: bool = False
+    members: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[tuple[int, str], datetime] = field(default_factory=dict)
     idle_since: Mapping[str, datetime] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from quiesce.drain.decide import own_migrations
 from quiesce.drain.moved import SHORT_WORK
 from quiesce.drain.notes import Notes
 from quiesce.drain.observation import Ending, Observation, ProofReads
+from quiesce.drain.plan import shape_of
 from quiesce.drain.probe import unreachable
 from quiesce.nova.cloud import Cloud
 from quiesce.nova.errors import NotInCatalog
@@ -19,10 +20,16 @@ from quiesce.ops import metrics
 # How old the last complete list of the host's migrations may be. In between only those of this drain's time are read.
 SWEEP_EVERY = timedelta(seconds=30)
 PROGRESS_WITHIN = timedelta(minutes=2)
+MOST_MEMBERS = 50  # members of server groups that a plan looks up: it is a plausibility
 
 
-def observe(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, now: datetime, *, deleting: bool) -> Observation:
-    """One look. Raises CloudUnreachable, BadCredentials, NotAllowed; an incomplete look is never returned."""
+def observe(
+    cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, now: datetime, *, deleting: bool, planning: bool = False
+) -> Observation:
+    """One look; with `planning` also at what placement offers the servers elsewhere.
+
+    Raises CloudUnreachable, BadCredentials, NotAllowed; an incomplete look is never returned.
+    """
     services = cloud.services(fresh=deleting or not memory.begun)
     service = next((s for s in services if s.host == spec.host), None)
     seen = Observation(now, spec.host, cloud.user_id, service, services, node=memory.node)
@@ -33,6 +40,8 @@ def observe(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, now: da
     remember(notes, seen)
     seen = replace(seen, elsewhere=elsewhere(cloud, memory, notes, seen))
     seen = look_closer(cloud, spec, memory, notes, seen)
+    if planning:
+        seen = look_for_room(cloud, notes, seen)
     if not memory.begun or (deleting and service is not None and service.id != memory.found_id):
         seen = replace(seen, aggregates=cloud.aggregates())
     if not memory.begun:
@@ -130,6 +139,20 @@ def look_closer(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, see
     if verify and checks.tcp_port:
         seen = replace(seen, unreachable=unreachable(verify, checks.tcp_port))
     return replace(seen, progressing=progressing(cloud, spec, notes, seen))
+
+
+def look_for_room(cloud: Cloud, notes: Notes, seen: Observation) -> Observation:
+    """What the plan needs. Of server groups only those with a member here, and of their members only those elsewhere."""
+    notes.planned = seen.now
+    here = {server.id for server in seen.servers}
+    others = {member for g in seen.groups if g.members & here for member in g.members - here}
+    found = {member: cloud.server(member) for member in sorted(others)[:MOST_MEMBERS]}
+    members = {member: server.host for member, server in found.items() if server and server.host}
+    seen = replace(seen, planning=True, members=members)
+    try:
+        return replace(seen, rooms=cloud.rooms({shape_of(server) for server in seen.servers}))
+    except NotInCatalog:
+        return seen
 
 
 def ending(cloud: Cloud, m: Migration, now: datetime) -> Ending:

@@ -3,6 +3,7 @@
 import difflib
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,7 @@ ABANDON = "quiesce.dev/abandon"
 REQUESTED_AT = "quiesce.dev/requestedAt"
 
 AT_ONCE = 0.0
+PLAN_EVERY = timedelta(seconds=60)
 LOOK_FOR_A_PERSON = 15.0  # seconds: how soon a corrected Secret, spec or cloud is noticed
 
 
@@ -94,13 +96,15 @@ class Drains:
         return wait
 
     def tick(self, resource: Resource, notes: Notes) -> float | None:
+        began = time.monotonic()
         spec, who = read_spec(resource), who_is(resource)
         cloud = self.cloud_of(resource, spec)
         if not resource.deleting or Memory.read(resource.status).begun:
             refuse_second(resource, self.rivals(resource), lambda other: self.shares_cloud(other, cloud))
         memory = Memory.read(resource.status)
         try:
-            seen = observe(cloud, spec, memory, notes, now(), deleting=resource.deleting)
+            planning = wants_plan(spec, memory, resource, notes)
+            seen = observe(cloud, spec, memory, notes, now(), deleting=resource.deleting, planning=planning)
         except BadCredentials:
             self.forget_cloud(resource, spec)
             raise
@@ -115,7 +119,7 @@ class Drains:
         self.report(Report(who, spec, memory, seen, decision, dict(resource.status), resource.generation), resource)
         self.brake.hold(resource.uid, sum(j.in_flight for j in decision.judged) + len(decision.started))
         act(decision.actions, Acting(cloud, seen, notes, str(resource.key), now))
-        return self.look_again(spec, decision, seen)
+        return max(0.0, self.look_again(decision, seen) - (time.monotonic() - began))
 
     def limits(self, resource: Resource) -> Limits:
         settings = self.context.settings
@@ -145,8 +149,8 @@ class Drains:
         pause = min(30.0, back_off(notes.tries_unreached, resource.uid).total_seconds())
         return max(pause, problem.retry_after or 0.0)
 
-    def look_again(self, spec: DrainSpec, decision: Decision, seen: Observation) -> float:
-        """At once after a host action, soon while anything moves, slowly at rest."""
+    def look_again(self, decision: Decision, seen: Observation) -> float:
+        """Seconds from the beginning of this tick: at once after a host action, soon while anything moves, slowly at rest."""
         settings = self.context.settings
         if decision.actions and not decision.started and not any(j.in_flight for j in decision.judged):
             return min(1.0, settings.poll_interval)
@@ -219,6 +223,15 @@ def note_proof(notes: Notes, decision: Decision, seen: Observation) -> None:
         notes.clean_since = seen.now
 
 
+def wants_plan(spec: DrainSpec, memory: Memory, resource: Resource, notes: Notes) -> bool:
+    """mode: Plan renews it now and then; a drain makes one before its first move, or, if that depends on it, its first write."""
+    if resource.deleting:
+        return False
+    if spec.mode is Mode.PLAN:
+        return notes.planned is None or now() - notes.planned >= PLAN_EVERY
+    return "plan" not in resource.status if memory.begun else spec.migration.require_capacity
+
+
 def who_is(resource: Resource) -> Who:
     return Who(resource.key.namespace, resource.key.name, resource.uid, resource.deleting)
 
@@ -227,8 +240,6 @@ def read_spec(resource: Resource) -> DrainSpec:
     """Raises InvalidSpec, and NotSupportedYet for fields whose behaviour does not exist yet: none is ignored in silence."""
     spec = DrainSpec.read(resource.spec)
     asked = {
-        "mode: Plan": spec.mode is Mode.PLAN,
-        "migration.requireCapacity": spec.migration.require_capacity,
         "service.whileRunning: Stop": spec.service.while_running is WhileRunning.STOP,
         "keyringRef": spec.keyring_ref is not None,
         "hostAccess": spec.host_access is not None,

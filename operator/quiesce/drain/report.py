@@ -14,8 +14,8 @@ from quiesce.api.memory import Memory
 from quiesce.api.spec import AfterDrain, DrainSpec, WhileRunning
 from quiesce.drain import host
 from quiesce.drain.actions import DeleteService
-from quiesce.drain.conditions import Condition, merged, ready
-from quiesce.drain.decide import Decision, Goal, Judged
+from quiesce.drain.conditions import Condition, State, merged, ready
+from quiesce.drain.decide import Decision, Goal, Judged, lacks_capacity
 from quiesce.drain.host import Who
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import (
@@ -90,6 +90,7 @@ def status(report: Report) -> dict[str, Any]:
         "moving": [moving_row(j, report) for j in report.moving[:MOVING_ROWS]],
         "problems": [problem_row(j, verdict, report) for j, verdict in report.problems[:PROBLEM_ROWS]],
         "problemsOmitted": max(0, len(report.problems) - PROBLEM_ROWS),
+        "plan": report.decision.plan.as_json() if report.decision.plan else report.previous.get("plan"),
         "startTime": memory.started or report.now,
         "drainedTime": (memory.drained_since or report.now) if drained else None,
         "completionTime": (memory.completed or report.now) if ended else None,
@@ -222,7 +223,7 @@ def gone(report: Report) -> bool:
 
 
 def phase_and_conditions(report: Report, progress: dict[str, Any]) -> tuple[str, list[Condition]]:
-    facts = [service_disabled(report), drained(report), service_deleted(report), capacity()]
+    facts = [service_disabled(report), drained(report), service_deleted(report), capacity(report)]
     if report.decision.goal is Goal.GIVEN_BACK:
         text = restoring_message(report)
         return "Restoring", [*facts, Condition("Reconciling", "True", "Restoring", text), ready(False, "Restoring", text)]
@@ -230,6 +231,8 @@ def phase_and_conditions(report: Report, progress: dict[str, Any]) -> tuple[str,
         before = next((c for c in report.previous.get("conditions") or () if c["type"] == "Ready"), None)
         value = {"True": True, "False": False}.get(before["status"]) if before else None
         return "Suspended", [*facts, ready(value, "Suspended", "suspended: nothing is written to OpenStack (spec.suspend)")]
+    if report.decision.goal is Goal.WATCHED and not report.moving:
+        return planned(report, facts)
     if is_ended(report):
         phase, text = (
             ("Deleted", deleted_text(report)) if gone(report) else ("Drained", "the host is empty and its service disabled")
@@ -240,6 +243,19 @@ def phase_and_conditions(report: Report, progress: dict[str, Any]) -> tuple[str,
         return "Stalled", [*facts, Condition("Stalled", "True", reason, text), ready(False, reason, text)]
     phase, reason, text = working(report, progress)
     return phase, [*facts, Condition("Reconciling", "True", reason, text), ready(None, reason, text)]
+
+
+def planned(report: Report, facts: list[Condition]) -> tuple[str, list[Condition]]:
+    """mode: Plan wants a plan and nothing else, so once it is there the resource is as asked for."""
+    plan = report.previous.get("plan") if report.decision.plan is None else report.decision.plan.as_json()
+    if plan is None:
+        text = "making a plan"
+        return "Planned", [*facts, Condition("Reconciling", "True", "Planning", text), ready(None, "Planning", text)]
+    text = (
+        f"would move {plan['live']} live and {plan['cold']} cold, offload {plan['offload']}; {plan['blocked']} cannot move; "
+        f"capacity: {plan['capacity']}. Nothing is changed in OpenStack; set mode: Drain to start"
+    )
+    return "Planned", [*facts, ready(True, "Planned", text)]
 
 
 def is_ended(report: Report) -> bool:
@@ -259,6 +275,13 @@ def deleted_text(report: Report) -> str:
 def stall(report: Report) -> tuple[str, str]:
     """(reason, message) where only a person can help; ('', '') where the drain can still go on by itself."""
     judged = report.decision.judged
+    if not report.memory.begun and lacks_capacity(report.spec, report.decision):
+        plan = report.decision.plan
+        said = plan.capacity_message if plan else "no plan yet"
+        return (
+            "CapacityShort",
+            f"not started (migration.requireCapacity): {said}. Add or enable capacity; this is looked at again",
+        )
     if gone(report) and report.decision.leftovers:
         return "Leftovers", "; ".join(report.decision.leftovers)
     if not report.problems or report.moving:
@@ -380,8 +403,16 @@ def service_deleted(report: Report) -> Condition:
     return Condition("ServiceDeleted", "False", reason, text)
 
 
-def capacity() -> Condition:
-    return Condition("CapacityAvailable", "Unknown", "NotPlanned", "")
+def capacity(report: Report) -> Condition:
+    """From the plan; where none was made in this tick, as it was."""
+    plan = report.decision.plan
+    if plan is not None:
+        states: dict[str, State] = {"Fits": "True", "Short": "False", "Unknown": "Unknown"}
+        return Condition("CapacityAvailable", states[plan.capacity], plan.capacity, plan.capacity_message)
+    before = next((c for c in report.previous.get("conditions") or () if c["type"] == "CapacityAvailable"), None)
+    if before is None:
+        return Condition("CapacityAvailable", "Unknown", "NotPlanned", "no plan has been made yet")
+    return Condition("CapacityAvailable", before["status"], before["reason"], before["message"])
 
 
 # Where no look was possible

@@ -21,9 +21,11 @@ from quiesce.nova.records import (
     LiveProgress,
     Migration,
     Port,
+    Room,
     Server,
     ServerGroup,
     Service,
+    Shape,
     moment,
 )
 
@@ -170,6 +172,40 @@ class Cloud:
                 for name, amount in allocation["resources"].items():
                     mine[name] = mine.get(name, 0) + amount
         return held
+
+    def rooms(self, shapes: Iterable[Shape]) -> tuple[Room, ...]:
+        """Room on every host that placement offers for one of these shapes: one request a shape, two more for the names.
+
+        Hosts that Nova has disabled are left out (trait COMPUTE_STATUS_DISABLED). Raises NotInCatalog.
+        """
+        free: dict[str, dict[str, int]] = {}
+        takes: dict[str, set[Shape]] = {}
+        for shape in shapes:
+            for root, room in self._candidates(shape).items():
+                free.setdefault(root, {}).update(room)
+                takes.setdefault(root, set()).add(shape)
+        listed = rows(self._api.get("placement", "/resource_providers"), "resource_providers")
+        names = {provider["uuid"]: provider["name"] for provider in listed}
+        hosts = {h.hypervisor_hostname: h.host for h in self.hypervisors()}
+        return tuple(
+            Room(hosts[names[root]], room, frozenset(takes[root])) for root, room in free.items() if names.get(root) in hosts
+        )
+
+    def _candidates(self, shape: Shape) -> dict[str, dict[str, int]]:
+        """root provider uuid -> what is free of each resource class of the shape's candidates."""
+        required = ",".join(["!COMPUTE_STATUS_DISABLED", *shape.traits])
+        query: dict[str, str | int] = {
+            "resources": ",".join(f"{name}:{amount}" for name, amount in shape.resources),
+            "root_required": required,
+            "limit": PAGE,
+        }
+        summaries = self._api.get("placement", "/allocation_candidates", query)["provider_summaries"]
+        found: dict[str, dict[str, int]] = {}
+        for uuid, summary in summaries.items():
+            mine = found.setdefault(summary.get("root_provider_uuid") or uuid, {})
+            for name, amounts in summary["resources"].items():
+                mine[name] = mine.get(name, 0) + amounts["capacity"] - amounts["used"]
+        return found
 
     def hypervisors(self) -> tuple[Hypervisor, ...]:
         """All hypervisors with their service's host and address."""

@@ -34,6 +34,7 @@ class Service:
     state: str
     disabled_reason: str | None
     forced_down: bool = False
+    zone: str = ""
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
@@ -45,6 +46,7 @@ class Service:
             state=row.get("state") or "unknown",
             disabled_reason=row.get("disabled_reason"),
             forced_down=bool(row.get("forced_down")),
+            zone=row.get("zone") or "",
         )
 
 
@@ -206,3 +208,26 @@ class Port:
     status: str
     bound_to: str | None
     vif_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What servers of one kind ask placement for: resource class and amount, sorted; required traits, sorted."""
+
+    resources: tuple[tuple[str, int], ...]
+    traits: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """For sorting: memory first, then everything else."""
+        amounts = dict(self.resources)
+        return (amounts.get("MEMORY_MB", 0), *(amount for _, amount in self.resources))
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a host has free by placement (capacity with its allocation ratio, less what is used), and which shapes it takes."""
+
+    host: str
+    free: Mapping[str, int]
+    takes: frozenset[Shape]

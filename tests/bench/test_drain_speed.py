@@ -1,0 +1,102 @@
+"""How fast a drain is, and what it costs Nova: ratios against a bare loop with perfect knowledge, in the same run."""
+
+import statistics
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.bench import bare_loop
+from tests.harness.kubernetes import Drain, Kube, Operator
+from tests.harness.openstack import Lab, until
+
+SERVERS, PARALLEL = 40, 8
+METRICS = "127.0.0.1:18089"
+
+# The bars. Seconds are of the operator's own making (a look every two seconds), not of the machine's speed.
+DISABLE_WITHIN = 1.0
+GAP_WITHIN = 3.0
+REQUESTS_PER_SERVER = 4.0
+TIME_AGAINST_BARE_LOOP = 1.2
+
+
+@pytest.fixture
+def operator(account: Path, tmp_path: Path) -> Iterator[Operator]:
+    flags = ("--all-namespaces", "--listen", METRICS, "--log-level", "info")
+    running = Operator(account, tmp_path / "operator.log", flags).start()
+    until("the operator to be ready", lambda: fetch("/readyz") is not None)
+    yield running
+    running.kill()
+
+
+def fetch(path: str) -> str | None:
+    try:
+        with urllib.request.urlopen(f"http://{METRICS}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return None
+
+
+def nova_requests() -> float:
+    """Requests to Nova so far, polling included, by the operator's own count."""
+    lines = (fetch("/metrics") or "").splitlines()
+    counted = [line for line in lines if line.startswith("quiesce_nova_requests_total{") and 'service="compute"' in line]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in counted)
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def gaps(cloud: Lab, ids: list[str]) -> list[float]:
+    """From the end of each migration in Nova (compute_finish_resize) to the confirm of it, by Nova's own action log (±1 s)."""
+    found = []
+    for server_id in ids:
+        log = cloud.admin.get(f"/servers/{server_id}/os-instance-actions")["instanceActions"]
+        migrate = next(row for row in log if row["action"] == "migrate")
+        confirm = next(row for row in log if row["action"] == "confirmResize")
+        events = cloud.admin.get(f"/servers/{server_id}/os-instance-actions/{migrate['request_id']}")["instanceAction"]["events"]
+        end = next(e["finish_time"] for e in events if e["event"] == "compute_finish_resize")
+        found.append(seconds_between(end, confirm["start_time"]))
+    return found
+
+
+def test_a_drain_is_as_fast_as_nova_lets_it_be(
+    kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = cloud.boot(host, [f"bare-{i}" for i in range(SERVERS)])
+    cloud.set_service(host, "disabled", "bench")
+    bare = bare_loop.drain(cloud, host, ids, PARALLEL)
+    cloud.wipe()
+    cloud.set_service(host, "enabled")
+
+    ids = cloud.boot(host, [f"drained-{i}" for i in range(SERVERS)])
+    before = nova_requests()
+    started = time.monotonic()
+    drain = Drain.apply(kube, credentials, host, migration={"maxParallel": PARALLEL}, service={"afterDrain": "KeepDisabled"})
+    until("the service to be disabled", lambda: (cloud.service(host) or {})["status"] == "disabled", pause=0.05)
+    disabled = time.monotonic() - started
+    drain.until("all servers moved", lambda s: s.get("progress", {}).get("moved") == SERVERS, timeout=600)
+    moved = time.monotonic() - started
+    drain.wait("Ready")
+    requests = (nova_requests() - before) / SERVERS
+    gap = gaps(cloud, ids)
+
+    with capsys.disabled():
+        print(
+            f"\n{SERVERS} servers, maxParallel {PARALLEL}, cold"
+            f"\n  from apply to the service disabled   {disabled:6.2f} s          (bar {DISABLE_WITHIN:.1f})"
+            f"\n  from a move's end to its confirm       {statistics.median(gap):5.1f} s median, {max(gap):.1f} max"
+            f" (bar {GAP_WITHIN:.1f})"
+            f"\n  requests to Nova per server           {requests:5.2f}            (bar {REQUESTS_PER_SERVER:.1f})"
+            f"\n  total time {moved:.1f} s / bare loop {bare.seconds:.1f} s = {moved / bare.seconds:.2f}"
+            f"     (bar {TIME_AGAINST_BARE_LOOP:.1f})"
+        )
+    drain.delete()
+    assert disabled <= DISABLE_WITHIN
+    assert statistics.quantiles(gap, n=20)[-1] <= GAP_WITHIN + 1  # Nova's action log has whole seconds
+    assert requests <= REQUESTS_PER_SERVER
+    assert moved / bare.seconds <= TIME_AGAINST_BARE_LOOP
