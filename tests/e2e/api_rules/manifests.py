@@ -5,18 +5,14 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from tests.harness.kubernetes import Kube
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "manifests" / "examples").glob("*.yaml"))
 SERVER = "7f3c1c52-9d5f-4c0b-8a53-0d2f6f7a1b01"
 OTHER_SERVER = "7f3c1c52-9d5f-4c0b-8a53-0d2f6f7a1b02"
-
-
-class Kube(Protocol):
-    """kubectl with an administrator's rights."""
-
-    def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]: ...
 
 
 def drain(spec: dict[str, Any] | None = None, name: str = "compute-07") -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.api_rules.manifests import EXAMPLES, FULL_STATUS, Kube, drain, write_status
+from tests.e2e.api_rules.manifests import EXAMPLES, FULL_STATUS, drain, write_status
+from tests.harness.kubernetes import Kube
 
 APPLY_MODES = pytest.mark.parametrize("mode", [(), ("--server-side",)], ids=["client-side", "server-side"])
 

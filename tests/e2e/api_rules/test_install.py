@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.api_rules.manifests import EXAMPLES, FULL_STATUS, ROOT, Kube, drain, write_status
+from tests.e2e.api_rules.manifests import EXAMPLES, FULL_STATUS, ROOT, drain, write_status
+from tests.harness.kubernetes import Kube
 
 INSTALLS = ("base", "overlays/single-namespace")
 RESTRICTED = ("pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from tests.e2e.api_rules.manifests import FULL_STATUS, Kube, drain, fields, read, schema, write_status
+from tests.e2e.api_rules.manifests import FULL_STATUS, drain, fields, read, schema, write_status
+from tests.harness.kubernetes import Kube
 
 DEFAULTS = {
     "host": "compute-07.example.org",

@@ -8,7 +8,6 @@ import pytest
 from tests.e2e.api_rules.manifests import (
     OTHER_SERVER,
     SERVER,
-    Kube,
     at,
     drain,
     fields,
@@ -17,6 +16,7 @@ from tests.e2e.api_rules.manifests import (
     read,
     schema,
 )
+from tests.harness.kubernetes import Kube
 
 HOST_ACCESS = {"privateKeySecretRef": {"name": "login"}, "knownHostsRef": {"name": "hosts"}}
 DURATION = "is a duration"

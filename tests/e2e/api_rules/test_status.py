@@ -2,7 +2,8 @@
 
 import json
 
-from tests.e2e.api_rules.manifests import FULL_STATUS, Kube, drain, fields, read, schema, write_status
+from tests.e2e.api_rules.manifests import FULL_STATUS, drain, fields, read, schema, write_status
+from tests.harness.kubernetes import Kube
 
 
 def test_a_status_that_uses_every_field_is_kept_whole(kube: Kube, namespace: str) -> None:
