@@ -1,0 +1,226 @@
+"""All tests in one go: `make test`. Tier by tier, with times, and one plain closing line: `N passed, N failed`.
+
+The beds of the last tiers start in the background at once, while the first tiers run. What this
+run started it stops again, also after a failure, a signal or Ctrl-C; what was up before stays up.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BEDS = ROOT / "tests" / "beds"
+BEGAN = time.monotonic()
+NO_TESTS = 5  # pytest's exit code
+PUT_AWAY = 60.0  # seconds that interrupted tests have for their clean-up
+TELL_EVERY = 30.0  # seconds between two lines about a bed that is waited for
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A directory of tests, the beds it needs, and options for pytest."""
+
+    name: str
+    beds: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+TIERS = (
+    Tier("docs"),
+    Tier("unit"),
+    Tier("model"),
+    Tier("contract", ("cloud",)),
+    Tier("e2e", ("kube", "cloud")),
+)
+CHECKS = {
+    "ruff check": ("-m", "ruff", "check", "operator", "tests"),
+    "ruff format": ("-m", "ruff", "format", "--check", "operator", "tests"),
+    "mypy": ("-m", "mypy"),
+}
+
+
+@dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other: "Count") -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else "")
+
+
+def say(text: str) -> None:
+    minutes, seconds = divmod(int(time.monotonic() - BEGAN), 60)
+    print(f"[{minutes:2d}:{seconds:02d}] {text}", flush=True)
+
+
+@dataclass
+class Bed:
+    """A bed that is brought up in the background. `started`: by us, so that we take it down again."""
+
+    name: str
+    log: Path
+    started: bool = False
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def command(self) -> str:
+        return str(BEDS / "kube" / "kube.py" if self.name == "kube" else BEDS / "cloud" / "cloud")
+
+    def start(self) -> None:
+        self.started = not self.runs()
+        say(f"bed {self.name}: " + ("starts in the background" if self.started else "is up already, and stays so"))
+        with self.log.open("wb") as log:  # `up` also mends a bed of which a part has ended
+            self.process = subprocess.Popen(
+                [self.command, "up"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def runs(self) -> bool:
+        """By its central process: a bed with a compute host stopped by hand is somebody's all the same."""
+        shown = subprocess.run([self.command, "status"], capture_output=True, text=True, check=False).stdout
+        return re.search(r"^(nova-api\s+\d|kube-apiserver: pid)", shown, re.MULTILINE) is not None
+
+    def await_up(self) -> bool:
+        if self.process is None:
+            return True
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                up = self.process.wait(TELL_EVERY) == 0
+                break
+            say(f"bed {self.name}: {self.words(1)}")
+        say(f"bed {self.name}: {'up' if up else 'DID NOT COME UP; its last words:'}")
+        if not up:
+            print(self.words(30), flush=True)
+        return up
+
+    def words(self, lines: int) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        if self.started:
+            subprocess.run([self.command, "down"], capture_output=True, check=False)
+            say(f"bed {self.name}: stopped")
+
+
+@dataclass
+class Run:
+    """One run: what was counted, and which steps failed."""
+
+    work: Path
+    beds: dict[str, Bed] = field(default_factory=dict)
+    count: Count = field(default_factory=Count)
+    broken: list[str] = field(default_factory=list)
+
+    def check(self, name: str, arguments: Sequence[str]) -> None:
+        good = self.python(name, arguments) == 0
+        self.count.add(Count(passed=int(good), failed=int(not good)))
+        if not good:
+            self.broken.append(name)
+
+    def tier(self, tier: Tier) -> None:
+        if not all([self.beds[bed].await_up() for bed in tier.beds]):
+            self.count.failed += 1
+            self.broken.append(f"{tier.name} (no bed)")
+            return
+        report = self.work / f"{tier.name}.xml"
+        code = self.python(tier.name, ("-m", "pytest", f"tests/{tier.name}", f"--junitxml={report}", *tier.options))
+        counted = read(report)
+        if code and not counted.failed:
+            counted.failed = 1  # pytest itself failed: a usage error, an interrupt, or no test at all
+        self.count.add(counted)
+        if code:
+            self.broken.append(f"{tier.name} (no tests)" if code == NO_TESTS else tier.name)
+
+    def python(self, name: str, arguments: Sequence[str]) -> int:
+        say(f"{name} ...")
+        began = time.monotonic()
+        code = call([sys.executable, *arguments])
+        say(f"{name}: {'ok' if code == 0 else f'FAILED (exit code {code})'} in {time.monotonic() - began:.0f} s")
+        return code
+
+
+def call(command: Sequence[str]) -> int:
+    """Run it in a session of its own: on a signal to us it is interrupted, and given time to put away what it started."""
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PUT_AWAY)
+            process.kill()
+            raise
+
+
+def read(report: Path) -> Count:
+    """What pytest counted, from its JUnit report; nothing if it wrote none."""
+    if not report.exists():
+        return Count()
+    count = Count()
+    for suite in ET.parse(report).getroot().iter("testsuite"):
+        tests, failures, errors, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped"))
+        count.add(Count(max(0, tests - failures - errors - skipped), failures + errors, skipped))
+    return count
+
+
+def end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def beds(run: Run, names: Sequence[str]) -> Iterator[None]:
+    try:
+        for name in names:
+            run.beds[name] = bed = Bed(name, run.work / f"bed-{name}.log")
+            bed.start()
+        yield
+    finally:
+        for bed in run.beds.values():
+            bed.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tiers", nargs="*", help=f"of {', '.join(t.name for t in TIERS)}; all of them by default, and lint")
+    wanted = parser.parse_args().tiers
+    tiers = [tier for tier in TIERS if not wanted or tier.name in wanted]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+    os.environ["PYTHONPATH"] = str(ROOT / "operator")
+    with tempfile.TemporaryDirectory(prefix="quiesce-test-") as work:
+        run = Run(Path(work))
+        try:
+            with beds(run, sorted({bed for tier in tiers for bed in tier.beds}, reverse=True)):
+                if not wanted:
+                    for name, arguments in CHECKS.items():
+                        run.check(name, arguments)
+                for tier in tiers:
+                    run.tier(tier)
+        except (SystemExit, KeyboardInterrupt):
+            run.broken.append("interrupted")
+            run.count.failed += 1
+    say("all is well" if not run.broken else f"failed: {', '.join(run.broken)}")
+    print(run.count, flush=True)
+    return int(bool(run.broken))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
