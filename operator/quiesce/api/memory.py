@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 
+REQUEST_LENGTH = 256  # of status.lastHandledRequestedAt
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What the status remembers. `found_status` None: nothing has been written to OpenStack yet.
@@ -40,6 +43,7 @@ class Memory:
 
     def acknowledge(self, requested_at: str | None, newest_migration: int) -> Self:
         """`quiesce.dev/requestedAt` has a new value: failures count anew from here on."""
+        requested_at = (requested_at or "")[:REQUEST_LENGTH]
         if not requested_at or requested_at == self.handled_request:
             return self
         return replace(self, handled_request=requested_at, attempts_from=newest_migration)

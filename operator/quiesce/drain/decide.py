@@ -16,6 +16,7 @@ from quiesce.drain.host import Who
 from quiesce.drain.observation import Observation
 from quiesce.drain.plan import Plan
 from quiesce.drain.verdict import Blocked, Confirm, Held, Move, Offload, Resume, Verdict, Wait
+from quiesce.drain.words import count, some
 from quiesce.nova.records import FAILED, Migration, Server
 
 
@@ -183,8 +184,8 @@ def leftovers(seen: Observation, memory: Memory) -> tuple[str, ...]:
         return ()
     found = []
     if seen.proof.consumers:
-        shown = ", ".join(sorted(seen.proof.consumers)[:3])
-        found.append(f"placement still holds {len(seen.proof.consumers)} allocations on the host (consumers {shown})")
+        held = count(len(seen.proof.consumers), "allocation")
+        found.append(f"placement still holds {held} on the host (consumers {some(seen.proof.consumers)})")
     if seen.proof.provider_exists:
         found.append(
             f"placement still has the resource provider {memory.node or seen.host}: delete it (openstack resource provider "

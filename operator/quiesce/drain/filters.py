@@ -15,7 +15,7 @@ from quiesce.drain import failures
 from quiesce.drain.limits import live_obstacle
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import Blocked, Confirm, Follow, How, Move, Offload, Resume, Verdict, Wait
-from quiesce.nova.records import FAILED, Migration, Server
+from quiesce.nova.records import FAILED, NOSTATE, RUNNING, SHUTDOWN, Migration, Server
 
 # A server whose open migration record does not move while the server itself stands idle:
 # the record is left over (a nova-compute was restarted), the server can be moved again.
@@ -94,7 +94,7 @@ def waits_for_owner(s: Subject) -> Verdict | None:
         return None
     if s.open is None or s.open.status != "finished":
         return Wait("Settling", "a resize onto this host is just ending")
-    return foreign_unconfirmed(s.spec, s.open)
+    return foreign_unconfirmed(s.spec, s.open, "" if s.server.power_state in (NOSTATE, RUNNING, SHUTDOWN) else "it crashed")
 
 
 def follows_our_move(s: Subject) -> Verdict | None:
@@ -311,8 +311,13 @@ def refused_lately(s: Subject, call: str) -> Verdict | None:
     return Wait("Refused", f"Nova refused {refusal.call}: {refusal.text}", until) if s.seen.now < until else None
 
 
-def foreign_unconfirmed(spec: DrainSpec, migration: Migration) -> Verdict:
-    """A finished resize or migration of somebody else: theirs to confirm or revert, unless the spec says otherwise."""
+def foreign_unconfirmed(spec: DrainSpec, migration: Migration, failed: str) -> Verdict:
+    """A finished resize or migration of somebody else: theirs to confirm or revert, unless the spec says otherwise.
+
+    `failed`: the checks that it fails; then it is not confirmed for them either.
+    """
+    if spec.confirmation.foreign is ForeignPolicy.CONFIRM and failed:
+        return Blocked("CheckFailed", f"a {migration.type} by somebody else waits to be confirmed, and a check fails: {failed}")
     if spec.confirmation.foreign is ForeignPolicy.CONFIRM:
         return Confirm(migration, ours=False)
     return Blocked(

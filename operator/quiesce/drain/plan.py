@@ -14,10 +14,10 @@ from typing import Any, Literal
 from quiesce.api.spec import DrainSpec
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import Blocked, Held, Move, Offload, Resume, Verdict
+from quiesce.drain.words import count, some
 from quiesce.nova.records import SUCCEEDED, Migration, Server, Shape
 
 Capacity = Literal["Fits", "Short", "Unknown"]
-NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,10 @@ def weigh(spec: DrainSpec, seen: Observation, movers: list[Candidate]) -> tuple[
         if spot is None:
             homeless.append(mover.server.name)
     if not homeless:
-        return "Fits", f"{len(movers)} servers fit on {len(free)} other hosts, as far as placement tells"
-    shown = ", ".join(sorted(homeless)[:NAMED]) + (f" and {len(homeless) - NAMED} more" if len(homeless) > NAMED else "")
-    return "Short", f"{len(homeless)} of {len(movers)} servers find no room on {len(free)} other hosts: {shown}"
+        text = f"room for {count(len(movers), 'server')} on {count(len(free), 'other host')}, as far as placement tells"
+        return "Fits", text
+    text = f"{len(homeless)} of {count(len(movers), 'server')} find no room on {count(len(free), 'other host')}: {some(homeless)}"
+    return "Short", text
 
 
 def group_members_elsewhere(seen: Observation) -> dict[str, set[str]]:
@@ -151,10 +152,10 @@ def estimate(spec: DrainSpec, migrations: Iterable[Migration], live: int, cold: 
         if m.status in SUCCEEDED and m.type in past and m.updated:
             past[m.type].append((m.updated - m.created).total_seconds())
     total = 0.0
-    for count, kind in ((live, "live-migration"), (cold, "migration")):
-        if count and not past[kind]:
+    for moves, kind in ((live, "live-migration"), (cold, "migration")):
+        if moves and not past[kind]:
             return None
-        total += count * median(past[kind]) if count else 0
+        total += moves * median(past[kind]) if moves else 0
     return math.ceil(total / spec.migration.max_parallel)
 
 
@@ -166,7 +167,5 @@ def reasons(pairs: Iterable[tuple[Server, Verdict]]) -> tuple[tuple[str, int, st
             found.setdefault(verdict.reason, []).append((server.name, verdict.message))
     rows = []
     for reason, those in found.items():
-        names = sorted(name for name, _ in those)
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        rows.append((reason, len(those), f"{', '.join(names[:NAMED])}{more}: {min(those)[1]}"))
+        rows.append((reason, len(those), f"{some(name for name, _ in those)}: {min(those)[1]}"))
     return tuple(sorted(rows, key=lambda row: (-row[1], row[0])))

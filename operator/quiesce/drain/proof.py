@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from quiesce.api.memory import Memory
 from quiesce.drain.observation import Observation
+from quiesce.drain.words import count, some
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ def weigh(seen: Observation, memory: Memory, open_matters: tuple[str, ...], sett
     if seen.service is not None and seen.service.status not in ("enabled", "disabled"):
         against.append("Nova cannot say the status of the service: its cell is down")
     if seen.proof.consumers:
-        shown = ", ".join(sorted(seen.proof.consumers)[:3])
-        against.append(f"{len(seen.proof.consumers)} allocations left in placement (consumers {shown})")
+        left = count(len(seen.proof.consumers), "allocation")
+        against.append(f"{left} left in placement (consumers {some(seen.proof.consumers)})")
     long_enough = seen.clean_since is not None and seen.now - seen.clean_since >= settle
     return Proof(tuple(against), seen.proof.unproven, complete=not against and (memory.proven or long_enough))
 
@@ -49,8 +50,8 @@ def weigh(seen: Observation, memory: Memory, open_matters: tuple[str, ...], sett
 def _cheap(seen: Observation) -> tuple[str, ...]:
     found = []
     if seen.servers:
-        found.append(f"{len(seen.servers)} servers on the host")
+        found.append(f"{count(len(seen.servers), 'server')} on the host")
     unfinished = [m for m in seen.migrations if not m.terminal]
     if unfinished:
-        found.append(f"{len(unfinished)} migrations not ended")
+        found.append(f"{count(len(unfinished), 'migration')} not ended")
     return tuple(found)

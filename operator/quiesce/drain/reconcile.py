@@ -81,7 +81,7 @@ class Drains:
         if resource is None:
             metrics.drain_phase(key, None)
             return None
-        if resource.deleting and (FINALIZER not in resource.finalizers or resource.annotations.get(ABANDON) == "true"):
+        if resource.deleting and nothing_to_give_back(resource):
             self.let_go(resource)
             return None
         if FINALIZER not in resource.finalizers:
@@ -230,6 +230,12 @@ def wants_plan(spec: DrainSpec, memory: Memory, resource: Resource, notes: Notes
     if spec.mode is Mode.PLAN:
         return notes.planned is None or now() - notes.planned >= PLAN_EVERY
     return "plan" not in resource.status if memory.begun else spec.migration.require_capacity
+
+
+def nothing_to_give_back(resource: Resource) -> bool:
+    """Not ours any more, abandoned by a person, or never begun: what was found is saved before the first write to OpenStack."""
+    abandoned = resource.annotations.get(ABANDON) == "true"
+    return FINALIZER not in resource.finalizers or abandoned or not Memory.read(resource.status).begun
 
 
 def who_is(resource: Resource) -> Who:

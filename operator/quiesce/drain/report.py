@@ -4,7 +4,6 @@ It is written before the actions it announces are carried out, so that a process
 in between leaves behind what it found and what it was about to do.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +30,7 @@ from quiesce.drain.verdict import (
     Revert,
     Wait,
 )
+from quiesce.drain.words import count, some
 from quiesce.nova.records import Migration
 
 PROBLEM_ROWS = 20
@@ -73,9 +73,9 @@ def status(report: Report) -> dict[str, Any]:
     """The status as JSON, whole. Keys without a value are absent."""
     progress = progress_of(report)
     phase, conditions = phase_and_conditions(report, progress)
-    memory, seen = report.memory, report.seen
+    memory = report.memory
     drained = report.decision.proof.complete or (memory.drained_since is not None and gone(report))
-    ended = next((c.status == "True" for c in conditions if c.type == "Ready"), False)
+    ended = phase in ("Drained", "Deleted") and any(c.type == "Ready" and c.status == "True" for c in conditions)
     whole = {
         "observedGeneration": report.generation,
         "phase": phase,
@@ -83,8 +83,8 @@ def status(report: Report) -> dict[str, Any]:
         "conditions": merged(report.previous.get("conditions") or (), conditions, report.generation, report.now),
         "service": service_of(report),
         "foundAggregates": found_aggregates(report),
-        "foundMigration": memory.found_migration if memory.begun else newest_migration(seen.migrations),
-        "attemptsFrom": memory.attempts_from if memory.begun else newest_migration(seen.migrations),
+        "foundMigration": from_here_on(report, memory.found_migration),
+        "attemptsFrom": from_here_on(report, memory.attempts_from),
         "lastHandledRequestedAt": memory.handled_request,
         "progress": progress,
         "moving": [moving_row(j, report) for j in report.moving[:MOVING_ROWS]],
@@ -96,6 +96,19 @@ def status(report: Report) -> dict[str, Any]:
         "completionTime": (memory.completed or report.now) if ended else None,
     }
     return {key: value for key, value in whole.items() if value is not None}
+
+
+def from_here_on(report: Report, remembered: int) -> int | None:
+    """The migration id from which on migrations are this drain's: fixed with what else is found before the first write."""
+    if report.memory.begun:
+        return remembered
+    return newest_migration(report.seen.migrations) if begins(report) else None
+
+
+def begins(report: Report) -> bool:
+    """Whether this tick is the one that saves how the host was found, and then writes to OpenStack for the first time."""
+    service = report.seen.service
+    return not report.memory.begun and bool(report.decision.actions) and service is not None
 
 
 def newest_migration(migrations: tuple[Migration, ...]) -> int:
@@ -115,7 +128,7 @@ def service_of(report: Report) -> dict[str, Any]:
             "foundReason": memory.found_reason,
             "node": memory.node,
         }
-    elif service is None or service.status == "UNKNOWN" or report.decision.goal is not Goal.KEPT_DRAINED or report.spec.suspend:
+    elif service is None or not begins(report):
         found = {}
     else:
         # A disable of our own is no finding: the status was lost, and enabled is what a drain mostly finds.
@@ -293,14 +306,10 @@ def stall(report: Report) -> tuple[str, str]:
 
 
 def problems_text(report: Report) -> str:
-    """Per cause how many and which three: `2 blocked: db-3 (Suspended), db-4 (Suspended)`, bounded and sorted."""
-    causes = Counter(verdict.reason for _, verdict in report.problems)
-    parts = []
-    for reason, count in sorted(causes.items()):
-        names = [j.name for j, verdict in report.problems if verdict.reason == reason]
-        more = f" and {count - 3} more" if count > 3 else ""
-        parts.append(f"{count} {reason}: {', '.join(names[:3])}{more}")
-    return f"{len(report.problems)} need attention: " + "; ".join(parts) + ". See status.problems"
+    """Per cause which three and how many: `3 blocked: db-3 (Suspended); web-1, web-2 (NoCapacity)`, bounded and sorted."""
+    reasons = sorted({verdict.reason for _, verdict in report.problems})
+    parts = [f"{some(j.name for j, v in report.problems if v.reason == reason)} ({reason})" for reason in reasons]
+    return f"{len(report.problems)} blocked: {'; '.join(parts)}"
 
 
 def working(report: Report, progress: dict[str, Any]) -> tuple[str, str, str]:
@@ -315,7 +324,7 @@ def working(report: Report, progress: dict[str, Any]) -> tuple[str, str, str]:
         return (
             "Draining",
             "Migrating",
-            f"moving {progress['moving']} of {progress['total']} servers, {progress['moved']} moved{trouble}",
+            f"moving {progress['moving']} of {count(progress['total'], 'server')}, {progress['moved']} moved{trouble}",
         )
     if not decision.proof.complete:
         against = "; ".join(decision.proof.against) or "empty; looking again to be sure that it stays so"
@@ -346,7 +355,7 @@ def restoring_message(report: Report) -> str:
         )
     moving = sum(j.in_flight and j.here for j in report.decision.judged)
     if moving:
-        return f"giving the host back; waiting for {moving} moves in flight to end"
+        return f"giving the host back; waiting for {count(moving, 'move')} in flight to end"
     if report.seen.service_refusal is not None:
         return f"giving the host back; Nova refuses to {report.seen.service_refusal.call}: {report.seen.service_refusal.text}"
     return "giving the host back as it was found"
