@@ -4,10 +4,10 @@ import os
 import subprocess
 from pathlib import Path
 
-from cloudbed.errors import BedError
-from cloudbed.packages import RABBITMQ_BIN, run_logged
-from cloudbed.processes import Processes
-from cloudbed.settings import LOOPBACK, Knobs, Paths
+from .errors import BedError
+from .packages import RABBITMQ_BIN, run_logged
+from .processes import Processes
+from .settings import LOOPBACK, Knobs, Paths
 
 REDO_LOG = "--innodb-log-file-size=48M"
 RABBITMQ_CONF = """\

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from cloudbed import databases, faults, packages
-from cloudbed.errors import BedError
-from cloudbed.services import Cloud
-from cloudbed.settings import PREFIX, Knobs, Paths, current, find_paths, remember, remembered
+from . import databases, faults, packages
+from .errors import BedError
+from .services import Cloud
+from .settings import PREFIX, Knobs, Paths, current, find_paths, remember, remembered
 
 BEGAN = time.monotonic()
 MARK = ".quiesce-cloud"  # in every run folder

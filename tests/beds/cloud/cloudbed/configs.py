@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from cloudbed.settings import LOOPBACK, PASSWORD, Knobs, Paths
+from .settings import LOOPBACK, PASSWORD, Knobs, Paths
 
 Ini = dict[str, dict[str, object]]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cloudbed.backing import sql
-from cloudbed.configs import database_url, transport_url
-from cloudbed.errors import BedError
-from cloudbed.packages import run_logged
-from cloudbed.processes import clean_environment
-from cloudbed.rest import CATALOG, catalog_url
-from cloudbed.settings import HERE, PASSWORD, Knobs, Paths
+from .backing import sql
+from .configs import database_url, transport_url
+from .errors import BedError
+from .packages import run_logged
+from .processes import clean_environment
+from .rest import CATALOG, catalog_url
+from .settings import HERE, PASSWORD, Knobs, Paths
 
 DATABASES = ("keystone", "placement", "glance", "neutron", "nova_api", "nova_cell0", "nova_cell1")
 
@@ -31,22 +31,18 @@ def restore(paths: Paths) -> bool:
 
 def dump(paths: Paths) -> None:
     """Keep the freshly seeded databases; the dump appears under its name only when complete."""
-    half_made = Path(tempfile.mkdtemp(prefix="golden-new-", dir=paths.kept))
-    log = paths.log / "dump.out"
-    command = [
-        paths.bin("python"),
-        str(HERE / "plugins/dump_databases.py"),
-        str(paths.socket),
-        str(half_made / "databases.sql"),
-        *DATABASES,
-    ]
-    if not run_logged(command, log):
-        raise BedError(f"the databases could not be dumped; see {log}")
-    for folder in ("fernet-keys", "images"):
-        shutil.copytree(paths.run / folder, half_made / folder)
-    if paths.golden.exists():  # another fresh cloud was faster
-        shutil.rmtree(half_made)
-    else:
+    with tempfile.TemporaryDirectory(prefix="new-golden-", dir=paths.kept) as folder:
+        half_made = Path(folder) / "golden"
+        half_made.mkdir()
+        log = paths.log / "dump.out"
+        program = [paths.bin("python"), str(HERE / "plugins/dump_databases.py")]
+        output = str(half_made / "databases.sql")
+        if not run_logged([*program, str(paths.socket), output, *DATABASES], log):
+            raise BedError(f"the databases could not be dumped; see {log}")
+        for name in ("fernet-keys", "images"):
+            shutil.copytree(paths.run / name, half_made / name)
+        for outdated in paths.kept.glob("golden-*"):
+            shutil.rmtree(outdated, ignore_errors=True)
         half_made.rename(paths.golden)
 
 

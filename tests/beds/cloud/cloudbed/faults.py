@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloudbed.errors import BedError
+from .errors import BedError
 
 OPS = frozenset(
     (

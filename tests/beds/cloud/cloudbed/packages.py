@@ -9,8 +9,8 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cloudbed.errors import BedError
-from cloudbed.settings import HERE, Paths
+from .errors import BedError
+from .settings import HERE, Paths
 
 RABBITMQ_BIN = Path("/usr/lib/rabbitmq/bin")
 POLICY = Path("/usr/sbin/policy-rc.d")

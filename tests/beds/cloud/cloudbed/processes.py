@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudbed.errors import BedError
+from .errors import BedError
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ class Processes:
         """End a recorded process and its session; `patience` in seconds before SIGKILL."""
         leader = self._recorded_pid(name)
         if leader is not None and self._session(leader):
-            signal_all([leader] if self.pid(name) else self._session(leader), how)
+            in_order = how != signal.SIGKILL and self.pid(name)
+            signal_all([leader] if in_order else self._session(leader), how)
             if not self._gone(leader, patience):
                 signal_all(self._session(leader), signal.SIGKILL)
                 self._gone(leader, 5)

@@ -9,8 +9,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from cloudbed.errors import BedError
-from cloudbed.settings import LOOPBACK, PASSWORD, Knobs
+from .errors import BedError
+from .settings import LOOPBACK, PASSWORD, Knobs
 
 COMPUTE_API = {"X-OpenStack-Nova-API-Version": "2.53"}  # service and hypervisor ids are UUIDs
 BASES = {"keystone": "/v3", "placement": "", "glance": "/v2", "neutron": "/v2.0", "nova": "/v2.1"}

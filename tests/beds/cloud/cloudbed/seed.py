@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cloudbed.rest import CATALOG, Api, catalog_url
-from cloudbed.settings import PASSWORD
+from .rest import CATALOG, Api, catalog_url
+from .settings import PASSWORD
 
 SERVICE_USERS = ("nova", "placement", "glance", "neutron")
 FLAVORS = (("tiny", 64), ("small", 128))  # name, MiB

@@ -1,5 +1,6 @@
 """Start the services in order, wait for them, and end them."""
 
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -7,16 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from cloudbed import backing, configs, databases, packages, seed
-from cloudbed.errors import BedError
-from cloudbed.processes import Processes, clean_environment
-from cloudbed.rest import Api, answers
-from cloudbed.settings import HERE, LOOPBACK, PREFIX, Knobs, Paths
+from . import backing, configs, databases, seed
+from .errors import BedError
+from .processes import Processes
+from .rest import Api, answers
+from .settings import HERE, LOOPBACK, PREFIX, Knobs, Paths
 
 APIS = ("keystone", "placement", "glance", "neutron", "nova")
 # Process -> the ports it listens on.
 LISTENERS = {**{f"{name}-api": (name,) for name in APIS}, "epmd": ("epmd",), "rabbitmq": ("rabbitmq", "erlang")}
 NOVA_DAEMONS = ("nova-conductor", "nova-scheduler")
+FORKER = "nova-forker"
 STARTUP = 120.0  # seconds a service may take on a busy machine
 
 Say = Callable[[str], None]
@@ -40,7 +42,7 @@ class Cloud:
     def expected(self) -> list[str]:
         """Return the names of all processes of a complete cloud."""
         computes = [compute_process(host) for host in self.knobs.hosts()]
-        return ["mariadb", "epmd", "rabbitmq", *(f"{name}-api" for name in APIS), *NOVA_DAEMONS, *computes]
+        return ["mariadb", "epmd", "rabbitmq", *(f"{name}-api" for name in APIS), FORKER, *NOVA_DAEMONS, *computes]
 
     def up(self) -> None:
         """Start whatever is not running and return when all computes are up and mapped."""
@@ -50,6 +52,7 @@ class Cloud:
             self.start_backing()
             fresh = self.prepare_databases()
             self.start_apis()
+            self.start_forker()
             if fresh:
                 self.seed()
             self.start_nova(NOVA_DAEMONS, self.knobs.hosts())
@@ -168,24 +171,37 @@ class Cloud:
         (self.paths.run / "databases-are-ready").touch()
 
     def start_nova(self, daemons: Sequence[str], hosts: Sequence[str]) -> None:
-        """Start Nova's daemons by forks of one preloaded interpreter, which saves their imports."""
+        """Start Nova's daemons as forks of a preloaded process, which saves each its imports."""
         names = [name for name in (*daemons, *map(compute_process, hosts)) if not self.processes.pid(name)]
-        if not names:
-            return
-        self.say(f"{len(names)} Nova daemons")
         for host in hosts:
             configs.write_compute(self.paths, self.knobs, host)
             if compute_process(host) in names:
                 self.started_at[host] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-        log = self.paths.log / "nova-start.out"
-        command = [self.paths.bin("python"), str(HERE / "plugins/nova_start.py"), str(self.paths.run), *names]
-        if not packages.run_logged(command, log, clean_environment(self.paths.run) | {"PYTHONPATH": str(HERE)}):
-            raise BedError(f"Nova's daemons could not be started; see {log}")
+        if not names:
+            return
+        self.say(f"{len(names)} Nova daemons")
+        self.start_forker()
+        self.wait_until(FORKER, lambda: self.ask_forker(names))
+
+    def start_forker(self) -> None:
+        command = [self.paths.bin("python"), str(HERE / "plugins/nova_forker.py"), str(self.paths.run)]
+        self.processes.start(FORKER, command, {"PYTHONPATH": str(HERE)})
+
+    def ask_forker(self, names: Sequence[str]) -> bool:
+        """Have daemons forked; return whether the forker was ready for it."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            try:
+                asking.connect(str(self.paths.run / "nova-forker.sock"))
+            except (FileNotFoundError, ConnectionRefusedError):  # it is not ready yet
+                return False
+            asking.sendall(f"{' '.join(names)}\n".encode())
+            return asking.recv(16) == b"ok\n"
 
     def stop_computes(self, hosts: Sequence[str], kill: bool) -> None:
         """End nova-compute on hosts, in order or (kill) as a crash would."""
         for host in hosts:
-            self.processes.stop(compute_process(host), 0 if kill else 5)
+            how = signal.SIGKILL if kill else signal.SIGTERM
+            self.processes.stop(compute_process(host), 15, how)
 
     def wait_for_apis(self) -> None:
         for name in APIS:

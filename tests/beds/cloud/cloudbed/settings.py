@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from cloudbed.errors import BedError
+from .errors import BedError
 
 HERE = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
