@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.harness import kubernetes, openstack
 from tests.harness.kubernetes import Kube, Operator
 from tests.harness.openstack import Lab
@@ -51,13 +50,24 @@ def cloud(cloud_bed: None) -> Lab:
     return Lab.of_bed()
 
 
+HOSTS = ("cmp1", "cmp2", "cmp3", "cmp4")  # of the bed's five; the last one is the idle drain's
+
+
+@pytest.fixture(scope="session")
+def tidy_end(cloud: Lab) -> Iterator[None]:
+    """Whatever the stories did, they leave the cloud as a fresh one."""
+    yield
+    cloud.tidy(HOSTS)
+
+
 @pytest.fixture
 def namespace(kube: Kube) -> Iterator[str]:
-    """A fresh namespace; its drains are abandoned and it is deleted after the test (not waited for)."""
+    """A fresh namespace. After the test it is deleted (not waited for), its drains without being given back."""
     name = f"t-{secrets.token_hex(3)}"
     kube.kubectl("create", "namespace", name)
     yield name
-    kube.kubectl("annotate", "cnd", "--all", "-n", name, "quiesce.dev/abandon=true", "--overwrite", check=False)
+    for drain in kube.kubectl("get", "cnd", "-n", name, "-o", "name").stdout.split():
+        kube.kubectl("patch", drain, "-n", name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}', check=False)
     kube.kubectl("delete", "namespace", name, "--wait=false")
 
 
@@ -67,29 +77,12 @@ def account(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def operator(account: Path, tmp_path: Path) -> Iterator[Operator]:
+def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator]:
     """The operator, running under the rights of manifests/base; its log is shown where the test fails."""
-    running = Operator(account, tmp_path / "operator.log").start()
+    running = Operator(account, tmp_path / "operator.log", ("--namespace", namespace)).start()
     yield running
     running.kill()
     print(running.text()[-20000:])
-
-
-@pytest.fixture
-def host(cloud: Lab) -> Iterator[str]:
-    """A compute host that is up, enabled and empty, and is so again after the test."""
-    name = "cmp1"
-    tidy(cloud, name)
-    yield name
-    tidy(cloud, name)
-
-
-def tidy(cloud: Lab, name: str) -> None:
-    cloud.clear_faults()
-    if not cloud.is_up(name):
-        cloud.start_compute(name)
-    cloud.wipe()
-    cloud.set_service(name, "enabled")
 
 
 @pytest.fixture
@@ -97,3 +90,15 @@ def credentials(kube: Kube, cloud: Lab, namespace: str) -> str:
     """A namespace with the operator's credentials in the default Secret."""
     kube.credentials(namespace, cloud.operator_clouds_yaml)
     return namespace
+
+
+@pytest.fixture
+def hosts(cloud: Lab, tidy_end: None) -> tuple[str, ...]:
+    """Compute hosts that are up, enabled and empty."""
+    cloud.tidy(HOSTS)
+    return HOSTS
+
+
+@pytest.fixture
+def host(hosts: tuple[str, ...]) -> str:
+    return hosts[0]

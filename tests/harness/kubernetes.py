@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tests.harness.openstack import until
 ROOT = Path(__file__).parents[2]
 BED = ROOT / "tests" / "beds" / "kube"
 ACCOUNT = ("quiesce-system", "quiesce")  # namespace and name of the service account in manifests/base
+
+FLAGS = ("--listen", "none", "--log-level", "debug")
 
 Json = dict[str, Any]
 
@@ -78,7 +81,7 @@ class Operator:
 
     kubeconfig: Path
     log: Path
-    flags: tuple[str, ...] = ("--all-namespaces", "--listen", "none", "--log-level", "debug")
+    scope: tuple[str, ...] = ("--all-namespaces",)
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -90,7 +93,11 @@ class Operator:
         }
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "quiesce", "run", *self.flags], stdout=out, stderr=out, env=environment, start_new_session=True
+                [sys.executable, "-m", "quiesce", "run", *self.scope, *FLAGS],
+                stdout=out,
+                stderr=out,
+                env=environment,
+                start_new_session=True,
             )
         return self
 
@@ -114,6 +121,15 @@ class Operator:
 
     def text(self) -> str:
         return self.log.read_text(errors="replace")
+
+    @property
+    def looks(self) -> int:
+        """How often it has read what is on a host: awaited by tests of what it leaves alone."""
+        return self.text().count("GET /servers/detail 200")
+
+    def healthy(self) -> bool:
+        """Runs, and has met no bug: nothing is logged with a traceback."""
+        return self.alive and "Traceback" not in self.text()
 
 
 @dataclass
@@ -148,23 +164,42 @@ class Drain:
     def condition(self, kind: str) -> Json:
         return next((c for c in self.status.get("conditions") or () if c["type"] == kind), {})
 
-    def wait(self, condition: str, timeout: float = 180.0) -> None:
+    def wait(self, condition: str, timeout: float = 400.0) -> None:
         """`kubectl wait --for=condition=…`, with the whole status where it does not come."""
         done = self.kube.kubectl(
-            "wait", f"--for=condition={condition}", f"cnd/{self.name}", "-n", self.namespace, f"--timeout={timeout:.0f}s", check=False
+            "wait",
+            f"--for=condition={condition}",
+            f"cnd/{self.name}",
+            "-n",
+            self.namespace,
+            f"--timeout={timeout:.0f}s",
+            check=False,
         )
         assert done.returncode == 0, f"{done.stderr}\n{yaml.safe_dump(self.status)}"
 
-    def until(self, what: str, look: Any, timeout: float = 120.0) -> Json:
+    def until(self, what: str, look: Callable[[Json], Any], timeout: float = 240.0) -> Json:
         """The first status for which `look(status)` is true."""
-        found = until(what, lambda: (s := self.status) and look(s) and s, timeout)
+        found = until(what, lambda: (s := self.status) and look(s) and s, timeout, pause=0.5)
         return dict(found)
 
     def annotate(self, annotation: str) -> None:
         self.kube.kubectl("annotate", f"cnd/{self.name}", "-n", self.namespace, annotation, "--overwrite")
 
     def patch(self, spec: Json) -> subprocess.CompletedProcess[str]:
-        return self.kube.kubectl("patch", f"cnd/{self.name}", "-n", self.namespace, "--type=merge", "-p", json.dumps({"spec": spec}))
+        return self.kube.kubectl(
+            "patch", f"cnd/{self.name}", "-n", self.namespace, "--type=merge", "-p", json.dumps({"spec": spec})
+        )
 
-    def delete(self, timeout: float = 120.0) -> None:
+    def row(self, *flags: str) -> list[str]:
+        """The line of `kubectl get`, in words."""
+        printed = self.kube.kubectl("get", f"cnd/{self.name}", "-n", self.namespace, "--no-headers", *flags).stdout
+        return printed.split()
+
+    def events(self) -> list[str]:
+        """The reasons of its events as `kubectl describe` shows them, oldest first."""
+        printed = self.kube.kubectl("describe", f"cnd/{self.name}", "-n", self.namespace).stdout
+        table = printed.partition("\nEvents:")[2].splitlines()[3:]
+        return [line.split()[1] for line in table]
+
+    def delete(self, timeout: float = 240.0) -> None:
         self.kube.kubectl("delete", f"cnd/{self.name}", "-n", self.namespace, "--ignore-not-found", f"--timeout={timeout:.0f}s")
