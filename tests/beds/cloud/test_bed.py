@@ -1,0 +1,203 @@
+"""The bed's own promises: it harms nothing that is not its own, and says what is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from tests.beds.cloud.cloudbed import cli, faults, packages, processes, settings
+from tests.beds.cloud.cloudbed.errors import BedError
+
+TABLE = {
+    "servers": {"bad-*": {"spawn": "fail"}, "6b1f": {"spawn": "sleep:6"}},
+    "hosts": {"cmp1": {"spawn": "sleep:1", "destroy": "hang"}},
+    "all": {"spawn": "sleep:2", "spawn:cmp3": "sleep:3"},
+}
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    found = processes.Processes(tmp_path, tmp_path / "pid", tmp_path)
+    yield found
+    for name in found.names():
+        found.stop(name, 1, signal.SIGKILL)
+
+
+class TestSettings:
+    def test_ports_are_distinct_and_not_handed_out_by_the_kernel(self):
+        first_of_the_kernel = 32768
+        ports = {settings.Knobs().port(service) for service in settings.PORTS}
+        assert len(ports) == len(settings.PORTS)
+        assert max(ports) < first_of_the_kernel
+
+    def test_the_environment_overrides_a_knob(self):
+        chosen = settings.chosen({"QUIESCE_CLOUD_COMPUTES": "7", "QUIESCE_CLOUD_HOST_PREFIX": "node"})
+        assert settings.Knobs(**chosen).hosts()[-1] == "node7"
+
+    def test_one_port_can_be_moved_alone(self):
+        knobs = settings.Knobs(port_nova=9000)
+        assert knobs.port("nova") == 9000
+        assert knobs.port("glance") == settings.Knobs().port("glance")
+
+    @pytest.mark.parametrize(
+        ("environment", "message"),
+        [
+            ({"QUIESCE_CLOUD_COMPUTES": "many"}, "COMPUTES='many' is not a whole number"),
+            ({"QUIESCE_CLOUD_COMPUTES": "0"}, "at least one compute"),
+            ({"QUIESCE_CLOUD_SERVICE_DOWN_TIME": "3"}, "computes would flap"),
+            ({"QUIESCE_CLOUD_PORT_NOVA": "21500"}, "both have port 21500"),
+        ],
+    )
+    def test_senseless_knobs_are_refused_by_name(self, environment, message):
+        with pytest.raises(BedError, match=message):
+            settings.settle(None, settings.chosen(environment))
+
+    def test_a_running_cloud_takes_more_computes_and_nothing_else(self):
+        running = settings.Knobs(computes=4, max_live_migrations=1)
+        assert settings.settle(running, {"computes": 6}).computes == 6
+        assert settings.settle(running, {}) == running
+        with pytest.raises(BedError, match=r"MAX_LIVE_MIGRATIONS=1, not 4; run `cloud down` first"):
+            settings.settle(running, {"max_live_migrations": 4})
+
+
+class TestFolders:
+    def test_a_folder_with_something_else_in_it_is_never_taken_over(self, tmp_path):
+        (tmp_path / "thesis.txt").touch()
+        with pytest.raises(BedError, match="is not empty and not a cloud's"):
+            cli.claim(tmp_path)
+
+    def test_a_folder_once_taken_stays_ours(self, tmp_path):
+        cli.claim(tmp_path / "run")
+        (tmp_path / "run/state").touch()
+        cli.claim(tmp_path / "run")
+
+
+class TestServicesStayStopped:
+    def test_a_policy_of_the_machine_is_left_alone(self, tmp_path, monkeypatch):
+        policy = tmp_path / "policy-rc.d"
+        policy.write_text("#!/bin/sh\nexit 0\n")
+        monkeypatch.setattr(packages, "POLICY", policy)
+        with packages.services_stay_stopped():
+            assert policy.read_text() == "#!/bin/sh\nexit 0\n"
+        assert policy.exists()
+
+    def test_ours_forbids_all_and_goes_even_after_a_failure(self, tmp_path, monkeypatch):
+        policy = tmp_path / "policy-rc.d"
+        monkeypatch.setattr(packages, "POLICY", policy)
+
+        def failing_installation():
+            with packages.services_stay_stopped():
+                assert subprocess.run([policy], check=False).returncode == 101
+                raise OSError
+
+        with pytest.raises(OSError):
+            failing_installation()
+        assert not policy.exists()
+
+    def test_one_left_by_a_killed_installation_is_cleared_away(self, tmp_path, monkeypatch):
+        policy = tmp_path / "policy-rc.d"
+        policy.write_text(packages.POLICY_TEXT)
+        monkeypatch.setattr(packages, "POLICY", policy)
+        with packages.services_stay_stopped():
+            pass
+        assert not policy.exists()
+
+
+class TestProcesses:
+    def test_a_stopped_process_takes_its_children_along(self, recorded, tmp_path):
+        script = "trap 'exit 0' TERM; sleep 600 & echo $! > child; wait"
+        recorded.start("parent", ["sh", "-c", script])
+        while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+            assert recorded.pid("parent")
+        child = int((tmp_path / "child").read_text())
+        recorded.stop("parent", 0.1)
+        assert recorded.names() == []
+        left = processes.read_stat(child)
+        assert left is None or left.state == "Z"
+
+    def test_a_reused_pid_is_not_ours(self, recorded):
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+            started = processes.read_stat(stranger.pid).started
+            recorded.folder.mkdir()
+            (recorded.folder / "old").write_text(f"{stranger.pid} {started - 1}\n")
+            assert recorded.pid("old") is None
+            recorded.stop("old", 1)
+            assert stranger.poll() is None
+            stranger.kill()
+
+    def test_a_dead_process_is_reported_with_its_last_words(self, recorded):
+        recorded.start("brief", ["sh", "-c", "echo no such table; exit 3"])
+        while recorded.pid("brief"):
+            pass
+        with pytest.raises(BedError, match="no such table"):
+            recorded.check("brief")
+
+    def test_services_do_not_see_the_callers_environment(self, recorded, tmp_path, monkeypatch):
+        monkeypatch.setenv("OS_CLOUD", "production")
+        recorded.start("env", ["sh", "-c", "env > seen; pwd >> seen"])
+        while recorded.pid("env"):
+            pass
+        seen = (tmp_path / "seen").read_text()
+        assert "OS_CLOUD" not in seen
+        assert seen.splitlines()[-1] == os.fspath(tmp_path)
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("metadata", "uuid", "name", "host", "spec"),
+        [
+            ({"fault.spawn": "sleep:9"}, "1", "bad-1", "cmp1", "sleep:9"),
+            ({"fault.spawn:cmp2": "sleep:9"}, "1", "bad-1", "cmp1", "fail"),
+            ({"owner": "me"}, "1", "bad-1", "cmp1", "fail"),
+            ({}, "6b1f", "good", "cmp1", "sleep:6"),
+            ({}, "1", "good", "cmp1", "sleep:1"),
+            ({}, "1", "good", "cmp2", "sleep:2"),
+            ({}, "1", "good", "cmp3", "sleep:3"),
+        ],
+    )
+    def test_the_most_particular_fault_wins(self, metadata, uuid, name, host, spec):
+        assert faults.find(TABLE, metadata, uuid, name, host, "spawn").spec == spec
+
+    def test_no_fault_for_other_operations(self):
+        assert faults.find(TABLE, {}, "1", "bad-1", "cmp2", "destroy") is None
+
+    @pytest.mark.parametrize(
+        ("spec", "fault"),
+        [
+            ("sleep:1.5", faults.Fault(seconds=1.5)),
+            ("hang", faults.Fault(seconds=float("inf"))),
+            ("fail,once", faults.Fault(fails=True, once=True)),
+            (
+                "sleep:2, fail:InstanceFaultRollback",
+                faults.Fault(2, fails=True, exception="InstanceFaultRollback"),
+            ),
+        ],
+    )
+    def test_specs(self, spec, fault):
+        assert faults.parse(spec) == fault
+
+    @pytest.mark.parametrize("setting", ["spawn=explode", "spawn", "spawn=", "teleport=fail", "spawn=sleep:x"])
+    def test_a_wrong_setting_is_refused(self, setting):
+        with pytest.raises(BedError):
+            faults.with_faults({}, "all", [setting])
+
+    def test_a_wrong_scope_is_refused(self):
+        with pytest.raises(BedError, match="'cmp1' is no scope"):
+            faults.with_faults({}, "cmp1", ["spawn=fail"])
+
+    def test_a_fault_is_in_force_until_it_is_cleared(self):
+        table = faults.with_faults({}, "host:cmp1", ["live_migration=hang"])
+        found = faults.find(table, {}, "1", "a", "cmp1", "live_migration")
+        assert faults.present(table, found)
+        assert not faults.present(faults.without_scope(table, "host:cmp1"), found)
+        assert faults.without_scope(table, "host:cmp1") == {}
+
+    def test_clearing_one_scope_leaves_the_others(self):
+        table = faults.with_faults(TABLE, "server:x", ["resume=fail"])
+        assert faults.without_scope(table, "server:x") == TABLE
+
+    def test_a_damaged_file_is_an_error_that_says_what_to_do(self, tmp_path):
+        (tmp_path / "faults.json").write_text("{")
+        with pytest.raises(BedError, match="cloud faults clear"):
+            faults.load(tmp_path / "faults.json")
