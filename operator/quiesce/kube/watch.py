@@ -4,7 +4,9 @@ One event handler a kind hands over keys. kopf also installs the handlers of SIG
 """
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import kopf
@@ -29,9 +31,22 @@ def watch(listeners: Mapping[str, OnEvent], namespaces: Sequence[str] | None, lo
         _listen(registry, plural, listener)
     where: dict[str, Any] = {"clusterwide": True} if namespaces is None else {"namespaces": list(namespaces)}
     try:
-        asyncio.run(kopf.operator(registry=registry, settings=_settings(), standalone=True, **where))
+        asyncio.run(_until_signalled(registry=registry, settings=_settings(), standalone=True, **where))
     except Exception as error:
         raise WatchLost(f"{type(error).__name__}: {error}") from error
+
+
+async def _until_signalled(**options: Any) -> None:
+    """kopf takes the signals over only once it has started; until then they cancel it.
+
+    Its own stop flag is no help: the task that waits for that holds up every other exit for 5 seconds.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101 - inside asyncio.run() there is one
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await kopf.operator(**options)
 
 
 def _log_in_with(registry: kopf.OperatorRegistry, login: Callable[[], kopf.ConnectionInfo]) -> None:

@@ -29,8 +29,8 @@ _SECRETS = tuple(
     re.compile(pattern, re.I | re.S)
     for pattern in (
         r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*-----|\Z)",
-        rf"({_NAME}\\?[\"']?\s*[:=]\s*(?:(?:bearer|basic)\s+)?){_VALUE}",
-        rf"((?:\btoken=|[\"']token\\?[\"']\s*:\s*)){_VALUE}",
+        rf"({_NAME}\\*[\"']?\s*[:=]\s*(?:(?:bearer|basic)\s+)?){_VALUE}",
+        rf"((?:\btoken=|[\"']token\\*[\"']\s*:\s*)){_VALUE}",
         r"(\bbearer\s+)[\w.~+/=-]{8,}",
         r"(://[^/\s:@]+:)[^/\s@]+(?=@)",  # user:password@host
         r"(\b)gAAAA[\w-]{20,}=*",  # a token of Keystone

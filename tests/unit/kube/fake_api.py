@@ -8,7 +8,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -91,8 +91,10 @@ class FakeApi:
 
     def tell(self, event: Json | None) -> None:
         """Sends a watch event as it is; None ends the streams."""
-        for watcher in self._watchers:
+        for watcher in list(self._watchers):
             watcher.put(event)
+        if event is None:
+            self._watchers.clear()
 
     @property
     def watched(self) -> bool:
@@ -160,11 +162,8 @@ class FakeApi:
     def stream(self) -> Iterator[Json]:
         events: queue.Queue[Json | None] = queue.Queue()
         self._watchers.append(events)
-        try:
-            while (event := events.get()) is not None:
-                yield event
-        finally:
-            self._watchers.remove(events)
+        while (event := events.get()) is not None:
+            yield event
 
 
 def _path_of(thing: Json) -> str:
@@ -212,6 +211,12 @@ class _Handler(BaseHTTPRequestHandler):
             json.loads(raw) if raw else None,
         )
         answer = self.api.answer(request)
+        with suppress(BrokenPipeError, ConnectionResetError):  # a client that is being stopped
+            self._send_what(answer, request)
+
+    do_GET = do_PATCH = do_POST = _serve  # noqa: N815 - http.server's names
+
+    def _send_what(self, answer: Answer | bytes, request: Request) -> None:
         if answer == b"":
             self.close_connection = True  # and no word
         elif isinstance(answer, bytes):
@@ -220,8 +225,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream()
         else:
             self._send(answer.status, json.dumps(answer.body).encode())
-
-    do_GET = do_PATCH = do_POST = _serve  # noqa: N815 - http.server's names
 
     def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)
