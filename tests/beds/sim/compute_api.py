@@ -394,12 +394,16 @@ class ComputeApi:
         found = [compute for compute in self.state.computes.values() if pattern is None or pattern in compute.node]
         if pattern is not None and not found:
             raise NotFoundError(f"No hypervisor matching '{pattern}' could be found.")
+        page = page_of(call.request, self.state.config.max_limit)
+        shown = page.cut(found, lambda compute: compute.provider)
         rows = [
             self.views.hypervisor(compute, service, call.version, detail=detail, servers=servers)
-            for compute in found
+            for compute in shown
             if (service := self.state.service_of(compute.host)) is not None
         ]
-        return Response(200, {"hypervisors": rows})
+        links = page.next_link(call.request, self.views.base, shown[-1].provider if shown else "", len(rows))
+        body: Json = {"hypervisors": rows}
+        return Response(200, body | ({"hypervisors_links": links} if links and pattern is None else {}))
 
     def _show_hypervisor(self, call: Call) -> Response:
         servers = is_true(call.request.one("with_servers") or "")
@@ -457,12 +461,15 @@ class ComputeApi:
 
     def _list_groups(self, call: Call) -> Response:
         everyone = call.is_admin and call.request.one("all_projects") is not None
+        only_known(call.request, {"all_projects", "limit", "offset"})
         groups = [
             self.views.group(group)
             for group in self.state.groups.values()
             if everyone or group.owner.project == call.context.user.project
         ]
-        return Response(200, {"server_groups": groups})
+        offset = int(call.request.one("offset") or 0)
+        limit = page_of(call.request, self.state.config.max_limit).limit
+        return Response(200, {"server_groups": groups[offset : offset + limit]})
 
     def _add_group(self, call: Call) -> Response:
         wanted = call.body["server_group"]

@@ -51,6 +51,8 @@ class Views:
         if admin:
             view |= self._whereabouts(server)
         view |= self._newer(server, version)
+        if view["addresses"]:
+            view["security_groups"] = [{"name": "default"} for _ in view["addresses"]]
         if version >= (2, 71) and shown_alone:
             view["server_groups"] = [server.group] if server.group else []
         return view
@@ -74,7 +76,6 @@ class Views:
             "OS-DCF:diskConfig": "MANUAL",
             "config_drive": "",
             "key_name": None,
-            "security_groups": [{"name": "default"}],
             "os-extended-volumes:volumes_attached": [],
             "OS-EXT-AZ:availability_zone": self.state.zone_of(server.host) if server.host else "",
             "OS-SRV-USG:launched_at": iso_micro(launched) if launched else None,
@@ -93,7 +94,7 @@ class Views:
             f"{prefix}hypervisor_hostname": compute.node if compute else None,
             f"{prefix}instance_name": server.instance_name,
             f"{prefix}hostname": server.name,
-            f"{prefix}root_device_name": "/dev/vda" if server.launched_at else None,
+            f"{prefix}root_device_name": "/dev/sda" if server.launched_at else None,
             f"{prefix}reservation_id": f"r-{server.id[:8]}",
             f"{prefix}launch_index": 0,
             f"{prefix}kernel_id": "",
@@ -255,14 +256,14 @@ class Views:
 
     def service(self, service: Service, version: Version) -> Json:
         """Return a service; of a cell that is down only what the API knows without it."""
-        compute = self.state.computes[service.host]
-        if compute.cell in self.state.down_cells:
+        compute = self.state.computes.get(service.host)
+        if compute and compute.cell in self.state.down_cells:
             return {"binary": service.binary, "host": service.host, "status": "UNKNOWN"}
         return {
             "id": service.id,
             "binary": service.binary,
             "host": service.host,
-            "zone": self.state.zone_of(service.host),
+            "zone": self.state.zone_of(service.host) if compute else "internal",
             "status": "disabled" if service.disabled else "enabled",
             "state": "up" if self.state.is_up(service) else "down",
             "updated_at": iso_micro(self.state.last_seen(service)),

@@ -22,6 +22,13 @@ class Computes:
 
     # Processes
 
+    def add_controller(self, host: str, binary: str) -> Service:
+        """Register a service that is no nova-compute."""
+        number = next(self.state.numbers["service"])
+        service = Service(self.state.new_uuid(), number, host, binary, last_seen=self.state.now())
+        self.state.services[service.id] = service
+        return service
+
     def add(self, host: str, *, node: str = "", vcpus: int = 64, ram: int = 65536, disk: int = 2000) -> Compute:
         """Install a compute, at once up and mapped. ram: MiB; disk: GiB."""
         number = len(self.state.computes) + 1
@@ -137,6 +144,10 @@ class Computes:
     def update(self, identity: str, *, status: str | None, reason: str | None, forced_down: bool | None) -> Service:
         """PUT /os-services/{id}: without a reason, a foreign one is cleared."""
         service = self.service(identity)
+        if not service.is_compute:
+            raise BadRequestError(
+                f"Updating a {service.binary} service is not supported. Only nova-compute services can be updated."
+            )
         if status == "enabled" and reason:
             raise BadRequestError("Specifying 'disabled_reason' with status 'enabled' is invalid.")
         if status is None and forced_down is None:
@@ -176,7 +187,11 @@ class Computes:
             service = self.service(identity)
         except NotFoundError:
             raise NotFoundError(f"Service {identity} not found.") from None
-        host = service.host
+        if service.is_compute:
+            self._clear_away(service.host)
+        del self.state.services[identity]
+
+    def _clear_away(self, host: str) -> None:
         if self.state.on_host(host):
             raise ConflictError(HOSTING)
         if self.state.in_progress(host):
@@ -187,7 +202,6 @@ class Computes:
         # Nova only logs it when a leaked allocation keeps the provider: the answer is 204 all the same.
         with contextlib.suppress(ConflictError, NotFoundError):
             self.state.placement.delete_provider(self.state.computes[host].provider)
-        del self.state.services[identity]
 
     # Aggregates
 

@@ -15,6 +15,10 @@ from tests.beds.sim.scheduler import Scheduler
 from tests.beds.sim.state import Compute, State
 from tests.beds.sim.states import LIVE_IN_PROGRESS
 
+# A check that raises one of these says no to its host, and another is asked.
+SAYS_NO = frozenset(("Invalid", "MigrationPreCheckError", "InvalidCPUInfo", "InvalidLocalStorage", "InvalidSharedStorage"))
+# After these the server is as it was (nova/conductor/manager.py _live_migrate).
+KNOWN = SAYS_NO | {"NoValidHost", "ComputeServiceUnavailable", "UnableToMigrateToSelf", "HypervisorUnavailable"}
 GLANCE = 0.5  # seconds between two looks of a copy at whether it is to be aborted or forced
 
 
@@ -98,13 +102,21 @@ class LiveMigrations:
             try:
                 yield self.state.latency(self.state.timing.schedule)
                 target = yield from self._find(server, migration, source, host)
-            except WorkError:
-                self.state.set_status(migration, "error")
-                self._give_back(server, migration)
-                self.state.save(server, task_state=None)
-                raise
+            except WorkError as error:
+                self._refused(server, migration, error)
+                return
             self.state.set_status(migration, "accepted", dest=target.host)
             source.process.cast(lambda: self._wait_for_turn(server, migration, source, target))
+
+    def _refused(self, server: Server, migration: Migration, error: WorkError) -> None:
+        """Nothing was touched; after a failure that Nova does not know here the server is in ERROR all the same."""
+        self.state.set_status(migration, "error")
+        self._give_back(server, migration)
+        if error.kind in KNOWN:
+            self.state.save(server, task_state=None)
+            raise error
+        self.state.error_out(server, error)
+        raise WorkError("MigrationError", f"Migration error: {error.message}")
 
     def _find(self, server: Server, migration: Migration, source: Compute, host: str | None) -> Work:
         """Choose hosts until one agrees; a `host` that was asked for is the only one asked."""
@@ -123,9 +135,9 @@ class LiveMigrations:
                 yield from self._agree(server, source, target)
             except WorkError as error:
                 self.state.placement.release(server.id)
+                if error.kind not in SAYS_NO:
+                    raise
                 tried.append(target.host)
-                if host is not None:
-                    raise WorkError("MigrationPreCheckError", f"Migration pre-check error: {error.message}") from error
             else:
                 return target
 

@@ -53,6 +53,8 @@ class Cloud:
         self.faults = self.state.faults
         self.placement = self.state.placement
         self._seed_accounts()
+        for binary in ("nova-scheduler", "nova-conductor"):
+            self.computes.add_controller("controller", binary)
         for host in hosts:
             self.computes.add(host)
 

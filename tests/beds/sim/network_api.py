@@ -19,7 +19,7 @@ class NetworkApi:
         router.add("GET", "/", self._versions)
         router.add("GET", "/v2.0", self._resources)
         router.add("GET", "/v2.0/ports", self._list)
-        router.add("GET", "/v2.0/ports.json", self._list)
+        router.add("GET", "/v2.0/networks", self._networks)
         return router
 
     def _versions(self, request: Request) -> Response:
@@ -29,6 +29,11 @@ class NetworkApi:
     def _resources(self, request: Request) -> Response:
         link = {"rel": "self", "href": f"{self.identity.base()}/network/v2.0/ports"}
         return Response(200, {"resources": [{"name": "port", "collection": "ports", "links": [link]}]})
+
+    def _networks(self, request: Request) -> Response:
+        user = self.identity.user_of(request)
+        network = {"id": "lab-net", "name": "lab-net", "shared": True, "project_id": user.project.id}
+        return Response(200, {"networks": [network]})
 
     def _list(self, request: Request) -> Response:
         """Repeated filters are alternatives; `binding:` is for admins, as filter and as attribute."""

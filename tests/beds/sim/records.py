@@ -148,6 +148,10 @@ class Service:
     last_seen: float = 0.0
     mapped: bool = True
 
+    @property
+    def is_compute(self) -> bool:
+        return self.binary == "nova-compute"
+
 
 @dataclass
 class Aggregate:

@@ -221,7 +221,7 @@ class State:
             raise BadRequestError(f"Compute host {host} could not be found.") from None
 
     def service_of(self, host: str) -> Service | None:
-        return next((service for service in self.services.values() if service.host == host), None)
+        return next((row for row in self.services.values() if row.host == host and row.is_compute), None)
 
     def is_up(self, service: Service) -> bool:
         """Return what the service list shows as `state`."""

@@ -142,7 +142,7 @@ class Application:
         self.hook: Hook | None = None
 
     def now(self) -> float:
-        """Return the time of the model, for the Date header and the log."""
+        """Return the time of the model, for the log."""
         raise NotImplementedError
 
     def handle(self, request: Request, handler: Handler) -> Response:
@@ -239,7 +239,6 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _send(self, response: Response, fault: HttpFault | None) -> None:
         payload = b"" if response.body is None else json.dumps(response.body).encode()
         self.send_response_only(response.status)
-        self.send_header("Date", self.date_time_string(self.server.application.now()))
         if payload:
             self.send_header("Content-Type", "application/json")
         for name, value in response.headers.items():

@@ -1,0 +1,214 @@
+"""Moves that fail at one step: what is left, as section 3f of the notes on a live Nova has it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from tests.contract.lab import Json, Lab
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One injected failure and what comes of it.
+
+    at: `source` or `spare`, where the server is in the end; then: what to do once it is VERIFY_RESIZE;
+    event: the step of the action that failed; leaks: the migration still holds the source.
+    """
+
+    operation: str
+    status: str
+    at: str
+    migration: str
+    method: str = "migrate"
+    spec: str = "fail"
+    then: str = ""
+    event: str = ""
+    dest: bool = True
+    leaks: bool = False
+
+
+FAILURES = {
+    "cold copy": Failure("migrate_disk_and_power_off", "ERROR", "source", "error", event="compute_resize_instance"),
+    "cold copy, rolled back": Failure(
+        "migrate_disk_and_power_off",
+        "ACTIVE",
+        "source",
+        "error",
+        spec="fail:InstanceFaultRollback",
+        event="compute_resize_instance",
+    ),
+    "cold finish": Failure("finish_migration", "ERROR", "spare", "error", event="compute_finish_resize", leaks=True),
+    "confirm": Failure(
+        "confirm_migration",
+        "ERROR",
+        "spare",
+        "error",
+        then="confirmResize",
+        event="compute_confirm_resize",
+        leaks=True,
+    ),
+    "revert": Failure(
+        "finish_revert_migration",
+        "ERROR",
+        "source",
+        "error",
+        then="revertResize",
+        event="compute_finish_revert_resize",
+    ),
+    "live copy": Failure("live_migration", "ACTIVE", "source", "failed", "os-migrateLive"),
+    "live preparation": Failure(
+        "pre_live_migration",
+        "ACTIVE",
+        "source",
+        "failed",
+        "os-migrateLive",
+        event="compute_pre_live_migration",
+    ),
+    # The guest is untouched after a failed check, also where the server is put into ERROR.
+    "live check on the destination": Failure(
+        "check_can_live_migrate_destination",
+        "ERROR",
+        "source",
+        "error",
+        "os-migrateLive",
+        event="compute_check_can_live_migrate_destination",
+        dest=False,
+    ),
+    "live check on the source": Failure(
+        "check_can_live_migrate_source",
+        "ERROR",
+        "source",
+        "error",
+        "os-migrateLive",
+        event="compute_check_can_live_migrate_source",
+        dest=False,
+    ),
+    "live check says no on the destination": Failure(
+        "check_can_live_migrate_destination",
+        "ACTIVE",
+        "source",
+        "error",
+        "os-migrateLive",
+        spec="fail:MigrationPreCheckError",
+        event="compute_check_can_live_migrate_destination",
+        dest=False,
+    ),
+    "live check says no on the source": Failure(
+        "check_can_live_migrate_source",
+        "ACTIVE",
+        "source",
+        "error",
+        "os-migrateLive",
+        spec="fail:MigrationPreCheckError",
+        event="compute_check_can_live_migrate_source",
+        dest=False,
+    ),
+    "live end on the source": Failure(
+        "post_live_migration", "ERROR", "spare", "error", "os-migrateLive", event="compute_live_migration"
+    ),
+    "live end on the destination": Failure(
+        "post_live_migration_at_destination",
+        "ERROR",
+        "spare",
+        "error",
+        "os-migrateLive",
+        event="compute_post_live_migration_at_destination",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    server: Json
+    migration: Json
+    message: str | None
+    events: dict[str, Json]
+    holds_source: frozenset[str]
+
+
+@pytest.fixture(scope="module")
+def outcomes(cloud: Lab) -> Iterator[dict[str, Outcome]]:
+    """All failures together, each with its own server."""
+    with cloud.case():
+        metadata = [{f"fault.{failure.operation}": failure.spec} for failure in FAILURES.values()]
+        servers = dict(zip(FAILURES, cloud.many({"metadata": faults} for faults in metadata), strict=True))
+        requests = {name: start(cloud, FAILURES[name], server) for name, server in servers.items()}
+        for name, server in servers.items():
+            requests[name] = go_on(cloud, FAILURES[name], server) or requests[name]
+        yield {name: outcome(cloud, FAILURES[name], servers[name], requests[name]) for name in FAILURES}
+
+
+def start(nova: Lab, failure: Failure, server: str) -> str:
+    answer = nova.migrate(server) if failure.method == "migrate" else nova.migrate_live(server)
+    assert answer.status == 202
+    return answer.request_id
+
+
+def go_on(nova: Lab, failure: Failure, server: str) -> str:
+    """Confirm or revert what is to fail then; return the request's id."""
+    if not failure.then:
+        return ""
+    nova.settled(server, "VERIFY_RESIZE")
+    answer = nova.act(server, failure.then)
+    assert answer.status in (202, 204)
+    return answer.request_id
+
+
+def outcome(nova: Lab, failure: Failure, server: str, request: str) -> Outcome:
+    def ended() -> bool:
+        _, events = nova.event(server, request)
+        return not failure.event or (failure.event in events and events[failure.event]["result"] is not None)
+
+    nova.until(server, "error", "failed", "reverted")
+    nova.settled(server, failure.status)
+    nova.wait(f"the failure of {failure.operation}", ended)
+    nova.pause(1.5)  # what is cleaned up is cleaned up by now; `error` may still become `failed`
+    message, events = nova.event(server, request)
+    held = frozenset(nova.held(nova.source))
+    return Outcome(nova.show(server), nova.migrations(server)[0], message, events, held)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_is_left(nova: Lab, outcomes: dict[str, Outcome], name: str) -> None:
+    """Server, host, task and migration record after each failure."""
+    failure, seen = FAILURES[name], outcomes[name]
+    host = nova.source if failure.at == "source" else nova.spare
+    assert seen.server["status"] == failure.status
+    assert seen.server["OS-EXT-SRV-ATTR:host"] == host
+    assert seen.server["OS-EXT-STS:task_state"] is None
+    assert seen.migration["status"] == failure.migration
+    assert seen.migration["dest_compute"] == (nova.spare if failure.dest else None)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_fault(nova: Lab, outcomes: dict[str, Outcome], name: str) -> None:
+    """A server in ERROR tells why; one that is ACTIVE again shows nothing."""
+    failure, seen = FAILURES[name], outcomes[name]
+    if failure.status == "ERROR":
+        assert seen.server["fault"]["code"] == 500
+        assert f"injected failure in {failure.operation}" in seen.server["fault"]["message"]
+    else:
+        assert "fault" not in seen.server
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_action(nova: Lab, outcomes: dict[str, Outcome], name: str) -> None:
+    """The step that failed says so; of a failed live copy only the migration tells."""
+    failure, seen = FAILURES[name], outcomes[name]
+    failed = {step for step, event in seen.events.items() if event["result"] == "Error"}
+    if failure.event:
+        assert seen.message == "Error"
+        assert failure.event in failed
+        assert f"injected failure in {failure.operation}" in seen.events[failure.event]["details"]
+    else:
+        assert (seen.message, failed) == (None, set())
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_resources(nova: Lab, outcomes: dict[str, Outcome], name: str) -> None:
+    """Who holds the source afterwards: the server that stayed, a leaked migration, or nobody."""
+    failure, seen = FAILURES[name], outcomes[name]
+    holders = {seen.server["id"], seen.migration["uuid"]} & seen.holds_source
+    expected = {seen.server["id"]} if failure.at == "source" else set()
+    expected |= {seen.migration["uuid"]} if failure.leaks else set()
+    assert holders == expected
