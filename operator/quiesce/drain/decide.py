@@ -149,6 +149,8 @@ def judge_elsewhere(server_id: str, spec: DrainSpec, memory: Memory, seen: Obser
 
 def own_migrations(server_id: str, memory: Memory, seen: Observation) -> tuple[Migration, ...]:
     """Ours: cold or live (never a resize), from this host, by our user, since the drain began. Newest first."""
+    if not memory.begun:
+        return ()
     return tuple(
         m
         for m in seen.migrations
