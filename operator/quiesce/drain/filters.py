@@ -159,6 +159,13 @@ def is_rescued(s: Subject) -> Verdict | None:
     return Blocked("Rescued", "in rescue mode, which Nova moves in no way: unrescue it")
 
 
+def source_is_down(s: Subject) -> Verdict | None:
+    """Nova refuses a cold migration then, lets a live one fail at the price of a try, and leaves an offload hanging."""
+    if s.seen.service is None or s.seen.service.state != "down":
+        return None
+    return Blocked("SourceDown", "nova-compute of this host is down, and without it no server leaves the host: start it")
+
+
 def is_shelved(s: Subject) -> Verdict | None:
     if s.server.status != "SHELVED":
         return None
@@ -267,6 +274,7 @@ FILTERS: tuple[Callable[[Subject], Verdict | None], ...] = (
     is_in_error,
     is_rescued,
     is_locked,
+    source_is_down,
     is_shelved,
     is_suspended,
     record_is_settling,
