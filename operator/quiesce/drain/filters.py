@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from quiesce.api import durations
 from quiesce.api.memory import Memory
 from quiesce.api.spec import DrainSpec, ForeignPolicy, LockedPolicy, Method, ShelvedPolicy, SuspendedPolicy
 from quiesce.drain import failures
@@ -111,7 +112,16 @@ def waits_for_foreign_move(s: Subject) -> Verdict | None:
 
 def is_starting(s: Subject) -> Verdict | None:
     """Nova takes a server in hand up to 0.3 s before the migration record exists; its owner cannot be known yet."""
-    return Wait("Starting", "its move is starting", ours=True) if not s.idle and s.server.task_state in MOVE_TASKS else None
+    if s.idle or s.server.task_state not in MOVE_TASKS:
+        return None
+    since = moment(s.memory.rows.get(s.server.id, {}).get("since"))
+    if since is None or s.seen.now - since < timedelta(seconds=s.spec.migration.timeout):
+        return Wait("Starting", "its move is starting", ours=True)
+    return Blocked(
+        "Stuck",
+        f"stays in task {s.server.task_state} without a migration for more than "
+        f"{durations.text(s.spec.migration.timeout)}: look at nova-conductor and nova-compute, and reset its state to active",
+    )
 
 
 MOVE_TASKS = frozenset({"resize_prep", "resize_migrating", "resize_migrated", "resize_finish", "migrating"})
