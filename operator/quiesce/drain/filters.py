@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from quiesce.api import durations
 from quiesce.api.memory import Memory
-from quiesce.api.spec import DrainSpec, ForeignPolicy, LockedPolicy, Method, ShelvedPolicy, SuspendedPolicy
+from quiesce.api.spec import DecisionAction, DrainSpec, ForeignPolicy, LockedPolicy, Method, ShelvedPolicy, SuspendedPolicy
 from quiesce.drain import failures
 from quiesce.drain.limits import live_obstacle
 from quiesce.drain.observation import Observation
@@ -229,6 +229,17 @@ def affinity_holds_it(s: Subject) -> Verdict | None:
     return None
 
 
+def stays_by_decision(s: Subject) -> Verdict | None:
+    """A person had it brought back; to move it again would only restart the guest once more and end in the same revert."""
+    last = next(iter(s.failed()), None)
+    if last is None or last.status != "reverted" or s.spec.confirmation.decision_for(s.server.id) is not DecisionAction.REVERT:
+        return None
+    return Blocked(
+        "Reverted",
+        "brought back to this host by decision: it is not moved again before that entry of confirmation.decisions is gone",
+    )
+
+
 def is_exhausted(s: Subject) -> Verdict | None:
     failed = s.spent(wanted(s))
     if len(failed) < s.spec.migration.attempts:
@@ -291,6 +302,7 @@ FILTERS: tuple[Callable[[Subject], Verdict | None], ...] = (
     is_of_unknown_status,
     cannot_be_moved_by_method,
     affinity_holds_it,
+    stays_by_decision,
     ssh_path_is_broken,
     is_exhausted,
     backs_off,
