@@ -16,7 +16,7 @@ from quiesce.drain import failures
 from quiesce.drain.limits import live_obstacle
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import Blocked, Confirm, Follow, How, Move, Offload, Resume, Verdict, Wait
-from quiesce.nova.records import FAILED, NOSTATE, RUNNING, SHUTDOWN, Migration, Server
+from quiesce.nova.records import FAILED, NOSTATE, RUNNING, SHUTDOWN, Migration, Server, moment
 
 # A server whose open migration record does not move while the server itself stands idle:
 # the record is left over (a nova-compute was restarted), the server can be moved again.
