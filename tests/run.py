@@ -136,7 +136,8 @@ class Run:
             self.broken.append(name)
 
     def tier(self, tier: Tier) -> None:
-        if not all([self.beds[bed].await_up() for bed in tier.beds]):
+        ups = [self.beds[bed].await_up() for bed in tier.beds]
+        if not all(ups):
             self.count.failed += 1
             self.broken.append(f"{tier.name} (no bed)")
             return

@@ -57,7 +57,7 @@ class Demo:
     def install(self) -> None:
         say("Install: namespace, CRDs, roles, Deployment (no kubelet here, so the operator runs as a process beside it)")
         self.run("apply", "-k", "manifests/base")
-        self.kube.install()
+        self.kube.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/name=quiesce", "--timeout=60s")
         self.kube.kubectl("create", "namespace", NAMESPACE, check=False)
         self.kube.credentials(NAMESPACE, self.cloud.operator_clouds_yaml)
         put(f"secret/openstack-clouds applied in namespace {NAMESPACE} (from the cloud's clouds.yaml)")
@@ -89,8 +89,8 @@ class Demo:
         for status, names in SERVERS.items():
             self.servers |= dict.fromkeys(self.cloud.boot(HOST, names, status), status)
         self.table("STATUS", lambda server: server["status"])
+        self.cloud.fault(f"server:{STUBBORN}", live_migration="fail")  # the first match counts
         self.cloud.fault("server:demo-*", live_migration="sleep:2", finish_migration="sleep:2")
-        self.cloud.fault(f"server:{STUBBORN}", live_migration="fail")
 
     # The play
 
@@ -117,9 +117,7 @@ class Demo:
 
     def ask_a_person(self) -> None:
         self.drain.until("the drain to ask for a person", lambda s: s.get("phase") == "Stalled", PATIENCE)
-        say(
-            "Eleven have moved. A suspended server moves in no way, and nothing is done to it unasked. What to do is in the status:"
-        )
+        say("Eleven have moved. Nova moves no suspended server, and nothing is done to it unasked. The status says what to do:")
         problem = "{range .status.problems[*]}{.name}: {.reason}: {.message}{'\\n'}{end}".replace("'", '"')
         self.run("get", f"cnd/{NAME}", "-n", NAMESPACE, "-o", f"jsonpath={problem}")
         say("So be it: resume it, then live-migrate it")
@@ -127,16 +125,12 @@ class Demo:
         self.drain.wait("Drained", PATIENCE)
 
     def retire(self) -> None:
-        say(
-            f"Proven empty. The drain asks for nova-compute on {HOST} to be stopped; that is a person's, or the power button's, to do"
-        )
+        say(f"Proven empty. Now nova-compute on {HOST} has to be stopped: that is for a person, or the power button")
         shell("systemctl", "disable", "--now", "nova-compute")
         self.cloud.stop_compute(HOST)
         self.drain.wait("Ready", PATIENCE)
-        say(
-            f"The service is deleted from Nova, the resource provider from Placement. Nova's list of compute services: {self.hosts()}"
-        )
-        say("All servers are alive elsewhere, each in the status it was in:")
+        say(f"The service is deleted from Nova, its resource provider from Placement. Compute hosts now: {self.hosts()}")
+        say(f"All are alive elsewhere. {STUBBORN} could not live-migrate (an injected fault), so it went cold:")
         self.table("NOW", lambda server: server["status"], "BY", lambda server: self.moves(server["id"]))
 
     def come_back(self) -> None:
@@ -177,12 +171,11 @@ class Demo:
 
 
 def beds_up() -> None:
-    say(
-        "Beds: a Kubernetes control plane and an OpenStack, both real, on loopback. The first time builds them (10 to 20 minutes)"
-    )
+    say("Beds: a real Kubernetes control plane and a real OpenStack, on loopback (the first time builds them: 10 to 20 minutes)")
     starting = [subprocess.Popen([bed, "up"], stdout=subprocess.DEVNULL) for bed in (KUBE, CLOUD)]
     try:
-        if any([process.wait() for process in starting]):
+        codes = [process.wait() for process in starting]
+        if any(codes):
             sys.exit("demo: a bed did not come up; its words are above")
     finally:
         for process in starting:
@@ -195,9 +188,7 @@ def closing() -> None:
     say("Done. The beds are still up; look around:")
     put(f'  eval "$({KUBE} env)"; kubectl get cnd -A; kubectl explain cnd.spec.migration')
     put(f'  eval "$({CLOUD} env)"      # for any OpenStack client: OS_CLIENT_CONFIG_FILE and OS_CLOUD=lab')
-    put(
-        "  make run                  # in that shell, with OS_CLOUD=operator: the operator in the foreground, for drains of your own"
-    )
+    put("  OS_CLOUD=operator make run # in that shell: the operator in the foreground, for drains of your own")
     put(f"  less {WORK / 'operator.log'}")
     put("  make beds-down            # stop the beds;  make clean-beds also forgets what was in them")
 
@@ -216,8 +207,8 @@ def main() -> int:
     log = WORK / "operator.log"
     log.unlink(missing_ok=True)
     say(f"Run the operator under its service account, with no right but those of manifests/base. Log: {log}")
-    operator = Operator(kube.account_kubeconfig(WORK / "kubeconfig"), log, ("--namespace", NAMESPACE, "--listen", "none"))
-    shell("quiesce", "run", *operator.flags)
+    operator = Operator(kube.account_kubeconfig(WORK / "kubeconfig"), log, ("--namespace", NAMESPACE))
+    shell("quiesce", "run", *operator.scope)
     try:
         operator.start()
         demo.play()

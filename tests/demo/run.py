@@ -1,4 +1,4 @@
-"""`make run`: the operator on the kubeconfig at hand. With OS_CLOUD the Secret `openstack-clouds` is made from that entry first."""
+"""`make run`: the operator on the kubeconfig at hand; where OS_CLOUD is given, the Secret `openstack-clouds` is made of it first."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ SECRET, CLOUD = "openstack-clouds", "openstack"  # what a drain uses that names 
 
 
 def entry(cloud: str) -> tuple[dict[str, object], bytes | None]:
-    """That cloud of clouds.yaml, with what secure.yaml adds, and its CA certificates. Raises SystemExit that says what is missing."""
+    """That cloud of clouds.yaml with what secure.yaml adds, and its CA certificates. Exits with what is missing."""
     try:
         config = OpenStackConfig(load_envvars=False, config_files=files())
     except (ConfigException, yaml.YAMLError) as error:

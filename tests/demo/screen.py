@@ -49,9 +49,10 @@ class Stream:
     def _show(self) -> None:
         before = ""
         for line in self._process.stdout or ():
-            if line != before:  # a write that no column shows
+            shown = line.rpartition(" ")[0]  # all but the last column, which is the age
+            if shown != before:  # else a write that no column shows
                 put(f"{styled(f'{self._mark:>5} |', self._mark)} {line.rstrip()}")
-            before = line
+            before = shown
 
     def stop(self) -> None:
         if self._process.poll() is None:
