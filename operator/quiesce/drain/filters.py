@@ -95,7 +95,8 @@ def waits_for_owner(s: Subject) -> Verdict | None:
         return None
     if s.open is None or s.open.status != "finished":
         return Wait("Settling", "a resize onto this host is just ending")
-    return foreign_unconfirmed(s.spec, s.open, "" if s.server.power_state in (NOSTATE, RUNNING, SHUTDOWN) else "it crashed")
+    failed = "" if s.server.power_state in (NOSTATE, RUNNING, SHUTDOWN) else "it crashed"
+    return foreign_unconfirmed(s.spec, s.seen, s.open, failed)
 
 
 def follows_our_move(s: Subject) -> Verdict | None:
@@ -341,20 +342,25 @@ def refused_lately(s: Subject, call: str) -> Verdict | None:
     return Wait("Refused", f"Nova refused {refusal.call}: {refusal.text}", until) if s.seen.now < until else None
 
 
-def foreign_unconfirmed(spec: DrainSpec, migration: Migration, failed: str) -> Verdict:
+def foreign_unconfirmed(spec: DrainSpec, seen: Observation, migration: Migration, failed: str) -> Verdict:
     """A finished resize or migration of somebody else: theirs to confirm or revert, unless the spec says otherwise.
 
     `failed`: the checks that it fails; then it is not confirmed for them either.
     """
-    if spec.confirmation.foreign is ForeignPolicy.CONFIRM and failed:
+    if spec.confirmation.foreign is ForeignPolicy.WAIT:
+        return Blocked(
+            "ForeignResize",
+            f"a {migration.type} from {migration.source} to {migration.dest}, not started by this drain, waits for its owner to "
+            "confirm or revert it; until then the service cannot be deleted (confirmation.foreign: Confirm does it for them)",
+        )
+    if failed:
         return Blocked("CheckFailed", f"a {migration.type} by somebody else waits to be confirmed, and a check fails: {failed}")
-    if spec.confirmation.foreign is ForeignPolicy.CONFIRM:
-        return Confirm(migration, ours=False)
-    return Blocked(
-        "ForeignResize",
-        f"a {migration.type} from {migration.source} to {migration.dest}, not started by this drain, waits for its owner to "
-        "confirm or revert it; until then the service cannot be deleted (confirmation.foreign: Confirm does it for them)",
-    )
+    if not any(s.host == migration.source and s.state == "up" for s in seen.services):
+        return Wait("SourceDown", f"Nova confirms nothing while nova-compute of {migration.source} is down: start it")
+    said = seen.refusals.get(migration.server_id)
+    if said is not None and seen.now < said.at + failures.back_off(said.count, migration.server_id):
+        return Blocked("Refused", f"Nova refuses {said.call}: {said.text}")
+    return Confirm(migration, ours=False)
 
 
 def stage(migration: Migration) -> str:

@@ -75,10 +75,7 @@ def judge_foreign_finished(leaver: Leaver) -> Verdict:
     server = leaver.server
     if server is None or server.status != "VERIFY_RESIZE" or server.task_state is not None:
         return Wait("ForeignMigration", f"somebody else's {leaver.migration.type} of it is just ending")
-    verdict = foreign_unconfirmed(leaver.spec, leaver.migration, failed_checks(leaver, server))
-    if isinstance(verdict, Confirm) and source_is_down(leaver):
-        return Wait("SourceDown", "Nova confirms nothing while nova-compute of the source is down: start it")
-    return verdict
+    return foreign_unconfirmed(leaver.spec, leaver.seen, leaver.migration, failed_checks(leaver, server))
 
 
 def judge_failed(leaver: Leaver) -> Verdict | None:
