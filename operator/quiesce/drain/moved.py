@@ -163,7 +163,7 @@ def failed_checks(leaver: Leaver, server: Server) -> str:
     """What is wrong with a moved server, in words; empty: every check that the spec asks for passes."""
     checks, wrong = leaver.spec.confirmation.checks, []
     was = leaver.memory.was(leaver.server_id)
-    if checks.power and (text := wrong_power(was, server.power_state)):
+    if checks.power and (text := wrong_power(was, server.power_state, ours=leaver.ours)):
         wrong.append(text)
     if server.host != leaver.migration.dest:
         wrong.append(f"it is on {server.host}, and its migration went to {leaver.migration.dest}")
@@ -175,11 +175,14 @@ def failed_checks(leaver: Leaver, server: Server) -> str:
     return "; ".join(wrong)
 
 
-def wrong_power(was: str | None, power: int) -> str:
+def wrong_power(was: str | None, power: int, *, ours: bool) -> str:
+    """`was` None: nobody knows. Of our own move that is a loss, and a guest that is off may have been running."""
     if was == "ACTIVE" and power != RUNNING:
         return "it was running and is not"
     if was == "SHUTOFF" and power not in (SHUTDOWN, NOSTATE):
         return "it was shut off and is not"
+    if was is None and ours and power != RUNNING:
+        return "it is not running, and whether it was before its move is not known any more"
     if was is None and power not in (RUNNING, SHUTDOWN, NOSTATE):
         return f"its power state is {power}, neither running nor shut off"
     return ""
