@@ -129,10 +129,14 @@ MOVE_TASKS = frozenset({"resize_prep", "resize_migrating", "resize_migrated", "r
 
 
 def answer_is_unknown(s: Subject) -> Verdict | None:
-    asked = s.seen.unknown.get(s.server.id)
-    if asked is None or s.seen.now - asked > UNKNOWN_FOR:
+    if not answer_is_awaited(s.seen, s.server.id):
         return None
     return Wait("AnswerUnknown", "the last call for it had no answer; looking before anything is repeated", ours=True)
+
+
+def answer_is_awaited(seen: Observation, server_id: str) -> bool:
+    asked = seen.unknown.get(server_id)
+    return asked is not None and seen.now - asked <= UNKNOWN_FOR
 
 
 def is_busy(s: Subject) -> Verdict | None:
@@ -357,6 +361,8 @@ def foreign_unconfirmed(spec: DrainSpec, seen: Observation, migration: Migration
         return Blocked("CheckFailed", f"a {migration.type} by somebody else waits to be confirmed, and a check fails: {failed}")
     if not any(s.host == migration.source and s.state == "up" for s in seen.services):
         return Wait("SourceDown", f"Nova confirms nothing while nova-compute of {migration.source} is down: start it")
+    if answer_is_awaited(seen, migration.server_id):
+        return Wait("AnswerUnknown", "the last call for it had no answer; looking before anything is repeated")
     said = seen.refusals.get(migration.server_id)
     if said is not None and seen.now < said.at + failures.back_off(said.count, migration.server_id):
         return Blocked("Refused", f"Nova refuses {said.call}: {said.text}")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from quiesce.api.memory import Memory
 from quiesce.api.spec import ConfirmationPolicy, DecisionAction, DrainSpec, OnFailedCheck
 from quiesce.drain import failures
-from quiesce.drain.filters import foreign_unconfirmed, stage
+from quiesce.drain.filters import answer_is_awaited, foreign_unconfirmed, stage
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import Blocked, Confirm, Follow, Held, Revert, Verdict, Wait
 from quiesce.nova.records import FAILED, NOSTATE, RUNNING, SHUTDOWN, Migration, Port, Server
@@ -108,6 +108,8 @@ def judge_finished(leaver: Leaver) -> Verdict:
             "it has moved, but nova-compute of this host is down, and without it Nova neither confirms nor reverts: start it",
             ours=True,
         )
+    if answer_is_awaited(leaver.seen, leaver.server_id):
+        return Follow("Verifying", migration)
     if (refused := refusal(leaver)) is not None:
         return refused
     decided = confirmation.decision_for(leaver.server_id)
