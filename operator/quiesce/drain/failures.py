@@ -98,7 +98,10 @@ def error_on_destination(server: Server, migration: Migration) -> Blocked:
 
 def overdue(spec: DrainSpec, seen: Observation, migration: Migration) -> Abort | ForceComplete | Blocked | None:
     """What to do about our own move that takes longer than `migration.timeout`; None: it is in time, or makes progress."""
-    if seen.now - migration.created < timedelta(seconds=spec.migration.timeout) or migration.id in seen.progressing:
+    began = migration.created
+    if migration.status in ("confirming", "reverting"):  # begun anew, maybe hours after the move: a person decided
+        began = seen.seen.get((migration.id, migration.status), seen.now)
+    if seen.now - began < timedelta(seconds=spec.migration.timeout) or migration.id in seen.progressing:
         return None
     choice = spec.migration.on_live_timeout
     if migration.live and choice is OnLiveTimeout.ABORT and migration.status in ("queued", "preparing", "running"):
