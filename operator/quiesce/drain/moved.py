@@ -51,18 +51,20 @@ def judge(leaver: Leaver) -> Verdict | None:
 
 
 def judge_under_way(leaver: Leaver) -> Verdict:
-    migration, server = leaver.migration, leaver.server
-    age = leaver.seen.now - leaver.seen.seen.get((migration.id, migration.status), leaver.seen.now)
-    if server is not None and server.task_state is None and age > SHORT_WORK:
-        return left_over(leaver, server)
+    migration = leaver.migration
+    if (stuck := never_ending(leaver)) is not None:
+        return stuck
     if not leaver.ours:
         return Wait("ForeignMigration", f"somebody else's {migration.type} of it is {migration.status}")
     return failures.overdue(leaver.spec, leaver.seen, migration) or Follow(stage(migration), migration)
 
 
-def left_over(leaver: Leaver, server: Server) -> Blocked:
-    """A record that will never end by itself (seen after nova-compute was restarted in the middle of a move)."""
-    m = leaver.migration
+def never_ending(leaver: Leaver) -> Blocked | None:
+    """A record that will never end by itself: nova-compute was restarted, or a state reset, in the middle of a move."""
+    m, server = leaver.migration, leaver.server
+    age = leaver.seen.now - leaver.seen.seen.get((m.id, m.status), leaver.seen.now)
+    if server is None or server.task_state is not None or age <= SHORT_WORK:
+        return None
     return Blocked(
         "StuckMigration",
         f"it is {server.status} on {server.host}, but its {m.type} {m.id} stays {m.status}, so the service cannot be deleted. "
@@ -74,7 +76,7 @@ def left_over(leaver: Leaver, server: Server) -> Blocked:
 def judge_foreign_finished(leaver: Leaver) -> Verdict:
     server = leaver.server
     if server is None or server.status != "VERIFY_RESIZE" or server.task_state is not None:
-        return Wait("ForeignMigration", f"somebody else's {leaver.migration.type} of it is just ending")
+        return never_ending(leaver) or Wait("ForeignMigration", f"somebody else's {leaver.migration.type} of it is just ending")
     return foreign_unconfirmed(leaver.spec, leaver.seen, leaver.migration, failed_checks(leaver, server))
 
 
@@ -101,7 +103,7 @@ def judge_finished(leaver: Leaver) -> Verdict:
     """Our own cold migration, arrived: verify, then confirm, hold or roll back."""
     server, migration, confirmation = leaver.server, leaver.migration, leaver.spec.confirmation
     if server is None or server.status != "VERIFY_RESIZE" or server.task_state is not None:
-        return Follow("Verifying", migration)
+        return never_ending(leaver) or Follow("Verifying", migration)
     if source_is_down(leaver):
         return Wait(
             "SourceDown",

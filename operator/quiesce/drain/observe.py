@@ -95,7 +95,7 @@ def elsewhere(cloud: Cloud, memory: Memory, notes: Notes, seen: Observation) -> 
         waiting = {server.id: server for server in cloud.servers_to_verify()}
         found |= {m.server_id: waiting.get(m.server_id) for m in newest.values() if m.status == "finished"}
     for m in newest.values():
-        if needs_a_look(m, memory, notes, seen):
+        if found.get(m.server_id) is None and needs_a_look(m, memory, notes, seen):
             found[m.server_id] = server = cloud.server(m.server_id)
             if m.status in FAILED and (server is None or healthy(server)):
                 notes.healthy.add(m.id)
@@ -107,7 +107,7 @@ def needs_a_look(m: Migration, memory: Memory, notes: Notes, seen: Observation) 
     if m.status in FAILED:
         return m.id > memory.found_migration and m.id not in notes.healthy
     lasts = seen.now - notes.seen.get((m.id, m.status), seen.now)
-    return not m.terminal and m.status != "finished" and (lasts > SHORT_WORK or m.server_id not in notes.names)
+    return not m.terminal and (lasts > SHORT_WORK or (m.status != "finished" and m.server_id not in notes.names))
 
 
 def healthy(server: Server) -> bool:
