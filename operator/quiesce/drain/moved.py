@@ -44,10 +44,16 @@ def judge(leaver: Leaver) -> Verdict | None:
     if migration.status == "finished":
         return judge_finished(leaver) if leaver.ours else judge_foreign_finished(leaver)
     if migration.status in FAILED:
-        return judge_failed(leaver) if leaver.ours else None
+        return judge_failed(leaver) if leaver.ours or left_in_our_time(leaver) else None
     if migration.terminal:
         return None
     return judge_under_way(leaver)
+
+
+def left_in_our_time(leaver: Leaver) -> bool:
+    """Whoever began it: where it failed on its destination, the only good copy of the disk may be on this host."""
+    migration, memory = leaver.migration, leaver.memory
+    return memory.begun and migration.source == leaver.seen.host and migration.id > memory.found_migration
 
 
 def judge_under_way(leaver: Leaver) -> Verdict:
@@ -81,7 +87,7 @@ def judge_foreign_finished(leaver: Leaver) -> Verdict:
 
 
 def judge_failed(leaver: Leaver) -> Verdict | None:
-    """Our move failed and the server is not here: healthy elsewhere is fine, in ERROR there it blocks."""
+    """A move from here failed and the server is not here: healthy elsewhere is fine, in ERROR there it blocks."""
     server = leaver.server
     if server is None:
         return None
