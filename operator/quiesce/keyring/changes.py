@@ -1,0 +1,99 @@
+"""The few things that are ever done to a host. `what` names each for people; secrets are in no `repr`.
+
+`path` is absolute. `as_root` False: done as the account, who owns the place.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SetShell:
+    user: str
+    shell: str
+
+    @property
+    def what(self) -> str:
+        return f"shell of {self.user}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDirectory:
+    """Mode 0700, owned by the account."""
+
+    path: str
+    as_root: bool
+
+    @property
+    def what(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class SetMode:
+    path: str
+    mode: int
+    as_root: bool = False
+
+    @property
+    def what(self) -> str:
+        return f"mode of {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallFile:
+    """A file that is all ours."""
+
+    path: str
+    content: str = field(repr=False)
+
+    @property
+    def what(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class KeepLines:
+    """Our lines at the top of a file that we share; every other byte stays. No lines: ours go."""
+
+    path: str
+    lines: tuple[str, ...]
+    mode: int | None
+    as_root: bool = False
+    drop_if_empty: bool = False
+
+    @property
+    def what(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFile:
+    path: str
+
+    @property
+    def what(self) -> str:
+        return f"removal of {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDirectory:
+    """If it is empty; else it stays, and that is fine."""
+
+    path: str
+    as_root: bool
+
+    @property
+    def what(self) -> str:
+        return f"removal of {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUp:
+    """Takes away temporary files of ours that an interrupted change has left."""
+
+    @property
+    def what(self) -> str:
+        return "left-over temporary files"
+
+
+Change = SetShell | MakeDirectory | SetMode | InstallFile | KeepLines | RemoveFile | RemoveDirectory | CleanUp

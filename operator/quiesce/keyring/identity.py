@@ -1,0 +1,43 @@
+"""How one keyring marks what it installs, so that it finds exactly that again and nothing else."""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Namespace and name of a keyring; neither has a dot, so that no tag is the beginning of another."""
+
+    namespace: str
+    name: str
+
+    @property
+    def marker(self) -> str:
+        """Ends each of our lines in files that we share with others: a comment there for OpenSSH."""
+        return f"quiesce:{self.namespace}/{self.name}"
+
+    @property
+    def tag(self) -> str:
+        """Begins the name of each of our own files."""
+        return f"quiesce.{self.namespace}.{self.name}"
+
+    @property
+    def config(self) -> str:
+        """Our file of ssh client settings, in the account's `.ssh`."""
+        return f"{self.tag}.conf"
+
+    @property
+    def include(self) -> str:
+        """Our one line in the account's ssh config."""
+        return f"Include {self.config}"
+
+    def key_file(self, key_id: str) -> str:
+        return f"{self.tag}.{key_id}"
+
+    def key_id(self, file: str) -> str | None:
+        """The key that one of our private key files holds, by its name."""
+        found = re.fullmatch(re.escape(self.tag) + r"\.([0-9a-f]{12})", file)
+        return found and found[1]
+
+    def owns(self, file: str) -> bool:
+        return file == self.config or self.key_id(file.removesuffix(".pub")) is not None

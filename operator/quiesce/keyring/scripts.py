@@ -1,0 +1,262 @@
+"""The POSIX shell scripts that run on hosts, and how values get into them: quoted by shlex, or not at all.
+
+A script travels over standard input, so that nothing of it shows in a process list, and is one
+brace group, so that a connection that breaks half-way runs none of it. What concerns the
+account's own files runs as that account: root following a link that the account has laid
+could be led anywhere.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quiesce.keyring.changes import (
+    Change,
+    CleanUp,
+    InstallFile,
+    KeepLines,
+    MakeDirectory,
+    RemoveDirectory,
+    RemoveFile,
+    SetMode,
+    SetShell,
+)
+from quiesce.keyring.identity import Identity
+from quiesce.keyring.wanted import Place
+
+SHELL = ("/bin/sh", "-s")
+PROBE_PARALLEL = 8
+PROBE_SECONDS = 20
+
+_COMMON = r"""
+export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+umask 077
+say() { printf 'quiesce %s\n' "$*"; }
+facts() { stat -c '%F|%U|%a' -- "$1" 2>/dev/null || :; }
+entry=$(getent passwd -- "$user" | head -n 1) || :
+uid=$(printf '%s' "$entry" | cut -d: -f3) gid=$(printf '%s' "$entry" | cut -d: -f4)
+as_user() {
+    set -- env -i HOME="$home" USER="$user" LOGNAME="$user" LC_ALL=C PATH="$PATH" "$@"
+    if command -v setpriv >/dev/null; then
+        (cd / && setpriv --reuid "$uid" --regid "$gid" --init-groups --inh-caps=-all -- "$@")
+    else
+        (cd / && runuser -u "$user" -- "$@")
+    fi
+}
+"""
+
+_LOOK = r"""
+say uid "$(id -u)"
+say known_hosts "$(facts "$known_hosts")"
+if [ -f "$known_hosts" ] && [ ! -L "$known_hosts" ]; then
+    say known_lines "$(sed -n "$ours" "$known_hosts" | grep -v '^#' | sha256sum | cut -d' ' -f1)"
+    say found "$(sed -n "$ours" "$known_hosts" | sed -n 's/^\(# found .*\) [^ ]*$/\1/p' | head -n 1)"
+fi
+for file in "${known_hosts%/*}/.tmp.$tag".*; do [ -e "$file" ] && say litter; done
+if [ -n "$entry" ]; then
+    usable=no
+    [ -x "$shell" ] && usable=yes
+    say account "$uid:$gid:$(printf '%s' "$entry" | cut -d: -f6):$(printf '%s' "$entry" | cut -d: -f7):$usable"
+    say home "$(facts "$home")"
+    say ssh_dir "$(facts "$home/.ssh")"
+    if [ -d "$home/.ssh" ] && [ ! -L "$home/.ssh" ]; then
+        as_user /bin/sh -c "$look_as_user" sh "$tag" "$ours" "$include" </dev/null
+    fi
+fi
+say end
+"""
+
+_LOOK_AS_USER = r"""
+tag=$1 ours=$2 include=$3
+say() { printf 'quiesce %s\n' "$*"; }
+facts() { stat -c '%F|%U|%a' -- "$1" 2>/dev/null || :; }
+if cd "$HOME/.ssh" 2>/dev/null && [ -w . ]; then say readable yes; else say readable no; exit; fi
+plain() { [ -f "$1" ] && [ ! -L "$1" ]; }
+for file in authorized_keys config; do
+    say $file "$(facts $file)"
+    if plain $file && [ ! -r $file ]; then say readable no; fi
+done
+if plain authorized_keys; then
+    sed -n "$ours" authorized_keys | grep -v '^#' | while IFS= read -r line; do say authorized "$line"; done
+fi
+if plain config; then
+    sed -n "$ours" config | grep -v '^#' | while IFS= read -r line; do say config_line; done
+    first=$(sed '/^[[:space:]]*$/d; /^[[:space:]]*#/d; /^Include quiesce\./!q' config | grep -Fx -e "$include")
+    [ -n "$first" ] && say included yes
+fi
+for file in "$tag".*; do
+    if plain "$file" && [ -r "$file" ]; then
+        say own "$file|$(facts "$file")|$(sha256sum <"$file" | cut -d' ' -f1)"
+    elif [ -e "$file" ] || [ -L "$file" ]; then
+        say own "$file|$(facts "$file")|"
+    fi
+done
+plain "$tag.conf" && say uses "$(sed -n "s/^ *IdentityFile .*\.\([0-9a-f]\{12\}\)\$/\1/p" "$tag.conf" | head -n 1)"
+for file in .tmp."$tag".*; do [ -e "$file" ] && say litter; done
+:
+"""
+
+_APPLY = r"""
+step=0
+did() { say did "$step"; step=$((step + 1)); }
+failed() { say failed "$step $(printf '%s' "$1" | tr -c '[:print:]' ' ' | cut -c1-300)"; say end; exit 0; }
+as_root() { "$@"; }
+act() { # who, content, operation and its arguments: content goes through a pipe, where no process list shows it
+    who=$1 content=$2
+    shift 2
+    errors=$(printf '%s' "$content" | "$who" /bin/sh -c "$operations" sh "$tag" "$not_ours" "$@" 2>&1 >/dev/null) ||
+        failed "${errors:-${1} $2 failed}"
+    did
+}
+"""
+
+_OPERATIONS = r"""
+set -e
+export LC_ALL=C
+umask 077
+tag=$1 not_ours=$2 operation=$3 path=$4 mode=${5:-} option=${6:-}
+dir=${path%/*}
+new=$dir/.tmp.$tag.$$
+trap 'rm -f -- "$new"' EXIT
+place() { # on the disk first, then under its name: the new content is there whole or not at all
+    sync "$new"
+    chmod "$mode" "$new"
+    mv -f -- "$new" "$path"
+    sync "$dir"
+}
+case $operation in
+install)
+    cat >"$new"
+    place
+    ;;
+keep)
+    [ -n "$mode" ] || mode=$(stat -c %a -- "$path")
+    cat >"$new"
+    if [ -f "$path" ]; then sed "$not_ours" <"$path" >>"$new"; fi
+    if [ "$option" = drop ] && [ ! -s "$new" ]; then rm -f -- "$path"; else place; fi
+    ;;
+make)
+    mkdir -m 700 -- "$path"
+    [ -z "$mode" ] || chown -h -- "$mode" "$path"
+    ;;
+mode) chmod -- "$mode" "$path" ;;
+remove) rm -rf -- "$path" ;;
+leave) rmdir -- "$path" 2>/dev/null || : ;;
+tidy) rm -f -- "$dir"/.tmp."$tag".* ;;
+esac
+"""
+
+_AFTER = r"""
+if command -v restorecon >/dev/null; then restorecon -R -- "$home/.ssh" "$known_hosts" 2>/dev/null || :; fi
+say end
+"""
+
+_PROBE = r"""
+printf '%s\n' $targets | as_user xargs -n 1 -P "$parallel" /bin/sh -c "$probe_one" sh "$seconds" || :
+say end
+"""
+
+_PROBE_ONE = r"""
+try() {
+    errors=$(timeout "$1" ssh -n -o BatchMode=yes -- "$2" true 2>&1 >/dev/null)
+    code=$?
+}
+try "$1" "$2"
+case $code:$errors in # sshd drops logins at random when many come at once (MaxStartups): that is not a broken path
+255:*kex_exchange_identification* | 255:*"onnection reset"* | 255:*"onnection closed"*)
+    sleep 1
+    try "$1" "$2"
+    ;;
+esac
+printf 'quiesce pair %s %s %s\n' "$2" "$code" "$(printf '%s' "$errors" | tr -c '[:print:]' ' ' | tail -c 300)"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """Where the account logs in: `name` is the host's, `address` what Nova would copy to."""
+
+    name: str
+    address: str
+
+
+def look(place: Place) -> str:
+    """Reads everything that matters about a host and prints it; changes nothing."""
+    return _group(_values(place) | {"look_as_user": _LOOK_AS_USER}, _COMMON + _LOOK)
+
+
+def apply(place: Place, changes: Sequence[Change]) -> str:
+    """Carries out `changes` in their order and prints which; stops at the first that fails."""
+    steps = "".join(f"{line}\n" for change in changes for line in _step(place, change))
+    return _group(_values(place) | {"operations": _OPERATIONS}, _COMMON + _APPLY + steps + _AFTER)
+
+
+def probe(place: Place, targets: Sequence[ProbeTarget]) -> str:
+    """Logs in as the account from this host to each target, several at a time, as Nova's ssh does."""
+    values = {
+        "probe_one": _PROBE_ONE,
+        "targets": " ".join(target.address for target in targets),
+        "parallel": str(PROBE_PARALLEL),
+        "seconds": str(PROBE_SECONDS),
+    }
+    return _group(_values(place) | values, _COMMON + _PROBE)
+
+
+def _values(place: Place) -> dict[str, str]:
+    identity = place.identity
+    patterns = _patterns(identity)
+    return {
+        "user": place.user,
+        "home": place.home,
+        "shell": place.shell,
+        "known_hosts": place.known_hosts_file,
+        "tag": identity.tag,
+        "include": identity.include,
+        "ours": "; ".join(f"{pattern}p" for pattern in patterns),
+        "not_ours": "; ".join(f"{pattern}d" for pattern in patterns),
+    }
+
+
+def _patterns(identity: Identity) -> tuple[str, str]:
+    """sed addresses of our lines in shared files. No line can match both."""
+    marker, include = (re.sub(r"([./\[\]*^$\\])", r"\\\1", text) for text in (identity.marker, identity.include))
+    return f"/[[:space:]]{marker}$/", f"/^{include}$/"
+
+
+def _group(values: Mapping[str, str], body: str) -> str:
+    assigned = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+    return f"{{\n{assigned}{body}\nexit 0\n}}\n"
+
+
+def _step(place: Place, change: Change) -> tuple[str, ...]:
+    match change:
+        case SetShell(user, shell):
+            command = f'errors=$(usermod -s {shlex.quote(shell)} {shlex.quote(user)} 2>&1) || failed "$errors"'
+            return command, "did"
+        case MakeDirectory(path, as_root):
+            owner = f"{place.user}:" if as_root else ""
+            return (_act(_who(as_root), "make", path, owner),)
+        case SetMode(path, mode, as_root):
+            return (_act(_who(as_root), "mode", path, f"{mode:o}"),)
+        case InstallFile(path, content):
+            return (_act("as_user", "install", path, "600", content=content),)
+        case KeepLines(path, lines, mode, as_root, drop):
+            content = "".join(f"{line}\n" for line in lines)
+            arguments = (path, f"{mode:o}" if mode is not None else "", "drop" if drop else "")
+            return (_act(_who(as_root), "keep", *arguments, content=content),)
+        case RemoveFile(path):
+            return (_act("as_user", "remove", path),)
+        case RemoveDirectory(path, as_root):
+            return (_act(_who(as_root), "leave", path),)
+        case CleanUp():
+            roots = _act("as_root", "tidy", place.known_hosts_file)
+            return f"{roots}; step=$((step - 1))", _act("as_user", "tidy", f"{place.ssh_dir}/config")
+
+
+def _who(as_root: bool) -> str:
+    return "as_root" if as_root else "as_user"
+
+
+def _act(who: str, operation: str, *arguments: str, content: str = "") -> str:
+    return f"act {who} {shlex.join([content, operation, *arguments])}"

@@ -1,0 +1,57 @@
+"""Why a host could not be worked on over SSH, as types: each has the reason that people see.
+
+`person`: waiting does not help, somebody has to change something.
+"""
+
+from typing import ClassVar
+
+
+class SSHError(Exception):
+    """One host could not be reached, or a command there did not end as it should. The text is for people."""
+
+    reason: ClassVar[str] = "SSHFailed"
+    person: ClassVar[bool] = False
+
+
+class ConnectionRefused(SSHError):
+    reason = "Refused"
+
+
+class Unreachable(SSHError):
+    """No route, or the name has no address."""
+
+    reason = "Unreachable"
+
+
+class TimedOut(SSHError):
+    """No answer in time: the host is down, a firewall drops packets, or it is very slow."""
+
+    reason = "Timeout"
+
+
+class HostKeyUnknown(SSHError):
+    """No pinned key of this host is known. The text shows the fingerprint that it presents."""
+
+    reason = "HostKeyUnknown"
+    person = True
+
+
+class HostKeyMismatch(SSHError):
+    """The host presents another key than the pinned ones. The text shows both fingerprints."""
+
+    reason = "HostKeyMismatch"
+    person = True
+
+
+class PermissionDenied(SSHError):
+    """The host does not accept the operator's key for this user, or the user may not become root."""
+
+    reason = "PermissionDenied"
+    person = True
+
+
+class BadKey(SSHError):
+    """A private key or a known hosts file cannot be used. The text never shows the key."""
+
+    reason = "BadKey"
+    person = True

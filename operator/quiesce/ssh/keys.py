@@ -1,0 +1,122 @@
+"""SSH keys: read, made, named. A private key is shown by nothing here, its `repr` included."""
+
+import base64
+import hashlib
+import io
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from quiesce.ssh.errors import BadKey
+
+PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+RSA_BITS = 4096
+RSA_LEAST = 2048
+
+
+class KeyType(StrEnum):
+    ED25519 = "Ed25519"
+    ECDSA = "ECDSA"
+    RSA = "RSA"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """`type` and `base64` as in an OpenSSH public key line."""
+
+    type: str
+    base64: str
+
+    @property
+    def line(self) -> str:
+        return f"{self.type} {self.base64}"
+
+    @property
+    def fingerprint(self) -> str:
+        """As `ssh-keygen -l` shows it: `SHA256:` and 43 characters."""
+        digest = hashlib.sha256(base64.b64decode(self.base64)).digest()
+        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+    @property
+    def id(self) -> str:
+        """12 hexadecimal digits that name the key in file names."""
+        return hashlib.sha256(base64.b64decode(self.base64)).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """`private` is the text of the private key file, newline at its end."""
+
+    public: PublicKey
+    private: str = field(repr=False)
+
+
+def generate(type_: KeyType) -> KeyPair:
+    """A new pair without passphrase (Nova cannot type one): Ed25519, ECDSA P-256, or RSA with 4096 bits."""
+    made: PrivateKey
+    match type_:
+        case KeyType.ED25519:
+            made = ed25519.Ed25519PrivateKey.generate()
+        case KeyType.ECDSA:
+            made = ec.generate_private_key(ec.SECP256R1())
+        case KeyType.RSA:
+            made = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    return _pair(made)
+
+
+def read_pair(private: bytes, what: str) -> KeyPair:
+    """A private key file (OpenSSH or PEM) as a pair; `what` names it in the message of BadKey.
+
+    The text stays as it is, but for line ends: written anew it would differ every time
+    (the format holds a random check number).
+    """
+    public = _pair(_load(private, what)).public
+    return KeyPair(public, "\n".join(private.decode().split("\r\n")).strip() + "\n")
+
+
+def login_key(private: bytes, what: str) -> paramiko.PKey:
+    """The same, as paramiko wants it for a login. Raises BadKey."""
+    pair = _pair(_load(private, what))
+    text = io.StringIO(pair.private)
+    match pair.public.type:
+        case "ssh-ed25519":
+            return paramiko.Ed25519Key.from_private_key(text)
+        case "ssh-rsa":
+            return paramiko.RSAKey.from_private_key(text)
+        case _:
+            return paramiko.ECDSAKey.from_private_key(text)
+
+
+def read_public(text: str) -> PublicKey:
+    """`ssh-ed25519 AAAA… [comment]`. Raises ValueError."""
+    kind, encoded, *_ = [*text.split(), "", ""]
+    blob = base64.b64decode(encoded, validate=True)
+    if int.from_bytes(blob[:4], "big") != len(kind) or blob[4 : 4 + len(kind)] != kind.encode():
+        raise ValueError(f"not an OpenSSH public key of type {kind!r}")
+    return PublicKey(kind, encoded)
+
+
+def _load(private: bytes, what: str) -> PrivateKey:
+    try:
+        if b"BEGIN OPENSSH PRIVATE KEY" in private:
+            loaded: object = serialization.load_ssh_private_key(private, password=None)
+        else:
+            loaded = serialization.load_pem_private_key(private, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # The parser's own words may quote key material: they are dropped on purpose.
+        raise BadKey(f"{what} is not a private key without passphrase in OpenSSH or PEM format") from error
+    if isinstance(loaded, rsa.RSAPrivateKey) and loaded.key_size < RSA_LEAST:
+        raise BadKey(f"{what} is an RSA key of {loaded.key_size} bits: use Ed25519, or RSA with {RSA_LEAST} or more")
+    if not isinstance(loaded, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise BadKey(f"{what} is of an unsupported type: use an Ed25519, ECDSA or RSA key")
+    return loaded
+
+
+def _pair(key: PrivateKey) -> KeyPair:
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return KeyPair(read_public(public.decode()), private.decode())

@@ -1,0 +1,90 @@
+"""Pinned host keys: a known hosts file as OpenSSH writes it, and what it says about one host.
+
+Names, addresses, `[name]:port` and hashed names are understood. Host certificates
+(`@cert-authority`) are not; a `@revoked` key is refused wherever it shows up.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from quiesce.ssh.errors import BadKey
+from quiesce.ssh.keys import PublicKey, read_public
+
+SSH_PORT = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One line: the host names as written, and the key."""
+
+    names: tuple[str, ...]
+    key: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """All pinned keys."""
+
+    pins: tuple[Pin, ...] = ()
+    revoked: frozenset[PublicKey] = frozenset()
+
+    def of(self, names: Iterable[str], port: int) -> tuple[PublicKey, ...]:
+        """The keys of a host that goes by any of `names`, in the file's order.
+
+        With another port than 22 entries `[name]:port` come first, then plain names, as in
+        OpenSSH's check_host_key (sshconnect.c).
+        """
+        wanted = tuple(dict.fromkeys(name for name in names if name))
+        exact = self._matching(tuple(spelled(name, port) for name in wanted))
+        found = exact or self._matching(wanted)
+        return tuple(key for key in dict.fromkeys(found) if key not in self.revoked)
+
+    def _matching(self, names: tuple[str, ...]) -> tuple[PublicKey, ...]:
+        return tuple(pin.key for pin in self.pins if any(_matches(entry, name) for entry in pin.names for name in names))
+
+
+def spelled(name: str, port: int) -> str:
+    """A name or address as a known hosts file spells it."""
+    return name if port == SSH_PORT else f"[{name}]:{port}"
+
+
+def read_pins(text: str, what: str) -> Pins:
+    """Raises BadKey that names the line at fault; `what` names the file in it."""
+    pins: list[Pin] = []
+    revoked: set[PublicKey] = set()
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if not line or line.startswith(("#", "@cert-authority")):
+            continue
+        marker, _, rest = line.partition(" ")
+        entry = rest.strip() if marker == "@revoked" else line
+        names, _, key = entry.partition(" ")
+        try:
+            public = read_public(key)
+        except (ValueError, binascii.Error) as error:
+            raise BadKey(f"{what}, line {number}: not a line of a known hosts file (names type key)") from error
+        if marker == "@revoked":
+            revoked.add(public)
+        else:
+            pins.append(Pin(tuple(names.split(",")), public))
+    return Pins(tuple(pins), frozenset(revoked))
+
+
+def _any_matches(entries: tuple[str, ...], names: tuple[str, ...]) -> bool:
+    return any(_matches(entry, name) for entry in entries for name in names)
+
+
+def _matches(entry: str, name: str) -> bool:
+    if not entry.startswith("|1|"):
+        return entry.lower() == name.lower()
+    try:
+        _, _, salt, digest = entry.split("|")
+        # HMAC-SHA1 is what hashed names in known hosts files are made of: it hides names, it guards nothing.
+        made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
+        return hmac.compare_digest(made, base64.b64decode(digest))
+    except (ValueError, binascii.Error):
+        return False
