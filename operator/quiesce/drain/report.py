@@ -177,7 +177,7 @@ def moving_row(j: Judged, report: Report) -> dict[str, Any]:
     migration: Migration | None = getattr(verdict, "migration", None)
     method, state = method_and_state(j, before)
     same = before.get("attempt") == j.attempt and "state" in before
-    was = before.get("was") or (j.server.status if j.server and j.server_id in report.decision.started else None)
+    was = j.server.status if j.server and j.server_id in report.decision.started else before.get("was")
     row = {
         "id": j.server_id,
         "name": j.name[:255],
