@@ -56,13 +56,19 @@ class Report:
 
     @property
     def problems(self) -> list[tuple[Judged, Blocked | Held]]:
-        """Most urgent first, then by name."""
+        """Most urgent first, then those held, whose rows are needed (how they were), then by name."""
         found = [(j, j.verdict) for j in self.decision.judged if isinstance(j.verdict, Blocked | Held)]
-        return sorted(found, key=lambda p: (not (isinstance(p[1], Blocked) and p[1].urgent), p[0].name, p[0].server_id))
+        return sorted(found, key=lambda p: (rank(p[1]), p[0].name, p[0].server_id))
 
     @property
     def moving(self) -> list[Judged]:
         return [j for j in self.decision.judged if j.server_id in self.decision.started or (j.in_flight and j.here)]
+
+
+def rank(verdict: Blocked | Held) -> int:
+    if isinstance(verdict, Held):
+        return 1
+    return 0 if verdict.urgent else 2
 
 
 def stamp(moment: datetime) -> str:
