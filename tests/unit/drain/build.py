@@ -118,7 +118,9 @@ def judged(what: Observation, spec_: DrainSpec | None = None, memory: Memory | N
     return {j.server_id: j for j in decided(what, spec_, memory).judged}
 
 
-def actions(what: Observation, spec_: DrainSpec | None = None, memory: Memory | None = None, who: Who = WHO) -> tuple[Action, ...]:
+def actions(
+    what: Observation, spec_: DrainSpec | None = None, memory: Memory | None = None, who: Who = WHO
+) -> tuple[Action, ...]:
     return decided(what, spec_, memory, who).actions
 
 

@@ -29,7 +29,7 @@ from tests.unit.drain.build import (
 from quiesce.api.memory import Memory
 from quiesce.drain.filters import STALE_AFTER, UNKNOWN_FOR
 from quiesce.drain.observation import Observation
-from quiesce.drain.verdict import Abort, Blocked, Confirm, Follow, ForceComplete, Move, Offload, Resume, Wait
+from quiesce.drain.verdict import Blocked, Confirm, Follow, Move, Wait
 from quiesce.nova.records import Migration, Server, ServerGroup
 
 METHODS = ("Cold", "Live", "LiveThenCold")
