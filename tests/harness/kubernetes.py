@@ -132,6 +132,11 @@ class Operator:
         return self.alive and "Traceback" not in self.text()
 
 
+def condition(status: Json, kind: str) -> Json:
+    """One condition of a status; {} where it does not apply."""
+    return next((c for c in status.get("conditions") or () if c["type"] == kind), {})
+
+
 @dataclass
 class Drain:
     """One ComputeNodeDrain on the API server, as a user handles it with kubectl."""
@@ -162,7 +167,7 @@ class Drain:
         return (self.get() or {}).get("status") or {}
 
     def condition(self, kind: str) -> Json:
-        return next((c for c in self.status.get("conditions") or () if c["type"] == kind), {})
+        return condition(self.status, kind)
 
     def wait(self, condition: str, timeout: float = 400.0) -> None:
         """`kubectl wait --for=condition=…`, with the whole status where it does not come."""
