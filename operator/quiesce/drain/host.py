@@ -8,6 +8,7 @@ from quiesce.drain.actions import Action, AddToAggregate, DisableService, Enable
 from quiesce.drain.observation import Observation
 
 REASON_LENGTH = 255  # nova services.disabled_reason
+NAME_LENGTH = 200  # of the drain in the reason: its uid comes after it and must fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Who:
 
 def mark(who: Who) -> str:
     """What begins every reason of ours: names the drain for people, and its uid for us."""
-    return f"quiesce: drain {who.namespace}/{who.name} [{who.uid[:8]}]"
+    return f"quiesce: drain {f'{who.namespace}/{who.name}'[:NAME_LENGTH]} [{who.uid[:8]}]"
 
 
 def reason(who: Who, spec: DrainSpec) -> str:
