@@ -63,7 +63,10 @@ def restore(who: Who, memory: Memory, seen: Observation) -> tuple[Action, ...]:
     service = seen.service
     if service is None:
         return ()
-    aggregates = rejoin(memory, seen) if service.id != memory.found_id else ()
+    anew = service.id != memory.found_id
+    aggregates = rejoin(memory, seen) if anew else ()
+    if anew and service.status == "enabled" and memory.found_status == "disabled":
+        return (*aggregates, DisableService(service.id, memory.found_reason or None))  # Nova registers it enabled
     if service.status != "disabled" or not is_ours(who, service.disabled_reason):
         return aggregates
     if memory.found_status == "disabled":
