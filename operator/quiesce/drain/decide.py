@@ -272,6 +272,8 @@ def give_back(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, deci
     if not memory.begun:
         return replace(decision, given_back=True)
     decision = finish_moves(decision)
+    if seen.service is not None and seen.service.status == "UNKNOWN":
+        return decision  # its cell is down: neither servers nor moves in flight can be seen, nor can it be enabled
     unfinished = [j for j in decision.judged if j.in_flight or isinstance(j.verdict, Held)]
     unfinished = [j for j in unfinished if not (isinstance(j.verdict, Wait) and j.verdict.reason == "Busy")]
     if unfinished:

@@ -362,6 +362,8 @@ def restoring_message(report: Report) -> str:
     moving = sum(j.in_flight and j.here for j in report.decision.judged)
     if moving:
         return f"giving the host back; waiting for {count(moving, 'move')} in flight to end"
+    if report.seen.service is not None and report.seen.service.status == "UNKNOWN":
+        return "giving the host back waits until Nova can see it again: its cell is down"
     if report.seen.service_refusal is not None:
         return f"giving the host back; Nova refuses to {report.seen.service_refusal.call}: {report.seen.service_refusal.text}"
     return "giving the host back as it was found"
