@@ -48,6 +48,11 @@ def server(id_: str = "s1", status_: str = "ACTIVE", task: str | None = None, **
     return Server(id=id_, status=status_, task_state=task, **defaults | fields)
 
 
+def arrived_elsewhere(id_: str = "s1", **fields: Any) -> Server:
+    """Moved to cmp2 and waiting there in VERIFY_RESIZE."""
+    return server(id_, "VERIFY_RESIZE", **{"host": "cmp2"} | fields)
+
+
 def flavor(**extra_specs: str) -> Flavor:
     return Flavor(extra_specs={name.replace("__", ":"): value for name, value in extra_specs.items()})
 

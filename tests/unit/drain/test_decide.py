@@ -1,0 +1,300 @@
+"""Which few actions follow from the verdicts: how many moves at once, in which order, and when the service is deleted."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.drain.build import (
+    FOUND,
+    HOST,
+    ME,
+    NO_SSH,
+    TENANT,
+    actions,
+    ago,
+    arrived_elsewhere,
+    begun,
+    decided,
+    empty,
+    ending,
+    judged,
+    migration,
+    refusal,
+    seen,
+    server,
+    service,
+    spec,
+)
+
+from quiesce.api.memory import Memory
+from quiesce.drain.actions import ConfirmMove, DeleteService, DisableService, OffloadServer, ResumeServer, StartMove
+from quiesce.drain.observation import Observation, ProofReads
+from quiesce.nova.records import Flavor, Migration, Server, ServerGroup
+
+
+def started(what: Observation, *args: Any, **kwargs: Any) -> list[str]:
+    return sorted(decided(what, *args, **kwargs).started)
+
+
+def many(count: int) -> list[Server]:
+    return [server(f"s{n}") for n in range(count)]
+
+
+# What is moved
+
+
+def test_every_move_is_of_a_server_read_on_the_host_in_this_tick() -> None:
+    """Not of one known from its migrations alone, and not of one that has been moved and confirmed."""
+    past = [
+        migration(FOUND + n, status, f"gone{n}") for n, status in enumerate(("confirmed", "completed", "error", "reverted"), 1)
+    ]
+    elsewhere = [server(f"gone{n}", host="cmp2") for n in range(1, 5)]
+    found = actions(seen([server("s1")], past, elsewhere=elsewhere))
+    assert found == (StartMove("s1", "cold", None),)
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "wanted"),
+    [
+        ("ACTIVE", spec("Live"), StartMove("s1", "live", None)),
+        ("SHUTOFF", spec("Live"), StartMove("s1", "cold", None)),
+        ("ACTIVE", spec("Cold", migration={"targetHost": "cmp9"}), StartMove("s1", "cold", "cmp9")),
+        ("ACTIVE", spec("Live", migration={"targetHost": "cmp9"}), StartMove("s1", "live", "cmp9")),
+        ("SHELVED", spec(), OffloadServer("s1")),
+        ("SUSPENDED", spec(servers={"suspended": "Resume"}), ResumeServer("s1")),
+    ],
+)
+def test_the_call_for_each_verdict(status: str, asked: Any, wanted: Any) -> None:
+    assert actions(seen([server("s1", status)]), asked) == (wanted,)
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "PAUSED"])
+def test_live_never_restarts_a_running_guest(status: str) -> None:
+    """Whatever failed or was refused before."""
+    tries = [migration(FOUND + n, "failed", type="live-migration") for n in range(1, 9)]
+    for refused in ({}, {"s1": refusal("os-migrateLive", 400, 9, 99999)}, {"s1": refusal("os-migrateLive", 409, 9, 99999)}):
+        for sight in (seen([server("s1", status)], tries, refusals=refused), seen([server("s1", status)], refusals=refused)):
+            assert not [a for a in actions(sight, spec("Live")) if isinstance(a, StartMove) and a.how == "cold"]
+
+
+# How many
+
+
+@pytest.mark.parametrize(("most", "waiting", "wanted"), [(4, 10, 4), (1, 10, 1), (100, 10, 10), (4, 2, 2)])
+def test_no_more_moves_at_once_than_the_spec_allows(most: int, waiting: int, wanted: int) -> None:
+    assert len(started(seen(many(waiting)), spec(migration={"maxParallel": most}))) == wanted
+
+
+IN_FLIGHT: dict[str, tuple[list[Server], list[Migration], dict[str, Any]]] = {
+    "migrating": ([server("x", "RESIZE", "resize_migrating")], [migration(status_="migrating", server_id="x")], {}),
+    "starting": ([server("x", "MIGRATING", "migrating")], [], {}),
+    "no answer": ([server("x")], [], {"unknown": {"x": ago(1)}}),
+    "arriving": ([], [migration(status_="post-migrating", server_id="x")], {}),
+    "confirmed now": ([], [migration(server_id="x")], {"elsewhere": [arrived_elsewhere("x")]}),
+    "confirming": ([], [migration(status_="confirming", server_id="x")], {}),
+    "reverting": ([], [migration(status_="reverting", server_id="x")], {}),
+    "stuck": ([server("x", "RESIZE", "resize_prep")], [migration(status_="migrating", server_id="x", created=ago(99999))], {}),
+    "source down": (
+        [],
+        [migration(server_id="x")],
+        {"elsewhere": [arrived_elsewhere("x")], "services": (service(state="down"),)},
+    ),
+}
+
+
+@pytest.mark.parametrize("state", IN_FLIGHT)
+def test_what_is_in_flight_counts(state: str) -> None:
+    servers, migrations, more = IN_FLIGHT[state]
+    sight = seen([*many(5), *servers], migrations, **more)
+    assert len(started(sight, spec(migration={"maxParallel": 3}))) == 2
+
+
+def test_what_is_held_or_not_ours_does_not_count() -> None:
+    held = seen(many(5), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
+    assert len(started(held, spec(confirmation={"policy": "Manual"}, migration={"maxParallel": 3}))) == 3
+    foreign = seen(
+        [*many(5), server("x", "RESIZE", "resize_prep")], [migration(status_="migrating", server_id="x", user_id=TENANT)]
+    )
+    assert len(started(foreign, spec(migration={"maxParallel": 3}))) == 3
+
+
+@pytest.mark.parametrize(("room", "wanted"), [(None, 4), (2, 2), (0, 0), (9, 4)])
+def test_the_brake_of_the_whole_operator_holds_too(room: int | None, wanted: int) -> None:
+    assert len(started(seen(many(9)), room=room)) == wanted
+
+
+def test_more_in_flight_than_allowed_starts_nothing() -> None:
+    """The limit was lowered meanwhile."""
+    going = [server(f"x{n}", "RESIZE", "resize_prep") for n in range(3)]
+    assert not started(seen([*many(5), *going]), spec(migration={"maxParallel": 2}))
+
+
+# In which order
+
+
+def test_the_largest_go_first_and_those_that_failed_last() -> None:
+    sizes = {"s0": (64, 10), "s1": (512, 10), "s2": (512, 80), "s3": (4096, 1)}
+    servers = [server(name, flavor=Flavor(ram=ram, disk=disk)) for name, (ram, disk) in sizes.items()]
+    failed = migration(status_="error", server_id="s3")
+    sight = seen(servers, [failed], endings={failed.id: ending("disk full")})
+    found = [a.server_id for a in actions(sight) if isinstance(a, StartMove)]
+    assert found == ["s2", "s1", "s0", "s3"]
+
+
+def anti(*members: str, policy: str = "anti-affinity") -> tuple[ServerGroup, ...]:
+    return (ServerGroup("g1", "web", policy, frozenset(members)),)
+
+
+def test_one_move_at_a_time_in_an_anti_affinity_group() -> None:
+    assert len(started(seen(many(4), groups=anti("s0", "s1", "s2")))) == 2
+    assert len(started(seen(many(4), groups=anti("s0", "s1", "s2", "else", policy="affinity")))) == 4
+
+
+@pytest.mark.parametrize("state", IN_FLIGHT)
+def test_a_group_with_a_move_in_flight_waits(state: str) -> None:
+    servers, migrations, more = IN_FLIGHT[state]
+    sight = seen([server("s0"), *servers], migrations, groups=anti("s0", "x"), **more)
+    assert not started(sight)
+
+
+def test_a_group_with_a_held_member_waits() -> None:
+    sight = seen([server("s0")], [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")], groups=anti("s0", "x"))
+    assert not started(sight, spec(confirmation={"policy": "Manual"}))
+
+
+def test_a_server_in_two_groups_respects_both() -> None:
+    groups = (*anti("s0", "s1"), ServerGroup("g2", "db", "anti-affinity", frozenset({"s1", "s2"})))
+    assert started(seen(many(3), groups=groups)) in (["s0", "s2"], ["s1"])
+
+
+# When nothing is done
+
+
+@pytest.mark.parametrize(
+    "sight",
+    [
+        seen(many(3)),
+        seen(many(3), service=service("enabled")),
+        seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
+        seen([server("s1", "MIGRATING", "migrating")], [migration(status_="running", type="live-migration", created=ago(99999))]),
+        empty(service=service(state="down")),
+    ],
+    ids=["servers", "enabled", "to confirm", "to abort", "to delete"],
+)
+def test_suspended_means_no_write(sight: Observation) -> None:
+    assert actions(sight)
+    assert not actions(sight, spec(suspend=True))
+    assert not actions(sight, spec(suspend=True), Memory())
+
+
+def test_plan_writes_nothing_before_a_drain_and_ends_what_is_in_flight_during_one() -> None:
+    plan = spec(mode="Plan")
+    sight = seen(many(3), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
+    assert not actions(sight, plan, Memory())
+    assert actions(sight, plan) == (ConfirmMove("x", FOUND + 1),)
+    assert not actions(empty(service=service(state="down")), plan)
+
+
+def test_with_require_capacity_nothing_is_begun_without_a_plan_that_fits() -> None:
+    asked = spec(migration={"requireCapacity": True})
+    assert not actions(seen(many(3), service=service("enabled")), asked, Memory())
+
+
+# The delete of the service
+
+
+def test_the_service_is_deleted_when_the_host_is_proven_empty_and_nova_compute_down() -> None:
+    assert actions(empty(service=service(state="down"))) == (DeleteService("svc-1"),)
+
+
+@pytest.mark.parametrize(
+    ("sight", "asked"),
+    [
+        (empty(), spec()),  # still up
+        (empty(service=service(state="unknown")), spec()),
+        (empty(service=service(state="down")), spec(service={"afterDrain": "KeepDisabled"})),
+        (empty(service=service(state="down"), clean_since=None), spec()),
+        (empty(service=service(state="down"), clean_since=ago(9)), spec()),
+        (empty(service=service(state="down"), proof=None), spec()),
+        (empty(service=service(state="down"), proof=ProofReads(frozenset({"s1"}), True)), spec()),
+        (empty(service=service("enabled", state="down")), spec()),
+        (empty(service=service("UNKNOWN", state="down", id="")), spec()),
+        (replace(empty(service=service(state="down")), servers=(server("s1", "SOFT_DELETED"),)), spec()),
+        (replace(empty(service=service(state="down")), migrations=(migration(user_id=TENANT),)), spec()),
+        (replace(empty(service=service(state="down")), migrations=(migration(status_="migrating", source="cmp3", dest=HOST),)), spec()),
+        (empty(service=service(state="down"), service_refusal=refusal("delete the service")), spec()),
+        (empty(service=service(state="down"), migrations=(migration(status_="error"),),
+               elsewhere=[server("s1", "ERROR", host="cmp2")]), spec()),
+    ],
+)  # fmt: skip
+def test_the_service_is_not_deleted_otherwise(sight: Observation, asked: Any) -> None:
+    assert not [a for a in actions(sight, asked) if isinstance(a, DeleteService)]
+
+
+def test_while_running_delete_does_not_wait_for_nova_compute() -> None:
+    assert actions(empty(), spec(service={"whileRunning": "Delete"})) == (DeleteService("svc-1"),)
+
+
+def test_a_refused_delete_is_tried_again_later() -> None:
+    later = empty(service=service(state="down"), service_refusal=refusal("delete the service", seconds_ago=60))
+    assert actions(later) == (DeleteService("svc-1"),)
+
+
+def test_a_service_that_registers_again_is_disabled_again() -> None:
+    assert actions(empty(service=service("enabled", id="svc-2"))) == (DisableService("svc-2", decided_reason()),)
+
+
+def decided_reason() -> str:
+    found = service().disabled_reason
+    assert found
+    return found
+
+
+def test_what_a_delete_left_behind_is_named() -> None:
+    left = empty(service=None, proof=ProofReads(frozenset({"m1"}), True))
+    found = decided(left).leftovers
+    assert len(found) == 2
+    assert "m1" in found[0]
+    assert "resource provider cmp1" in found[1]
+    assert not decided(empty(service=None, proof=ProofReads(frozenset(), False))).leftovers
+
+
+# Counting
+
+
+def test_servers_that_left_are_counted_once_and_only_those_that_really_did() -> None:
+    past = [
+        migration(FOUND + 1, "confirmed", "a"),
+        migration(FOUND + 2, "completed", "b", type="live-migration"),
+        migration(FOUND + 3, "reverted", "c"),
+        migration(FOUND + 4, "confirmed", "a"),
+        migration(FOUND + 5, "confirmed", "d", type="resize", user_id=TENANT),
+        migration(FOUND, "confirmed", "of-before"),
+        migration(FOUND + 6, "confirmed", "to-here", source="cmp3", dest=HOST),
+        migration(FOUND + 7, "confirmed", "back"),
+    ]
+    found = decided(seen([server("back"), server("c")], past))
+    assert found.left == 3
+
+
+def test_a_server_that_comes_back_is_moved_again() -> None:
+    assert started(seen([server("s1")], [migration(status_="confirmed")])) == ["s1"]
+
+
+def test_ours_are_only_migrations_from_here_by_us_since_the_drain_began() -> None:
+    for fields in (
+        {"user_id": TENANT},
+        {"type": "resize"},
+        {"type": "evacuation"},
+        {"source": "cmp3", "dest": HOST},
+        {"id_": FOUND},
+    ):
+        assert not judged(seen(migrations=[migration(status_="migrating", **fields)]))["s1"].in_flight, fields
+    assert judged(seen(migrations=[migration(status_="migrating", user_id=ME)]))["s1"].in_flight
+
+
+def test_a_broken_ssh_path_of_a_server_that_is_gone_still_holds_the_others_back() -> None:
+    gone = migration(status_="error", server_id="zz")
+    sight = seen(many(3), [gone], endings={gone.id: ending(NO_SSH)})
+    assert started(sight) == ["s0"]
+    assert started(sight, memory=begun(attempts_from=FOUND)) == ["s0"]
