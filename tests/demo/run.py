@@ -1,4 +1,4 @@
-"""`make run`: the operator on the kubeconfig at hand; where OS_CLOUD is given, the Secret `openstack-clouds` is made of it first."""
+"""`make run`: the operator on the kubeconfig at hand. Where OS_CLOUD is given, it becomes the Secret `openstack-clouds` first."""
 
 import os
 import sys

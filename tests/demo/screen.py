@@ -49,7 +49,7 @@ class Stream:
     def _show(self) -> None:
         before = ""
         for line in self._process.stdout or ():
-            shown = line.rpartition(" ")[0]  # all but the last column, which is the age
+            shown = line.rpartition(" ")[0] if self._mark == "cnd" else line  # all but the last column, which is the age
             if shown != before:  # else a write that no column shows
                 put(f"{styled(f'{self._mark:>5} |', self._mark)} {line.rstrip()}")
             before = shown

@@ -1,0 +1,138 @@
+"""The documentation says what the code does: links lead somewhere, manifests are valid, no reason, flag or metric is missing."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from quiesce.api.spec import DrainSpec
+from quiesce.exits import Exit
+from quiesce.ops import metrics
+from quiesce.settings import _OPTIONS
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "operator" / "quiesce"
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "tests" / "beds").glob("*/README.md")])
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+WORD = re.compile(r"[A-Z][a-z]+([A-Z]+[a-z]*)*")
+SPEAKING = ("report.py", "filters.py", "moved.py", "failures.py")  # where words are made that a status shows
+NOT_SHOWN = frozenset({"True", "False", "NoValidHost", "MaxRetriesExceeded"})  # the last two are looked for in Nova's words
+
+
+def identify(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page: Path) -> set[str]:
+    """As code forges make them of headings: lower case, no punctuation, hyphens for spaces."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def blocks(page: Path, language: str) -> Iterator[str]:
+    yield from re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (page.parent / name).resolve() if name else page
+        assert there.exists(), f"{target} is not there"
+        assert not anchor or anchor in anchors(there), f"{target}: there is no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_every_page_is_reached_from_the_index(page: Path) -> None:
+    index = ROOT / "docs" / "index.md"
+    reached = {(index.parent / target.partition("#")[0]).resolve() for target in LINK.findall(index.read_text())}
+    assert page.parent != index.parent or page == index or page in reached
+
+
+def manifests() -> Iterator[tuple[str, dict[str, object]]]:
+    texts = [(identify(page), text) for page in PAGES for text in blocks(page, "yaml")]
+    texts += [(identify(file), file.read_text()) for file in sorted((ROOT / "manifests" / "examples").glob("*.yaml"))]
+    for name, text in texts:
+        for document in yaml.safe_load_all(text):
+            if isinstance(document, dict) and document.get("kind") == "ComputeNodeDrain":
+                yield name, document
+
+
+@pytest.mark.parametrize(("name", "manifest"), list(manifests()))
+def test_every_manifest_shown_is_valid(name: str, manifest: dict[str, object]) -> None:
+    assert DrainSpec.read(manifest["spec"]).host, name
+
+
+def test_parts_of_manifests_shown_are_valid() -> None:
+    whole = {"host": "compute-07", "migration": {"method": "Cold"}}
+    parts = [yaml.safe_load(text) for page in PAGES for text in blocks(page, "yaml")]
+    specs = [part["spec"] for part in parts if isinstance(part, dict) and set(part) == {"spec"}]
+    assert specs
+    for spec in specs:
+        DrainSpec.read(whole | spec)
+
+
+def words_of_the_status() -> set[str]:
+    """Every CamelCase word in the code that makes the status: reasons, phases, states."""
+    files = [SOURCE / "drain" / name for name in SPEAKING] + [SOURCE / "api" / "errors.py"]
+    constants = [node.value for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)]
+    return {value for value in constants if isinstance(value, str) and WORD.fullmatch(value)} - NOT_SHOWN
+
+
+@pytest.mark.parametrize("word", sorted(words_of_the_status()))
+def test_every_word_of_the_status_is_explained(word: str) -> None:
+    assert f"`{word}`" in (ROOT / "docs" / "status.md").read_text()
+
+
+def test_every_phase_of_the_crd_is_explained() -> None:
+    crd = yaml.safe_load((ROOT / "crds" / "quiesce.dev_computenodedrains.yaml").read_text())
+    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    shown = (ROOT / "docs" / "status.md").read_text()
+    assert [phase for phase in status["phase"]["enum"] if f"| `{phase}` |" not in shown] == []
+
+
+def test_every_field_of_the_spec_is_named_in_the_usage() -> None:
+    crd = yaml.safe_load((ROOT / "crds" / "quiesce.dev_computenodedrains.yaml").read_text())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    usage = (ROOT / "docs" / "usage.md").read_text()
+    fields = [*spec, *spec["migration"]["properties"], *spec["servers"]["properties"], *spec["confirmation"]["properties"]]
+    assert [field for field in fields if f"`{field}" not in usage] == []
+
+
+def test_every_flag_and_variable_is_listed() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    wanted = [word for option in _OPTIONS for word in (f"`{option.flag}", f"`{option.variable}`")]
+    assert [word for word in wanted if word not in operations] == []
+
+
+def test_every_exit_code_is_listed() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    assert [code.value for code in Exit if not re.search(rf"^\| {code.value} \|", operations, re.MULTILINE)] == []
+
+
+def test_every_metric_is_listed_and_no_other() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    metrics.queue_depth("drain", lambda: 0)
+    metrics.drain_phase("one", "Drained")
+    families = [family for family in metrics.REGISTRY.collect() if family.name.startswith("quiesce_")]
+    exposed = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    assert set(re.findall(r"^\| `(quiesce_\w+)` \|", operations, re.MULTILINE)) == exposed
+
+
+def test_the_readme_shows_make_targets_that_exist() -> None:
+    made = set(re.findall(r"^([a-z0-9-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = {
+        target for page in PAGES for target in re.findall(r"`?\bmake ([a-z][a-z0-9-]+)\b(?=[`\s;:]|$)", "\n".join(code(page)))
+    }
+    assert shown - made == set()
+
+
+def code(page: Path) -> Iterator[str]:
+    text = page.read_text()
+    yield from blocks(page, "sh")
+    yield from re.findall(r"`(make [^`]+)`", text)
