@@ -282,7 +282,7 @@ def is_ended(report: Report) -> bool:
     seen, proof = report.seen, report.decision.proof
     if report.spec.service.after_drain is AfterDrain.KEEP_DISABLED:
         return proof.complete and seen.service is not None and seen.service.status == "disabled"
-    return gone(report) and proof.clean and not report.decision.leftovers
+    return gone(report) and proof.complete and not report.decision.leftovers
 
 
 def deleted_text(report: Report) -> str:
@@ -392,7 +392,7 @@ def service_disabled(report: Report) -> Condition:
 
 def drained(report: Report) -> Condition:
     evidence = report.decision.proof
-    if evidence.complete or (gone(report) and evidence.clean):
+    if evidence.complete:
         unproven = f"not proven: {'; '.join(evidence.unproven)}" if evidence.unproven else "empty in two complete reads"
         return Condition("Drained", "True", "Empty", unproven)
     if report.decision.goal is not Goal.KEPT_DRAINED and not report.memory.begun:
