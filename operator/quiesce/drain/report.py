@@ -247,9 +247,8 @@ def phase_and_conditions(report: Report, progress: dict[str, Any]) -> tuple[str,
         text = restoring_message(report)
         return "Restoring", [*facts, Condition("Reconciling", "True", "Restoring", text), ready(False, "Restoring", text)]
     if report.spec.suspend:
-        before = next((c for c in report.previous.get("conditions") or () if c["type"] == "Ready"), None)
-        value = {"True": True, "False": False}.get(before["status"]) if before else None
-        return "Suspended", [*facts, ready(value, "Suspended", "suspended: nothing is written to OpenStack (spec.suspend)")]
+        text = "suspended: nothing is written to OpenStack (spec.suspend)"
+        return "Suspended", [*facts, ready(is_ended(report), "Suspended", text)]
     if report.decision.goal is Goal.WATCHED and not report.moving:
         return planned(report, facts)
     if is_ended(report):
