@@ -317,10 +317,18 @@ def problems_text(report: Report) -> str:
     return f"{len(report.problems)} blocked: {'; '.join(parts)}"
 
 
+def waits_text(report: Report) -> str:
+    """Where nothing moves: what is waited for, so that no drain stands still without a word."""
+    waits = [(j.name, j.verdict.message) for j in report.decision.judged if isinstance(j.verdict, Wait)]
+    if not waits or report.moving:
+        return ""
+    return f"; waiting for {some(name for name, _ in waits)}: {min(waits)[1]}"
+
+
 def working(report: Report, progress: dict[str, Any]) -> tuple[str, str, str]:
     """(phase, reason, message) while the drain goes on by itself."""
     seen, decision = report.seen, report.decision
-    trouble = f"; {problems_text(report)}" if report.problems else ""
+    trouble = waits_text(report) + (f"; {problems_text(report)}" if report.problems else "")
     if not report.memory.begun:
         return "Pending", "Starting", "found the service; disabling it" if seen.service else "looking for the service"
     if seen.service is not None and seen.service.status != "disabled":
@@ -333,7 +341,7 @@ def working(report: Report, progress: dict[str, Any]) -> tuple[str, str, str]:
         )
     if not decision.proof.complete:
         against = "; ".join(decision.proof.against) or "empty; looking again to be sure that it stays so"
-        return "Draining", "Proving", f"all servers have moved: {against}"
+        return "Draining", "Proving", f"all servers have moved: {against}{waits_text(report)}"
     return "Drained", *waiting_for_delete(report)
 
 
