@@ -85,8 +85,9 @@ def up(paths: Paths) -> None:
 
 
 def down(paths: Paths, arguments: argparse.Namespace) -> None:
-    Cloud(paths, Knobs(), say).down()  # goes by the recorded processes, whatever the knobs
-    if (arguments.wipe or arguments.purge) and (paths.run / MARK).exists():
+    forget = (arguments.wipe or arguments.purge) and (paths.run / MARK).exists()
+    Cloud(paths, Knobs(), say).down(keep_state=not forget)  # by the records, whatever the knobs
+    if forget:
         shutil.rmtree(paths.run)
     if arguments.purge:
         shutil.rmtree(paths.kept, ignore_errors=True)

@@ -101,13 +101,15 @@ def install_venv(paths: Paths, log: Path) -> None:
             "--python",
             python,
             "--require-hashes",
-            "--compile-bytecode",
             "-r",
             str(HERE / "requirements.txt"),
         ],
     ]
+    downloads = paths.kept / "downloads"  # kept for another try, of no use after success
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["UV_CACHE_DIR"] = str(downloads)
     for step in steps:
         if not run_logged(step, log, environment):
             raise BedError(f"`{' '.join(step)}` failed; see {log}")
+    shutil.rmtree(downloads, ignore_errors=True)
     (paths.venv / ".complete").touch()

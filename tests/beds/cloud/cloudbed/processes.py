@@ -143,7 +143,7 @@ class Processes:
                 child.poll()
             if time.monotonic() > end:
                 return False
-            time.sleep(0.05)
+            time.sleep(0.1)
         return True
 
 

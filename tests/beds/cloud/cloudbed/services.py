@@ -19,6 +19,7 @@ APIS = ("keystone", "placement", "glance", "neutron", "nova")
 LISTENERS = {**{f"{name}-api": (name,) for name in APIS}, "epmd": ("epmd",), "rabbitmq": ("rabbitmq", "erlang")}
 NOVA_DAEMONS = ("nova-conductor", "nova-scheduler")
 FORKER = "nova-forker"
+STATEFUL = ("mariadb", "rabbitmq", "epmd")  # and what they need to the end
 STARTUP = 120.0  # seconds a service may take on a busy machine
 
 Say = Callable[[str], None]
@@ -179,7 +180,7 @@ class Cloud:
                 self.started_at[host] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
         if not names:
             return
-        self.say(f"{len(names)} Nova daemons")
+        self.say(f"Nova's daemons ({len(names)})")
         self.start_forker()
         self.wait_until(FORKER, lambda: self.ask_forker(names))
 
@@ -249,16 +250,23 @@ class Cloud:
         answer = self.api.call("nova", "GET", "/os-services?binary=nova-compute")
         return list(answer["services"])
 
-    def down(self) -> None:
-        """End all processes: Nova and the APIs at once, then what they stand on."""
-        stateful = {"mariadb": 30.0, "rabbitmq": 10.0, "epmd": 2.0}
-        stateless = [name for name in self.processes.names() if name not in stateful]
-        with ThreadPoolExecutor(max(1, len(stateless))) as pool:
-            list(pool.map(lambda name: self.processes.stop(name, 2), stateless))
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name: self.processes.stop(name, stateful[name]), ("mariadb", "rabbitmq")))
-        self.processes.stop("epmd", stateful["epmd"])
+    def down(self, keep_state: bool = True) -> None:
+        """End all processes: Nova and the APIs at once, then what they stand on.
+
+        keep_state: end MariaDB and RabbitMQ in order; else everything is killed, which is quicker.
+        """
+        if keep_state:
+            self.stop_all([name for name in self.processes.names() if name not in STATEFUL], 2)
+            self.stop_all(["mariadb", "rabbitmq"], 30)
+            self.stop_all(["epmd"], 2)
+        else:
+            self.stop_all(self.processes.names(), 0)
         self.paths.settings.unlink(missing_ok=True)
+
+    def stop_all(self, names: Sequence[str], patience: float) -> None:
+        """Stop processes at the same time; patience in seconds before they are killed."""
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            list(pool.map(lambda name: self.processes.stop(name, patience), names))
 
 
 def is_open(port: int) -> bool:
