@@ -221,7 +221,7 @@ def test_the_service_is_deleted_when_the_host_is_proven_empty_and_nova_compute_d
         (empty(service=service("UNKNOWN", state="down", id="")), spec()),
         (replace(empty(service=service(state="down")), servers=(server("s1", "SOFT_DELETED"),)), spec()),
         (replace(empty(service=service(state="down")), migrations=(migration(user_id=TENANT),)), spec()),
-        (replace(empty(service=service(state="down")), migrations=(migration(status_="migrating", source="cmp3", dest=HOST),)), spec()),
+        (empty(service=service(state="down"), migrations=(migration(status_="queued", source="cmp3", dest=HOST),)), spec()),
         (empty(service=service(state="down"), service_refusal=refusal("delete the service")), spec()),
         (empty(service=service(state="down"), migrations=(migration(status_="error"),),
                elsewhere=[server("s1", "ERROR", host="cmp2")]), spec()),

@@ -1,0 +1,122 @@
+"""The proof that a host is empty: each part that is missing speaks against it, and one look is never enough."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.drain.build import (
+    FOUND,
+    HOST,
+    NOW,
+    TENANT,
+    ago,
+    arrived_elsewhere,
+    begun,
+    condition,
+    decided,
+    empty,
+    migration,
+    seen,
+    server,
+    service,
+    spec,
+    status_of,
+)
+
+from quiesce.drain.notes import Notes
+from quiesce.drain.observation import Observation, ProofReads
+from quiesce.drain.proof import worth_reading
+from quiesce.drain.reconcile import note_proof
+
+MISSING: dict[str, tuple[Observation, str]] = {
+    "soft-deleted server": (empty(servers=[server("s1", "SOFT_DELETED")]), "1 server on the host"),
+    "unconfirmed": (empty(migrations=[migration(user_id=TENANT)], elsewhere=[arrived_elsewhere()]), "1 migration not ended"),
+    "inbound": (empty(migrations=[migration(status_="queued", source="cmp3", dest=HOST)]), "1 migration not ended"),
+    "stuck": (empty(migrations=[migration(FOUND, "migrating")]), "1 migration not ended"),
+    "allocation": (empty(proof=ProofReads(frozenset({"c1"}), True)), "1 allocation left in placement (consumers c1)"),
+    "failed there": (
+        empty(migrations=[migration(status_="error")], elsewhere=[server("s1", "ERROR", host="cmp2")]),
+        "may be the only good one",
+    ),
+    "recovering": (
+        empty(migrations=[migration(status_="error")], elsewhere=[server("s1", "REBUILD", host="cmp2")]),
+        "its move failed",
+    ),
+    "not read": (empty(proof=None), "not read completely"),
+    "cell down": (empty(service=service("UNKNOWN", id="", state="unknown")), "its cell is down"),
+}
+
+
+@pytest.mark.parametrize("part", MISSING)
+def test_every_part_that_is_missing_is_said_and_stops_the_end(part: str) -> None:
+    sight, said = MISSING[part]
+    proof = decided(sight, memory=begun(proven=True)).proof
+    assert not proof.clean
+    assert not proof.complete
+    assert said in "; ".join(proof.against)
+    drained = condition(status_of(sight, memory=begun(proven=True)), "Drained")
+    assert drained is not None
+    assert drained["status"] == "False"
+
+
+@pytest.mark.parametrize(
+    ("clean_since", "complete"),
+    [(None, False), (ago(0), False), (ago(9.9), False), (ago(10), True), (ago(3600), True)],
+)
+def test_two_clean_reads_lie_at_least_settle_apart(clean_since: Any, complete: bool) -> None:
+    proof = decided(empty(clean_since=clean_since)).proof
+    assert proof.clean
+    assert proof.complete is complete
+
+
+def test_what_was_proven_stays_proven_while_it_is_clean() -> None:
+    assert decided(empty(clean_since=None), memory=begun(proven=True)).proof.complete
+
+
+def test_the_time_begins_anew_after_anything_spoke_against_it() -> None:
+    notes = Notes()
+    for what, since in ((empty(), NOW), (MISSING["allocation"][0], None), (empty(now=NOW + timedelta(5)), NOW + timedelta(5))):
+        note_proof(notes, decided(replace(what, clean_since=None)), what)
+        assert notes.clean_since == since
+
+
+def test_parts_that_the_cloud_does_not_show_are_named_as_unproven() -> None:
+    blind = empty(proof=ProofReads(unproven=("the cloud's catalog has no placement service",)))
+    assert decided(blind).proof.complete
+    drained = condition(status_of(blind), "Drained")
+    assert drained is not None
+    assert drained["status"] == "True"
+    assert drained["message"] == "not proven: the cloud's catalog has no placement service"
+
+
+def test_a_service_that_never_was_there_proves_nothing() -> None:
+    memory = begun(found_status=None)
+    assert not decided(empty(service=None), memory=memory).proof.clean
+
+
+def test_the_dear_reads_are_made_only_where_the_cheap_ones_speak_for_an_empty_host() -> None:
+    assert worth_reading(seen())
+    assert not worth_reading(seen([server()]))
+    assert not worth_reading(seen(migrations=[migration()]))
+    assert worth_reading(seen(migrations=[migration(status_="confirmed")]))
+
+
+@pytest.mark.parametrize("clean_since", [None, ago(1)])
+def test_a_service_that_somebody_else_deleted_proves_nothing_at_the_first_look(clean_since: Any) -> None:
+    sight = empty(service=None, clean_since=clean_since, proof=ProofReads(frozenset(), False))
+    drained = condition(status_of(sight), "Drained")
+    ready = condition(status_of(sight), "Ready")
+    assert drained is not None
+    assert ready is not None
+    assert (drained["status"], ready["status"]) == ("False", "Unknown")
+    later = status_of(replace(sight, clean_since=ago(60)))
+    assert (later["phase"], later["service"]["status"]) == ("Deleted", "deleted")
+
+
+def test_keep_disabled_ends_drained_and_ready() -> None:
+    found = status_of(empty(), spec(service={"afterDrain": "KeepDisabled"}))
+    assert found["phase"] == "Drained"
+    assert {c["type"]: c["status"] for c in found["conditions"]}.items() >= {
+        "Ready": "True", "Drained": "True", "ServiceDisabled": "True", "ServiceDeleted": "False",
+    }.items()  # fmt: skip

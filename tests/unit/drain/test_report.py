@@ -1,0 +1,382 @@
+"""The status: bounded, sorted, the same for the same sight, by kstatus' rules, and in words that say what to do."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.drain.build import (
+    FOUND,
+    LEAVING,
+    NO_HOST,
+    TENANT,
+    WHO,
+    arrived_elsewhere,
+    at,
+    begun,
+    condition,
+    empty,
+    ending,
+    migration,
+    refusal,
+    report,
+    seen,
+    server,
+    service,
+    spec,
+    status_of,
+)
+
+from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, NotAllowed, NotSupportedYet, Problem
+from quiesce.api.memory import Memory
+from quiesce.drain.observation import Observation, ProofReads
+from quiesce.drain.plan import Plan
+from quiesce.drain.report import troubled
+
+EXPECTED = ("CapacityAvailable", "Drained", "Ready", "ServiceDeleted", "ServiceDisabled")
+
+
+def crowd(count: int, status: str = "ACTIVE") -> list[Any]:
+    return [server(f"s{n:04}", status) for n in range(count)]
+
+
+SIGHTS: dict[str, tuple[Observation, Any, Memory, Any]] = {
+    "pending": (seen([server()], service=service("enabled"), aggregates=()), spec(), Memory(), WHO),
+    "no answer yet": (seen(service=None), spec(), Memory(), WHO),
+    "moving": (seen(crowd(9)), spec(), begun(), WHO),
+    "blocked": (seen(crowd(3, "SUSPENDED")), spec(), begun(), WHO),
+    "mixed": (seen([*crowd(2), server("z", "SUSPENDED")]), spec(), begun(), WHO),
+    "waiting": (seen([server("s1", "BUILD", "spawning")]), spec(), begun(), WHO),
+    "held": (
+        seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
+        spec(confirmation={"policy": "Manual"}),
+        begun(),
+        WHO,
+    ),
+    "proving": (empty(clean_since=None), spec(), begun(), WHO),
+    "wait": (empty(), spec(), begun(), WHO),
+    "deleting": (empty(service=service(state="down")), spec(), begun(), WHO),
+    "refused": (empty(service_refusal=refusal("delete the service")), spec(), begun(), WHO),
+    "deleted": (empty(service=None, proof=ProofReads(frozenset(), False)), spec(), begun(), WHO),
+    "left behind": (empty(service=None, proof=ProofReads(frozenset({"c"}), True)), spec(), begun(), WHO),
+    "kept": (empty(), spec(service={"afterDrain": "KeepDisabled"}), begun(), WHO),
+    "suspended": (seen(crowd(3)), spec(suspend=True), begun(), WHO),
+    "plan": (seen(crowd(3)), spec(mode="Plan"), Memory(), WHO),
+    "restoring": (seen(crowd(3)), spec(), begun(), LEAVING),
+    "cell down": (seen(service=service("UNKNOWN", id="", state="unknown")), spec(), begun(), WHO),
+    "enabled by hand": (seen(crowd(3), service=service("enabled")), spec(), begun(), WHO),
+}
+
+
+def shown(name: str, previous: Any = None) -> dict[str, Any]:
+    sight, asked, memory, who = SIGHTS[name]
+    return status_of(sight, asked, memory if previous is None else None, who, previous)
+
+
+@pytest.mark.parametrize("name", SIGHTS)
+def test_conditions_follow_kstatus(name: str) -> None:
+    found = {c["type"]: c["status"] for c in shown(name)["conditions"]}
+    assert set(EXPECTED) <= set(found) <= {*EXPECTED, "Reconciling", "Stalled"}
+    assert found.get("Reconciling", "True") == "True"
+    assert found.get("Stalled", "True") == "True"
+    assert not {"Reconciling", "Stalled"} <= set(found)
+    if found["Ready"] == "True":
+        assert not {"Reconciling", "Stalled"} & set(found)
+    elif name != "suspended":
+        assert {"Reconciling", "Stalled"} & set(found)
+    if "Stalled" in found:
+        assert found["Ready"] == "False"
+
+
+@pytest.mark.parametrize("name", SIGHTS)
+def test_conditions_have_what_the_api_conventions_ask_for(name: str) -> None:
+    conditions = shown(name)["conditions"]
+    assert [c["type"] for c in conditions] == sorted(c["type"] for c in conditions)
+    for found in conditions:
+        assert found["reason"].isidentifier()
+        assert found["reason"][0].isupper()
+        assert found["lastTransitionTime"] == "2026-03-01T12:00:00Z"
+        assert found["observedGeneration"] == 1
+        assert len(found["message"]) <= 1024
+
+
+@pytest.mark.parametrize("name", [name for name in SIGHTS if name != "pending"])
+def test_an_unchanged_drain_has_an_unchanged_status(name: str) -> None:
+    sight, asked, memory, who = SIGHTS[name]
+    first = status_of(sight, asked, memory, who)
+    again = status_of(at(sight, 1), asked, None, who, status_of(at(sight, 1), asked, None, who, first))
+    assert again == status_of(at(sight, 2), asked, None, who, again)
+
+
+@pytest.mark.parametrize("name", SIGHTS)
+def test_the_order_in_which_nova_lists_things_does_not_show(name: str) -> None:
+    sight, asked, memory, who = SIGHTS[name]
+    turned = replace(sight, servers=tuple(reversed(sight.servers)), services=tuple(reversed(sight.services)))
+    assert status_of(turned, asked, memory, who) == status_of(sight, asked, memory, who)
+
+
+@pytest.mark.parametrize("name", SIGHTS)
+def test_a_status_is_json_and_remembers_what_was_found(name: str) -> None:
+    found = shown(name)
+    assert json.loads(json.dumps(found)) == found
+    memory = SIGHTS[name][2]
+    if memory.begun:
+        again = Memory.read(found)
+        for field in ("found_status", "found_reason", "found_id", "found_migration", "attempts_from", "node", "started"):
+            assert getattr(again, field) == getattr(memory, field), field
+
+
+PHASES = {
+    "pending": ("Pending", "found the service; disabling it"),
+    "moving": ("Draining", "moving 4 of 9 servers, 0 moved"),
+    "blocked": ("Stalled", "3 blocked: name-s0000, name-s0001, name-s0002 (Suspended)"),
+    "mixed": ("Draining", "moving 2 of 3 servers, 0 moved; 1 blocked: name-z (Suspended)"),
+    "held": ("Stalled", "1 blocked: name-s1 (AwaitingDecision)"),
+    "proving": ("Draining", "all servers have moved: empty; looking again to be sure that it stays so"),
+    "wait": ("Drained", "Now stop nova-compute on cmp1"),
+    "deleting": ("Drained", "the host is empty; deleting its service"),
+    "refused": ("Drained", "Nova refuses to delete its service: Nova's words"),
+    "deleted": ("Deleted", "nothing is left behind"),
+    "left behind": ("Stalled", "resource provider cmp1"),
+    "kept": ("Drained", "the host is empty and its service disabled"),
+    "suspended": ("Suspended", "nothing is written to OpenStack"),
+    "plan": ("Planned", "making a plan"),
+    "restoring": ("Restoring", "giving the host back as it was found"),
+    "enabled by hand": ("Draining", "disabling the service"),
+}
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_phase_and_message(name: str) -> None:
+    phase, message = PHASES[name]
+    found = shown(name)
+    assert found["phase"] == phase
+    assert message in found["message"]
+    ready = condition(found, "Ready")
+    assert ready is not None
+    assert ready["message"] == found["message"]
+
+
+def test_ready_is_true_only_where_the_end_state_holds() -> None:
+    assert {name for name in SIGHTS if (c := condition(shown(name), "Ready")) and c["status"] == "True"} == {"deleted", "kept"}
+
+
+def test_ready_does_not_stay_true_under_suspension_when_it_no_longer_holds() -> None:
+    asked = spec(service={"afterDrain": "KeepDisabled"})
+    held = status_of(empty(), asked)
+    suspended = spec(suspend=True, service={"afterDrain": "KeepDisabled"})
+    still = condition(status_of(empty(), suspended, previous=held), "Ready")
+    lost = condition(status_of(seen([server()]), suspended, previous=held), "Ready")
+    assert still is not None
+    assert lost is not None
+    assert (still["status"], lost["status"]) == ("True", "False")
+
+
+def test_transition_times_move_with_the_status_alone() -> None:
+    first = shown("moving")
+    sight = at(seen(crowd(5)), 60)
+    then = status_of(sight, previous=first)
+    assert then["message"] != first["message"]
+    assert {c["lastTransitionTime"] for c in then["conditions"]} == {"2026-03-01T12:00:00Z"}
+    done = status_of(at(SIGHTS["kept"][0], 60), SIGHTS["kept"][1], previous=first)
+    moved = {c["type"] for c in done["conditions"] if c["lastTransitionTime"] == "2026-03-01T12:01:00Z"}
+    assert moved == {"Drained", "Ready"}
+
+
+def test_times_of_the_drain_are_set_once() -> None:
+    first = shown("kept")
+    later = status_of(at(SIGHTS["kept"][0], 999), SIGHTS["kept"][1], previous=first)
+    for name in ("startTime", "drainedTime", "completionTime"):
+        assert later[name] == first[name]
+
+
+def test_rows_are_bounded_and_what_is_left_out_is_counted() -> None:
+    found = shown("blocked")
+    many = status_of(seen(crowd(500, "SUSPENDED")))
+    assert "problemsOmitted" not in found or found["problemsOmitted"] == 0
+    assert (len(many["problems"]), many["problemsOmitted"], many["progress"]["blocked"]) == (20, 480, 500)
+    assert "name-s0000, name-s0001, name-s0002 and 497 more (Suspended)" in many["message"]
+    lots = status_of(seen(crowd(300)), spec(migration={"maxParallel": 100}))
+    assert len(lots["moving"]) == 100
+
+
+def test_urgent_problems_come_first() -> None:
+    sight = seen([server("a", "SUSPENDED"), server("z", "ERROR", fault="off")], [migration(status_="error", server_id="z")])
+    assert [row["reason"] for row in status_of(sight)["problems"]] == ["SourceFailed", "Suspended"]
+
+
+def test_the_message_says_per_cause_which_and_how_many() -> None:
+    tries = [migration(FOUND + n, "error", "s9") for n in (1, 2, 3)]
+    sight = seen([*crowd(5, "SUSPENDED"), server("s9")], tries, endings={m.id: ending(NO_HOST, 60) for m in tries})
+    assert status_of(sight)["message"] == (
+        "6 blocked: name-s9 (NoCapacity); name-s0000, name-s0001, name-s0002 and 2 more (Suspended)"
+    )
+
+
+def test_one_sick_server_does_not_stall_the_drain() -> None:
+    sick = [server("a", "ERROR"), server("b", "SUSPENDED")]
+    for well in (server("s1"), server("s1", "BUILD"), server("s1", "RESIZE", "resize_prep")):
+        assert status_of(seen([*sick, well]))["phase"] == "Draining"
+    assert status_of(seen(sick))["phase"] == "Stalled"
+
+
+def test_a_foreign_resize_that_is_the_last_thing_in_the_way_is_named() -> None:
+    sight = seen(migrations=[migration(type="resize", user_id=TENANT)], elsewhere=[arrived_elsewhere()])
+    found = status_of(sight)
+    stalled = condition(found, "Stalled")
+    assert stalled is not None
+    assert stalled["reason"] == "ForeignResize"
+    assert "name-s1" in found["message"]
+    assert "until then the service cannot be deleted" in found["problems"][0]["message"]
+
+
+def test_what_is_only_waited_for_is_named_too() -> None:
+    """Nothing moves and nothing is blocked: a person must still see what the drain waits for."""
+    found = status_of(seen([server("db", "ACTIVE", "image_uploading", name="db")]))
+    assert "db" in found["message"]
+    assert "image_uploading" in found["message"]
+
+
+# Rows
+
+
+def test_a_move_is_one_row_from_its_start_to_its_end() -> None:
+    one = status_of(seen([server("s1")]))
+    (row,) = one["moving"]
+    assert row == {
+        "id": "s1", "name": "name-s1", "method": "cold", "state": "Starting", "attempt": 1, "was": "ACTIVE",
+        "since": "2026-03-01T12:00:00Z",
+    }  # fmt: skip
+    going = seen([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")])
+    two = status_of(at(going, 30), previous=one)
+    (row,) = two["moving"]
+    assert (row["state"], row["destination"], row["since"], row["was"]) == ("Migrating", "cmp2", "2026-03-01T12:00:00Z", "ACTIVE")
+    three = status_of(at(seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]), 60), previous=two)
+    (row,) = three["moving"]
+    assert (row["state"], row["since"], row["was"]) == ("Confirming", "2026-03-01T12:00:00Z", "ACTIVE")
+    four = status_of(at(seen(migrations=[migration(status_="confirmed")]), 90), previous=three)
+    assert not four["moving"]
+    assert four["progress"]["moved"] == 1
+
+
+def test_the_next_try_of_a_server_is_timed_anew() -> None:
+    one = status_of(seen([server("s1")]))
+    failed = migration(status_="error")
+    again = at(seen([server("s1")], [failed], endings={failed.id: ending("disk full")}), 100)
+    (row,) = status_of(again, previous=one)["moving"]
+    assert (row["attempt"], row["since"]) == (2, "2026-03-01T12:01:40Z")
+
+
+def test_a_problem_keeps_its_time_while_its_reason_stays() -> None:
+    one = shown("blocked")
+    two = status_of(at(SIGHTS["blocked"][0], 100), previous=one)
+    assert two["problems"] == one["problems"]
+    other = status_of(at(seen(crowd(3, "RESCUE")), 100), previous=one)
+    assert {row["since"] for row in other["problems"]} == {"2026-03-01T12:01:40Z"}
+
+
+def test_names_and_messages_of_others_are_cut() -> None:
+    found = status_of(seen([server("s1", "ERROR", name="n" * 999, fault="f" * 9999)]))
+    assert len(found["problems"][0]["name"]) == 255
+    assert len(found["problems"][0]["message"]) == 1024
+    assert len(found["message"]) <= 1024
+
+
+# Counting
+
+
+def test_progress_adds_up() -> None:
+    past = [migration(FOUND + n, "confirmed", f"gone{n}") for n in range(1, 6)]
+    sight = seen([*crowd(6), server("z", "SUSPENDED"), server("b", "BUILD")], past)
+    assert status_of(sight)["progress"] == {
+        "summary": "5/13", "total": 13, "moved": 5, "offloaded": 0, "moving": 4, "waiting": 3, "blocked": 1, "percent": 38,
+    }  # fmt: skip
+
+
+def test_an_empty_host_is_all_done() -> None:
+    assert status_of(seen())["progress"]["percent"] == 100
+
+
+def test_an_offloaded_server_counts_as_moved_once() -> None:
+    one = status_of(seen([server("s1", "SHELVED")]))
+    two = status_of(seen([server("s1", "SHELVED", "shelving_offloading")]), previous=one)
+    three = status_of(seen(), previous=two)
+    four = status_of(seen(), previous=three)
+    assert [s["progress"]["summary"] for s in (one, two, three, four)] == ["0/1", "0/1", "1/1", "1/1"]
+
+
+# Where no look was possible
+
+
+@pytest.mark.parametrize(
+    ("problem", "type_", "phase"),
+    [
+        (BadCredentials("wrong"), "Stalled", "Stalled"),
+        (HostNotFound("no such host"), "Stalled", "Stalled"),
+        (NotAllowed("403"), "Stalled", "Stalled"),
+        (CloudUnreachable("refused"), "Reconciling", "Draining"),
+    ],
+)
+def test_trouble_is_shown_on_top_of_the_last_report(problem: Problem, type_: str, phase: str) -> None:
+    before = shown("moving")
+    after = troubled(problem, before, 2, "2026-03-01T13:00:00Z", deleting=False)
+    assert after["phase"] == phase
+    found = condition(after, type_)
+    ready = condition(after, "Ready")
+    assert found is not None
+    assert ready is not None
+    assert (found["reason"], ready["status"]) == (type(problem).__name__, "False")
+    assert condition(after, "Stalled" if type_ == "Reconciling" else "Reconciling") is None
+    assert after["message"] == str(problem)
+    for name in ("moving", "problems", "progress", "service", "startTime", "foundMigration"):
+        assert after.get(name) == before.get(name)
+    assert Memory.read(after).found_status == "enabled"
+    again = troubled(problem, after, 2, "2026-03-01T14:00:00Z", deleting=False)
+    assert again == after
+
+
+def test_trouble_at_the_first_sight_has_every_condition() -> None:
+    after = troubled(NotSupportedYet("later"), {}, 1, "2026-03-01T13:00:00Z", deleting=False)
+    assert {c["type"] for c in after["conditions"]} == {*EXPECTED, "Stalled"}
+    assert not Memory.read(after).begun
+
+
+def test_trouble_while_giving_back_names_the_way_out() -> None:
+    after = troubled(CloudUnreachable("refused"), shown("moving"), 1, "2026-03-01T13:00:00Z", deleting=True)
+    assert after["phase"] == "Restoring"
+    assert "quiesce.dev/abandon" in after["message"]
+
+
+def test_recovery_takes_the_trouble_away() -> None:
+    after = troubled(BadCredentials("wrong"), shown("moving"), 1, "2026-03-01T13:00:00Z", deleting=False)
+    well = status_of(seen(crowd(9)), previous=after)
+    assert condition(well, "Stalled") is None
+    assert condition(well, "Reconciling") is not None
+
+
+# Plan
+
+
+def test_a_plan_is_what_mode_plan_asks_for() -> None:
+    plan = Plan(30, 9, 0, 1, "Fits", "room for 39 servers", 600, (("Suspended", 1, "db-1: suspended"),))
+    what = report(seen(crowd(3)), spec(mode="Plan"), Memory())
+    from quiesce.drain.report import status
+
+    found = status(replace(what, decision=replace(what.decision, plan=plan)))
+    assert found["phase"] == "Planned"
+    assert found["plan"]["capacity"] == "Fits"
+    capacity = condition(found, "CapacityAvailable")
+    ready = condition(found, "Ready")
+    assert capacity is not None
+    assert ready is not None
+    assert (capacity["status"], ready["status"]) == ("True", "True")
+    kept = status_of(seen(crowd(3)), spec(mode="Plan"), Memory(), previous=found)
+    assert kept["plan"] == found["plan"]
+    assert not Memory.read(found).begun
+
+
+def test_require_capacity_says_why_nothing_is_begun() -> None:
+    found = status_of(seen(crowd(3), service=service("enabled")), spec(migration={"requireCapacity": True}), Memory())
+    assert found["phase"] == "Stalled"
+    assert "requireCapacity" in found["message"]
+    assert not Memory.read(found).begun
