@@ -108,7 +108,7 @@ def cloud_config(secret: Secret, cloud_name: str) -> dict[str, Any]:
         raise BadCredentials(f"{where}: clouds.yaml is not valid YAML{at}") from error
     clouds = document.get("clouds") if isinstance(document, dict) else None
     if not isinstance(clouds, dict) or not isinstance(clouds.get(cloud_name), dict):
-        names = ", ".join(sorted(clouds)) if isinstance(clouds, dict) else "none"
+        names = ", ".join(sorted(map(str, clouds))) if isinstance(clouds, dict) else "none"
         raise BadCredentials(f"{where}: clouds.yaml has no cloud named {cloud_name!r} (it has: {names})")
     entry = dict(clouds[cloud_name])
     if not isinstance(entry.get("auth"), dict):
