@@ -227,6 +227,17 @@ class Lab(ABC):
             self.api("DELETE", f"/servers/{server}")
         for server in list(self._mine):
             self.delete(server)
+        for host in (self.source, self.spare):
+            self._free_leaks(host)
+
+    def _free_leaks(self, host: str) -> None:
+        """Release what failed moves left behind: nobody else does, and it would outlive the service."""
+        if self.provider(host) is None:
+            return
+        servers = {row["id"] for row in self.get("/servers?all_tenants=1", "servers")}
+        moves = {row["uuid"] for row in self.get(f"/os-migrations?host={host}", "migrations")}
+        for consumer in set(self.held(host)) - servers - moves:
+            self.api("DELETE", f"/allocations/{consumer}", service="placement")
 
     # Migrations
 

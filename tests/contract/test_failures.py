@@ -37,7 +37,7 @@ FAILURES = {
         spec="fail:InstanceFaultRollback",
         event="compute_resize_instance",
     ),
-    "cold finish": Failure("finish_migration", "ERROR", "spare", "error", event="compute_finish_resize", leaks=True),
+    "cold finish": Failure("finish_migration", "ERROR", "spare", "error", event="compute_finish_resize"),
     "confirm": Failure(
         "confirm_migration",
         "ERROR",
@@ -45,7 +45,6 @@ FAILURES = {
         "error",
         then="confirmResize",
         event="compute_confirm_resize",
-        leaks=True,
     ),
     "revert": Failure(
         "finish_revert_migration",
@@ -64,7 +63,8 @@ FAILURES = {
         "os-migrateLive",
         event="compute_pre_live_migration",
     ),
-    # The guest is untouched after a failed check, also where the server is put into ERROR.
+    # The guest is untouched after a failed check, also where the server is put into ERROR; what fails on
+    # the source, however, counts as a `no` of the destination.
     "live check on the destination": Failure(
         "check_can_live_migrate_destination",
         "ERROR",
@@ -72,15 +72,6 @@ FAILURES = {
         "error",
         "os-migrateLive",
         event="compute_check_can_live_migrate_destination",
-        dest=False,
-    ),
-    "live check on the source": Failure(
-        "check_can_live_migrate_source",
-        "ERROR",
-        "source",
-        "error",
-        "os-migrateLive",
-        event="compute_check_can_live_migrate_source",
         dest=False,
     ),
     "live check says no on the destination": Failure(
@@ -93,19 +84,16 @@ FAILURES = {
         event="compute_check_can_live_migrate_destination",
         dest=False,
     ),
-    "live check says no on the source": Failure(
+    "live check on the source": Failure(
         "check_can_live_migrate_source",
         "ACTIVE",
         "source",
         "error",
         "os-migrateLive",
-        spec="fail:MigrationPreCheckError",
         event="compute_check_can_live_migrate_source",
         dest=False,
     ),
-    "live end on the source": Failure(
-        "post_live_migration", "ERROR", "spare", "error", "os-migrateLive", event="compute_live_migration"
-    ),
+    "live end on the source": Failure("post_live_migration", "ERROR", "spare", "error", "os-migrateLive", leaks=True),
     "live end on the destination": Failure(
         "post_live_migration_at_destination",
         "ERROR",
@@ -113,6 +101,7 @@ FAILURES = {
         "error",
         "os-migrateLive",
         event="compute_post_live_migration_at_destination",
+        leaks=True,
     ),
 }
 
@@ -135,7 +124,7 @@ def outcomes(cloud: Lab) -> Iterator[dict[str, Outcome]]:
         requests = {name: start(cloud, FAILURES[name], server) for name, server in servers.items()}
         for name, server in servers.items():
             requests[name] = go_on(cloud, FAILURES[name], server) or requests[name]
-        yield {name: outcome(cloud, FAILURES[name], servers[name], requests[name]) for name in FAILURES}
+        yield {name: outcome(cloud, servers[name], requests[name]) for name in FAILURES}
 
 
 def start(nova: Lab, failure: Failure, server: str) -> str:
@@ -154,18 +143,19 @@ def go_on(nova: Lab, failure: Failure, server: str) -> str:
     return answer.request_id
 
 
-def outcome(nova: Lab, failure: Failure, server: str, request: str) -> Outcome:
-    def ended() -> bool:
-        _, events = nova.event(server, request)
-        return not failure.event or (failure.event in events and events[failure.event]["result"] is not None)
-
-    nova.until(server, "error", "failed", "reverted")
-    nova.settled(server, failure.status)
-    nova.wait(f"the failure of {failure.operation}", ended)
-    nova.pause(1.5)  # what is cleaned up is cleaned up by now; `error` may still become `failed`
+def outcome(nova: Lab, server: str, request: str) -> Outcome:
+    """Wait for the end of a move, then for what comes after it, and note all that is left."""
+    nova.until(server, "error", "failed", "reverted", "confirmed")
+    nova.wait(f"an end of the tasks of {server}", lambda: nova.show(server)["OS-EXT-STS:task_state"] is None)
+    nova.wait(f"an end of the steps of {server}", lambda: all_over(nova.event(server, request)[1]))
+    nova.pause(2.0)  # nothing shows whether `error` will become `failed` yet, or an allocation go
     message, events = nova.event(server, request)
     held = frozenset(nova.held(nova.source))
     return Outcome(nova.show(server), nova.migrations(server)[0], message, events, held)
+
+
+def all_over(events: dict[str, Json]) -> bool:
+    return all(event["result"] is not None for event in events.values())
 
 
 @pytest.mark.parametrize("name", FAILURES)
@@ -193,13 +183,14 @@ def test_fault(nova: Lab, outcomes: dict[str, Outcome], name: str) -> None:
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_action(nova: Lab, outcomes: dict[str, Outcome], name: str) -> None:
-    """The step that failed says so; of a failed live copy only the migration tells."""
+    """The step that failed says so; of a failed live copy or its end on the source only the migration tells."""
     failure, seen = FAILURES[name], outcomes[name]
     failed = {step for step, event in seen.events.items() if event["result"] == "Error"}
     if failure.event:
         assert seen.message == "Error"
         assert failure.event in failed
-        assert f"injected failure in {failure.operation}" in seen.events[failure.event]["details"]
+        if "Rollback" not in failure.spec:  # the injected one has a text where Nova's has an exception
+            assert f"injected failure in {failure.operation}" in seen.events[failure.event]["details"]
     else:
         assert (seen.message, failed) == (None, set())
 

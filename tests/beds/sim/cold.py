@@ -200,11 +200,12 @@ class ColdMigrations:
     def _fail(self, move: Move, error: WorkError) -> None:
         """End a move with its failure: rolled back, or the server in ERROR where it is now."""
         self.state.set_status(move.migration, "error")
-        if isinstance(error, RollbackError) and not move.server.deleted:
-            self.state.save(move.server, task_state=None)
-        else:
+        if not isinstance(error, RollbackError):
             self.state.error_out(move.server, error)
-        raise error
+            raise error
+        if not move.server.deleted:
+            self.state.save(move.server, task_state=None)
+        raise WorkError("InstanceFaultRollback", error.inner)
 
     def _leave(self, move: Move, source: Compute, target: Compute) -> Work:
         """resize_instance on the source: shut down, copy, hand over."""
@@ -218,9 +219,17 @@ class ColdMigrations:
                 self.state.save(server, expect=("resize_migrating",), task_state="resize_migrated", host=target.host)
             except WorkError as error:
                 self._take_back(move)
-                self._fail(move, error)
+                self._left_badly(move, error)
             self.state.set_status(move.migration, "post-migrating")
             target.process.cast(lambda: self._finish(move, target), self.state.timing.step)
+
+    def _left_badly(self, move: Move, error: WorkError) -> None:
+        """A task that somebody reset meanwhile is saved with the ERROR that comes of it."""
+        try:
+            self._fail(move, error)
+        finally:
+            if error.kind == "UnexpectedTaskStateError" and not move.server.deleted:
+                self.state.save(move.server, task_state="resize_migrating")
 
     def _finish(self, move: Move, target: Compute) -> Work:
         """finish_resize on the destination: the migration is `finished` before the server shows it."""
@@ -235,6 +244,7 @@ class ColdMigrations:
                 yield self.state.latency(self.state.timing.settle)
                 self._arrive(move)
             except WorkError as error:
+                self.state.placement.release(move.migration.uuid)
                 self._fail(move, error)
 
     def _arrive(self, move: Move) -> None:
@@ -280,6 +290,7 @@ class ColdMigrations:
             except WorkError as error:
                 self.state.set_status(migration, "error")
                 self.state.error_out(server, error)
+                self.state.placement.release(migration.uuid)
                 raise
             yield self.state.latency(self.state.timing.confirmed)
             self.state.placement.release(migration.uuid)
@@ -302,10 +313,10 @@ class ColdMigrations:
                 flavor = server.old_flavor or server.flavor
                 self.state.save(server, host=source.host, flavor=flavor, old_flavor=None)
                 self._rebind(server, source.host)
-                yield self.state.latency(self.state.timing.step)
-                yield from operate(self.state.faults, "finish_revert_migration", source.host, server)
                 self.state.placement.release(server.id)
                 self.state.placement.move(migration.uuid, server.id, "INSTANCE")
+                yield self.state.latency(self.state.timing.step)
+                yield from operate(self.state.faults, "finish_revert_migration", source.host, server)
                 yield self.state.latency(self.state.timing.step)
                 power = SHUTDOWN if server.old_vm_state == "stopped" else RUNNING
                 self.state.save(

@@ -156,8 +156,7 @@ class ComputeApi:
     def _list_servers(self, call: Call) -> Response:
         detail = call.request.path.endswith("/detail")
         page = page_of(call.request, self.state.config.max_limit)
-        rows = ServerList(self.state, call.request, call.context.user).rows()
-        servers = page.cut(rows, lambda server: server.id)
+        servers = ServerList(self.state, call.request, call.context.user).page(page)
         views = self.views
         shown = [
             views.server(server, call.version, admin=call.is_admin, shown_alone=False) if detail else views.server_row(server)
@@ -287,8 +286,7 @@ class ComputeApi:
 
     def _list_migrations(self, call: Call) -> Response:
         page = page_of(call.request, self.state.config.max_limit)
-        rows = MigrationList(self.state, call.request).rows()
-        migrations = page.cut(rows, lambda migration: migration.uuid)
+        migrations = MigrationList(self.state, call.request).page(page)
         views = self.views
         body: Json = {"migrations": [views.migration(migration, call.version) for migration in migrations]}
         last = migrations[-1].uuid if migrations else ""
@@ -333,7 +331,9 @@ class ComputeApi:
         since = call.request.one("changes-since")
         newest_first = [action for action in reversed(actions) if since is None or int(action.updated_at) >= parse(since)]
         page = page_of(call.request, self.state.config.max_limit)
-        shown = page.cut(newest_first, lambda action: action.request_id)
+        place = {action.request_id: number for number, action in enumerate(newest_first)}
+        after = next((action for action in newest_first if action.request_id == page.marker), None)
+        shown = page.cut(newest_first, lambda action: (place[action.request_id],), after)
         body: Json = {"instanceActions": [self.views.action(action, server) for action in shown]}
         last = shown[-1].request_id if shown else ""
         links = page.next_link(call.request, self.views.base, last, len(shown))
@@ -395,7 +395,8 @@ class ComputeApi:
         if pattern is not None and not found:
             raise NotFoundError(f"No hypervisor matching '{pattern}' could be found.")
         page = page_of(call.request, self.state.config.max_limit)
-        shown = page.cut(found, lambda compute: compute.provider)
+        after = next((compute for compute in found if compute.provider == page.marker), None)
+        shown = page.cut(found, lambda compute: (compute.number,), after)
         rows = [
             self.views.hypervisor(compute, service, call.version, detail=detail, servers=servers)
             for compute in shown

@@ -13,6 +13,7 @@ from tests.beds.sim.states import states_of
 from tests.beds.sim.web import Request
 
 Row = TypeVar("Row")
+Order = Callable[[Row], tuple[int | str, ...]]
 
 PAGING = {"limit", "marker"}
 SERVER_FILTERS = PAGING | {
@@ -59,15 +60,10 @@ class Page:
     limit: int
     marker: str | None
 
-    def cut(self, rows: Sequence[Row], identity: Callable[[Row], str]) -> list[Row]:
-        """Return the rows of this page; BadRequestError for a marker that is not there."""
-        begin = 0
-        if self.marker is not None:
-            places = [place for place, row in enumerate(rows) if identity(row) == self.marker]
-            if not places:
-                raise BadRequestError(f"Marker {self.marker} could not be found.")
-            begin = places[0] + 1
-        return list(rows[begin : begin + self.limit])
+    def cut(self, rows: Sequence[Row], order: Order[Row], after: Row | None) -> list[Row]:
+        """Return the rows of this page, sorted: those behind `after`, which need not be among them."""
+        behind = sorted((row for row in rows if after is None or order(row) > order(after)), key=order)
+        return behind[: self.limit]
 
     def next_link(self, request: Request, base: str, last: str, count: int) -> list[dict[str, str]]:
         """Return the link to the next page, if this one is full: it may be empty."""
@@ -96,11 +92,17 @@ class ServerList:
     user: User
 
     def rows(self) -> list[Server]:
-        """Return every server that passes the filters, newest first."""
+        """Return every server that passes the filters."""
         only_known(self.request, SERVER_FILTERS)
         tests = self._tests()
-        rows = [server for server in self.state.servers.values() if all(test(server) for test in tests)]
-        return sorted(rows, key=lambda server: (-int(server.created_at), server.id))
+        return [server for server in self.state.servers.values() if all(test(server) for test in tests)]
+
+    def page(self, page: Page) -> list[Server]:
+        """Return one page, newest first; a deleted server is a good marker."""
+        after = self.state.servers.get(page.marker or "")
+        if page.marker is not None and after is None:
+            raise BadRequestError(f"marker [{page.marker}] not found")
+        return page.cut(self.rows(), lambda server: (-int(server.created_at), server.id), after)
 
     def _value(self, name: str) -> str | None:
         """Return a filter that this user may use."""
@@ -192,7 +194,7 @@ class MigrationList:
     request: Request
 
     def rows(self) -> list[Migration]:
-        """Return every migration that passes the filters, newest first.
+        """Return every migration that passes the filters.
 
         `host` wins over `source_compute`; rows never updated do not pass a time filter; those of
         deleted servers are not there.
@@ -202,7 +204,7 @@ class MigrationList:
         before = moment(self.request, "changes-before")
         if since is not None and before is not None and before < since:
             raise BadRequestError("The value of changes-since must be less than or equal to changes-before.")
-        rows = [
+        return [
             migration
             for migration in self.state.migrations
             if not migration.deleted
@@ -210,7 +212,14 @@ class MigrationList:
             and _within(migration.updated_at, since, before)
             and self._in_reach(migration)
         ]
-        return sorted(rows, key=lambda migration: (-int(migration.created_at), -migration.id))
+
+    def page(self, page: Page) -> list[Migration]:
+        """Return one page, newest first; the marker is a uuid."""
+        known = (row for row in self.state.migrations if row.uuid == page.marker and not row.deleted)
+        after = next(known, None)
+        if page.marker is not None and after is None:
+            raise BadRequestError(f"Marker {page.marker} could not be found.")
+        return page.cut(self.rows(), lambda row: (-int(row.created_at), -row.id), after)
 
     def _matches(self, migration: Migration) -> bool:
         one = self.request.one

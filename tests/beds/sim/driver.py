@@ -1,8 +1,9 @@
 """The hypervisors: operations that take no time unless a scripted fault says otherwise.
 
 Faults are those of the fake hypervisor driver in tests/beds/cloud: a comma separated list of
-`sleep:SECONDS`, `fail`, `fail:NOVA_EXCEPTION`, `hang` and `once`, looked up in this order,
-first match wins, `OP:HOST` before `OP`: server metadata `fault.OP`, then by server
+`sleep:SECONDS`, `fail`, `fail:NOVA_EXCEPTION`, `hang` and `once`; besides, `ssh` fails as a cold
+migration does whose source cannot log in to the destination. They are looked up in this order, first match wins,
+`OP:HOST` before `OP`: server metadata `fault.OP`, then by server
 (name glob or id), by host, for all.
 """
 
@@ -24,6 +25,10 @@ OPERATIONS = frozenset(
     )
 )  # fmt: skip
 
+SSH_FAILURE = (
+    "Unexpected error while running command.\nCommand: ssh -o BatchMode=yes 192.0.2.3 mkdir -p"
+    " /var/lib/nova/instances/server\nExit code: 255\nStdout: ''\nStderr: 'Permission denied (publickey).\\r\\n'"
+)
 Table = dict[str, str]
 
 
@@ -84,13 +89,16 @@ class Faults:
 
 
 def _effect(words: list[str], message: str) -> Effect:
-    seconds, error = 0.0, None
+    seconds = 0.0
+    error: WorkError | None = None
     for word in words:
         name, _, argument = word.partition(":")
         if name == "sleep":
             seconds = float(argument)
         elif name == "hang":
             seconds = HANG
+        elif name == "ssh":
+            error = RollbackError(f"Resize error: not able to execute ssh command: {SSH_FAILURE}")
         elif name == "fail":
             error = _exception(argument, message)
     return Effect(seconds, error)

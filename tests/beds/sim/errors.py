@@ -55,10 +55,11 @@ class WorkError(Exception):
 
 
 class RollbackError(WorkError):
-    """InstanceFaultRollback: the server goes back to the state it came from."""
+    """InstanceFaultRollback: the server goes back to the state it came from; `inner` tells why."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__("InstanceFaultRollback", f"Instance rollback performed due to: {message}")
+    def __init__(self, inner: str) -> None:
+        super().__init__("InstanceFaultRollback", f"Instance rollback performed due to: {inner}")
+        self.inner = inner
 
 
 class NoValidHostError(WorkError):

@@ -154,14 +154,19 @@ class LiveMigrations:
         yield from self.state.conductor.call(target.process, check())
 
     def _check_source(self, server: Server, source: Compute) -> Work:
-        with self.state.event(server, "compute_check_can_live_migrate_source", source.host):
-            yield from operate(self.state.faults, "check_can_live_migrate_source", source.host, server)
+        try:
+            with self.state.event(server, "compute_check_can_live_migrate_source", source.host):
+                yield from operate(self.state.faults, "check_can_live_migrate_source", source.host, server)
+        except WorkError as error:
+            reason = f"Error while check_can_live_migrate_source from {source.host}: {error.kind} {error.message}"
+            raise WorkError("MigrationPreCheckError", f"Migration pre-check error: {reason}") from error
 
     # Source
 
     def _wait_for_turn(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
         """A compute copies a few at a time; the others are `queued`."""
-        self.state.set_status(migration, "queued")
+        with self.state.event(server, "compute_live_migration", source.host):
+            self.state.set_status(migration, "queued")  # this step ends here: no failure of a copy shows in it
         source.live_line.append(migration.id)
         control = self._control(migration)
         limit = self.state.config.max_concurrent_live_migrations
@@ -177,19 +182,17 @@ class LiveMigrations:
             source.live_line.remove(migration.id)
 
     def _live_migrate(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
-        with self.state.event(server, "compute_live_migration", source.host):
-            self.state.set_status(migration, "preparing")
-            try:
-                work = self._prepare_target(server, target)
-                yield from source.process.call(target.process, work)
-            except WorkError:
-                self.state.set_status(migration, "error")
-                yield self.state.latency(self.state.timing.settle)
-                self._roll_back(server, migration, "failed")
-                raise
-            self.state.set_status(migration, "running")
-            if (yield from self._copy(server, migration, source)):
-                yield from self._hand_over(server, migration, source, target)
+        self.state.set_status(migration, "preparing")
+        try:
+            yield from source.process.call(target.process, self._prepare_target(server, target))
+        except WorkError:
+            self.state.set_status(migration, "error")
+            yield self.state.latency(self.state.timing.settle)
+            self._roll_back(server, migration, "failed")
+            raise
+        self.state.set_status(migration, "running")
+        if (yield from self._copy(server, migration, source)):
+            yield from self._hand_over(server, migration, source, target)
 
     def _prepare_target(self, server: Server, target: Compute) -> Work:
         with self.state.event(server, "compute_pre_live_migration", target.host):
@@ -261,4 +264,4 @@ class LiveMigrations:
             for port in self.state.ports.values():
                 if port.server == server.id:
                     port.host = target.host
-            self.state.save(server, host=target.host, task_state=None, progress=0)
+            self.state.save(server, expect=("migrating",), host=target.host, task_state=None, progress=0)

@@ -15,6 +15,7 @@ from tests.beds.sim.errors import WorkError
 
 HANG = float("inf")
 RPC_TIMEOUT = 60.0  # [DEFAULT]rpc_response_timeout
+GLANCE = 0.25  # seconds between two looks at whether a process is back
 
 Work = Generator[float, None, Any]
 
@@ -83,10 +84,13 @@ class Process:
             self.cast(work)
 
     def call(self, other: Process, work: Work) -> Work:
-        """Run work in another process and wait for it, with a timeout if that one dies.
+        """Run work in another process and wait for it; one that is away finds the call when it returns.
 
         Raises WorkError: what the work raised, or MessagingTimeout.
         """
+        deadline = self.clock.now() + RPC_TIMEOUT
+        while not other.running and self.clock.now() < deadline:
+            yield GLANCE
         life = other.life
         while other.running and other.life == life:
             try:
@@ -94,5 +98,5 @@ class Process:
             except StopIteration as end:
                 return end.value
             yield delay
-        yield RPC_TIMEOUT
+        yield max(deadline - self.clock.now(), 0.0)
         raise WorkError("MessagingTimeout", "Timed out waiting for a reply to message ID")

@@ -1,0 +1,151 @@
+"""A nova-compute that dies: what is accepted, what sticks, and what is left when it returns."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from tests.contract.lab import Json, Lab
+
+UNAVAILABLE = "Service is unavailable at this time."
+
+
+@dataclass
+class Story:
+    """Servers on the source, by what they were doing when it was killed.
+
+    accepted, waiting: migrated cold and live after the kill, while the service was still `up`;
+    copying, running, queued: in the middle of a cold copy, a live copy, a live queue;
+    finished: VERIFY_RESIZE on the other host; idle: nothing. down, back: rows noted while the service
+    was down and after the return, by name.
+    """
+
+    idle: str
+    copying: str
+    running: str
+    finished: str
+    accepted: str
+    waiting: str
+    queued: str
+    down: dict[str, Json]
+    down_moves: dict[str, str]
+    refused_cold: str
+    refused_live: str
+    refused_confirm: str
+    back: dict[str, Json]
+    back_moves: dict[str, str]
+
+
+NAMES = ("idle", "copying", "running", "finished", "accepted", "waiting", "queued")
+
+
+@pytest.fixture(scope="module")
+def story(cloud: Lab) -> Iterator[Story]:
+    """One death and return of the source for all cases."""
+    with cloud.case():
+        servers = dict(zip(NAMES, begin(cloud), strict=True))
+        cloud.kill_compute(cloud.source)
+        assert cloud.migrate(servers["accepted"]).status == 202
+        assert cloud.migrate_live(servers["waiting"]).status == 202
+        cloud.wait("the service down", lambda: (cloud.service(cloud.source) or {}).get("state") == "down")
+        refused = [
+            cloud.migrate(servers["idle"]).message,
+            str(cloud.migrate_live(servers["idle"]).status),
+            cloud.act(servers["finished"], "confirmResize").message,
+        ]
+        cloud.until(servers["idle"], "error")
+        down, down_moves = note(cloud, servers)
+        cloud.start_compute(cloud.source)
+        cloud.pause(8)  # what waited in the queue is done by now
+        back, back_moves = note(cloud, servers)
+        yield Story(**servers, down=down, down_moves=down_moves, refused_cold=refused[0], refused_live=refused[1],
+                    refused_confirm=refused[2], back=back, back_moves=back_moves)  # fmt: skip
+
+
+def begin(nova: Lab) -> list[str]:
+    """Boot the servers and bring the first ones into the middle of their moves."""
+    slow = {"fault.migrate_disk_and_power_off": "sleep:300", "fault.live_migration": "sleep:300"}
+    plain = {"idle", "finished", "accepted", "waiting"}
+    metadata: list[Json] = [{} if name in plain else slow for name in NAMES]
+    booted = nova.many({"metadata": faults} for faults in [*metadata, slow, slow, slow])
+    servers, fillers = dict(zip(NAMES, booted[: len(NAMES)], strict=True)), booted[len(NAMES) :]
+    nova.migrate(servers["finished"])
+    nova.settled(servers["finished"], "VERIFY_RESIZE")
+    nova.migrate(servers["copying"])
+    nova.until(servers["copying"], "migrating")
+    for server in [servers["running"], *fillers]:  # four copy at a time
+        nova.migrate_live(server)
+        nova.until(server, "running")
+    nova.migrate_live(servers["queued"])
+    nova.until(servers["queued"], "queued")
+    return list(servers.values())
+
+
+def note(nova: Lab, servers: dict[str, str]) -> tuple[dict[str, Json], dict[str, str]]:
+    shown = {name: nova.show(server) for name, server in servers.items()}
+    moves = {name: next((row["status"] for row in nova.migrations(server)), "") for name, server in servers.items()}
+    return shown, moves
+
+
+def state(row: Json) -> tuple[str, str | None]:
+    return row["status"], row["OS-EXT-STS:task_state"]
+
+
+def test_within_service_down_time(nova: Lab, story: Story) -> None:
+    """202, then stuck for as long as the host is away."""
+    assert state(story.down["accepted"]) == ("RESIZE", "resize_prep")
+    assert story.down_moves["accepted"] == "pre-migrating"
+    assert state(story.down["waiting"]) == ("MIGRATING", "migrating")
+    assert story.down_moves["waiting"] == "accepted"
+
+
+def test_in_the_middle(nova: Lab, story: Story) -> None:
+    """What was going on stays as it was."""
+    assert state(story.down["copying"]) == ("RESIZE", "resize_migrating")
+    assert story.down_moves["copying"] == "migrating"
+    assert state(story.down["running"]) == ("MIGRATING", "migrating")
+    assert story.down_moves["running"] == "running"
+    assert story.down_moves["queued"] == "queued"
+
+
+def test_refused_when_down(nova: Lab, story: Story) -> None:
+    """Cold and confirm: 409; live: 202 and then `error`; host_status is UNKNOWN."""
+    assert story.refused_cold == UNAVAILABLE
+    assert story.refused_live == "202"
+    assert story.refused_confirm == UNAVAILABLE
+    assert state(story.down["idle"]) == ("ACTIVE", None)
+    assert story.down_moves["idle"] == "error"
+    assert story.down["idle"]["host_status"] == "UNKNOWN"
+    assert state(story.down["finished"]) == ("VERIFY_RESIZE", None)
+    assert story.down_moves["finished"] == "finished"
+
+
+def test_a_cold_copy_after_the_return(nova: Lab, story: Story) -> None:
+    """ACTIVE where it was, and a record that says `migrating` for ever."""
+    assert state(story.back["copying"]) == ("ACTIVE", None)
+    assert story.back["copying"]["OS-EXT-SRV-ATTR:host"] == nova.source
+    assert story.back_moves["copying"] == "migrating"
+
+
+def test_a_live_copy_after_the_return(nova: Lab, story: Story) -> None:
+    assert state(story.back["running"]) == ("ACTIVE", None)
+    assert story.back_moves["running"] == "error"
+
+
+def test_a_queued_move_after_the_return(nova: Lab, story: Story) -> None:
+    """ACTIVE where it was, and a record that says `queued` for ever."""
+    assert state(story.back["queued"]) == ("ACTIVE", None)
+    assert story.back_moves["queued"] == "queued"
+
+
+def test_what_waited_in_the_queue(nova: Lab, story: Story) -> None:
+    """The requests accepted while it was away are carried out when it is back, on servers it reset meanwhile."""
+    assert (state(story.back["accepted"]), story.back_moves["accepted"]) == (("ERROR", "resize_migrating"), "error")
+    assert story.back["accepted"]["OS-EXT-SRV-ATTR:host"] == nova.source
+    assert (state(story.back["waiting"]), story.back_moves["waiting"]) == (("ERROR", None), "error")
+    assert story.back["waiting"]["OS-EXT-SRV-ATTR:host"] == nova.spare
+
+
+def test_finished_can_be_confirmed_after_the_return(nova: Lab, story: Story) -> None:
+    assert nova.act(story.finished, "confirmResize").status == 204
+    nova.settled(story.finished, "ACTIVE")
+    nova.until(story.finished, "confirmed")

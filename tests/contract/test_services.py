@@ -1,0 +1,195 @@
+"""Compute services: disabling, deleting, and what is left or comes back.
+
+`spare` is deleted and registered again here, and has to be empty for it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.contract.lab import Answer, Json, Lab
+
+HOSTING = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
+IN_PROGRESS = (
+    "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
+)
+FIELDS = {"binary", "disabled_reason", "forced_down", "host", "id", "state", "status", "updated_at", "zone"}
+
+
+def service(nova: Lab, host: str) -> Json:
+    row = nova.service(host)
+    assert row is not None
+    return row
+
+
+def put(nova: Lab, host: str, **body: Any) -> Answer:
+    return nova.api("PUT", f"/os-services/{service(nova, host)['id']}", body)
+
+
+@pytest.fixture
+def untouched(nova: Lab) -> Iterator[Lab]:
+    """A cloud whose spare host is enabled again afterwards."""
+    yield nova
+    put(nova, nova.spare, status="enabled", forced_down=False)
+
+
+def test_fields(nova: Lab) -> None:
+    row = service(nova, nova.source)
+    assert set(row) == FIELDS
+    assert (row["status"], row["state"], row["disabled_reason"]) == ("enabled", "up", None)
+    assert (row["binary"], row["zone"], row["forced_down"]) == ("nova-compute", "nova", False)
+    everything = nova.get("/os-services", "services")
+    assert {"nova-compute", "nova-conductor", "nova-scheduler"} <= {row["binary"] for row in everything}
+
+
+def test_disable(untouched: Lab) -> None:
+    """200 with the new row; the trait follows; a disable without a reason clears a foreign one."""
+    nova = untouched
+    answer = put(nova, nova.spare, status="disabled", disabled_reason="somebody's")
+    assert answer.status == 200
+    row = answer.body["service"]
+    assert (row["status"], row["disabled_reason"], row["state"]) == ("disabled", "somebody's", "up")
+    traits = f"/resource_providers/{nova.provider(nova.spare)}/traits"
+
+    def barred() -> bool:
+        return "COMPUTE_STATUS_DISABLED" in nova.get(traits, "traits", service="placement")
+
+    nova.wait("the trait", barred)
+    assert put(nova, nova.spare, status="disabled").body["service"]["disabled_reason"] is None
+    assert put(nova, nova.spare, status="enabled").body["service"]["disabled_reason"] is None
+    nova.wait("no trait", lambda: not barred())
+
+
+def test_forced_down(untouched: Lab) -> None:
+    """`down` at once, and up again when unset; a server there shows host_status DOWN."""
+    nova = untouched
+    server = nova.active(host=nova.spare)
+    assert put(nova, nova.spare, forced_down=True).body["service"]["state"] == "down"
+    assert nova.show(server)["host_status"] == "DOWN"
+    refused = nova.act(server, "migrate", {"host": nova.source})
+    assert (refused.status, refused.message) == (409, "Service is unavailable at this time.")
+    assert put(nova, nova.spare, forced_down=False).body["service"]["state"] == "up"
+
+
+def test_host_status(untouched: Lab) -> None:
+    nova = untouched
+    server = nova.active(host=nova.spare)
+    assert nova.show(server)["host_status"] == "UP"
+    put(nova, nova.spare, status="disabled")
+    assert nova.show(server)["host_status"] == "MAINTENANCE"
+
+
+def test_bad_updates(nova: Lab) -> None:
+    path = f"/os-services/{service(nova, nova.spare)['id']}"
+    for body in ({}, {"status": "gone"}, {"status": "disabled", "disabled_reason": "x" * 256}, {"nonsense": 1}):
+        assert nova.api("PUT", path, body).status == 400, body
+    both = nova.api("PUT", path, {"status": "enabled", "disabled_reason": "why"})
+    assert (both.status, both.message) == (400, "Specifying 'disabled_reason' with status 'enabled' is invalid.")
+    assert nova.api("PUT", "/os-services/12", {"status": "enabled"}).status == 400
+    missing = "00000000-0000-4000-8000-000000000000"
+    answer = nova.api("PUT", f"/os-services/{missing}", {"status": "enabled"})
+    assert (answer.status, answer.message) == (404, f"Service {missing} could not be found.")
+    answer = nova.api("DELETE", f"/os-services/{missing}")
+    assert (answer.status, answer.message) == (404, f"Service {missing} not found.")
+
+
+def test_a_disabled_host_gets_no_server(untouched: Lab) -> None:
+    """Asked for by name, too: the server goes to ERROR."""
+    nova = untouched
+    put(nova, nova.spare, status="disabled")
+    server = nova.boot(host=nova.spare)
+    shown = nova.settled(server, "ERROR")
+    assert shown["fault"]["message"].startswith("No valid host was found.")
+    assert shown["OS-EXT-SRV-ATTR:host"] is None
+
+
+def test_a_disabled_source_can_be_drained(nova: Lab) -> None:
+    """Migrations from a disabled host go, and are confirmed."""
+    server = nova.server()
+    put(nova, nova.source, status="disabled", disabled_reason="drain")
+    try:
+        nova.migrate(server)
+        nova.settled(server, "VERIFY_RESIZE")
+        assert nova.act(server, "confirmResize").status == 204
+        nova.settled(server, "ACTIVE")
+    finally:
+        put(nova, nova.source, status="enabled")
+
+
+def test_delete_is_refused(nova: Lab) -> None:
+    """409 while a server is there, in any state, and while an unconfirmed migration involves the host."""
+    path = f"/os-services/{service(nova, nova.spare)['id']}"
+    server = nova.server()
+    nova.migrate(server)
+    nova.settled(server, "VERIFY_RESIZE")
+    answer = nova.api("DELETE", path)
+    assert (answer.status, answer.message) == (409, HOSTING)
+    nova.act(server, "confirmResize")
+    nova.settled(server, "ACTIVE")
+    nova.act(server, "os-resetState", {"state": "error"})
+    answer = nova.api("DELETE", path)
+    assert (answer.status, answer.message) == (409, HOSTING)
+
+
+@pytest.fixture
+def emptied(nova: Lab) -> Iterator[Lab]:
+    """A cloud whose spare host holds nothing; its nova-compute runs again afterwards."""
+    for row in nova.get(f"/servers/detail?all_tenants=1&host={nova.spare}", "servers"):
+        assert row["name"].startswith("contract-"), f"{row['name']} is in the way on {nova.spare}"
+        nova.api("DELETE", f"/servers/{row['id']}")
+    nova.wait("an empty host", lambda: not nova.get(f"/servers?all_tenants=1&host={nova.spare}", "servers"))
+    yield nova
+    nova.start_compute(nova.spare)
+    nova.forget_deleted_services()
+
+
+def test_delete_waits_for_a_confirmation(emptied: Lab) -> None:
+    """No server on the host, one unconfirmed migration from it: 409 in-progress."""
+    nova = emptied
+    server = nova.active(host=nova.spare)
+    nova.migrate(server, nova.source)
+    nova.settled(server, "VERIFY_RESIZE")
+    answer = nova.api("DELETE", f"/os-services/{service(nova, nova.spare)['id']}")
+    assert (answer.status, answer.message) == (409, IN_PROGRESS)
+    nova.delete(server)
+
+
+def test_delete_and_return(emptied: Lab) -> None:
+    """Stopped, deleted: service, hypervisor, provider and aggregates gone; started: enabled, a new id, no aggregate."""
+    nova = emptied
+    made = nova.api("POST", "/os-aggregates", {"aggregate": {"name": nova.prefix}})
+    assert made.status == 200
+    aggregate = f"/os-aggregates/{made.body['aggregate']['id']}"
+    joined = nova.api("POST", f"{aggregate}/action", {"add_host": {"host": nova.spare}})
+    assert joined.body["aggregate"]["hosts"] == [nova.spare]
+    again = nova.api("POST", f"{aggregate}/action", {"add_host": {"host": nova.spare}})
+    assert again.status == 409
+    put(nova, nova.spare, status="disabled", disabled_reason="drain")
+    before, provider = service(nova, nova.spare), nova.provider(nova.spare)
+    nova.kill_compute(nova.spare)
+    nova.wait("the service down", lambda: service(nova, nova.spare)["state"] == "down")
+    assert nova.api("DELETE", f"/os-services/{before['id']}").status == 204
+    assert nova.service(nova.spare) is None
+    assert nova.provider(nova.spare) is None
+    assert nova.get(aggregate, "aggregate")["hosts"] == []
+    shown = nova.get("/os-hypervisors/detail", "hypervisors")
+    assert nova.spare not in {row["service"]["host"] for row in shown}
+    nova.start_compute(nova.spare)
+    after = service(nova, nova.spare)
+    assert after["id"] != before["id"]
+    assert (after["status"], after["state"], after["disabled_reason"]) == ("enabled", "up", None)
+    nova.wait("the same provider", lambda: nova.provider(nova.spare) == provider)
+    assert nova.get(aggregate, "aggregate")["hosts"] == []
+    assert nova.api("DELETE", aggregate).status == 200
+
+
+def test_deleted_while_it_runs(emptied: Lab) -> None:
+    """204; the record does not come back by itself, and nothing can be booted there."""
+    nova = emptied
+    assert nova.api("DELETE", f"/os-services/{service(nova, nova.spare)['id']}").status == 204
+    assert nova.provider(nova.spare) is None
+    nova.pause(5)
+    assert nova.service(nova.spare) is None
+    unknown = nova.migrate(nova.server(), nova.spare)
+    assert (unknown.status, unknown.message) == (400, f"Compute host {nova.spare} could not be found.")
+    nova.kill_compute(nova.spare)
