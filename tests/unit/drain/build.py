@@ -94,7 +94,8 @@ def seen(servers: Iterable[Server] = (), migrations: Iterable[Migration] = (), *
 
 def empty(**fields: Any) -> Observation:
     """An empty host, read completely, and clean for long enough."""
-    return seen(**{"proof": ProofReads(frozenset(), True), "clean_since": ago(60)} | fields)
+    defaults: dict[str, Any] = {"proof": ProofReads(frozenset(), True), "clean_since": ago(60)}
+    return seen(**defaults | fields)
 
 
 def ending(text: str, seconds_ago: float = 1000) -> Ending:

@@ -7,9 +7,7 @@ from tests.unit.drain.build import (
     FOUND,
     HOST,
     LEAVING,
-    RUNNING,
     WHO,
-    Who,
     actions,
     arrived_elsewhere,
     begun,
@@ -26,7 +24,8 @@ from tests.unit.drain.build import (
 from quiesce.api.memory import Memory
 from quiesce.drain import host
 from quiesce.drain.actions import AddToAggregate, DisableService, EnableService
-from quiesce.nova.records import Aggregate
+from quiesce.drain.host import Who
+from quiesce.nova.records import RUNNING, Aggregate
 
 OURS = host.mark(WHO)
 THEIRS = "maintenance, ask the rack team"

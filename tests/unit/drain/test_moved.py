@@ -11,6 +11,7 @@ from tests.unit.drain.build import (
     NOW,
     TENANT,
     ago,
+    arrived_elsewhere,
     begun,
     decided,
     judged,
@@ -37,7 +38,7 @@ LONG_AGO = 100_000
 
 
 def arrived(power: int = RUNNING, **fields: Any) -> Server:
-    return server("s1", **{"status_": "VERIFY_RESIZE", "power_state": power, "host": "cmp2"} | fields)
+    return arrived_elsewhere(power_state=power, **fields)
 
 
 def left(at: Server | None = None, finished_for: float = LONG_AGO, **fields: Any) -> Observation:
@@ -229,7 +230,8 @@ def test_our_move_under_way_is_followed_elsewhere_too(moving: str, stage: str) -
 
 
 def test_others_moves_from_and_to_this_host_are_waited_for() -> None:
-    for kind in ({"user_id": TENANT}, {"source": "cmp3", "dest": HOST}):
+    kinds: list[dict[str, Any]] = [{"user_id": TENANT}, {"source": "cmp3", "dest": HOST}]
+    for kind in kinds:
         found = judged(seen(migrations=[migration(status_="running", **kind)]))["s1"]
         assert said(found.verdict) == "wait ForeignMigration"
         assert not found.in_flight

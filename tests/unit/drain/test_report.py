@@ -27,7 +27,7 @@ from tests.unit.drain.build import (
     status_of,
 )
 
-from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, NotAllowed, NotSupportedYet, Problem
+from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, NotAllowed, Problem
 from quiesce.api.memory import Memory
 from quiesce.drain.observation import Observation, ProofReads
 from quiesce.drain.plan import Plan
@@ -336,7 +336,7 @@ def test_trouble_is_shown_on_top_of_the_last_report(problem: Problem, type_: str
 
 
 def test_trouble_at_the_first_sight_has_every_condition() -> None:
-    after = troubled(NotSupportedYet("later"), {}, 1, "2026-03-01T13:00:00Z", deleting=False)
+    after = troubled(HostNotFound("no such host"), {}, 1, "2026-03-01T13:00:00Z", deleting=False)
     assert {c["type"] for c in after["conditions"]} == {*EXPECTED, "Stalled"}
     assert not Memory.read(after).begun
 

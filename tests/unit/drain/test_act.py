@@ -1,0 +1,190 @@
+"""Decision -> calls: each once, each with its own precondition looked at again, and what is not known is not repeated."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.drain.build import HOST, NOW, seen, service
+
+from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.drain import act as act_module
+from quiesce.drain.act import Acting, act
+from quiesce.drain.actions import (
+    AbortLive,
+    Action,
+    AddToAggregate,
+    ConfirmMove,
+    DeleteService,
+    DisableService,
+    EnableService,
+    ForceCompleteLive,
+    OffloadServer,
+    ResumeServer,
+    RevertMove,
+    StartMove,
+)
+from quiesce.drain.notes import Notes
+from quiesce.drain.observation import Refusal
+from quiesce.nova.errors import NotFound, Refused, Unknown
+from quiesce.nova.records import Service
+
+
+class Recorder:
+    """A cloud that writes down what it is asked to do. `fails`: verb -> what it raises."""
+
+    def __init__(self, **fails: Exception) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.now: tuple[Service, ...] = (service(),)
+        self._fails = fails
+
+    def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
+        assert fresh, "a precondition is read anew"
+        if "services" in self._fails:
+            raise self._fails["services"]
+        return self.now
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        def call(*args: Any) -> str:
+            self.calls.append((name, *args))
+            if name in self._fails:
+                raise self._fails[name]
+            return "req-1"
+
+        return call
+
+
+def carry_out(cloud: Recorder, *actions: Action, notes: Notes | None = None) -> Notes:
+    notes = notes or Notes()
+    act(actions, Acting(cloud, seen(service=service()), notes, "ns/d", lambda: NOW))  # type: ignore[arg-type]
+    return notes
+
+
+ONE_EACH: list[tuple[Action, tuple[Any, ...]]] = [
+    (StartMove("s1", "cold", None), ("migrate", "s1", None)),
+    (StartMove("s1", "cold", "cmp9"), ("migrate", "s1", "cmp9")),
+    (StartMove("s1", "live", None), ("live_migrate", "s1", None)),
+    (OffloadServer("s1"), ("shelve_offload", "s1")),
+    (ResumeServer("s1"), ("resume", "s1")),
+    (ConfirmMove("s1", 7), ("confirm", "s1")),
+    (RevertMove("s1", 7, "why"), ("revert", "s1")),
+    (AbortLive("s1", 7), ("abort_live", "s1", 7)),
+    (ForceCompleteLive("s1", 7), ("force_complete", "s1", 7)),
+    (DisableService("svc-1", "why"), ("disable_service", "svc-1", "why")),
+    (DisableService("svc-1", None), ("disable_service_without_reason", "svc-1")),
+    (EnableService("svc-1"), ("enable_service", "svc-1")),
+    (DeleteService("svc-1"), ("delete_service", "svc-1")),
+    (AddToAggregate(3, HOST), ("add_to_aggregate", 3, HOST)),
+]
+VERBS = [pytest.param(*row, id=row[1][0]) for row in ONE_EACH]
+OF_SERVERS = [pytest.param(*row, id=row[1][0]) for row in ONE_EACH[2:9]]
+OF_THE_SERVICE = [pytest.param(*row, id=row[1][0]) for row in ONE_EACH[9:13]]
+
+
+@pytest.mark.parametrize(("action", "call"), VERBS)
+def test_each_action_is_one_call(action: Action, call: tuple[Any, ...]) -> None:
+    cloud = Recorder()
+    carry_out(cloud, action)
+    assert cloud.calls == [call]
+
+
+@pytest.mark.parametrize(("action", "call"), OF_SERVERS)
+def test_a_call_without_an_answer_is_noted_and_not_repeated(action: Action, call: tuple[Any, ...]) -> None:
+    cloud = Recorder(**{call[0]: Unknown("reset by peer")})
+    notes = carry_out(cloud, action)
+    assert cloud.calls == [call]
+    assert notes.unknown == {"s1": NOW}
+    assert not notes.refusals
+
+
+@pytest.mark.parametrize(("action", "call"), OF_SERVERS)
+def test_a_refusal_is_noted_in_novas_words_and_counted(action: Action, call: tuple[Any, ...]) -> None:
+    cloud = Recorder(**{call[0]: Refused(409, "in vm_state paused", "req-9")})
+    notes = carry_out(cloud, action)
+    notes = carry_out(cloud, action, notes=notes)
+    found = notes.refusals["s1"]
+    assert (found.status, found.text, found.count, found.at) == (409, "in vm_state paused", 2, NOW)
+    assert not notes.unknown
+
+
+def test_an_accepted_call_forgets_the_refusals_before_it() -> None:
+    notes = Notes(refusals={"s1": Refusal("migrate", 409, "busy", 2, NOW)})
+    assert not carry_out(Recorder(), StartMove("s1", "cold", None), notes=notes).refusals
+
+
+def test_one_sick_server_does_not_hold_up_the_others() -> None:
+    cloud = Recorder(migrate=Refused(409, "no", None))
+    carry_out(cloud, *(StartMove(f"s{n}", "cold", None) for n in range(9)))
+    assert sorted(call[1] for call in cloud.calls) == [f"s{n}" for n in range(9)]
+
+
+def test_a_missing_permission_is_raised_after_all_others_were_tried() -> None:
+    cloud = Recorder(migrate=NotAllowed("403"))
+    with pytest.raises(NotAllowed):
+        carry_out(cloud, StartMove("s1", "cold", None), ConfirmMove("s2", 7))
+    assert len(cloud.calls) == 2
+
+
+def test_what_has_not_begun_when_the_time_is_over_is_left_to_the_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, *([act_module.BUDGET + 1] * 99)])
+    monkeypatch.setattr("quiesce.drain.act.time.monotonic", lambda: next(clock))
+    cloud = Recorder()
+    carry_out(cloud, StartMove("s1", "cold", None))
+    assert not cloud.calls
+
+
+# The source, before a revert
+
+
+@pytest.mark.parametrize("now", [(), (service(state="down"),), (service(host="cmp2"),)])
+def test_nothing_is_reverted_to_a_source_that_went_down_meanwhile(now: tuple[Service, ...]) -> None:
+    cloud = Recorder()
+    cloud.now = now
+    carry_out(cloud, RevertMove("s1", 7, "why"))
+    assert not cloud.calls
+
+
+def test_nothing_is_reverted_where_nobody_knows_whether_the_source_is_up() -> None:
+    cloud = Recorder(services=CloudUnreachable("refused"))
+    with pytest.raises(CloudUnreachable):
+        carry_out(cloud, RevertMove("s1", 7, "why"))
+    assert not cloud.calls
+
+
+# The service, before a write
+
+
+@pytest.mark.parametrize(("action", "call"), OF_THE_SERVICE)
+@pytest.mark.parametrize(
+    "now",
+    [(), (service(disabled_reason="rack team"),), (service("enabled"),), (service(id="svc-2"),), (service(state="down"),)],
+    ids=["gone", "reason", "enabled", "registered anew", "down"],
+)
+def test_a_service_that_changed_since_it_was_read_is_left_to_the_next_look(
+    action: Action, call: tuple[Any, ...], now: tuple[Service, ...]
+) -> None:
+    cloud = Recorder()
+    cloud.now = now
+    carry_out(cloud, action)
+    assert not cloud.calls
+
+
+def test_a_refused_delete_is_noted_and_begins_the_proof_anew() -> None:
+    notes = Notes(clean_since=NOW - timedelta(hours=1))
+    cloud = Recorder(delete_service=Refused(409, "in-progress migrations", None))
+    carry_out(cloud, DeleteService("svc-1"), notes=notes)
+    carry_out(cloud, DeleteService("svc-1"), notes=notes)
+    assert notes.clean_since is None
+    assert notes.service_refusal is not None
+    assert (notes.service_refusal.text, notes.service_refusal.count) == ("in-progress migrations", 2)
+    assert carry_out(Recorder(), DeleteService("svc-1"), notes=notes).service_refusal is None
+
+
+def test_a_service_that_is_already_gone_is_a_success() -> None:
+    assert carry_out(Recorder(delete_service=NotFound(404, "not found", None)), DeleteService("svc-1")).service_refusal is None
+
+
+def test_a_write_to_the_service_without_an_answer_is_looked_at() -> None:
+    cloud = Recorder(delete_service=Unknown("timed out"))
+    assert carry_out(cloud, DeleteService("svc-1")).service_refusal is None
+    assert cloud.calls == [("delete_service", "svc-1")]
