@@ -12,6 +12,7 @@ from quiesce import __version__
 from quiesce.controller import Controller
 from quiesce.drain.reconcile import make_reconciler as make_drain_reconciler
 from quiesce.exits import Exit
+from quiesce.keyring.reconcile import make_reconciler as make_keyring_reconciler
 from quiesce.kinds import Context, Kind, Reconciler
 from quiesce.kube.client import Cluster, NoCluster, connect, served_plurals
 from quiesce.kube.errors import KubeError
@@ -27,7 +28,10 @@ from quiesce.settings import Settings
 
 __all__ = ["KINDS", "Context", "Kind", "Reconciler", "run"]
 
-KINDS = (Kind("computenodedrains", f"{GROUP}/drain", make_drain_reconciler),)
+KINDS = (
+    Kind("computenodedrains", f"{GROUP}/drain", make_drain_reconciler),
+    Kind("migrationkeyrings", f"{GROUP}/keyring", make_keyring_reconciler, required=False),
+)
 STOP_SECONDS = 30.0
 """How long ticks in work may take to end after SIGTERM."""
 

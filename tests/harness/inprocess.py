@@ -181,7 +181,7 @@ class World:
         self.store.put(KEY, whole, self.now())
 
     def tick(self) -> float:
-        """One look, then the time passes that the operator asked for. A death restarts it five seconds later. -> seconds waited."""
+        """One look, then the time passes that it asked for; five seconds from a death to the next start. -> seconds waited."""
         try:
             wait = self.drains.reconcile(KEY)
         except Killed:

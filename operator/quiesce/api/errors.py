@@ -21,10 +21,6 @@ class InvalidSpec(Terminal):
     reason = "InvalidSpec"
 
 
-class NotSupportedYet(Terminal):
-    reason = "NotSupportedYet"
-
-
 class HostNotFound(Terminal):
     reason = "HostNotFound"
 

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, ValidationError
 
 from quiesce.api.errors import InvalidSpec
-from quiesce.api.spec import CloudCredentialsRef, Model, Seconds
+from quiesce.api.model import CloudCredentialsRef, Model, Seconds
 from quiesce.ssh.keys import KeyType
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?"

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-
 REQUEST_LENGTH = 256  # of status.lastHandledRequestedAt
 
 
@@ -30,6 +29,7 @@ class Memory:
     attempts_from: int = 0
     handled_request: str | None = None
     found_id: str | None = None
+    found_unit: str | None = None
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     offloaded: int = 0
     drained_since: str | None = None
@@ -69,6 +69,7 @@ class Memory:
             attempts_from=status.get("attemptsFrom") or status.get("foundMigration") or 0,
             handled_request=status.get("lastHandledRequestedAt"),
             found_id=service.get("foundId"),
+            found_unit=service.get("foundUnit"),
             rows={row["id"]: row for row in rows},
             offloaded=progress.get("offloaded") or 0,
             drained_since=status.get("drainedTime"),

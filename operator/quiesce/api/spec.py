@@ -6,15 +6,13 @@ nothing that a user wrote is ignored in silence.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
-from quiesce.api import durations
 from quiesce.api.errors import InvalidSpec
-
-Seconds = Annotated[float, BeforeValidator(lambda v: durations.seconds(v) if isinstance(v, str) else v)]
+from quiesce.api.keyring import HostAccess
+from quiesce.api.model import CloudCredentialsRef, Model, Seconds
 
 
 class Mode(StrEnum):
@@ -85,15 +83,6 @@ class OnDelete(StrEnum):
     LEAVE = "Leave"
 
 
-class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-
-class CloudCredentialsRef(Model):
-    secret_name: str = "openstack-clouds"  # noqa: S105 -- the name of a Secret, not a secret
-    cloud_name: str = "openstack"
-
-
 class Migration(Model):
     method: Method
     max_parallel: int = 4
@@ -134,10 +123,21 @@ class Confirmation(Model):
         return next((d.action for d in self.decisions if d.server == server_id), None)
 
 
+class StopKind(StrEnum):
+    SYSTEMD = "Systemd"
+    PODMAN = "Podman"
+    DOCKER = "Docker"
+
+
+class Stop(Model):
+    kind: StopKind = StopKind.SYSTEMD
+    name: str = "nova-compute"
+
+
 class Service(Model):
     after_drain: AfterDrain = AfterDrain.DELETE
     while_running: WhileRunning = WhileRunning.WAIT
-    stop: dict[str, Any] | None = None
+    stop: Stop = Stop()
 
 
 class KeyringRef(Model):
@@ -155,7 +155,7 @@ class DrainSpec(Model):
     confirmation: Confirmation = Confirmation()
     service: Service = Service()
     keyring_ref: KeyringRef | None = None
-    host_access: dict[str, Any] | None = Field(default=None, repr=False)
+    host_access: HostAccess | None = None
     on_delete: OnDelete = OnDelete.RESTORE
 
     @classmethod

@@ -22,13 +22,18 @@ from quiesce.drain.actions import (
     ResumeServer,
     RevertMove,
     ServerAction,
+    StartCompute,
     StartMove,
+    StopCompute,
 )
+from quiesce.drain.compute import HostCompute
 from quiesce.drain.notes import Notes
 from quiesce.drain.observation import Observation, Refusal
 from quiesce.nova.cloud import Cloud
 from quiesce.nova.errors import Refused, Unknown
 from quiesce.ops import metrics
+from quiesce.ssh.errors import SSHError
+from quiesce.ssh.stop import UnitState
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +50,7 @@ class Acting:
     notes: Notes
     drain: str  # namespace/name, for the log
     now: Callable[[], datetime]
+    compute: HostCompute | None = None
 
 
 def act(actions: Sequence[Action], acting: Acting) -> None:
@@ -131,7 +137,32 @@ def source_is_up(acting: Acting) -> bool:
     return any(s.host == acting.seen.host and s.state == "up" for s in acting.cloud.services(fresh=True))
 
 
+def on_host(action: StopCompute | StartCompute, acting: Acting) -> None:
+    """Over SSH. What keeps it from working is remembered for the status, and tried again with back-off."""
+    notes, extra = acting.notes, {"drain": acting.drain, "host": acting.seen.host}
+    if acting.compute is None:
+        text = "the spec names no way into the host: set keyringRef or hostAccess"
+        notes.fail_on_host("NoAccess", text, acting.now(), person=True)
+        return
+    try:
+        if isinstance(action, StopCompute):
+            acting.compute.stop()
+            notes.stopped_at = acting.now()
+        else:
+            acting.compute.restore(UnitState.read(action.found))
+            notes.started_again = acting.now()
+    except SSHError as error:
+        notes.fail_on_host(error.reason, str(error), acting.now(), person=error.person)
+        log.warning("%s: %s", words(action), error, extra=extra)
+    else:
+        notes.host_trouble = None
+        log.info("%s", words(action), extra=extra)
+
+
 def for_host(action: HostAction, acting: Acting) -> None:
+    if isinstance(action, StopCompute | StartCompute):
+        on_host(action, acting)
+        return
     extra = {"drain": acting.drain, "host": acting.seen.host}
     if isinstance(action, DisableService | EnableService | DeleteService) and changed_since(acting):
         log.info("the service has changed since it was read; looking again", extra=extra)
@@ -160,7 +191,7 @@ def changed_since(acting: Acting) -> bool:
     return now != acting.seen.service
 
 
-def send_for_host(action: HostAction, cloud: Cloud) -> str | None:
+def send_for_host(action: DisableService | EnableService | DeleteService | AddToAggregate, cloud: Cloud) -> str | None:
     match action:
         case DisableService(service_id=service_id, reason=None):
             return cloud.disable_service_without_reason(service_id)
@@ -183,5 +214,9 @@ def words(action: HostAction) -> str:
             return "enable the service"
         case DeleteService():
             return "delete the service"
+        case StopCompute():
+            return "stop nova-compute on the host"
+        case StartCompute(found=found):
+            return f"have nova-compute on the host as it was ({found})"
         case AddToAggregate(aggregate_id=aggregate_id):
             return f"add the host to aggregate {aggregate_id}"

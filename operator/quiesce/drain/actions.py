@@ -25,6 +25,18 @@ class DeleteService:
 
 
 @dataclass(frozen=True, slots=True)
+class StopCompute:
+    """Stop nova-compute on the host itself, and keep it from starting."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartCompute:
+    """Have nova-compute on the host start and run as it was `found` before it was stopped."""
+
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
 class AddToAggregate:
     aggregate_id: int
     host: str
@@ -72,7 +84,7 @@ class ForceCompleteLive:
     migration_id: int
 
 
-HostAction = DisableService | EnableService | DeleteService | AddToAggregate
+HostAction = DisableService | EnableService | DeleteService | AddToAggregate | StopCompute | StartCompute
 ServerAction = StartMove | OffloadServer | ResumeServer | ConfirmMove | RevertMove | AbortLive | ForceCompleteLive
 Action = HostAction | ServerAction
 

@@ -11,13 +11,17 @@ from enum import StrEnum
 from quiesce.api.memory import Memory
 from quiesce.api.spec import AfterDrain, DrainSpec, Mode, OnDelete, WhileRunning
 from quiesce.drain import failures, filters, host, moved, plan, proof
-from quiesce.drain.actions import Action, DeleteService, for_verdict
+from quiesce.drain.actions import Action, DeleteService, StartCompute, StopCompute, for_verdict
 from quiesce.drain.host import Who
 from quiesce.drain.observation import Observation
 from quiesce.drain.plan import Plan
 from quiesce.drain.verdict import Blocked, Confirm, Held, Move, Offload, Resume, Verdict, Wait
 from quiesce.drain.words import count, some
 from quiesce.nova.records import FAILED, Migration, Server
+
+STOP_AGAIN = timedelta(minutes=2)
+START_TRIES = 4
+REGISTERS_WITHIN = timedelta(minutes=2)  # how long a started nova-compute may take to show up in Nova
 
 
 class Goal(StrEnum):
@@ -207,7 +211,7 @@ def keep_drained(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, d
         return decision
     chosen = choose(spec, seen, decision.judged, limits)
     starts = tuple(a for j in chosen for a in for_verdict(j.server_id, j.verdict, spec))
-    delete = delete_service(spec, seen, decision)
+    delete = end_service(spec, memory, seen, decision)
     return replace(
         decision,
         actions=disable + decision.actions + starts + delete,
@@ -256,15 +260,47 @@ def order(judged: Judged) -> tuple[int, int, int, str]:
     return (judged.attempt, -(flavor.ram if flavor else 0), -(flavor.disk if flavor else 0), judged.server_id)
 
 
-def delete_service(spec: DrainSpec, seen: Observation, decision: Decision) -> tuple[Action, ...]:
+def end_service(spec: DrainSpec, memory: Memory, seen: Observation, decision: Decision) -> tuple[Action, ...]:
+    """Once the host is proven empty: stop nova-compute where the spec says so, and delete the service when it is down."""
     if spec.service.after_drain is not AfterDrain.DELETE or not decision.proof.complete or seen.service is None:
         return ()
-    if seen.service.state != "down" and spec.service.while_running is not WhileRunning.DELETE:
+    if seen.service.state != "down" and spec.service.while_running is WhileRunning.STOP:
+        return stop_compute(memory, seen)
+    if seen.service.state != "down" and spec.service.while_running is WhileRunning.WAIT:
         return ()
     refusal = seen.service_refusal
     if refusal is not None and seen.now < refusal.at + failures.back_off(refusal.count, seen.host):
         return ()
     return (DeleteService(seen.service.id),)
+
+
+def stop_compute(memory: Memory, seen: Observation) -> tuple[Action, ...]:
+    """Nova takes some time to see it down; meanwhile it is not told again."""
+    if memory.found_unit is None and seen.unit is None:
+        return ()
+    if seen.stopped_at is not None and seen.now - seen.stopped_at < STOP_AGAIN:
+        return ()
+    trouble = seen.host_trouble
+    if trouble is not None and seen.now < trouble.at + failures.back_off(trouble.count, seen.host):
+        return ()
+    return (StopCompute(),)
+
+
+def start_compute(memory: Memory, seen: Observation) -> tuple[Action, ...] | None:
+    """What is to be done until nova-compute that we stopped runs again as found; None: nothing is left to do.
+
+    A host that cannot be reached is mostly one that is gone for good: after some tries it is left as it is.
+    """
+    if memory.found_unit is None or not memory.found_unit.startswith("running"):
+        return None
+    trouble = seen.host_trouble
+    if trouble is not None and trouble.count >= START_TRIES:
+        return None
+    if seen.started_again is None:
+        rested = trouble is None or seen.now >= trouble.at + failures.back_off(trouble.count, seen.host)
+        return (StartCompute(memory.found_unit),) if rested else ()
+    registers = seen.service is None and seen.now - seen.started_again < REGISTERS_WITHIN
+    return () if registers else None
 
 
 def give_back(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, decision: Decision) -> Decision:
@@ -278,5 +314,10 @@ def give_back(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, deci
     unfinished = [j for j in unfinished if not (isinstance(j.verdict, Wait) and j.verdict.reason == "Busy")]
     if unfinished:
         return decision
-    restore = host.restore(who, memory, seen) if spec.on_delete is OnDelete.RESTORE else ()
+    if spec.on_delete is OnDelete.LEAVE:
+        return replace(decision, given_back=True)
+    start = start_compute(memory, seen)
+    if start is not None:
+        return replace(decision, actions=start)
+    restore = host.restore(who, memory, seen)
     return replace(decision, actions=restore, given_back=not restore)

@@ -245,6 +245,13 @@ def stays_by_decision(s: Subject) -> Verdict | None:
     )
 
 
+def paths_are_not_proven(s: Subject) -> Verdict | None:
+    """With a keyring named, no guest is stopped for a copy that cannot leave the host."""
+    if s.seen.paths.proven or wanted(s) != "cold":
+        return None
+    return Wait("PathsNotProven", s.seen.paths.text)
+
+
 def is_exhausted(s: Subject) -> Verdict | None:
     failed = s.spent(wanted(s))
     if len(failed) < s.spec.migration.attempts:
@@ -308,6 +315,7 @@ FILTERS: tuple[Callable[[Subject], Verdict | None], ...] = (
     cannot_be_moved_by_method,
     affinity_holds_it,
     stays_by_decision,
+    paths_are_not_proven,
     ssh_path_is_broken,
     is_exhausted,
     backs_off,

@@ -172,7 +172,7 @@ def source_is_down(leaver: Leaver) -> bool:
 def failed_checks(leaver: Leaver, server: Server) -> str:
     """What is wrong with a moved server, in words; empty: every check that the spec asks for passes."""
     checks, wrong = leaver.spec.confirmation.checks, []
-    was = leaver.memory.was(leaver.server_id)
+    was = leaver.memory.was(leaver.server_id) or leaver.seen.was.get(leaver.server_id)
     if checks.power and (text := wrong_power(was, server.power_state, ours=leaver.ours)):
         wrong.append(text)
     if server.host != leaver.migration.dest:

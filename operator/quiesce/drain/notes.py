@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from quiesce.drain.observation import Ending, Refusal
+from quiesce.drain.observation import Ending, HostTrouble, Refusal
 from quiesce.nova.records import Migration
 
 FORGET_UNKNOWN = timedelta(minutes=2)
@@ -14,6 +14,7 @@ class Notes:
     """Mutable, owned by the one worker that holds the drain's key. Field meanings: see Observation."""
 
     names: dict[str, str] = field(default_factory=dict)
+    was: dict[str, str] = field(default_factory=dict)
     seen: dict[tuple[int, str], datetime] = field(default_factory=dict)
     idle_since: dict[str, datetime] = field(default_factory=dict)
     endings: dict[int, Ending] = field(default_factory=dict)
@@ -21,6 +22,9 @@ class Notes:
     refusals: dict[str, Refusal] = field(default_factory=dict)
     service_refusal: Refusal | None = None
     clean_since: datetime | None = None
+    stopped_at: datetime | None = None
+    started_again: datetime | None = None
+    host_trouble: HostTrouble | None = None
     planned: datetime | None = None
     swept: datetime | None = None
     older_open: tuple[Migration, ...] = ()
@@ -33,6 +37,10 @@ class Notes:
         before = self.refusals.get(key)
         count = before.count + 1 if before and before.call == call else 1
         self.refusals[key] = Refusal(call, status, text, count, now)
+
+    def fail_on_host(self, reason: str, text: str, now: datetime, *, person: bool) -> None:
+        count = self.host_trouble.count + 1 if self.host_trouble else 1
+        self.host_trouble = HostTrouble(reason, text, person, count, now)
 
     def look(self, migrations: tuple[Migration, ...], now: datetime) -> None:
         """Note when each unfinished migration was first seen in its status, and forget those that are gone."""

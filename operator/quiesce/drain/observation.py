@@ -27,12 +27,31 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class HostTrouble:
+    """nova-compute could not be looked at, stopped or started over SSH; `person`: somebody has to change something."""
+
+    reason: str
+    text: str
+    person: bool
+    count: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ProofReads:
     """The reads that only the proof needs. None: could not be read, `unproven` says why."""
 
     consumers: frozenset[str] | None = None
     provider_exists: bool | None = None
     unproven: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Whether the host's SSH paths for cold migration are proven, by the keyring that the spec names; without one they are."""
+
+    proven: bool = True
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +66,13 @@ class Observation:
     `planning`: a plan is to be made; `rooms` are what it needs of placement (None: not to be
     had), `members` the hosts of server group members elsewhere.
 
+    `unit`: how nova-compute was found on the host, looked at in this tick before it is stopped
+    for the first time.
+
     What this process remembers from tick to tick (never needed for safety, gone after a
-    restart): `names` of servers; `seen`, when a migration was first seen in its present
+    restart): `names` of servers, and how
+    each `was` when its move began (the status has it too, but loses it with an incomplete list);
+    `seen`, when a migration was first seen in its present
     status; `idle_since`, since when a server with an open migration stands idle on the host;
     `endings` of failed migrations; `unknown`, calls whose answer never came; `refusals`.
     """
@@ -71,7 +95,10 @@ class Observation:
     rooms: tuple[Room, ...] | None = None
     planning: bool = False
     members: Mapping[str, str] = field(default_factory=dict)
+    unit: str | None = None
+    paths: Paths = Paths()
     names: Mapping[str, str] = field(default_factory=dict)
+    was: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[tuple[int, str], datetime] = field(default_factory=dict)
     idle_since: Mapping[str, datetime] = field(default_factory=dict)
     endings: Mapping[int, Ending] = field(default_factory=dict)
@@ -79,3 +106,6 @@ class Observation:
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     service_refusal: Refusal | None = None
     clean_since: datetime | None = None
+    stopped_at: datetime | None = None
+    started_again: datetime | None = None
+    host_trouble: HostTrouble | None = None

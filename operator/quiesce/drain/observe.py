@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from quiesce.api.memory import Memory
-from quiesce.api.spec import DrainSpec
+from quiesce.api.spec import AfterDrain, DrainSpec, WhileRunning
 from quiesce.drain import proof
+from quiesce.drain.compute import HostCompute
 from quiesce.drain.decide import own_migrations
+from quiesce.drain.failures import back_off
 from quiesce.drain.moved import SHORT_WORK
 from quiesce.drain.notes import Notes
 from quiesce.drain.observation import Ending, Observation, ProofReads
@@ -16,6 +18,7 @@ from quiesce.nova.cloud import Cloud
 from quiesce.nova.errors import NotInCatalog
 from quiesce.nova.records import FAILED, Migration, Server
 from quiesce.ops import metrics
+from quiesce.ssh.errors import SSHError
 
 # How old the last complete list of the host's migrations may be. In between only those of this drain's time are read.
 SWEEP_EVERY = timedelta(seconds=30)
@@ -24,9 +27,17 @@ MOST_MEMBERS = 50  # members of server groups that a plan looks up: it is a plau
 
 
 def observe(
-    cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, now: datetime, *, deleting: bool, planning: bool = False
+    cloud: Cloud,
+    spec: DrainSpec,
+    memory: Memory,
+    notes: Notes,
+    now: datetime,
+    *,
+    deleting: bool = False,
+    planning: bool = False,
+    compute: HostCompute | None = None,
 ) -> Observation:
-    """One look; with `planning` also at what placement offers the servers elsewhere.
+    """One look; with `planning` also at what placement offers the servers elsewhere. `compute`: for Stop.
 
     Raises CloudUnreachable, BadCredentials, NotAllowed; an incomplete look is never returned.
     """
@@ -49,6 +60,8 @@ def observe(
         return with_notes(replace(seen, node=node), notes)
     if not deleting and proof.worth_reading(seen):
         seen = read_proof(cloud, memory, notes, seen)
+        if compute is not None and wants_unit(spec, memory, notes, seen):
+            seen = look_at_unit(compute, notes, seen)
     return with_notes(seen, notes)
 
 
@@ -195,10 +208,30 @@ def read_proof(cloud: Cloud, memory: Memory, notes: Notes, seen: Observation) ->
     return replace(seen, services=services, service=service, proof=reads)
 
 
+def wants_unit(spec: DrainSpec, memory: Memory, notes: Notes, seen: Observation) -> bool:
+    """Before nova-compute is stopped for the first time, how it was found is written down."""
+    stops = spec.service.while_running is WhileRunning.STOP and spec.service.after_drain is AfterDrain.DELETE
+    running = seen.service is not None and seen.service.state == "up"
+    trouble = notes.host_trouble
+    rested = trouble is None or seen.now >= trouble.at + back_off(trouble.count, seen.host)
+    return stops and running and memory.found_unit is None and rested
+
+
+def look_at_unit(compute: HostCompute, notes: Notes, seen: Observation) -> Observation:
+    try:
+        unit = compute.look()
+    except SSHError as error:
+        notes.fail_on_host(error.reason, str(error), seen.now, person=error.person)
+        return seen
+    notes.host_trouble = None
+    return replace(seen, unit=unit.text)
+
+
 def with_notes(seen: Observation, notes: Notes) -> Observation:
     return replace(
         seen,
         names=dict(notes.names),
+        was=dict(notes.was),
         seen=dict(notes.seen),
         idle_since=dict(notes.idle_since),
         endings=dict(notes.endings),
@@ -206,4 +239,7 @@ def with_notes(seen: Observation, notes: Notes) -> Observation:
         refusals=dict(notes.refusals),
         service_refusal=notes.service_refusal,
         clean_since=notes.clean_since,
+        stopped_at=notes.stopped_at,
+        started_again=notes.started_again,
+        host_trouble=notes.host_trouble,
     )

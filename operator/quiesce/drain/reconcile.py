@@ -4,25 +4,27 @@ import difflib
 import logging
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, NotSupportedYet, Problem
+from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, Problem
 from quiesce.api.memory import Memory
-from quiesce.api.spec import DrainSpec, Mode, WhileRunning
+from quiesce.api.spec import DrainSpec, Mode
 from quiesce.drain.act import Acting, act
 from quiesce.drain.claims import refuse_second
+from quiesce.drain.compute import compute_of, keyring_of
 from quiesce.drain.decide import Decision, Goal, Judged, Limits, decide
 from quiesce.drain.failures import back_off
 from quiesce.drain.host import Who
 from quiesce.drain.notes import Notes
-from quiesce.drain.observation import Observation
+from quiesce.drain.observation import Observation, Paths
 from quiesce.drain.observe import observe
 from quiesce.drain.report import Report, newest_migration, stamp, status, troubled
 from quiesce.drain.transitions import events
 from quiesce.drain.verdict import Blocked, Follow, Wait
+from quiesce.keyring.paths import proven
 from quiesce.kinds import Context, Reconciler
 from quiesce.kube.resource import Key, Resource
 from quiesce.nova.cloud import Cloud
@@ -40,7 +42,7 @@ PLAN_EVERY = timedelta(seconds=60)
 LOOK_FOR_A_PERSON = 15.0  # seconds: how soon a corrected Secret, spec or cloud is noticed
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -74,6 +76,7 @@ class Drains:
     clouds: Clouds
     brake: Brake
     notes: dict[str, Notes]
+    now: Callable[[], datetime]
 
     def reconcile(self, key: Key) -> float | None:
         """One tick. -> seconds until the next look; None: the drain is gone."""
@@ -99,17 +102,21 @@ class Drains:
         began = time.monotonic()
         spec, who = read_spec(resource), who_is(resource)
         cloud = self.cloud_of(resource, spec)
+        keyring = keyring_of(self.context, resource, spec)
+        compute = compute_of(self.context, resource.key.namespace, spec, keyring, cloud)
         if not resource.deleting or Memory.read(resource.status).begun:
             refuse_second(resource, self.rivals(resource), lambda other: self.shares_cloud(other, cloud))
         memory = Memory.read(resource.status)
         try:
-            planning = wants_plan(spec, memory, resource, notes)
-            seen = observe(cloud, spec, memory, notes, now(), deleting=resource.deleting, planning=planning)
+            planning = wants_plan(spec, memory, resource, notes, self.now())
+            seen = observe(cloud, spec, memory, notes, self.now(), deleting=resource.deleting, planning=planning, compute=compute)
         except BadCredentials:
             self.forget_cloud(resource, spec)
             raise
         if seen.service is None and not memory.begun and not resource.deleting:
             raise HostNotFound(near_misses(spec.host, (s.host for s in seen.services)))
+        if keyring is not None:
+            seen = replace(seen, paths=Paths(*proven(keyring.status, spec.host)))
         memory = memory.acknowledge(resource.annotations.get(REQUESTED_AT), newest_migration(seen.migrations))
         decision = decide(who, spec, memory, seen, self.limits(resource))
         note_proof(notes, decision, seen)
@@ -117,8 +124,9 @@ class Drains:
             self.let_go(resource)
             return None
         self.report(Report(who, spec, memory, seen, decision, dict(resource.status), resource.generation), resource)
+        notes.was |= {j.server_id: j.server.status for j in decision.judged if j.server and j.server_id in decision.started}
         self.brake.hold(resource.uid, sum(j.in_flight for j in decision.judged) + len(decision.started))
-        act(decision.actions, Acting(cloud, seen, notes, str(resource.key), now))
+        act(decision.actions, Acting(cloud, seen, notes, str(resource.key), self.now, compute))
         return max(0.0, self.look_again(decision, seen) - (time.monotonic() - began))
 
     def limits(self, resource: Resource) -> Limits:
@@ -139,7 +147,7 @@ class Drains:
 
     def report_trouble(self, resource: Resource, notes: Notes, problem: Problem) -> float:
         """The trouble as conditions. Looked at again: soon where a person corrects it, with back-off where it may pass."""
-        after = troubled(problem, dict(resource.status), resource.generation, stamp(now()), deleting=resource.deleting)
+        after = troubled(problem, dict(resource.status), resource.generation, stamp(self.now()), deleting=resource.deleting)
         notes.clean_since = None
         self.context.store.write_status(resource, after)
         self.announce(resource, after)
@@ -223,12 +231,12 @@ def note_proof(notes: Notes, decision: Decision, seen: Observation) -> None:
         notes.clean_since = seen.now
 
 
-def wants_plan(spec: DrainSpec, memory: Memory, resource: Resource, notes: Notes) -> bool:
+def wants_plan(spec: DrainSpec, memory: Memory, resource: Resource, notes: Notes, now: datetime) -> bool:
     """mode: Plan renews it now and then; a drain makes one before its first move, or, if that depends on it, its first write."""
     if resource.deleting:
         return False
     if spec.mode is Mode.PLAN:
-        return notes.planned is None or now() - notes.planned >= PLAN_EVERY
+        return notes.planned is None or now - notes.planned >= PLAN_EVERY
     return "plan" not in resource.status if memory.begun else spec.migration.require_capacity
 
 
@@ -243,16 +251,8 @@ def who_is(resource: Resource) -> Who:
 
 
 def read_spec(resource: Resource) -> DrainSpec:
-    """Raises InvalidSpec, and NotSupportedYet for fields whose behaviour does not exist yet: none is ignored in silence."""
-    spec = DrainSpec.read(resource.spec)
-    asked = {
-        "service.whileRunning: Stop": spec.service.while_running is WhileRunning.STOP,
-        "keyringRef": spec.keyring_ref is not None,
-        "hostAccess": spec.host_access is not None,
-    }
-    if (unsupported := [name for name, wanted in asked.items() if wanted]) and not resource.deleting:
-        raise NotSupportedYet(f"this version does not support {', '.join(unsupported)}: remove it from the spec")
-    return spec
+    """Raises InvalidSpec: no field is ignored in silence."""
+    return DrainSpec.read(resource.spec)
 
 
 def near_misses(host: str, known: Iterable[str]) -> str:
@@ -263,5 +263,5 @@ def near_misses(host: str, known: Iterable[str]) -> str:
 
 
 def make_reconciler(context: Context) -> Reconciler:
-    drains = Drains(context, Clouds(), Brake(context.settings.max_moves), {})
+    drains = Drains(context, Clouds(), Brake(context.settings.max_moves), {}, utc_now)
     return drains.reconcile

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from quiesce.api.errors import NotSupportedYet, Problem, Terminal
+from quiesce.api.errors import Problem, Terminal
 from quiesce.api.memory import Memory
 from quiesce.api.spec import AfterDrain, DrainSpec, WhileRunning
 from quiesce.drain import host
@@ -132,6 +132,7 @@ def service_of(report: Report) -> dict[str, Any]:
             "foundId": memory.found_id,
             "foundStatus": memory.found_status,
             "foundReason": memory.found_reason,
+            "foundUnit": memory.found_unit or report.seen.unit,
             "node": memory.node,
         }
     elif service is None or not begins(report):
@@ -184,6 +185,7 @@ def moving_row(j: Judged, report: Report) -> dict[str, Any]:
     method, state = method_and_state(j, before)
     same = before.get("attempt") == j.attempt and "state" in before
     was = j.server.status if j.server and j.server_id in report.decision.started else before.get("was")
+    was = was or report.seen.was.get(j.server_id)
     row = {
         "id": j.server_id,
         "name": j.name[:255],
@@ -302,6 +304,9 @@ def stall(report: Report) -> tuple[str, str]:
         )
     if gone(report) and report.decision.leftovers:
         return "Leftovers", "; ".join(report.decision.leftovers)
+    trouble = report.seen.host_trouble
+    if trouble is not None and trouble.person and report.decision.proof.complete:
+        return waiting_for_delete(report)
     if not report.problems or report.moving:
         return "", ""
     if any(not isinstance(j.verdict, Blocked | Held) for j in judged if j.here):
@@ -349,6 +354,8 @@ def waiting_for_delete(report: Report) -> tuple[str, str]:
     seen = report.seen
     if seen.service_refusal is not None:
         return "DeleteRefused", f"the host is empty, and Nova refuses to delete its service: {seen.service_refusal.text}"
+    if seen.host_trouble is not None:
+        return seen.host_trouble.reason, f"the host is empty, and nova-compute there cannot be stopped: {seen.host_trouble.text}"
     if any(isinstance(a, DeleteService) for a in report.decision.actions):
         return "Deleting", "the host is empty; deleting its service"
     if seen.service is not None and report.spec.service.while_running is WhileRunning.WAIT:
@@ -467,5 +474,7 @@ def troubled(error: Problem, previous: dict[str, Any], generation: int, now: str
 
 def unknowns(error: Problem) -> list[Condition]:
     """Every condition is there from the first sight on."""
-    said = "NotSupportedYet" if isinstance(error, NotSupportedYet) else "NotRead"
-    return [Condition(kind, "Unknown", said) for kind in ("ServiceDisabled", "Drained", "ServiceDeleted", "CapacityAvailable")]
+    return [
+        Condition(kind, "Unknown", "NotRead", f"{error.reason}: see Ready")
+        for kind in ("ServiceDisabled", "Drained", "ServiceDeleted", "CapacityAvailable")
+    ]

@@ -38,8 +38,8 @@ GROUPS_AGE = 30.0
 class Shared(Generic[T]):
     """A read that the drains of one cloud share while it is young enough."""
 
-    def __init__(self, read: Callable[[], T], age: float) -> None:
-        self._read, self._age = read, age
+    def __init__(self, read: Callable[[], T], age: float, clock: Callable[[], float]) -> None:
+        self._read, self._age, self._clock = read, age, clock
         self._lock = threading.Lock()
         self._value: tuple[float, T] | None = None
 
@@ -49,7 +49,7 @@ class Shared(Generic[T]):
 
     def get(self, *, fresh: bool = False) -> T:
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             if fresh or self._value is None or now - self._value[0] > self._age:
                 self._value = (now, self._read())
             return self._value[1]
@@ -58,12 +58,12 @@ class Shared(Generic[T]):
 class Cloud:
     """Reads raise CloudUnreachable, BadCredentials, NotAllowed. Verbs raise Refused or Unknown besides."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
         self.user_id = api.user_id
         self.identity = api.identity
-        self._services = Shared(self._read_services, SERVICES_AGE)
-        self._groups = Shared(self._read_groups, GROUPS_AGE)
+        self._services = Shared(self._read_services, SERVICES_AGE, clock)
+        self._groups = Shared(self._read_groups, GROUPS_AGE, clock)
 
     # Reads
 

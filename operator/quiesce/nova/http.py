@@ -8,6 +8,7 @@ from typing import Any, Literal
 import requests
 from keystoneauth1 import exceptions as ks
 from keystoneauth1.adapter import Adapter
+from openstack import exceptions as sdk
 from openstack.connection import Connection
 
 from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable, NotAllowed
@@ -97,7 +98,7 @@ class Api:
             raise NotInCatalog(f"the cloud's catalog has no {service} service") from error
         except (ks.Unauthorized, ks.NotFound) as error:
             raise BadCredentials(f"Keystone refuses the credentials: {error}") from error
-        except (ks.ClientException, requests.RequestException) as error:
+        except (ks.ClientException, sdk.SDKException, requests.RequestException) as error:
             metrics.nova_request(service, method, route(path), "none")
             raise CloudUnreachable(f"{method} {path}: {error}") from error
         metrics.nova_request(service, method, route(path), str(answer.status_code))

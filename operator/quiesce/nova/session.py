@@ -2,8 +2,9 @@
 
 import tempfile
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,8 +39,9 @@ class Secret(Protocol):
 class Clouds:
     """The open connections, one per (Secret version, cloud name): a rotated Secret is a new connection."""
 
-    def __init__(self, timeout: float = REQUEST_TIMEOUT) -> None:
-        self._timeout = timeout
+    def __init__(self, timeout: float = REQUEST_TIMEOUT, clock: Callable[[], float] = time.monotonic) -> None:
+        """`timeout`: of one request, in seconds; `clock`: in seconds, for the age of shared reads."""
+        self._timeout, self._clock = timeout, clock
         self._lock = threading.Lock()
         self._open: OrderedDict[tuple[str, str, str, str], Cloud] = OrderedDict()
         self._folder = tempfile.TemporaryDirectory(prefix="quiesce-")
@@ -73,7 +75,7 @@ class Clouds:
                 load_yaml_config=False, load_envvars=False, app_name="quiesce", app_version=__version__
             ).get_one(**config)
             connection = openstack.connection.Connection(config=region)
-            return Cloud(Api(connection, self._timeout))
+            return Cloud(Api(connection, self._timeout), self._clock)
         except (CloudUnreachable, CloudTooOld, BadCredentials):
             raise
         except (ks.Unauthorized, ks.NotFound, ks.BadRequest, ks.Forbidden) as error:

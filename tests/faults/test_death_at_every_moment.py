@@ -1,0 +1,55 @@
+"""kill -9 at every moment of a drain of twelve servers in mixed states: the same end, and each server is touched once.
+
+A moment is before and after every request to OpenStack and every write to the API server.
+"""
+
+import pytest
+from tests.beds.sim.model import Cloud
+from tests.beds.sim.simulator import Simulator
+from tests.faults.conftest import HOST, populate
+from tests.harness.inprocess import Boundary, World
+
+METHOD = "LiveThenCold"
+SPEC = {"migration": {"maxParallel": 6}}
+
+
+def drain(monkeypatch: pytest.MonkeyPatch, fatal: int) -> tuple[World, list[str]]:
+    """A whole drain in which the operator dies at one moment; what happened to each server, in its own words."""
+    boundary = Boundary(fatal)
+    with monkeypatch.context() as patch, Simulator(Cloud()) as sim:
+        boundary.watch(patch)
+        servers = populate(sim)
+        world = World(sim, boundary)
+        world.apply(HOST, METHOD, **SPEC)
+        world.run(lambda: world.condition("Drained").get("status") == "True")
+        sim.cloud.kill_compute(HOST)
+        world.run(lambda: world.condition("Ready").get("status") == "True")
+        return world, [outcome(world, server.id) for server in servers]
+
+
+def outcome(world: World, server_id: str) -> str:
+    server = world.sim.cloud.state.servers[server_id]
+    touched = world.actions(server_id, ("migrate", "live-migration", "confirmResize", "revertResize", "shelveOffload"))
+    return f"{server.vm_state}/{server.task_state} {'away' if server.host != HOST else 'HERE'} {' '.join(touched)}"
+
+
+RIGHT = [
+    *["active/None away live-migration"] * 7,
+    *["stopped/None away migrate confirmResize"] * 3,
+    "paused/None away live-migration",
+    "shelved_offloaded/None away shelveOffload",
+]
+
+
+def test_a_death_at_any_moment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, outcomes = drain(monkeypatch, 0)
+    assert outcomes == RIGHT
+    moments = whole.boundary.names
+    assert len(moments) > 100
+    wrong = []
+    for fatal in range(1, len(moments) + 1):
+        world, outcomes = drain(monkeypatch, fatal)
+        assert world.restarts == 1
+        if outcomes != RIGHT or world.status["progress"]["summary"] != "12/12":
+            wrong.append((fatal, world.boundary.names[fatal - 1], outcomes, world.status["progress"]))
+    assert not wrong

@@ -1,0 +1,105 @@
+"""Every call that a drain makes, made to fail in every way: it ends in the right state, and no server is touched twice."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.beds.sim.model import Cloud
+from tests.beds.sim.simulator import Simulator
+from tests.beds.sim.web import HttpFault
+from tests.faults.conftest import HOST, populate
+from tests.faults.test_death_at_every_moment import METHOD, RIGHT, SPEC, outcome
+from tests.harness.inprocess import World
+
+SLOW = 1.2  # seconds of an answer that comes too late for the client's TIMEOUT
+TIMEOUT = 0.6
+
+FAULTS = {
+    "reset before it takes effect": HttpFault("reset"),
+    "reset after it took effect": HttpFault("reset", after=True),
+    "401": HttpFault("status", status=401),
+    "403": HttpFault("status", status=403),
+    "409": HttpFault("status", status=409),
+    "429": HttpFault("status", status=429, headers=(("Retry-After", "7"),)),
+    "500 before it takes effect": HttpFault("status", status=500),
+    "500 after it took effect": HttpFault("status", status=500, after=True),
+    "503": HttpFault("status", status=503),
+    "an answer that comes too late": HttpFault("delay", seconds=SLOW),
+    "half a JSON document": HttpFault("truncated"),
+    "an empty list": HttpFault("empty"),
+}
+
+
+def calls() -> list[str]:
+    """The routes of a whole drain, as the stand-in logs them."""
+    with Simulator(Cloud()) as sim:
+        populate(sim)
+        lifetime(World(sim), sim)
+        return sorted(name for name in sim.log.counts if not name.startswith("identity"))
+
+
+def lifetime(world: World, sim: Simulator) -> None:
+    """Applied, drained, compute stopped, service deleted."""
+    world.apply(HOST, METHOD, **SPEC)
+    run(world, sim, "Drained")
+    sim.cloud.kill_compute(HOST)
+    run(world, sim, "Ready")
+
+
+def run(world: World, sim: Simulator, condition: str) -> None:
+    """To this condition; on the way an empty host is never reported while Nova's own books hold a server on it."""
+
+    def there() -> bool:
+        if world.condition("Drained").get("status") == "True":
+            assert not sim.cloud.servers_on(HOST)
+        return world.condition(condition).get("status") == "True"
+
+    world.run(there)
+
+
+@pytest.fixture(scope="module")
+def routes() -> list[str]:
+    return calls()
+
+
+@pytest.fixture
+def populated() -> Iterator[Simulator]:
+    with Simulator(Cloud()) as sim:
+        populate(sim)
+        yield sim
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_drain_ends_right_whichever_call_fails(routes: list[str], fault: str) -> None:
+    assert len(routes) >= 12
+    for route in routes:
+        with Simulator(Cloud()) as sim:
+            servers = populate(sim)
+            world = World(sim, timeout=TIMEOUT)
+            sim.fail(route, FAULTS[fault], times=2)
+            lifetime(world, sim)
+            assert [outcome(world, server.id) for server in servers] == RIGHT, route
+            assert sim.cloud.service(HOST) is None, route
+
+
+def test_an_outage_of_everything_is_shown_and_passes(populated: Simulator) -> None:
+    world = World(populated, timeout=TIMEOUT)
+    world.apply(HOST, METHOD, **SPEC)
+    world.run(lambda: world.status.get("progress", {}).get("moved", 0) > 2)
+    populated.stop()
+    world.run(lambda: world.condition("Ready").get("reason") == "CloudUnreachable")
+    assert world.condition("Reconciling")["status"] == "True"
+    populated.start()
+    run(world, populated, "Drained")
+
+
+def test_an_empty_list_is_never_an_empty_host(populated: Simulator) -> None:
+    """For as long as Nova lists no server, placement's allocations speak against it."""
+    world = World(populated)
+    world.apply(HOST, METHOD, **SPEC)
+    populated.fail("compute GET /v2.1/servers/detail", HttpFault("empty"), times=10_000)
+    for _ in range(60):
+        world.tick()
+        assert world.condition("Drained").get("status") != "True"
+    assert populated.cloud.service(HOST) is not None
+    populated.heal()
+    run(world, populated, "Drained")
