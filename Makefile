@@ -13,7 +13,7 @@ IMAGE  ?= quiesce:0.1.0
 PYTEST := $(BIN)/python -m pytest
 export PYTHONPATH := $(CURDIR)/operator
 
-.PHONY: help demo run test unit model contract e2e docs-check bench nightly lint fmt \
+.PHONY: help demo run test unit model faults contract e2e docs-check bench nightly lint fmt \
         beds-up beds-down clean-beds clean venv lock image
 
 help:  ## this list
@@ -29,7 +29,7 @@ run: venv  ## the operator on your own KUBECONFIG; with OS_CLOUD it makes the Se
 
 # ---- tests
 
-test: venv  ## everything but bench and nightly: lint, docs, unit, model, contract, e2e
+test: venv  ## everything but bench and nightly: lint, docs, unit, model, faults, contract, e2e
 	@$(BIN)/python tests/run.py
 
 unit: venv  ## tables for the pure parts: milliseconds
@@ -37,6 +37,9 @@ unit: venv  ## tables for the pure parts: milliseconds
 
 model: venv  ## the pure core against a model of Nova, with crashes and faults
 	$(PYTEST) tests/model
+
+faults: venv  ## every call made to fail, and a death at every moment, on the stand-in
+	$(PYTEST) tests/faults
 
 contract: venv  ## what we believe of Nova, on the real one and on the stand-in
 	$(PYTEST) tests/contract

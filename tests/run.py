@@ -39,6 +39,7 @@ TIERS = (
     Tier("docs"),
     Tier("unit"),
     Tier("model"),
+    Tier("faults"),
     Tier("contract", ("cloud",)),
     Tier("e2e", ("kube", "cloud")),
 )
