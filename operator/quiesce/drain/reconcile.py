@@ -94,7 +94,8 @@ class Drains:
         try:
             wait = self.tick(resource, notes)
         except Problem as problem:
-            return self.report_trouble(resource, notes, problem)
+            written = self.context.store.get(key) or resource  # maybe in this very tick, before a call failed
+            return self.report_trouble(written, notes, problem)
         notes.tries_unreached = 0
         return wait
 
