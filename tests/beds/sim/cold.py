@@ -237,7 +237,7 @@ class ColdMigrations:
         with self.state.event(server, "compute_finish_resize", target.host):
             try:
                 self.state.save(server, expect=("resize_migrated",), task_state="resize_finish")
-                self._rebind(server, target.host)
+                self.state.bind_ports(server, target.host)
                 yield self.state.latency(self.state.timing.step)
                 yield from operate(self.state.faults, "finish_migration", target.host, server)
                 self.state.set_status(move.migration, "finished")
@@ -268,11 +268,6 @@ class ColdMigrations:
         """resize_confirm_window: Nova confirms what nobody decided on."""
         if move.migration.status == "finished" and not move.server.deleted:
             self.confirm(move.context, move.server.id)
-
-    def _rebind(self, server: Server, host: str) -> None:
-        for port in self.state.ports.values():
-            if port.server == server.id:
-                port.host = host
 
     # Confirm and revert
 
@@ -312,7 +307,7 @@ class ColdMigrations:
             try:
                 flavor = server.old_flavor or server.flavor
                 self.state.save(server, host=source.host, flavor=flavor, old_flavor=None)
-                self._rebind(server, source.host)
+                self.state.bind_ports(server, source.host)
                 self.state.placement.release(server.id)
                 self.state.placement.move(migration.uuid, server.id, "INSTANCE")
                 yield self.state.latency(self.state.timing.step)

@@ -95,7 +95,9 @@ class ServerList:
         """Return every server that passes the filters."""
         only_known(self.request, SERVER_FILTERS)
         tests = self._tests()
-        return [server for server in self.state.servers.values() if all(test(server) for test in tests)]
+        host = self._value("host")
+        known = self.state.servers if host is None else self.state.by_host.get(host, {})
+        return [server for server in known.values() if all(test(server) for test in tests)]
 
     def page(self, page: Page) -> list[Server]:
         """Return one page, newest first; a deleted server is a good marker."""
@@ -206,12 +208,16 @@ class MigrationList:
             raise BadRequestError("The value of changes-since must be less than or equal to changes-before.")
         return [
             migration
-            for migration in self.state.migrations
+            for migration in self._known()
             if not migration.deleted
             and self._matches(migration)
             and _within(migration.updated_at, since, before)
             and self._in_reach(migration)
         ]
+
+    def _known(self) -> list[Migration]:
+        server = self.request.one("instance_uuid")
+        return self.state.migrations if server is None else self.state.moves_of.get(server, [])
 
     def page(self, page: Page) -> list[Migration]:
         """Return one page, newest first; the marker is a uuid."""

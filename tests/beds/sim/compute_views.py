@@ -147,15 +147,14 @@ class Views:
 
     def _addresses(self, server: Server) -> Json:
         by_network: dict[str, list[Json]] = {}
-        for port in self.state.ports.values():
-            if port.server == server.id:
-                address = {
-                    "version": 4,
-                    "addr": port.address,
-                    "OS-EXT-IPS:type": "fixed",
-                    "OS-EXT-IPS-MAC:mac_addr": port.mac,
-                }
-                by_network.setdefault(port.network, []).append(address)
+        for port in self.state.ports_of.get(server.id, []):
+            address = {
+                "version": 4,
+                "addr": port.address,
+                "OS-EXT-IPS:type": "fixed",
+                "OS-EXT-IPS-MAC:mac_addr": port.mac,
+            }
+            by_network.setdefault(port.network, []).append(address)
         return by_network
 
     def _fault(self, server: Server, admin: bool) -> Json:

@@ -26,8 +26,7 @@ class Computes:
         """Register a service that is no nova-compute."""
         number = next(self.state.numbers["service"])
         service = Service(self.state.new_uuid(), number, host, binary, last_seen=self.state.now())
-        self.state.services[service.id] = service
-        return service
+        return self.state.add_service(service)
 
     def add(self, host: str, *, node: str = "", vcpus: int = 64, ram: int = 65536, disk: int = 2000) -> Compute:
         """Install a compute, at once up and mapped. ram: MiB; disk: GiB."""
@@ -79,7 +78,7 @@ class Computes:
         """A new record is enabled; a host that had one has to be discovered again."""
         number = next(self.state.numbers["service"])
         service = Service(self.state.new_uuid(), number, compute.host, last_seen=self.state.now(), mapped=mapped)
-        self.state.services[service.id] = service
+        self.state.add_service(service)
         if not mapped:
             delay = self.state.config.discover_hosts_interval
             self.state.clock.call_later(delay, lambda: setattr(service, "mapped", True))
@@ -189,7 +188,7 @@ class Computes:
             raise NotFoundError(f"Service {identity} not found.") from None
         if service.is_compute:
             self._clear_away(service.host)
-        del self.state.services[identity]
+        self.state.drop_service(service)
 
     def _clear_away(self, host: str) -> None:
         if self.state.on_host(host):

@@ -133,7 +133,7 @@ class Guests:
             f"fa:16:3e:00:{high:02x}:{low:02x}",
             server.owner,
         )
-        self.state.ports[port.id] = port
+        self.state.ports_of.setdefault(server.id, []).append(port)
 
     # Simple actions
 
@@ -287,10 +287,8 @@ class Guests:
         was_resized = server.vm_state == "resized"
         self.state.save(server, vm_state="deleted", task_state=None, power_state=NO_POWER, terminated_at=now, deleted=True)
         self.state.placement.release(server.id)
-        for migration in self.state.migrations:
-            if migration.server == server.id and not migration.deleted:
-                migration.deleted = True
-                if was_resized:  # its confirmation is part of the deletion
-                    self.state.placement.release(migration.uuid)
-        for port in [port for port in self.state.ports.values() if port.server == server.id]:
-            del self.state.ports[port.id]
+        for migration in self.state.moves_of.get(server.id, []):
+            migration.deleted = True
+            if was_resized:  # its confirmation is part of the deletion
+                self.state.placement.release(migration.uuid)
+        self.state.ports_of.pop(server.id, None)

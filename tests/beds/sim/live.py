@@ -68,8 +68,8 @@ class LiveMigrations:
         self._control(migration).force = True
 
     def of_server(self, server: Server, number: int) -> Migration:
-        for migration in self.state.migrations:
-            if migration.id == number and migration.server == server.id and not migration.deleted:
+        for migration in self.state.moves_of.get(server.id, []):
+            if migration.id == number and not migration.deleted:
                 return migration
         raise NotFoundError(f"Migration {number} not found for instance {server.id}")
 
@@ -77,11 +77,8 @@ class LiveMigrations:
         """Return the live migrations of a server that run: all that Nova shows under the server."""
         return [
             migration
-            for migration in self.state.migrations
-            if migration.server == server.id
-            and migration.kind == "live-migration"
-            and migration.status in LIVE_IN_PROGRESS
-            and not migration.deleted
+            for migration in self.state.moves_of.get(server.id, [])
+            if migration.kind == "live-migration" and migration.status in LIVE_IN_PROGRESS and not migration.deleted
         ]
 
     def _wrong_state(self, migration: Migration, what: str) -> BadRequestError:
@@ -261,7 +258,5 @@ class LiveMigrations:
         with self.state.event(server, "compute_post_live_migration_at_destination", target.host):
             name = "post_live_migration_at_destination"
             yield from operate(self.state.faults, name, target.host, server)
-            for port in self.state.ports.values():
-                if port.server == server.id:
-                    port.host = target.host
+            self.state.bind_ports(server, target.host)
             self.state.save(server, expect=("migrating",), host=target.host, task_state=None, progress=0)

@@ -149,4 +149,4 @@ class Cloud:
         return self.state.on_host(host)
 
     def migrations_of(self, server: Server) -> list[Migration]:
-        return [migration for migration in self.state.migrations if migration.server == server.id]
+        return self.state.moves_of.get(server.id, [])

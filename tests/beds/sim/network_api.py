@@ -39,7 +39,7 @@ class NetworkApi:
         """Repeated filters are alternatives; `binding:` is for admins, as filter and as attribute."""
         user = self.identity.user_of(request)
         rows = [
-            self._view(port, user) for port in self.state.ports.values() if user.is_admin or port.owner.project == user.project
+            self._view(port, user) for port in self._candidates(request) if user.is_admin or port.owner.project == user.project
         ]
         fields = request.all("fields")
         for name in {key for key, _ in request.query} - {"fields", "limit", "marker", "sort_key", "sort_dir"}:
@@ -47,6 +47,10 @@ class NetworkApi:
         if fields:
             rows = [{name: row[name] for name in fields if name in row} for row in rows]
         return Response(200, {"ports": rows})
+
+    def _candidates(self, request: Request) -> list[Port]:
+        servers = request.all("device_id") or self.state.ports_of
+        return [port for server in servers for port in self.state.ports_of.get(server, [])]
 
     def _view(self, port: Port, user: User) -> dict[str, Any]:
         project = port.owner.project.id

@@ -96,14 +96,17 @@ class State:
         self.placement = Placement()
         self.servers: dict[str, Server] = {}
         self.migrations: list[Migration] = []
+        self.moves_of: dict[str, list[Migration]] = {}  # by server, oldest first
         self.actions: dict[str, list[Action]] = {}
         self.services: dict[str, Service] = {}
+        self.compute_services: dict[str, Service] = {}  # those of nova-compute, by host
         self.computes: dict[str, Compute] = {}
         self.aggregates: dict[int, Aggregate] = {}
         self.groups: dict[str, ServerGroup] = {}
         self.flavors: dict[str, Flavor] = {}
         self.users: dict[str, User] = {}
-        self.ports: dict[str, Port] = {}
+        self.ports_of: dict[str, list[Port]] = {}  # by server
+        self.by_host: dict[str, dict[str, Server]] = {}  # every server whose host this is, deleted ones too
         self.down_cells: set[str] = set()
         self.numbers = {name: count(1) for name in ("server", "migration", "service", "aggregate", "port")}
         self.conductor = Process("conductor", clock, self.latency)
@@ -130,7 +133,7 @@ class State:
         return server
 
     def on_host(self, host: str) -> list[Server]:
-        return [server for server in self.servers.values() if server.host == host and not server.deleted]
+        return [server for server in self.by_host.get(host, {}).values() if not server.deleted]
 
     def save(self, server: Server, *, expect: tuple[str | None, ...] = ANY, **changes: Any) -> None:
         """Change a server as `instance.save(expected_task_state=...)` does.
@@ -146,9 +149,22 @@ class State:
                 f"Conflict updating instance {server.id}. Expected: {{'task_state': {list(expect)}}}."
                 f" Actual: {{'task_state': {server.task_state!r}}}",
             )
+        if "host" in changes:
+            self._place(server, changes["host"])
         for name, value in changes.items():
             setattr(server, name, value)
         server.updated_at = self.now()
+
+    def _place(self, server: Server, host: str | None) -> None:
+        """Keep by_host true."""
+        if server.host is not None:
+            self.by_host[server.host].pop(server.id, None)
+        if host is not None:
+            self.by_host.setdefault(host, {})[server.id] = server
+
+    def bind_ports(self, server: Server, host: str) -> None:
+        for port in self.ports_of.get(server.id, []):
+            port.host = host
 
     def error_out(self, server: Server, error: WorkError) -> None:
         """Put a server into ERROR with the failure as its fault."""
@@ -164,6 +180,7 @@ class State:
         number = next(self.numbers["migration"])
         migration = Migration(number, self.new_uuid(), server.id, kind, status, server.host or "", context.user, self.now())
         self.migrations.append(migration)
+        self.moves_of.setdefault(server.id, []).append(migration)
         return migration
 
     def set_status(self, migration: Migration, status: str, **changes: Any) -> None:
@@ -174,8 +191,8 @@ class State:
 
     def migration_by_status(self, server: Server, status: str) -> Migration | None:
         """Return the newest migration of a server with a status."""
-        for migration in reversed(self.migrations):
-            if migration.server == server.id and migration.status == status and not migration.deleted:
+        for migration in reversed(self.moves_of.get(server.id, [])):
+            if migration.status == status and not migration.deleted:
                 return migration
         return None
 
@@ -221,7 +238,19 @@ class State:
             raise BadRequestError(f"Compute host {host} could not be found.") from None
 
     def service_of(self, host: str) -> Service | None:
-        return next((row for row in self.services.values() if row.host == host and row.is_compute), None)
+        """Return the record of a host's nova-compute, if it is registered."""
+        return self.compute_services.get(host)
+
+    def add_service(self, service: Service) -> Service:
+        self.services[service.id] = service
+        if service.is_compute:
+            self.compute_services[service.host] = service
+        return service
+
+    def drop_service(self, service: Service) -> None:
+        del self.services[service.id]
+        if service.is_compute:
+            del self.compute_services[service.host]
 
     def is_up(self, service: Service) -> bool:
         """Return what the service list shows as `state`."""

@@ -59,11 +59,12 @@ class HttpFault:
     """What goes wrong with one request.
 
     kind: `reset` the connection, answer with a `status`, `delay` the answer by `seconds` of real time,
-    send a `truncated` body, or an answer whose lists are `empty`.
-    after: the request takes effect first (delay, truncated and empty always let it).
+    send half of the body as if it were whole (`truncated`) or drop the connection after it (`cut`), or
+    answer with lists that are `empty`.
+    after: the request takes effect first (with delay, truncated, cut and empty it always does).
     """
 
-    kind: Literal["reset", "status", "delay", "truncated", "empty"]
+    kind: Literal["reset", "status", "delay", "truncated", "cut", "empty"]
     after: bool = False
     status: int = 503
     seconds: float = 0.0
@@ -170,7 +171,7 @@ class Application:
         if fault.kind == "delay":
             time.sleep(fault.seconds)
             return self.handle(request, handler)
-        effective = fault.after or fault.kind in ("truncated", "empty")
+        effective = fault.after or fault.kind in ("truncated", "cut", "empty")
         response = self.handle(request, handler) if effective else Response(500)
         if fault.kind == "reset":
             return None
@@ -238,19 +239,20 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _send(self, response: Response, fault: HttpFault | None) -> None:
         payload = b"" if response.body is None else json.dumps(response.body).encode()
+        kind = fault.kind if fault else ""
+        sent = payload[: len(payload) // 2] if kind in ("truncated", "cut") else payload
         self.send_response_only(response.status)
         if payload:
             self.send_header("Content-Type", "application/json")
         for name, value in response.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(payload)))
+        self.send_header("Content-Length", str(len(payload if kind == "cut" else sent)))
         self.end_headers()
-        if fault is not None and fault.kind == "truncated":
-            self.wfile.write(payload[: len(payload) // 2])
-            self.close_connection = True
-        elif self.command != "HEAD":
-            self.wfile.write(payload)
+        if self.command != "HEAD":
+            self.wfile.write(sent)
         self.wfile.flush()
+        if kind == "cut":
+            self.close_connection = True
 
     def _reset(self) -> None:
         """Drop the connection with a RST, as a crashed server or a firewall does."""

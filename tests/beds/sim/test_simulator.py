@@ -1,0 +1,350 @@
+"""The stand-in itself: its clock, its scripted faults, its HTTP faults, and how clients find it."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import openstack.exceptions
+import pytest
+import requests
+from keystoneauth1 import exceptions
+from openstack.config import OpenStackConfig
+from openstack.connection import Connection
+from tests.beds.sim.clock import Clock
+from tests.beds.sim.errors import ConflictError, UnexpectedApiError
+from tests.beds.sim.model import Cloud
+from tests.beds.sim.records import Server
+from tests.beds.sim.simulator import Simulator
+from tests.beds.sim.state import Config
+from tests.beds.sim.web import HttpFault
+
+SERVERS = "compute GET /v2.1/servers/detail"
+ACTION = "compute POST /v2.1/servers/{id}/action"
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    return Cloud()
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+def connect(sim: Simulator, **changes: object) -> Connection:
+    entry = {**sim.cloud_entry("quiesce"), **changes}
+    config = OpenStackConfig(load_yaml_config=False, load_envvars=False)
+    return Connection(config=config.get_one(**entry))
+
+
+def settle(cloud: Cloud, server: Server, vm_state: str) -> None:
+    cloud.when(server, lambda: server.vm_state == vm_state and server.task_state is None)
+
+
+# Clock
+
+
+def test_events_run_at_their_times_in_order() -> None:
+    clock, seen = Clock(100.0), list[tuple[str, float]]()
+
+    def note(name: str) -> Callable[[], None]:
+        return lambda: seen.append((name, clock.now()))
+
+    clock.call_later(2, note("second"))
+    clock.call_later(1, note("first"))
+    clock.call_later(2, note("third"))
+    clock.call_later(1, note("never")).cancel()
+    clock.advance(1.5)
+    assert seen == [("first", 101.0)]
+    clock.advance(10)
+    assert seen == [("first", 101.0), ("second", 102.0), ("third", 102.0)]
+    assert clock.now() == 111.5
+
+
+def test_a_clock_with_a_speed_follows_the_wall() -> None:
+    clock = Clock(0.0, speed=1000.0)
+    began = time.monotonic()
+    while clock.now() < 20:
+        clock.catch_up()
+    assert time.monotonic() - began >= 0.02
+
+
+def test_run_until_stops_at_the_event() -> None:
+    clock, seen = Clock(0.0), list[int]()
+    for second in range(1, 6):
+        clock.call_later(second, lambda second=second: seen.append(second))  # type: ignore[misc]
+    assert clock.run_until(lambda: 3 in seen, 60)
+    assert (clock.now(), seen) == (3.0, [1, 2, 3])
+    assert not clock.run_until(lambda: False, 10)
+    assert clock.now() == 13.0
+
+
+# Model
+
+
+def history(seed: int) -> list[tuple[str, str, str | None, str | None]]:
+    """Return what a few moves leave, step by step."""
+    cloud = Cloud(seed=seed)
+    servers = [cloud.boot(f"s{number}", host="cmp1") for number in range(6)]
+    cloud.clock.advance(10)
+    for number, server in enumerate(servers):
+        move = cloud.cold if number % 2 else cloud.live
+        move.migrate(cloud.as_user("quiesce"), server.id)
+    seen = []
+    for _ in range(50):
+        cloud.clock.advance(0.1)
+        seen += [(server.id, server.vm_state, server.task_state, server.host) for server in servers]
+    return seen
+
+
+def test_the_same_seed_gives_the_same_history() -> None:
+    assert history(7) == history(7)
+    assert history(7) != history(8)
+
+
+def test_a_failed_prepare_goes_to_another_host(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("prep_resize", "fail,once", server="web")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    settle(cloud, server, "resized")
+    (migration,) = cloud.migrations_of(server)
+    assert (migration.status, migration.dest) == ("finished", server.host)
+
+
+def test_a_failed_prepare_on_every_host(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("prep_resize", "fail")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(10)
+    assert (server.vm_state, server.task_state, server.host) == ("active", None, "cmp1")
+    assert [migration.status for migration in cloud.migrations_of(server)] == ["error"]
+    assert set(cloud.placement.of(server.id)) == {cloud.compute("cmp1").provider}
+
+
+def test_a_broken_ssh_path(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("migrate_disk_and_power_off", "ssh", host="cmp1")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(10)
+    assert (server.vm_state, server.task_state, server.host) == ("active", None, "cmp1")
+    failed = next(event for event in cloud.state.actions[server.id][-1].events if event.result == "Error")
+    assert failed.name == "compute_resize_instance"
+    assert "not able to execute ssh command" in str(failed.details)
+
+
+def test_two_members_of_an_anti_affinity_group_do_not_end_together() -> None:
+    cloud = Cloud(["cmp1", "cmp2", "cmp3"])
+    group = cloud.add_group("apart", "anti-affinity")
+    first = cloud.boot("a", host="cmp1", group=group)
+    second = cloud.boot("b", host="cmp2", group=group)
+    cloud.clock.advance(10)
+    for server in (first, second):
+        cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(20)
+    assert first.host != second.host
+    statuses = sorted(cloud.migrations_of(server)[0].status for server in (first, second))
+    assert statuses in (["error", "finished"], ["finished", "finished"])
+
+
+def test_two_requests_at_once(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    with pytest.raises(UnexpectedApiError):
+        cloud.cold.migrate(cloud.as_user("admin"), server.id)
+    cloud.clock.advance(0.1)
+    with pytest.raises(ConflictError, match="task_state resize_prep"):
+        cloud.cold.migrate(cloud.as_user("admin"), server.id)
+
+
+def test_nova_confirms_by_itself_after_the_window() -> None:
+    cloud = Cloud(config=Config(resize_confirm_window=30))
+    server = cloud.boot_active("web", "cmp1")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    settle(cloud, server, "resized")
+    cloud.clock.advance(40)
+    assert (server.vm_state, cloud.migrations_of(server)[0].status) == ("active", "confirmed")
+
+
+def test_a_soft_deleted_server_stays_on_its_host() -> None:
+    cloud = Cloud(config=Config(reclaim_instance_interval=100))
+    server = cloud.boot_active("web", "cmp1")
+    cloud.guests.delete(cloud.as_user("demo"), server.id)
+    assert (server.vm_state, server.deleted, cloud.servers_on("cmp1")) == ("soft-delete", False, [server])
+    cloud.clock.advance(200)
+    assert server.deleted
+    assert cloud.servers_on("cmp1") == []
+
+
+def test_a_deleted_service_whose_compute_runs_leaves_an_orphan_provider(cloud: Cloud) -> None:
+    service = cloud.service("cmp1")
+    assert service is not None
+    provider = cloud.compute("cmp1").provider
+    cloud.computes.delete(service.id)
+    assert provider not in cloud.placement.providers
+    cloud.clock.advance(70)
+    assert provider in cloud.placement.providers
+    assert cloud.service("cmp1") is None
+
+
+def test_a_leaked_allocation_keeps_the_provider(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("post_live_migration", "fail", server="web")
+    cloud.live.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.when(server, lambda: server.vm_state == "error")
+    service = cloud.service("cmp1")
+    assert service is not None
+    cloud.computes.delete(service.id)
+    assert cloud.service("cmp1") is None
+    assert cloud.compute("cmp1").provider in cloud.placement.providers
+
+
+def test_a_hang_lasts_until_its_compute_dies(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("migrate_disk_and_power_off", "hang", server="web")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(3600)
+    assert (server.vm_state, server.task_state) == ("active", "resize_migrating")
+    cloud.kill_compute("cmp1")
+    cloud.start_compute("cmp1")
+    cloud.clock.advance(10)
+    assert (server.vm_state, server.task_state, server.host) == ("active", None, "cmp1")
+    assert cloud.migrations_of(server)[0].status == "migrating"
+
+
+def test_a_compute_that_is_killed_shows_down_after_a_while(cloud: Cloud) -> None:
+    service = cloud.service("cmp1")
+    assert service is not None
+    cloud.kill_compute("cmp1")
+    assert cloud.state.is_up(service)
+    cloud.clock.advance(11)
+    assert not cloud.state.is_up(service)
+    cloud.start_compute("cmp1")
+    cloud.clock.advance(5)
+    assert cloud.state.is_up(service)
+
+
+# HTTP
+
+
+def servers(connection: Connection) -> requests.Response:
+    path = "/servers/detail?all_tenants=1"
+    answer: requests.Response = connection.compute.get(path, microversion="2.96", raise_exc=False)
+    return answer
+
+
+def test_a_wrong_password(sim: Simulator) -> None:
+    entry = sim.cloud_entry("quiesce")
+    entry["auth"]["password"] = "wrong"
+    with pytest.raises(exceptions.Unauthorized):
+        connect(sim, auth=entry["auth"]).session.get_token()
+
+
+def test_an_application_credential(sim: Simulator) -> None:
+    credential = sim.identity.add_application_credential("quiesce")
+    auth = {
+        "auth_url": sim.auth_url,
+        "application_credential_id": credential.id,
+        "application_credential_secret": credential.secret,
+    }
+    connection = connect(sim, auth=auth, auth_type="v3applicationcredential")
+    assert connection.current_user_id == credential.user.id
+    assert servers(connection).status_code == 200
+
+
+def test_a_revoked_token_is_renewed(sim: Simulator) -> None:
+    connection = connect(sim)
+    assert servers(connection).status_code == 200
+    sim.identity.revoke_tokens()
+    assert servers(connection).status_code == 200
+    assert sim.log.counts["identity POST /v3/auth/tokens"] == 2
+
+
+def test_a_catalog_without_placement(sim: Simulator) -> None:
+    sim.identity.services.remove("placement")
+    with pytest.raises(openstack.exceptions.ServiceDisabledException):
+        connect(sim).placement.get("/resource_providers")
+
+
+def test_a_down_cell_shows_fewer_servers_and_says_nothing(sim: Simulator) -> None:
+    sim.cloud.boot_active("web", "cmp1")
+    connection = connect(sim)
+    assert len(servers(connection).json()["servers"]) == 1
+    sim.cloud.state.down_cells.add("cell1")
+    answer = servers(connection)
+    assert (answer.status_code, answer.json()) == (200, {"servers": []})
+    rows = connection.compute.get("/os-services?binary=nova-compute", microversion="2.96").json()["services"]
+    assert rows[0] == {"binary": "nova-compute", "host": "cmp1", "status": "UNKNOWN"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "effect"),
+    [
+        (HttpFault("reset"), False),
+        (HttpFault("reset", after=True), True),
+        (HttpFault("status", status=503), False),
+        (HttpFault("status", status=500, after=True), True),
+        (HttpFault("empty"), True),
+        (HttpFault("delay", seconds=0.01), True),
+    ],
+)
+def test_a_fault_of_a_post(sim: Simulator, fault: HttpFault, effect: bool) -> None:
+    """Each fault hits once, before or after the request took effect."""
+    server = sim.cloud.boot_active("web", "cmp1")
+    connection = connect(sim)
+    assert servers(connection).status_code == 200
+    sim.fail(ACTION, fault)
+    path = f"/servers/{server.id}/action"
+    try:
+        answer = connection.compute.post(path, json={"migrate": None}, microversion="2.96", raise_exc=False)
+        expected = fault.status if fault.kind == "status" else 202
+        assert (fault.kind, answer.status_code) != ("reset", 202)
+        assert answer.status_code == expected
+    except exceptions.ConnectFailure:
+        assert fault.kind == "reset"
+    assert (server.task_state == "resize_prep") == effect
+    assert sim.log.entries[-1].fault == fault
+    assert servers(connection).status_code == 200
+
+
+def test_retry_after(sim: Simulator) -> None:
+    connection = connect(sim)
+    sim.fail(SERVERS, HttpFault("status", status=429, headers=(("Retry-After", "7"),)))
+    answer = servers(connection)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    assert set(answer.json()) == {"overLimit"}
+
+
+def test_faults_of_a_list(sim: Simulator) -> None:
+    """An empty list, a body cut short, and then the truth; skipping what is not to be hit."""
+    sim.cloud.boot_active("web", "cmp1")
+    connection = connect(sim)
+    sim.fail(SERVERS, HttpFault("empty"), times=1, skip=1)
+    assert [len(servers(connection).json()["servers"]) for _ in range(3)] == [1, 0, 1]
+    sim.fail(SERVERS, HttpFault("truncated"))
+    with pytest.raises(requests.exceptions.JSONDecodeError):
+        servers(connection).json()
+    sim.fail(SERVERS, HttpFault("cut"))
+    with pytest.raises(exceptions.UnknownConnectionError):
+        servers(connection)
+    sim.heal()
+    assert len(servers(connection).json()["servers"]) == 1
+
+
+def test_stopped_and_started_again(sim: Simulator) -> None:
+    connection = connect(sim)
+    assert servers(connection).status_code == 200
+    sim.stop()
+    with pytest.raises(exceptions.ConnectFailure):
+        servers(connection)
+    sim.start()
+    assert servers(connection).status_code == 200
+
+
+def test_the_log_tells_who_asked_what(sim: Simulator) -> None:
+    server = sim.cloud.boot_active("web", "cmp1")
+    connection = connect(sim)
+    connection.compute.post(f"/servers/{server.id}/action", json={"lock": None}, microversion="2.96")
+    entry = sim.log.entries[-1]
+    assert (entry.name, entry.user, entry.body, entry.status) == (ACTION, "quiesce", {"lock": None}, 202)
+    assert sim.log.counts[ACTION] == 1
