@@ -95,7 +95,7 @@ def read_public(text: str) -> PublicKey:
     """`ssh-ed25519 AAAA… [comment]`. Raises ValueError."""
     kind, encoded, *_ = [*text.split(), "", ""]
     blob = base64.b64decode(encoded, validate=True)
-    if int.from_bytes(blob[:4], "big") != len(kind) or blob[4 : 4 + len(kind)] != kind.encode():
+    if not kind or int.from_bytes(blob[:4], "big") != len(kind) or blob[4 : 4 + len(kind)] != kind.encode():
         raise ValueError(f"not an OpenSSH public key of type {kind!r}")
     return PublicKey(kind, encoded)
 

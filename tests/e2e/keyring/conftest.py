@@ -1,0 +1,139 @@
+"""Real hosts with real sshd, and a MigrationKeyring as a user handles it with kubectl.
+
+The real Nova lists its computes cmp1 to cmp5 at 127.0.0.1; `hosts.addresses` leads to the hosts of this bed.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.beds.hosts.hosts import Bed, running
+from tests.harness.kubernetes import Json, Kube, condition
+from tests.harness.openstack import until
+
+NAME = "cold"
+
+
+@dataclass
+class Keyring:
+    """One MigrationKeyring on the API server and the hosts that it is for."""
+
+    kube: Kube
+    namespace: str
+    bed: Bed
+
+    def apply(self, **spec: Any) -> "Keyring":
+        """`spec`: further fields; `hosts` and `hostAccess` are merged with what leads to the bed."""
+        addresses = {host.name: host.address for host in self.bed.hosts.values()}
+        access = {"privateKeySecretRef": {"name": "login"}, "knownHostsRef": {"name": "hosts"}}
+        whole = {
+            "checkEvery": "10s",
+            **spec,
+            "hosts": {"addresses": addresses, **spec.get("hosts", {})},
+            "hostAccess": {**access, **spec.get("hostAccess", {})},
+        }
+        self.kube.apply(
+            {"apiVersion": "quiesce.dev/v1alpha1", "kind": "MigrationKeyring", "metadata": {"name": NAME}, "spec": whole},
+            namespace=self.namespace,
+        )
+        return self
+
+    def pin(self) -> None:
+        """The hosts' present keys as the user's known hosts."""
+        known = {"kind": "ConfigMap", "metadata": {"name": "hosts"}, "data": {"known_hosts": self.bed.known_hosts}}
+        self.kube.apply({"apiVersion": "v1", **known}, namespace=self.namespace)
+
+    def login(self) -> None:
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/ssh-auth",
+            "metadata": {"name": "login"},
+            "stringData": {"ssh-privatekey": self.bed.login_key},
+        }
+        self.kube.apply(secret, namespace=self.namespace)
+
+    def get(self) -> Json | None:
+        return self.kube.get(f"mkr/{NAME}", self.namespace)
+
+    @property
+    def status(self) -> Json:
+        return (self.get() or {}).get("status") or {}
+
+    def ready(self, timeout: float = 120.0) -> Json:
+        """Waits until it is Ready, with everything that this status speaks of as it is now."""
+        return self.until("Ready", lambda status: condition(status, "Ready").get("status") == "True", timeout)
+
+    def until(self, what: str, look: Callable[[Json], Any], timeout: float = 120.0) -> Json:
+        """The first status for which `look(status)` is true."""
+        return dict(until(f"{what} of the keyring", lambda: (s := self.status) and look(s) and s, timeout, pause=0.3))
+
+    def trouble(self, host: str, reason: str, timeout: float = 120.0) -> str:
+        """Waits until `host` is named with this cause; the message."""
+
+        def named(status: Json) -> list[str]:
+            rows = status.get("problems") or ()
+            return [row["message"] for row in rows if (row["host"], row["reason"]) == (host, reason)]
+
+        return str(named(self.until(f"{reason} on {host}", named, timeout))[0])
+
+    def annotate(self, **annotations: str) -> None:
+        words = [f"quiesce.dev/{name}={value}" for name, value in annotations.items()]
+        self.kube.kubectl("annotate", f"mkr/{NAME}", "-n", self.namespace, "--overwrite", *words)
+
+    def delete(self, timeout: float = 120.0) -> None:
+        self.kube.kubectl("delete", f"mkr/{NAME}", "-n", self.namespace, f"--timeout={timeout:.0f}s")
+
+    def events(self) -> list[Json]:
+        found = self.kube.kubectl("get", "events", "-n", self.namespace, "-o", "json").stdout
+        return [event for event in json.loads(found)["items"] if event["involvedObject"]["name"] == NAME]
+
+    def secret(self, name: str) -> dict[str, str]:
+        found = self.kube.get(f"secret/{name}", self.namespace)
+        return dict(found["data"]) if found else {}
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    """Five hosts, new for each test."""
+    with running(5, tmp_path / "hosts") as hosts:
+        yield hosts
+
+
+@pytest.fixture
+def keyring(kube: Kube, credentials: str, bed: Bed) -> Iterator[Keyring]:
+    """Everything that a keyring needs, but not the keyring itself."""
+    kube.kubectl("wait", "--for=condition=Established", "crd/migrationkeyrings.quiesce.dev", "--timeout=30s")
+    made = Keyring(kube, credentials, bed)
+    made.login()
+    made.pin()
+    yield made
+    abandon = ["annotate", "mkr", "--all", "-n", credentials, "quiesce.dev/abandon=true", "--overwrite"]
+    kube.kubectl(*abandon, check=False)
+    kube.kubectl("delete", "mkr", "--all", "-n", credentials, "--wait=false", check=False)
+
+
+def nova_login(bed: Bed, source: str, target: str, command: str = "hostname") -> str:
+    """What Nova's ssh would get: as nova, from host to host, by address. Its words where it fails."""
+    address = bed[target].address
+    return bed[source].run(f"ssh -o BatchMode=yes {address} {command}", user="nova", check=False).strip()
+
+
+def everything(bed: Bed, name: str) -> str:
+    """Content, owner, mode, inode and time of change of all that a keyring may touch on a host."""
+    return bed[name].run(
+        "find /var/lib/nova /etc/ssh /etc/passwd /etc/shadow \\( -type f -o -type d \\) "
+        "-exec stat -c '%n %U:%G %a %i %y %s' {} + | sort; "
+        "find /var/lib/nova /etc/ssh /etc/passwd -type f -exec sha256sum {} + | sort"
+    )
+
+
+def contents(bed: Bed, name: str) -> str:
+    """The same without inodes and times."""
+    return bed[name].run(
+        "find /var/lib/nova /etc/ssh -exec stat -c '%n %U:%G %a' {} + | sort; "
+        "find /var/lib/nova /etc/ssh /etc/passwd -type f -exec sha256sum {} + | sort"
+    )

@@ -1,0 +1,103 @@
+"""Two hosts and more change from one key to the next: no order of events makes a login fail."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.keyring.build import NEW, OLD, Disk, wants
+
+from quiesce.keyring.decide import changes
+from quiesce.keyring.rotation import GRACE_SECONDS, Step, rotation
+from quiesce.keyring.sight import Sight
+from quiesce.keyring.wanted import Wanted
+
+HOSTS = ("cmp1", "cmp2", "cmp3")
+LONG = GRACE_SECONDS + 1
+
+
+class Cloud:
+    """Three installed hosts, and an operator that knows of each only what it saw at its last visit."""
+
+    def __init__(self) -> None:
+        self.disks = {name: Disk() for name in HOSTS}
+        self.seen: dict[str, Sight | None] = dict.fromkeys(HOSTS)
+        self.wanted = wants(OLD)
+        for name in HOSTS:
+            self.visit(name, steps=99)
+        self.wanted = wants(NEW, OLD.public)
+
+    def standing(self) -> Wanted:
+        step = rotation(self.wanted, self.seen, LONG)
+        if step.retired:
+            self.wanted = wants(NEW)
+        return replace(self.wanted, may_switch=step.may_switch)
+
+    def visit(self, name: str, steps: int) -> None:
+        """Broken off after so many changes: then nothing of it is known."""
+        todo = changes(self.standing(), self.disks[name].sight)
+        for change in todo[:steps]:
+            self.disks[name].do(change)
+            self.check()
+        if steps >= len(todo):
+            self.seen[name] = self.disks[name].sight
+
+    def restart(self) -> None:
+        self.seen = dict.fromkeys(HOSTS)
+
+    def check(self) -> None:
+        """Each host that uses a key is let in by every other one that is installed."""
+        for source in self.disks.values():
+            for target in self.disks.values():
+                if source.sight.uses and target.sight.authorized_lines and source is not target:
+                    assert source.sight.uses in target.sight.accepts
+
+
+events = st.one_of(
+    st.tuples(st.sampled_from(HOSTS), st.integers(0, 8)), st.just(("restart", 0)), st.tuples(st.sampled_from(HOSTS), st.just(99))
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(events, max_size=40))
+def test_no_order_of_visits_kills_and_restarts_makes_a_login_fail(history: list[tuple[str, int]]) -> None:
+    cloud = Cloud()
+    for name, steps in history:
+        if name == "restart":
+            cloud.restart()
+        else:
+            cloud.visit(name, steps)
+        cloud.check()
+    for _ in range(4):
+        for name in HOSTS:
+            cloud.visit(name, steps=99)
+    assert {disk.sight.uses for disk in cloud.disks.values()} == {NEW.public.id}
+    assert {disk.sight.accepts for disk in cloud.disks.values()} == {frozenset({NEW.public.id})}
+    assert all(len(disk.sight.own) == 3 for disk in cloud.disks.values())
+
+
+def test_the_steps_and_whom_they_wait_for() -> None:
+    cloud = Cloud()
+    assert rotation(cloud.wanted, cloud.seen, LONG).step is Step.ACCEPT
+    assert rotation(cloud.wanted, cloud.seen, LONG).waits_for == HOSTS
+    cloud.visit("cmp1", 99)
+    cloud.visit("cmp2", 99)
+    assert rotation(cloud.wanted, cloud.seen, LONG).waits_for == ("cmp3",)
+    cloud.visit("cmp3", 99)
+    assert rotation(cloud.wanted, cloud.seen, LONG).step is Step.USE
+    for name in HOSTS:
+        cloud.visit(name, 99)
+    assert rotation(cloud.wanted, cloud.seen, GRACE_SECONDS - 1).step is Step.RETIRE
+    assert not rotation(cloud.wanted, cloud.seen, GRACE_SECONDS - 1).retired
+    assert rotation(cloud.wanted, cloud.seen, LONG).retired
+
+
+def test_a_host_that_was_not_seen_holds_every_step_up() -> None:
+    cloud = Cloud()
+    for name in ("cmp1", "cmp2", "cmp3"):
+        cloud.visit(name, 99)
+    cloud.seen["cmp2"] = None
+    assert rotation(cloud.wanted, cloud.seen, LONG).waits_for == ("cmp2",)
+
+
+def test_without_keys_before_nothing_is_rotated() -> None:
+    assert rotation(wants(OLD), dict.fromkeys(HOSTS), LONG).step is Step.STABLE

@@ -1,0 +1,91 @@
+"""The scripts in real shells: values stay values, reports are read back, a broken connection runs nothing."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.keyring.build import IDENTITY, OLD, PLACE, UNTOUCHED, wants
+
+from quiesce.keyring import scripts
+from quiesce.keyring.decide import changes
+from quiesce.keyring.scripts import ProbeTarget
+from quiesce.keyring.sight import UnreadableReport, read_report
+from quiesce.keyring.visit import judged
+
+SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_scripts_are_posix(shell: str) -> None:
+    argv = [shell, "sh", "-n"] if shell == "busybox" else [shell, "-n"]
+    texts = [
+        scripts.look(PLACE),
+        scripts.apply(PLACE, changes(wants(), UNTOUCHED)),
+        scripts.probe(PLACE, [ProbeTarget("cmp2", "192.0.2.2")]),
+    ]
+    for text in texts:
+        done = subprocess.run(argv, input=text, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("cut", [0.2, 0.5, 0.9, 0.999])
+def test_a_script_that_arrives_in_part_does_nothing(tmp_path: Path, cut: float) -> None:
+    place = replace(PLACE, home=str(tmp_path / "home"), known_hosts_file=str(tmp_path / "known_hosts"))
+    text = scripts.apply(place, changes(replace(wants(), place=place), UNTOUCHED))
+    subprocess.run(["/bin/sh", "-s"], input=text[: int(len(text) * cut)], text=True, capture_output=True, check=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_stay_values(tmp_path: Path) -> None:
+    """Were one ever let through by the spec: a shell still sees it as text."""
+    evil = f"/x'; touch {tmp_path}/owned; $(touch {tmp_path}/owned) `touch {tmp_path}/owned` \n touch {tmp_path}/owned #"
+    place = replace(PLACE, user=evil, home=evil, shell=evil, known_hosts_file=evil)
+    for text in (scripts.look(place), scripts.probe(place, [])):
+        subprocess.run(["/bin/sh", "-s"], input=text, text=True, capture_output=True, check=False, timeout=20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_private_keys_are_words_of_no_command() -> None:
+    """In the script they are arguments of a function, which the shell keeps to itself."""
+    text = scripts.apply(PLACE, changes(wants(), UNTOUCHED))
+    secret = OLD.private.splitlines()[1]
+    lines = [line for line in text.splitlines() if "PRIVATE KEY" in line and "BEGIN" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("act as_user ")
+    assert text.count(secret) == 1
+
+
+def test_an_incomplete_report_is_no_report() -> None:
+    with pytest.raises(UnreadableReport):
+        read_report("quiesce uid 0\nquiesce account 1:1:/home:/bin/sh:yes\n", IDENTITY)
+    with pytest.raises(UnreadableReport):
+        read_report("quiesce uid 0\nquiesce home nonsense\nquiesce end\n", IDENTITY)
+
+
+def test_a_report_is_read_past_what_login_scripts_print() -> None:
+    sight = read_report("Welcome!\nquiesce uid 0\nquiesce known_hosts \nquiesce end\nlogout\n", IDENTITY)
+    assert sight.root
+    assert sight.account is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "reason"),
+    [
+        (0, "", None),
+        (255, "ssh: connect to host 192.0.2.2 port 22: Connection refused", "Refused"),
+        (255, "ssh: connect to host 192.0.2.2 port 22: Connection timed out", "Timeout"),
+        (124, "", "Timeout"),
+        (255, "No ED25519 host key is known for 192.0.2.2. Host key verification failed.", "HostKeyMismatch"),
+        (255, "nova@192.0.2.2: Permission denied (publickey).", "PermissionDenied"),
+        (1, "This account is currently not available.", "ShellNotAllowed"),
+        (1, "", "ShellNotAllowed"),
+        (255, "ssh: Could not resolve hostname cmp9: Name or service not known", "Unreachable"),
+        (255, "Bad owner or permissions on /var/lib/nova/.ssh/config", "ClientConfig"),
+        (127, "", "NoClient"),
+        (255, "kex_exchange_identification: read: Connection reset by peer", "LoginFailed"),
+    ],
+)
+def test_the_cause_of_a_failed_login(code: int, words: str, reason: str | None) -> None:
+    assert judged(code, words).reason == reason
