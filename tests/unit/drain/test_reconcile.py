@@ -1,0 +1,189 @@
+"""One tick as a whole, where the order of its parts matters."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.harness.inprocess import KEY, Boundary, MemoryEvents, MemorySecrets, MemoryStore
+from tests.unit.drain.build import FOUND, HOST, ME, NOW, migration, other, server, service
+
+from quiesce.api.errors import BadCredentials, NotAllowed, Problem
+from quiesce.drain.notes import Notes
+from quiesce.drain.reconcile import FINALIZER, LOOK_FOR_A_PERSON, Brake, Drains
+from quiesce.kinds import Context
+from quiesce.nova.cloud import Cloud
+from quiesce.nova.records import Migration, Server, Service
+from quiesce.settings import Settings
+
+
+class Still:
+    """A cloud that stands still, and a log of what it is asked to do. `fails`: verb -> what it raises."""
+
+    user_id, identity = ME, "https://nova.example.org"
+
+    def __init__(self, **fails: Exception) -> None:
+        self.fails = fails
+        self.calls: list[str] = []
+        self.the_services: tuple[Service, ...] = (service("enabled"), other())
+        self.the_servers: tuple[Server, ...] = (server("s1"), server("s2", "SHUTOFF"))
+        self.the_migrations: tuple[Migration, ...] = (migration(FOUND, "confirmed", "old"),)
+
+    def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
+        return self.the_services
+
+    def servers_on(self, host: str) -> tuple[Server, ...]:
+        return self.the_servers
+
+    def migrations(self, host: str, above: int | None = None) -> tuple[Migration, ...]:
+        return tuple(m for m in self.the_migrations if above is None or m.id > above)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("aggregates", "groups", "hypervisors", "rooms", "servers_to_verify", "ports"):
+            return lambda *_: ()
+
+        def call(*_: Any) -> None:
+            self.calls.append(name)
+            if name in self.fails:
+                raise self.fails[name]
+
+        return call
+
+
+class OneCloud:
+    """Stands for the connections: one cloud, or the error of connecting to it."""
+
+    def __init__(self, cloud: Any) -> None:
+        self.cloud = cloud
+        self.forgotten = 0
+
+    def get(self, *_: Any) -> Cloud:
+        if isinstance(self.cloud, Problem):
+            raise self.cloud
+        found: Cloud = self.cloud
+        return found
+
+    def forget(self, *_: Any) -> None:
+        self.forgotten += 1
+
+
+def now() -> datetime:
+    return NOW
+
+
+def operator(cloud: Any, **metadata: Any) -> tuple[Drains, MemoryStore]:
+    store = MemoryStore(Boundary())
+    store.put(KEY, {"host": HOST, "migration": {"method": "Cold"}}, NOW)
+    store.objects[KEY]["metadata"] |= {"finalizers": [FINALIZER]} | metadata
+    context = Context(Settings(), store, MemorySecrets("{}"), MemoryEvents(), {})  # type: ignore[arg-type]
+    return Drains(context, OneCloud(cloud), Brake(0), {}, now), store  # type: ignore[arg-type]
+
+
+def test_the_finalizer_comes_first_and_alone() -> None:
+    cloud = Still()
+    drains, store = operator(cloud, finalizers=[])
+    assert drains.reconcile(KEY) == 0
+    assert store.objects[KEY]["metadata"]["finalizers"] == [FINALIZER]
+    assert not cloud.calls
+    assert "phase" not in store.objects[KEY]["status"]
+
+
+def test_what_was_found_is_written_down_before_the_first_write_to_openstack() -> None:
+    cloud = Still()
+    drains, store = operator(cloud)
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("the API server is away")
+
+    store.write_status = refuse  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        drains.reconcile(KEY)
+    assert not cloud.calls
+
+
+def test_trouble_with_a_call_keeps_what_the_same_tick_has_written() -> None:
+    """The rows of the moves that did begin hold how their servers were; what was found is what Restore puts back."""
+    cloud = Still()
+    drains, store = operator(cloud)
+    drains.reconcile(KEY)
+    assert cloud.calls == ["disable_service"]
+    found = store.objects[KEY]["status"]["service"]["foundStatus"]
+    cloud.the_services = (service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"), other())
+    cloud.fails = {"migrate": NotAllowed("403")}
+    assert drains.reconcile(KEY) == LOOK_FOR_A_PERSON
+    status = store.objects[KEY]["status"]
+    assert status["phase"] == "Stalled"
+    assert status["service"]["foundStatus"] == found
+    assert {row["id"]: row["was"] for row in status["moving"]} == {"s1": "ACTIVE", "s2": "SHUTOFF"}
+
+
+def test_a_drain_without_credentials_has_begun_nothing_and_goes_at_once() -> None:
+    drains, store = operator(BadCredentials("no such Secret"))
+    drains.reconcile(KEY)
+    assert store.objects[KEY]["status"]["phase"] == "Stalled"
+    store.delete(KEY)
+    assert drains.reconcile(KEY) is None
+    assert KEY not in store.objects
+
+
+def test_refused_credentials_are_read_anew() -> None:
+    class Refusing(Still):
+        def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
+            raise BadCredentials("401")
+
+    drains, _ = operator(Refusing())
+    drains.reconcile(KEY)
+    assert isinstance(drains.clouds, OneCloud)
+    assert drains.clouds.forgotten == 1
+
+
+def test_abandon_lets_go_at_once_and_writes_nothing() -> None:
+    cloud = Still()
+    drains, store = operator(cloud)
+    drains.reconcile(KEY)
+    store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/abandon"] = "true"
+    store.delete(KEY)
+    cloud.calls.clear()
+    assert drains.reconcile(KEY) is None
+    assert KEY not in store.objects
+    assert not cloud.calls
+
+
+def test_a_host_that_nova_does_not_know_is_named_with_near_misses() -> None:
+    cloud = Still()
+    cloud.the_services = (other("cmp11"), other("gpu-7"))
+    drains, store = operator(cloud)
+    drains.reconcile(KEY)
+    status = store.objects[KEY]["status"]
+    assert status["phase"] == "Stalled"
+    assert "no nova-compute service on host 'cmp1'. Did you mean cmp11?" in status["message"]
+    assert "foundMigration" not in status
+
+
+def test_an_idle_drain_writes_nothing() -> None:
+    cloud = Still()
+    cloud.the_servers = (server("s1", "SUSPENDED"),)
+    drains, store = operator(cloud)
+    drains.reconcile(KEY)
+    cloud.the_services = (service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"), other())
+    drains.reconcile(KEY)
+    drains.reconcile(KEY)
+    writes = store.writes
+    for _ in range(5):
+        drains.notes["uid-drain-0000"] = Notes()  # a new process has the same to say
+        drains.reconcile(KEY)
+    assert store.writes == writes
+
+
+# The brake of the whole operator
+
+
+def test_the_brake_counts_the_moves_of_all_others() -> None:
+    brake = Brake(5)
+    brake.hold("a", 3)
+    brake.hold("b", 1)
+    assert (brake.room("a"), brake.room("b"), brake.room("c")) == (4, 2, 1)
+    brake.hold("a", 0)
+    assert brake.room("c") == 4
+    brake.hold("b", 9)
+    assert brake.room("c") == 0
+    assert Brake(0).room("a") is None
