@@ -87,14 +87,14 @@ def test_the_finalizer_comes_first_and_alone() -> None:
     assert "phase" not in store.objects[KEY]["status"]
 
 
-def test_what_was_found_is_written_down_before_the_first_write_to_openstack() -> None:
+def test_what_was_found_is_written_down_before_the_first_write_to_openstack(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = Still()
     drains, store = operator(cloud)
 
     def refuse(*_: Any) -> None:
         raise RuntimeError("the API server is away")
 
-    store.write_status = refuse  # type: ignore[method-assign]
+    monkeypatch.setattr(store, "write_status", refuse)
     with pytest.raises(RuntimeError):
         drains.reconcile(KEY)
     assert not cloud.calls
