@@ -110,7 +110,7 @@ class Api:
 
 
 def failure(answer: requests.Response, call: str, *, write: bool) -> Exception:
-    """The error that an answer other than success stands for."""
+    """The error that an answer other than success stands for. A read that is refused (a marker is gone, say) proves nothing."""
     status, said, rid = answer.status_code, message(answer), request_id(answer)
     text = f"{call}: HTTP {status} {said}" + (f" ({rid})" if rid else "")
     if status == 401:
@@ -119,7 +119,7 @@ def failure(answer: requests.Response, call: str, *, write: bool) -> Exception:
         return NotAllowed(f"the credentials lack a permission: {text}. Give the operator's user the role that this call needs")
     if status == 404:
         return NotFound(status, said, rid)
-    if status in (400, 409):
+    if status in (400, 409) and write:
         return Refused(status, said, rid)
     if write:
         return Unknown(text, retry_after(answer))

@@ -13,11 +13,11 @@ from quiesce.nova.http import failure, message, retry_after, route
 @pytest.mark.parametrize(
     ("status", "of_a_read", "of_a_write"),
     [
-        (400, Refused, Refused),
+        (400, CloudUnreachable, Refused),
         (401, BadCredentials, BadCredentials),
         (403, NotAllowed, NotAllowed),
         (404, NotFound, NotFound),
-        (409, Refused, Refused),
+        (409, CloudUnreachable, Refused),
         (413, CloudUnreachable, Unknown),
         (429, CloudUnreachable, Unknown),
         (500, CloudUnreachable, Unknown),
