@@ -4,6 +4,7 @@ import secrets
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -364,7 +365,6 @@ class RealLab(Lab):
     """A real Nova: the bed of tests/beds/cloud, started when it is not up."""
 
     name = "real"
-    source, spare = "cmp5", "cmp4"
     command = Path(__file__).parents[1] / "beds" / "cloud" / "cloud"
 
     def __init__(self) -> None:
@@ -373,6 +373,14 @@ class RealLab(Lab):
         self._began = time.monotonic()
         exports = self.run("env")
         self._config_file = exports.split("OS_CLIENT_CONFIG_FILE=")[1].split()[0].strip("'\"")
+        self.source, self.spare = self._quietest()
+
+    def _quietest(self) -> list[str]:
+        """Return the two hosts with the fewest servers: others may be at work on this cloud."""
+        used = Counter(row["OS-EXT-SRV-ATTR:host"] for row in self.get("/servers/detail?all_tenants=1", "servers"))
+        services = self.get("/os-services?binary=nova-compute", "services")
+        usable = [row["host"] for row in services if (row["status"], row["state"]) == ("enabled", "up")]
+        return sorted(sorted(usable, reverse=True), key=lambda host: used[host])[:2]
 
     def run(self, *arguments: str) -> str:
         done = subprocess.run([self.command, *arguments], check=True, stdout=subprocess.PIPE, text=True)

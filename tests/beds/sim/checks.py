@@ -17,10 +17,12 @@ def in_state(server: Server, action: str, vm_states: tuple[str, ...] = (), tasks
     if vm_states and server.vm_state not in vm_states:
         _refuse(server, action, "vm_state", server.vm_state)
     if server.task_state not in tasks:
-        _refuse(server, action, "task_state", str(server.task_state))
+        _refuse(server, action, "task_state", server.task_state)
 
 
-def _refuse(server: Server, action: str, attribute: str, value: str) -> None:
+def _refuse(server: Server, action: str, attribute: str, value: str | None) -> None:
+    if value is None:
+        raise ConflictError(f"Instance {server.id} is in an invalid state for '{action}'")
     raise ConflictError(f"Cannot '{action}' instance {server.id} while it is in {attribute} {value}")
 
 

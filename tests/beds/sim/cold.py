@@ -118,7 +118,7 @@ class ColdMigrations:
         ):
             kind = "migration" if flavor == server.flavor else "resize"
             migration = self.state.new_migration(server, kind, "pre-migrating", context)
-            self.state.placement.move(server.id, migration.uuid, "MIGRATION")
+            self.state.placement.move(server.id, migration.uuid)
             move = Move(context, server, migration, flavor, targeted=host is not None)
             yield self.state.latency(self.state.timing.schedule)
             try:
@@ -160,7 +160,7 @@ class ColdMigrations:
     def _take_back(self, move: Move) -> None:
         """Give the source's allocation back to the server and drop the destination's."""
         self.state.placement.release(move.server.id)
-        self.state.placement.move(move.migration.uuid, move.server.id, "INSTANCE")
+        self.state.placement.move(move.migration.uuid, move.server.id)
 
     # Destination, source, destination
 
@@ -188,7 +188,7 @@ class ColdMigrations:
 
         def again() -> Work:
             with self.state.event(move.server, "cold_migrate", "conductor"):
-                self.state.placement.move(move.server.id, move.migration.uuid, "MIGRATION")
+                self.state.placement.move(move.server.id, move.migration.uuid)
                 yield self.state.latency(self.state.timing.step)
                 try:
                     self._send(move)
@@ -309,7 +309,7 @@ class ColdMigrations:
                 self.state.save(server, host=source.host, flavor=flavor, old_flavor=None)
                 self.state.bind_ports(server, source.host)
                 self.state.placement.release(server.id)
-                self.state.placement.move(migration.uuid, server.id, "INSTANCE")
+                self.state.placement.move(migration.uuid, server.id)
                 yield self.state.latency(self.state.timing.step)
                 yield from operate(self.state.faults, "finish_revert_migration", source.host, server)
                 yield self.state.latency(self.state.timing.step)

@@ -93,7 +93,9 @@ class ServerList:
 
     def rows(self) -> list[Server]:
         """Return every server that passes the filters."""
-        only_known(self.request, SERVER_FILTERS)
+        for name, _ in self.request.query:
+            if name not in SERVER_FILTERS:
+                raise BadRequestError(f"{name!r} does not match any of the regexes: '^_'")
         tests = self._tests()
         host = self._value("host")
         known = self.state.servers if host is None else self.state.by_host.get(host, {})

@@ -122,7 +122,7 @@ class LiveMigrations:
             raise WorkError("ComputeServiceUnavailable", f"Compute service of {source.host} is unavailable at this time.")
         if host == source.host:
             raise WorkError("UnableToMigrateToSelf", f"Unable to migrate instance ({server.id}) to current host ({host}).")
-        self.state.placement.move(server.id, migration.uuid, "MIGRATION")
+        self.state.placement.move(server.id, migration.uuid)
         tried = [source.host]
         while True:
             target = self.scheduler.select(server, server.flavor, only=host, ignore=tuple(tried))[0]
@@ -176,7 +176,8 @@ class LiveMigrations:
             yield self.state.latency(0)
             yield from self._live_migrate(server, migration, source, target)
         finally:
-            source.live_line.remove(migration.id)
+            if migration.id in source.live_line:  # a death of the compute empties the line
+                source.live_line.remove(migration.id)
 
     def _live_migrate(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
         self.state.set_status(migration, "preparing")
@@ -237,7 +238,7 @@ class LiveMigrations:
         """Make the server the holder of the source's resources again, and of nothing else."""
         if self.state.placement.of(migration.uuid):
             self.state.placement.release(server.id)
-            self.state.placement.move(migration.uuid, server.id, "INSTANCE")
+            self.state.placement.move(migration.uuid, server.id)
 
     def _hand_over(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
         """The guest runs on the destination: ACTIVE there, then `completed`, then the allocation gone."""

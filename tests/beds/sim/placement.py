@@ -47,11 +47,14 @@ class Placement:
         self._put(provider, Allocation(consumer, "INSTANCE", owner, dict(wanted)))
         return True
 
-    def move(self, consumer: str, other: str, kind: str) -> None:
-        """Make another consumer the holder of all that one holds, as at the start of a migration."""
+    def move(self, consumer: str, other: str) -> None:
+        """Make another consumer the holder of all that one holds, as at the start of a migration.
+
+        Nova does not say what kind of consumer the other one is.
+        """
         for provider, held in list(self.of(consumer).items()):
             self._drop(provider, consumer)
-            self._put(provider, Allocation(other, kind, held.owner, held.resources))
+            self._put(provider, Allocation(other, "unknown", held.owner, held.resources))
 
     def release(self, consumer: str, provider: str | None = None) -> None:
         for where in list(self.of(consumer)):
