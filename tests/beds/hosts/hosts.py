@@ -265,7 +265,7 @@ class Host:
         return process
 
     def sessions(self) -> int:
-        """Logins that sshd has accepted since it started."""
+        """Logins that sshd has accepted since the host started."""
         return int(self.run("grep -c 'Accepted publickey' /run/sshd.log || :").strip() or 0)
 
     @property

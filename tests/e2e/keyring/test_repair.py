@@ -7,12 +7,13 @@ from tests.harness.kubernetes import Operator
 from tests.harness.openstack import until
 
 SSH = "/var/lib/nova/.ssh"
+KEY = f"{SSH}/quiesce.*.????????????"
 FORGED = "AAAAC3NzaC1lZDI1NTE5AAAAIEZha2VGYWtlRmFrZUZha2VGYWtlRmFrZUZha2VGYWtl"
 DAMAGE = {
-    "key deleted": f"rm {SSH}/quiesce.*[0-9a-f]",
-    "key damaged": f"echo x >> $(ls {SSH}/quiesce.*[0-9a-f])",
-    "key open to others": f"chmod 644 {SSH}/quiesce.*[0-9a-f]",
-    "key of root": f"chown root:root {SSH}/quiesce.*[0-9a-f]",
+    "key deleted": f"rm {KEY}",
+    "key damaged": f"echo x >> $(echo {KEY})",
+    "key open to others": f"chmod 644 {KEY}",
+    "key of root": f"chown root:root {KEY}",
     "public key deleted": f"rm {SSH}/quiesce.*.pub",
     "settings damaged": f"sed -i 's/StrictHostKeyChecking yes/StrictHostKeyChecking no/' {SSH}/quiesce.*.conf",
     "settings overruled": f"sed -i '1i StrictHostKeyChecking no' {SSH}/config; chown nova: {SSH}/config",

@@ -1,0 +1,138 @@
+"""A MigrationKeyring without an API server and a Nova: what is measured is the work at the hosts, and they are real."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from quiesce.keyring.reconcile import FINALIZER, Keyrings
+from quiesce.keyring.visit import Order, Visit, visit
+from quiesce.kinds import Context
+from quiesce.kube.events import Events
+from quiesce.kube.resource import Key, Resource
+from quiesce.kube.secrets import Secret, Secrets
+from quiesce.kube.store import Store
+from quiesce.nova.records import Hypervisor
+from quiesce.nova.session import Clouds
+from quiesce.settings import Settings
+from tests.beds.hosts.hosts import Bed
+
+Json = dict[str, Any]
+KEY = Key("bench", "cold")
+
+
+class OneObject(Store):
+    """One resource in memory; `writes` counts its status writes."""
+
+    def __init__(self, raw: Json) -> None:
+        self.raw, self.writes = raw, 0
+
+    def get(self, key: Key) -> Resource | None:
+        return Resource(json.loads(json.dumps(self.raw)))
+
+    def write_status(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        wanted = json.loads(json.dumps(status))
+        if wanted != self.raw.get("status"):
+            self.raw["status"] = wanted
+            self.writes += 1
+
+
+class InMemory(Secrets):
+    def __init__(self, held: dict[str, dict[str, bytes]], known_hosts: str) -> None:
+        self.held, self.known_hosts = held, known_hosts
+
+    def get(self, namespace: str, name: str) -> Secret | None:
+        return Secret(namespace, name, "1", self.held[name]) if name in self.held else None
+
+    def apply(self, namespace: str, name: str, data: Mapping[str, bytes], type_: str, owner: Resource | None) -> Secret:
+        self.held[name] = dict(data)
+        return Secret(namespace, name, "1", data)
+
+    def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        return {"known_hosts": self.known_hosts}
+
+
+class Unheard(Events):
+    def __init__(self) -> None:
+        pass
+
+    def emit(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+class FixedCloud:
+    def __init__(self, hosts: tuple[Hypervisor, ...]) -> None:
+        self._hosts = hosts
+
+    def hypervisors(self) -> tuple[Hypervisor, ...]:
+        return self._hosts
+
+    def get(self, *_: Any) -> "FixedCloud":
+        return self
+
+
+@dataclass
+class Run:
+    """A keyring of the hosts of a bed, driven tick by tick as a worker would."""
+
+    bed: Bed
+    probe: str = "None"
+    visits: list[str] = field(default_factory=list)
+    ticks: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        hosts = tuple(Hypervisor(host.name, host.name, host.address) for host in self.bed.hosts.values())
+        access = {"port": next(iter(self.bed.hosts.values())).port, "privateKeySecretRef": {"name": "login"}}
+        addresses = {host.name: host.address for host in self.bed.hosts.values()}
+        self.spec: Json = {
+            "probe": self.probe,
+            "checkEvery": "1h",
+            "hosts": {"addresses": addresses},
+            "hostAccess": {**access, "knownHostsRef": {"name": "hosts"}},
+        }
+        meta = {"namespace": KEY.namespace, "name": KEY.name, "uid": "u", "generation": 1, "finalizers": [FINALIZER]}
+        self.store = OneObject(
+            {"apiVersion": "quiesce.dev/v1alpha1", "kind": "MigrationKeyring", "metadata": meta, "spec": self.spec}
+        )
+        login = {"ssh-privatekey": self.bed.login_key.encode()}
+        secrets = InMemory({"login": login, "openstack-clouds": {}}, self.bed.known_hosts)
+        context = Context(Settings(), self.store, secrets, Unheard(), {})
+        self.keyrings = Keyrings(context, cast("Clouds", FixedCloud(hosts)), visit=self.counted)
+        self._lock = threading.Lock()
+
+    def counted(self, order: Order) -> Visit:
+        with self._lock:
+            self.visits.append(order.target.name)
+        return visit(order)
+
+    @property
+    def status(self) -> Json:
+        return dict(self.store.raw.get("status") or {})
+
+    def look_again(self) -> None:
+        """As `requestedAt` asks for: every host is due now."""
+        annotations = self.store.raw["metadata"].setdefault("annotations", {})
+        annotations["quiesce.dev/requestedAt"] = str(time.monotonic())
+
+    def until(self, done: Callable[[Json], bool], limit: float = 1500.0) -> float:
+        """Ticks until `done(status)` and no visit is in flight; the seconds it took."""
+        began = time.monotonic()
+        while time.monotonic() - began < limit:
+            tick = time.monotonic()
+            wait = self.keyrings.reconcile(KEY)
+            self.ticks.append(time.monotonic() - tick)
+            if done(self.status) and not self.keyrings.fleets["u"].in_flight:
+                return time.monotonic() - began
+            time.sleep(min(wait or 0.0, 0.2))
+        raise TimeoutError(f"not after {limit:.0f} s: {self.status.get('message')}")
+
+    def until_visited(self, names: set[str], limit: float = 600.0) -> float:
+        """Ticks until each of these hosts was visited and its visit has ended; the seconds it took."""
+        began = time.monotonic()
+        while time.monotonic() - began < limit:
+            self.keyrings.reconcile(KEY)
+            if names <= set(self.visits) and not names & self.keyrings.fleets["u"].in_flight:
+                return time.monotonic() - began
+        raise TimeoutError(f"not after {limit:.0f} s: {sorted(names - set(self.visits))[:5]}")
