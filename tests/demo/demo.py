@@ -163,7 +163,7 @@ class Demo:
     def table(self, *columns: Any) -> None:
         """`columns`: heading, value of a server, heading, value, …"""
         headings, values = columns[::2], columns[1::2]
-        put(f"  {'SERVER':14} {'WAS':10} {'HOST':6} " + " ".join(f"{heading:10}" for heading in headings))
+        put(f"  {'SERVER':14} {'WAS':10} {'HOST':6} " + " ".join(f"{heading:10}" for heading in headings).rstrip())
         for server_id, was in self.servers.items():
             server = self.cloud.server(server_id) or {}
             cells = " ".join(f"{value(server):10}" for value in values)
@@ -208,7 +208,7 @@ def main() -> int:
     log.unlink(missing_ok=True)
     say(f"Run the operator under its service account, with no right but those of manifests/base. Log: {log}")
     operator = Operator(kube.account_kubeconfig(WORK / "kubeconfig"), log, ("--namespace", NAMESPACE))
-    shell("quiesce", "run", *operator.scope)
+    shell("quiesce", "run", *operator.scope, *kubernetes.FLAGS)
     try:
         operator.start()
         demo.play()
