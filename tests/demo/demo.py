@@ -82,6 +82,8 @@ class Demo:
             if aggregate["name"] == AGGREGATE:
                 self.cloud.drop_aggregate(aggregate["id"])
         self.cloud.set_service(HOST, "enabled")
+        # Nova may refuse to cold-migrate from a host whose service was deleted and came back a few times.
+        subprocess.run([CLOUD, "purge-deleted"], check=True, capture_output=True)
 
     def boot(self) -> None:
         say(f"Boot a dozen servers on {HOST}: running, stopped, paused, one suspended")
