@@ -4,9 +4,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from logging import ERROR, WARNING
 
 from quiesce.kinds import Reconciler
-from quiesce.kube.errors import KubeError
+from quiesce.kube.errors import KubeError, KubeRejected
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.store import Store
 from quiesce.kube.wakeups import WakeUps
@@ -138,7 +139,7 @@ class Controller:
         self._failures[key] = count + 1, text
         delay = back_off(count + 1)
         if isinstance(error, KubeError):
-            log.warning("%s; again in %.0fs", error, delay)
+            log.log(ERROR if isinstance(error, KubeRejected) else WARNING, "%s; again in %.0fs", error, delay)
         else:  # the traceback is the same as long as the text is
             log.error("unexpected %s; again in %.0fs", text, delay, exc_info=text != before)
         return delay

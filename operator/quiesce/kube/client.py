@@ -12,7 +12,7 @@ from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
 from kubernetes.client.rest import should_bypass_proxies
 
 from quiesce import __version__
-from quiesce.kube.errors import KubeNotFound, call
+from quiesce.kube.errors import KubeKindUnknown, call
 from quiesce.kube.resource import GROUP, VERSION
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -67,7 +67,7 @@ def served_plurals(client: ApiClient) -> frozenset[str]:
     """Which kinds of our group the API server knows, by discovery: that needs no right to read CRDs."""
     try:
         found = call(CustomObjectsApi(client).get_api_resources, GROUP, VERSION)
-    except KubeNotFound:
+    except KubeKindUnknown:
         return frozenset()
     return frozenset(resource.name for resource in found.resources)
 

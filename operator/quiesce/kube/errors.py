@@ -28,11 +28,15 @@ class KubeForbidden(KubeError):
 
 
 class KubeNotFound(KubeError):
-    """404: the object, its namespace or its whole kind is not there."""
+    """404: the object, or the namespace it should be in, is not there."""
+
+
+class KubeKindUnknown(KubeError):
+    """404 for a whole kind: its CRD is not installed. Says nothing of any object."""
 
 
 class KubeRejected(KubeError):
-    """Another 4xx: the API server does not take what we sent."""
+    """The API server does not take what we sent: another 4xx, or a status that is not of the CRD's schema."""
 
 
 class KubeExpired(KubeRejected):
@@ -47,6 +51,9 @@ _BY_STATUS: dict[int, type[KubeError]] = {
     410: KubeExpired,
     429: KubeUnavailable,
 }
+
+
+_NOT_IN_SCHEMA = "failed to create typed patch object"
 
 
 def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -65,19 +72,29 @@ def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _kube_error(error: ApiException) -> KubeError:
-    status = error.status or 0
+    status, told = error.status or 0, _told(error)
+    if status == 404 and not _said(error).get("details", {}).get("name"):
+        return KubeKindUnknown(f"{told}; is the CRD installed? kubectl apply -f crds/")
+    if status == 500 and _NOT_IN_SCHEMA in told:  # server-side apply has no better code for it
+        return KubeRejected(f"{told}; is the installed CRD of this version? kubectl apply -f crds/")
     if status == 0 or status >= 500:  # 0: TLS trouble, or an answer that is not the API server's
-        return KubeUnavailable(f"the API server cannot serve this ({_told(error)})")
-    return _BY_STATUS.get(status, KubeRejected)(_told(error))
+        return KubeUnavailable(f"the API server cannot serve this ({told})")
+    return _BY_STATUS.get(status, KubeRejected)(told)
 
 
 def _told(error: ApiException) -> str:
-    """The message of the Status object that the API server sends; else the HTTP reason."""
-    try:
-        message = json.loads(error.body or "")["message"]
-    except (ValueError, TypeError, KeyError):
-        message = error.reason
+    """The API server's own words; else the HTTP reason."""
+    message = _said(error).get("message") or error.reason
     return f"HTTP {error.status}: {message}" if error.status else str(message)
+
+
+def _said(error: ApiException) -> dict[str, Any]:
+    """The Status object that the API server sends with an error; {} if there is none."""
+    try:
+        said = json.loads(error.body or "")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _cause(error: Exception) -> str:

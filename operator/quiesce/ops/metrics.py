@@ -6,8 +6,10 @@ from collections.abc import Callable, Hashable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics import disable_created_metrics
 from prometheus_client.registry import Collector
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use to anybody here
 REGISTRY = CollectorRegistry()
 PlatformCollector(REGISTRY)
 ProcessCollector(registry=REGISTRY)

@@ -10,7 +10,7 @@ from tests.unit.kube.fake_api import drain
 
 from quiesce import controller as module
 from quiesce.controller import Controller, back_off
-from quiesce.kube.errors import KubeConflict, KubeUnavailable
+from quiesce.kube.errors import KubeConflict, KubeRejected, KubeUnavailable
 from quiesce.kube.resource import Key, Resource
 
 
@@ -158,6 +158,7 @@ def test_one_sick_resource_holds_up_no_other(make: Make) -> None:
     [
         (KubeConflict("HTTP 409: modified"), logging.WARNING, False),
         (KubeUnavailable("refused"), logging.WARNING, False),
+        (KubeRejected("HTTP 422: invalid"), logging.ERROR, False),
         (ZeroDivisionError("by zero"), logging.ERROR, True),
     ],
 )

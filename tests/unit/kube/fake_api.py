@@ -55,8 +55,9 @@ def drain(name: str = "d1", namespace: str = "ns", **metadata: Any) -> Json:
     }
 
 
-def status_object(code: int, message: str, reason: str = "") -> Answer:
-    return Answer(code, {"kind": "Status", "status": "Failure", "message": message, "reason": reason, "code": code})
+def status_object(code: int, message: str, reason: str = "", details: Json | None = None) -> Answer:
+    status = {"kind": "Status", "status": "Failure", "message": message, "reason": reason, "code": code}
+    return Answer(code, {**status, "details": details or {}})
 
 
 class FakeApi:
@@ -131,8 +132,10 @@ class FakeApi:
         if request.path.endswith(tuple(f"/{plural}" for plural in self.plurals)):
             return self._list(request)
         path = request.path.removesuffix("/status")
+        if path not in self.objects and "/namespaces/" not in path:
+            return Answer(404, "404 page not found")
         if path not in self.objects:
-            return status_object(404, f"{path} not found", "NotFound")
+            return status_object(404, f"{path} not found", "NotFound", {"name": path.rpartition("/")[2]})
         if request.method == "PATCH":
             return self._patch(path, request)
         return Answer(200, self.objects[path])

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
 from tests.unit.kube.fake_api import DRAINS, Answer, FakeApi
 
 from quiesce.kube.client import tuned
@@ -11,9 +12,11 @@ from quiesce.kube.errors import (
     KubeError,
     KubeExpired,
     KubeForbidden,
+    KubeKindUnknown,
     KubeNotFound,
     KubeRejected,
     KubeUnavailable,
+    call,
 )
 from quiesce.kube.resource import Key
 from quiesce.kube.store import Store
@@ -29,7 +32,6 @@ def get(api: FakeApi) -> None:
         (400, KubeRejected),
         (401, KubeForbidden),
         (403, KubeForbidden),
-        (404, KubeNotFound),
         (409, KubeConflict),
         (410, KubeExpired),
         (422, KubeRejected),
@@ -47,6 +49,27 @@ def test_the_type_follows_from_the_status(api: FakeApi, status: int, kind: type[
     assert str(status) in str(raised.value)
     assert 'cannot list resource "computenodedrains"' in str(raised.value), "the API server's own words"
     assert "\n" not in str(raised.value)
+
+
+def test_an_object_that_is_not_there_and_a_kind_that_is_not_there_are_told_apart(api: FakeApi) -> None:
+    custom = CustomObjectsApi(api.client())
+    with pytest.raises(KubeNotFound, match="not found"):
+        call(custom.get_namespaced_custom_object, "quiesce.dev", "v1alpha1", "ns", DRAINS, "nobody")
+    api.plurals = []
+    with pytest.raises(KubeKindUnknown, match="kubectl apply"):
+        get(api)
+
+
+def test_a_kind_that_is_not_there_does_not_make_its_objects_gone(api: FakeApi) -> None:
+    api.faults.append(lambda _: Answer(404, "404 page not found"))
+    with pytest.raises(KubeKindUnknown):
+        Store(api.client(), DRAINS, None, "f").get(Key("ns", "d1"))
+
+
+def test_a_status_that_an_older_crd_does_not_know_is_rejected_with_a_hint(api: FakeApi) -> None:
+    api.fail(500, "failed to create typed patch object (ns/d1): .status.new: field not declared in schema")
+    with pytest.raises(KubeRejected, match="kubectl apply -f crds/"):
+        get(api)
 
 
 @pytest.mark.parametrize("body", ["", '{"kind": "List", "metad', "<html>login first</html>"])
@@ -69,9 +92,7 @@ def test_a_refused_connection() -> None:
         Store(client(port), DRAINS, None, "f").get(Key("a", "b"))
 
 
-def client(port: int) -> object:
-    from kubernetes.client import Configuration
-
+def client(port: int) -> ApiClient:
     return tuned(Configuration(host=f"http://127.0.0.1:{port}"), connections=1)
 
 
