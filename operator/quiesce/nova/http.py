@@ -1,6 +1,7 @@
 """One HTTP call to OpenStack, and what its answer means. Reads raise on anything but a whole answer; writes never repeat."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -100,13 +101,24 @@ class Api:
             raise BadCredentials(f"Keystone refuses the credentials: {error}") from error
         except (ks.ClientException, sdk.SDKException, requests.RequestException) as error:
             metrics.nova_request(service, method, route(path), "none")
-            raise CloudUnreachable(f"{method} {path}: {error}") from error
+            raise CloudUnreachable(f"{method} {path}: {cause(error)}") from error
         metrics.nova_request(service, method, route(path), str(answer.status_code))
         log.debug(
             "%s %s %s", method, path, answer.status_code,
             extra={"request_id": request_id(answer), "seconds": round(time.monotonic() - started, 3)},
         )  # fmt: skip
         return answer
+
+
+def cause(error: Exception) -> str:
+    """What a failed connection says, without the layers of urllib3 around it, whose text is long and not the same every time."""
+    text = str(error)
+    whole, pool, inner = text.partition("ConnectionPool(")
+    if not pool:
+        return text
+    said = re.search(r"(?:\[(?:Errno -?\d+|SSL: \w+)\] |timed out|Remote end closed)[^'\"()]*", inner)
+    before = re.sub(r"[:\s]*HTTPS?$", "", whole)
+    return ": ".join(part for part in (before, said[0].strip(" .") if said else "the connection broke") if part)
 
 
 def failure(answer: requests.Response, call: str, *, write: bool) -> Exception:

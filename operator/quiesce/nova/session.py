@@ -17,7 +17,7 @@ from openstack import exceptions as sdk
 from quiesce import __version__
 from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable
 from quiesce.nova.cloud import Cloud
-from quiesce.nova.http import Api
+from quiesce.nova.http import Api, cause
 
 REQUEST_TIMEOUT = 30.0  # seconds: a call that takes longer proves nothing
 CACHED = 64
@@ -86,7 +86,7 @@ class Clouds:
             ks.HttpServerError,
             ks.DiscoveryFailure,
         ) as error:
-            raise CloudUnreachable(f"{where}, cloud {cloud_name!r}: {error}") from error
+            raise CloudUnreachable(f"{where}, cloud {cloud_name!r}: {cause(error)}") from error
         except (ks.ClientException, sdk.SDKException, TypeError, ValueError) as error:
             raise BadCredentials(f"{where}, cloud {cloud_name!r}: clouds.yaml cannot be used: {error}") from error
 

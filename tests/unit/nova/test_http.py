@@ -7,7 +7,7 @@ from tests.unit.nova.answers import Wire, answer
 
 from quiesce.api.errors import BadCredentials, CloudUnreachable, NotAllowed
 from quiesce.nova.errors import NotFound, Refused, Unknown
-from quiesce.nova.http import failure, message, retry_after, route
+from quiesce.nova.http import cause, failure, message, retry_after, route
 
 
 @pytest.mark.parametrize(
@@ -150,3 +150,31 @@ def test_paths_in_metrics_have_no_ids() -> None:
     assert route("/servers/6f0c2a3e-1111-2222-3333-444455556666/action") == "/servers/{id}/action"
     assert route("/os-services/12") == "/os-services/{id}"
     assert route("/servers/detail?host=cmp1") == "/servers/detail"
+
+
+POOL = "HTTPSConnectionPool(host='nova', port=443): "
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            f"Unable to establish connection to https://nova/v3: {POOL}Max retries exceeded with url: /v3 (Caused by "
+            'NewConnectionError("<urllib3.connection.HTTPSConnection object at 0x7f2d>: Failed to establish a new connection: [Errno 111] '
+            'Connection refused"))',
+            "Unable to establish connection to https://nova/v3: [Errno 111] Connection refused",
+        ),
+        (
+            f"SSL exception connecting to https://nova/v3: {POOL}Max retries exceeded with url: /v3 (Caused by SSLError("
+            "SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate "
+            "(_ssl.c:1006)')))",
+            "SSL exception connecting to https://nova/v3: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+            "self-signed certificate",
+        ),
+        (f"{POOL}Read timed out. (read timeout=30)", "timed out"),
+        (f"{POOL}Max retries exceeded (Caused by SomethingNew())", "the connection broke"),
+        ("Request to https://nova/v3 timed out", "Request to https://nova/v3 timed out"),
+    ],
+)
+def test_a_broken_connection_is_told_in_words_that_are_the_same_every_time(said: str, told: str) -> None:
+    assert cause(OSError(said)) == told
