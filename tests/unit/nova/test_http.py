@@ -160,8 +160,8 @@ POOL = "HTTPSConnectionPool(host='nova', port=443): "
     [
         (
             f"Unable to establish connection to https://nova/v3: {POOL}Max retries exceeded with url: /v3 (Caused by "
-            'NewConnectionError("<urllib3.connection.HTTPSConnection object at 0x7f2d>: Failed to establish a new connection: [Errno 111] '
-            'Connection refused"))',
+            'NewConnectionError("<urllib3.connection.HTTPSConnection object at 0x7f2d>: Failed to establish a new '
+            'connection: [Errno 111] Connection refused"))',
             "Unable to establish connection to https://nova/v3: [Errno 111] Connection refused",
         ),
         (
