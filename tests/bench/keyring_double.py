@@ -14,7 +14,7 @@ from quiesce.kube.events import Events
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secret, Secrets
 from quiesce.kube.store import Store
-from quiesce.nova.records import Hypervisor
+from quiesce.nova.records import Hypervisor, Service
 from quiesce.nova.session import Clouds
 from quiesce.settings import Settings
 from tests.beds.hosts.hosts import Bed
@@ -68,6 +68,9 @@ class FixedCloud:
 
     def hypervisors(self) -> tuple[Hypervisor, ...]:
         return self._hosts
+
+    def services(self) -> tuple[Service, ...]:
+        return ()
 
     def get(self, *_: Any) -> "FixedCloud":
         return self

@@ -5,6 +5,7 @@ Visits run beside the ticks, so that a slow host never holds up a worker; a host
 time waits in a lane of its own, so that many dead hosts hold up no healthy one.
 """
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 
 from quiesce.keyring.sight import Sight
 from quiesce.keyring.visit import Failure, Order, Pair, Visit
+
+log = logging.getLogger(__name__)
 
 HEALTHY_LANE = 16
 SICK_LANE = 4
@@ -118,7 +121,8 @@ class Fleet:
     def _run(self, name: str, order: Order, sick: bool) -> None:
         try:
             brought = self._visit(order)
-        except Exception as error:  # noqa: BLE001 -- a defect of ours must not look like a visit that never ends
+        except Exception as error:  # a defect of ours must not look like a visit that never ends
+            log.exception("unexpected in a visit to %s: this is a bug", name)
             brought = Visit(failure=Failure("InternalError", f"{type(error).__name__}: {error}", person=False))
         finally:
             self._lanes.leave(sick)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from quiesce.api.errors import BadCredentials
+from quiesce.api.errors import BadCredentials, CloudUnreachable
 from quiesce.api.keyring import KeyringSpec
 from quiesce.keyring.access import given_pins, host_login, trusted_pins
 from quiesce.keyring.errors import NoHosts
@@ -14,6 +14,7 @@ from quiesce.keyring.wanted import Place, Wanted, place, wanted
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
 from quiesce.nova.cloud import Cloud
+from quiesce.nova.records import Hypervisor
 from quiesce.nova.session import Clouds
 from quiesce.ssh.pins import Pins
 from quiesce.ssh.session import Login, Target
@@ -46,7 +47,7 @@ def observe(resource: Resource, secrets: Secrets, clouds: Clouds, now: datetime)
     spec = KeyringSpec.read(resource.spec)
     namespace, store = resource.key.namespace, KeyStore(secrets, resource, spec)
     login, given = host_login(secrets, namespace, spec.host_access), given_pins(secrets, namespace, spec.host_access)
-    hosts = compute_hosts(_cloud(secrets, clouds, namespace, spec).hypervisors(), spec.hosts)
+    hosts = compute_hosts(_hypervisors(_cloud(secrets, clouds, namespace, spec)), spec.hosts)
     if not hosts and not resource.deleting:
         raise NoHosts("Nova shows no compute host besides those in spec.hosts.exclude")
     keys = None if resource.deleting else store.keys(now)
@@ -55,6 +56,14 @@ def observe(resource: Resource, secrets: Secrets, clouds: Clouds, now: datetime)
     pins = Pins(given.pins + trusted.pins, given.revoked)
     identity = Identity(namespace, resource.key.name)
     return Inputs(spec, place(spec, identity), hosts, login, pins, state, keys)
+
+
+def _hypervisors(cloud: Cloud) -> tuple[Hypervisor, ...]:
+    """All of them. While a cell is down Nova lists fewer and says nothing; its services show it as UNKNOWN."""
+    unknown = sorted(service.host for service in cloud.services() if service.status == "UNKNOWN")
+    if unknown:
+        raise CloudUnreachable(f"a cell of Nova is down ({len(unknown)} hosts, {unknown[0]} first): the list is incomplete")
+    return cloud.hypervisors()
 
 
 def _cloud(secrets: Secrets, clouds: Clouds, namespace: str, spec: KeyringSpec) -> Cloud:

@@ -65,6 +65,7 @@ class Keyrings:
         inputs = self.observe(resource, now)
         self.prepare(resource, inputs, fleet)
         happened = turn(inputs, fleet)
+        self.tell_changes(resource, happened, repairing=not inputs.state.previous)
         if happened.presented:
             self.pin(resource, inputs, happened)
             return AT_ONCE
@@ -74,7 +75,7 @@ class Keyrings:
             self.key_store(resource, inputs.spec).keep(replace(inputs.state, previous=()))
             self.tell(resource, "KeyRotated", f"every host uses {wanted.key.public.fingerprint} now; the old key goes")
             return AT_ONCE
-        self.report(resource, Picture(wanted, step, inputs.spec.probe, fleet.hosts), happened, fleet)
+        self.report(resource, Picture(wanted, step, inputs.spec.probe, fleet.hosts), fleet)
         return self.look_again(inputs, fleet)
 
     def remove(self, resource: Resource, fleet: Fleet) -> float | None:
@@ -124,21 +125,25 @@ class Keyrings:
         for host, key in sorted(happened.presented.items())[:AT_ONCE_TOLD]:
             self.tell(resource, "HostKeyTrusted", f"{host} presented {key.type} {key.fingerprint}: pinned from now on")
 
-    def report(self, resource: Resource, picture: Picture, happened: Turn, fleet: Fleet) -> None:
-        """Until every host was seen once, a status of before (of this generation) says more than we know."""
+    def tell_changes(self, resource: Resource, happened: Turn, repairing: bool) -> None:
+        """`repairing`: everything was in order, and nothing else is wanted than before."""
         for host, what in sorted(happened.changed.items()):
             log.info("%s: changed %s", host, ", ".join(what), extra={"keyring": str(resource.key)})
+        if happened.changed:
+            repaired = repairing and ready_condition(resource.status)[0] == "True"
+            self.tell(resource, "HostsRepaired" if repaired else "HostsChanged", changes_told(happened))
+
+    def report(self, resource: Resource, picture: Picture, fleet: Fleet) -> None:
+        """Until every host was seen once, a status of before (of this generation) says more than we know."""
         fresh = any(memory.at is None for memory in picture.hosts.values())
         if fresh and is_settled(resource.status, resource.generation):
             return
         after = status(picture, resource.status, resource.generation, datetime.now(UTC))
         self.context.store.write_status(resource, after)
-        self.announce(resource, after, picture, happened, fleet)
+        self.announce(resource, after, picture, fleet)
 
-    def announce(self, resource: Resource, after: Mapping[str, Any], picture: Picture, happened: Turn, fleet: Fleet) -> None:
+    def announce(self, resource: Resource, after: Mapping[str, Any], picture: Picture, fleet: Fleet) -> None:
         was, cause = ready_condition(resource.status), ready_condition(after)
-        if happened.changed:
-            self.tell(resource, "HostsRepaired" if was[0] == "True" else "HostsChanged", changes_told(happened))
         failing = {name: memory.failure for name, memory in picture.hosts.items() if memory.failure}
         for name in [name for name in failing if fleet.announced.get(name) != failing[name].reason][:AT_ONCE_TOLD]:
             self.tell(resource, failing[name].reason, f"{name}: {failing[name].message}", warning=True)

@@ -11,7 +11,7 @@ from quiesce.keyring.decide import Refusal, changes, refusal, removal_refusal, r
 from quiesce.keyring.scripts import ProbeTarget
 from quiesce.keyring.sight import PREFIX, Sight, UnreadableReport, read_report
 from quiesce.keyring.wanted import Place, Wanted
-from quiesce.ssh.errors import SSHError
+from quiesce.ssh.errors import PermissionDenied, SSHError
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.session import Login, Session, Target, connect, presented_key
 
@@ -135,6 +135,8 @@ def _refused(refused: Refusal) -> Failure:
 
 def _look(session: Session, place: Place) -> Sight:
     done = session.run(scripts.SHELL, scripts.look(place))
+    if done.code and "sudo:" in done.errors:
+        raise PermissionDenied(f"the login may not become root: {_last_line(done.errors)}")
     try:
         return read_report(done.output, place.identity)
     except UnreadableReport as error:

@@ -5,60 +5,60 @@ from collections.abc import Callable
 import pytest
 from tests.beds.hosts.hosts import Bed
 from tests.e2e.keyring.conftest import Keyring, nova_login
-from tests.harness.kubernetes import Operator, condition
+from tests.harness.kubernetes import Json, Operator, condition
 
 Undo = Callable[[], object]
 
 
-def powered_off(bed: Bed) -> Undo:
-    bed["cmp5"].stop()
-    return lambda: bed.start("cmp5")
+def powered_off(bed: Bed, name: str) -> Undo:
+    bed[name].stop()
+    return lambda: bed.start(name)
 
 
-def no_sshd(bed: Bed) -> Undo:
-    bed["cmp5"].stop_sshd()
-    return bed["cmp5"].start_sshd
+def no_sshd(bed: Bed, name: str) -> Undo:
+    bed[name].stop_sshd()
+    return bed[name].start_sshd
 
 
-def tarpit(bed: Bed) -> Undo:
-    process = bed["cmp5"].tarpit()
+def tarpit(bed: Bed, name: str) -> Undo:
+    process = bed[name].tarpit()
 
     def undo() -> None:
         process.kill()
         process.wait()
-        bed["cmp5"].start_sshd()
+        bed[name].start_sshd()
 
     return undo
 
 
-def hanging_shell(bed: Bed) -> Undo:
-    bed["cmp5"].run("sed -i 's#^root:\\(.*\\):[^:]*$#root:\\1:/root/hang#' /etc/passwd")
-    bed["cmp5"].run("printf '#!/bin/sh\\nsleep 1000\\n' > /root/hang; chmod +x /root/hang")
-    return lambda: bed["cmp5"].run("sed -i 's#/root/hang#/bin/bash#' /etc/passwd")
+def hanging_shell(bed: Bed, name: str) -> Undo:
+    bed[name].run("sed -i 's#^root:\\(.*\\):[^:]*$#root:\\1:/root/hang#' /etc/passwd")
+    bed[name].run("printf '#!/bin/sh\\nsleep 1000\\n' > /root/hang; chmod +x /root/hang")
+    return lambda: bed[name].run("sed -i 's#/root/hang#/bin/bash#' /etc/passwd")
 
 
-def full_disk(bed: Bed) -> Undo:
-    bed["cmp5"].run("mount -t tmpfs -o size=64k,mode=755 tmpfs /var/lib/nova && chown nova: /var/lib/nova")
-    bed["cmp5"].run("dd if=/dev/zero of=/var/lib/nova/disk bs=4k 2>/dev/null || :")
-    return lambda: bed["cmp5"].run("rm /var/lib/nova/disk")
+def full_disk(bed: Bed, name: str) -> Undo:
+    bed[name].run("mount -t tmpfs -o size=64k,mode=755 tmpfs /var/lib/nova && chown nova: /var/lib/nova")
+    bed[name].run("dd if=/dev/zero of=/var/lib/nova/disk bs=4k 2>/dev/null || :")
+    return lambda: bed[name].run("rm /var/lib/nova/disk")
 
 
-def read_only_etc(bed: Bed) -> Undo:
-    bed["cmp5"].run("mount -o remount,ro /etc")
-    return lambda: bed["cmp5"].run("mount -o remount,rw /etc")
+def read_only_etc(bed: Bed, name: str) -> Undo:
+    bed[name].run("mount -o remount,ro /etc")
+    return lambda: bed[name].run("mount -o remount,rw /etc")
 
 
-def new_host_key(bed: Bed) -> Undo:
-    bed["cmp5"].renew_host_keys()
+def new_host_key(bed: Bed, name: str) -> Undo:
+    bed[name].renew_host_keys()
     return lambda: None
 
 
-def locked_out(bed: Bed) -> Undo:
-    bed["cmp5"].run("mv /root/.ssh/authorized_keys /root/kept")
-    return lambda: bed["cmp5"].run("mv /root/kept /root/.ssh/authorized_keys")
+def locked_out(bed: Bed, name: str) -> Undo:
+    bed[name].run("mv /root/.ssh/authorized_keys /root/kept")
+    return lambda: bed[name].run("mv /root/kept /root/.ssh/authorized_keys")
 
 
-TROUBLE: dict[str, tuple[Callable[[Bed], Undo], tuple[str, ...]]] = {
+TROUBLE: dict[str, tuple[Callable[[Bed, str], Undo], tuple[str, ...]]] = {
     "powered off": (powered_off, ("Unreachable", "Timeout")),
     "no sshd": (no_sshd, ("Refused",)),
     "tarpit": (tarpit, ("Timeout",)),
@@ -68,38 +68,48 @@ TROUBLE: dict[str, tuple[Callable[[Bed], Undo], tuple[str, ...]]] = {
     "new host key": (new_host_key, ("HostKeyMismatch",)),
     "locked out": (locked_out, ("PermissionDenied",)),
 }
+NEEDS_PERSON = ("new host key", "locked out")
+TOGETHER = [
+    ("powered off", "tarpit", "full disk"),
+    ("no sshd", "hanging shell", "read-only /etc"),
+    ("new host key", "locked out"),
+]
 
 
-@pytest.mark.parametrize("kind", TROUBLE)
-def test_one_host_in_trouble(keyring: Keyring, bed: Bed, operator: Operator, kind: str) -> None:
-    cause, reasons = TROUBLE[kind]
-    undo = cause(bed)
+@pytest.mark.parametrize("kinds", TOGETHER, ids=" + ".join)
+def test_hosts_in_trouble(keyring: Keyring, bed: Bed, operator: Operator, kinds: tuple[str, ...]) -> None:
+    """Each on a host of its own: the others converge, each is named with its cause, all recover by themselves."""
+    sick = dict(zip(("cmp3", "cmp4", "cmp5"), kinds, strict=False))
+    undo = [TROUBLE[kind][0](bed, name) for name, kind in sick.items()]
+    well = sorted(set(bed.hosts) - set(sick))
 
     keyring.apply()
 
-    status = keyring.until("the other four", lambda s: s.get("hosts", {}).get("summary") == "4/5")
-    status = keyring.until("their paths", lambda s: s["paths"]["proven"] >= 12 and s["problems"])
-    assert [row["host"] for row in status["problems"]] == ["cmp5"]
-    assert status["problems"][0]["reason"] in reasons, status["problems"]
-    assert condition(status, "Ready")["status"] == "False"
-    assert nova_login(bed, "cmp1", "cmp4") == "cmp4"
-    assert_told_by_kstatus(status, kind)
+    def told(status: Json) -> bool:
+        proven = len(well) * (len(well) - 1)
+        return status.get("paths", {}).get("proven", 0) >= proven and status["hosts"]["failed"] == len(sick)
 
-    undo()
+    status = keyring.until("the others, and a cause for each", told)
+    assert [row["host"] for row in status["problems"]] == sorted(sick)
+    for row in status["problems"]:
+        assert row["reason"] in TROUBLE[sick[row["host"]]][1], row
+    assert nova_login(bed, "cmp1", "cmp2") == "cmp2"
+    assert condition(status, "Ready")["status"] == "False"
+    # kstatus: Stalled where only a person helps, Reconciling where it may pass, never both.
+    stalled = condition(status, "Stalled").get("status") == "True"
+    assert stalled == all(kind in NEEDS_PERSON for kind in kinds)
+    assert stalled != (condition(status, "Reconciling").get("status") == "True")
+
+    for each in undo:
+        each()
     keyring.pin()
 
-    status = keyring.ready(timeout=240)
+    status = keyring.ready(timeout=300)
     assert status["paths"]["summary"] == "20/20"
-    assert nova_login(bed, "cmp5", "cmp1") == "cmp1"
-    assert nova_login(bed, "cmp1", "cmp5") == "cmp5"
+    for name in sick:
+        assert nova_login(bed, name, "cmp1") == "cmp1"
+        assert nova_login(bed, "cmp1", name) == name
     assert operator.healthy()
-
-
-def assert_told_by_kstatus(status: dict[str, object], kind: str) -> None:
-    """Stalled where a person is needed, Reconciling where it may pass; never both."""
-    stalled = condition(status, "Stalled").get("status") == "True"
-    assert stalled == (kind in ("new host key", "locked out"))
-    assert stalled != (condition(status, "Reconciling").get("status") == "True")
 
 
 def test_a_path_that_breaks_is_named_with_its_cause(keyring: Keyring, bed: Bed, operator: Operator) -> None:
