@@ -183,6 +183,32 @@ def test_delete_and_return(emptied: Lab) -> None:
     assert nova.api("DELETE", aggregate).status == 200
 
 
+def test_availability_zones(emptied: Lab) -> None:
+    """A host has one zone; with servers on it, it cannot get one."""
+    nova = emptied
+    numbers = []
+    for zone in ("east", "west"):
+        wanted = {"name": f"{nova.prefix}-{zone}", "availability_zone": f"{nova.prefix}-{zone}"}
+        numbers.append(nova.api("POST", "/os-aggregates", {"aggregate": wanted}).body["aggregate"]["id"])
+    east, west = (f"/os-aggregates/{number}" for number in numbers)
+    host = {"host": nova.spare}
+    assert nova.api("POST", f"{east}/action", {"add_host": host}).status == 200
+    assert service(nova, nova.spare)["zone"] == f"{nova.prefix}-east"
+    second = nova.api("POST", f"{west}/action", {"add_host": host})
+    words = f"Cannot add host to aggregate {numbers[1]}. Reason: One or more hosts already in availability zone(s)"
+    assert second.status == 409
+    assert second.message.startswith(words)
+    assert nova.api("DELETE", east).status == 400
+    assert nova.api("POST", f"{east}/action", {"remove_host": host}).status == 200
+    server = nova.active(host=nova.spare)
+    inhabited = nova.api("POST", f"{east}/action", {"add_host": host})
+    assert inhabited.status == 409
+    assert "but the host already has 1 instance(s)" in inhabited.message
+    nova.delete(server)
+    for path in (east, west):
+        assert nova.api("DELETE", path).status == 200
+
+
 def test_deleted_while_it_runs(emptied: Lab) -> None:
     """204; the record does not come back by itself, and nothing can be booted there."""
     nova = emptied

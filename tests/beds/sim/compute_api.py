@@ -437,7 +437,7 @@ class ComputeApi:
     def _delete_aggregate(self, call: Call) -> Response:
         aggregate = self.cloud.computes.aggregate(_number(call.names[0]))
         if aggregate.hosts:
-            raise BadRequestError(f"Cannot remove host aggregate {aggregate.id}: it is not empty.")
+            raise BadRequestError(f"Cannot remove host from aggregate {aggregate.id}. Reason: Host aggregate is not empty.")
         del self.state.aggregates[aggregate.id]
         return Response(200)
 

@@ -225,14 +225,41 @@ class Computes:
             raise NotFoundError(f"Compute host {host} could not be found.")
         if host in aggregate.hosts:
             raise ConflictError(f"Aggregate {number} already has host {host}.")
+        self._check_zone(aggregate, host)
         aggregate.hosts.append(host)
         aggregate.updated_at = self.state.now()
         return aggregate
 
+    def _check_zone(self, aggregate: Aggregate, host: str) -> None:
+        """A host has one availability zone, and servers do not change theirs with it."""
+        new = aggregate.metadata.get("availability_zone")
+        if new is None:
+            return
+        zones = {
+            other.metadata["availability_zone"]
+            for other in self.state.aggregates.values()
+            if host in other.hosts and "availability_zone" in other.metadata
+        }
+        old = next(iter(zones), None)
+        servers = len(self.state.on_host(host))
+        reason = ""
+        if old not in (None, new):
+            reason = f"One or more hosts already in availability zone(s) {[old]}"
+        elif servers and old != new:
+            reason = (
+                "The host cannot be added to the aggregate as the availability zone of the host would change"
+                f" from '{old}' to '{new}' but the host already has {servers} instance(s). Changing the AZ of an"
+                " existing instance is not supported by this action. Move the instances away from this host then"
+                " try again. If you need to move the instances between AZs then you can use shelve_offload and"
+                " unshelve to achieve this."
+            )
+        if reason:
+            raise ConflictError(f"Cannot add host to aggregate {aggregate.id}. Reason: {reason}.")
+
     def remove_host(self, number: int, host: str) -> Aggregate:
         aggregate = self.aggregate(number)
         if host not in aggregate.hosts:
-            raise NotFoundError(f"Cannot remove host {host} in aggregate {number}: not found")
+            raise NotFoundError(f"Cannot remove host {host} in aggregate {number}")
         aggregate.hosts.remove(host)
         aggregate.updated_at = self.state.now()
         return aggregate

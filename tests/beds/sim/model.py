@@ -10,7 +10,8 @@ Everything that happens later is an event on `cloud.clock`; the same seed and th
 same times give the same history.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from tests.beds.sim.clock import Clock
 from tests.beds.sim.cold import ColdMigrations
@@ -82,6 +83,13 @@ class Cloud:
 
     # People
 
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep requests waiting, at the present time: for whoever acts while the cloud is served."""
+        with self.clock.lock:
+            self.clock.catch_up()
+            yield
+
     def boot(
         self,
         name: str,
@@ -106,7 +114,8 @@ class Cloud:
             group.id if group else None,
             network,
         )
-        return self.guests.boot(self.as_user(user), wish)
+        with self.hold():
+            return self.guests.boot(self.as_user(user), wish)
 
     def boot_active(self, name: str, host: str, **wishes: str) -> Server:
         """Boot a server and let time pass until it is ACTIVE."""
@@ -120,11 +129,14 @@ class Cloud:
 
     def soft_delete(self, server: Server) -> None:
         """Put a server aside as Nova with reclaim_instance_interval does: deleted, yet on its host."""
-        self.state.save(server, vm_state="soft-delete", task_state=None, power_state=4)
+        with self.hold():
+            self.state.save(server, vm_state="soft-delete", task_state=None, power_state=4)
 
     def when(self, server: Server, condition: Callable[[], bool], within: float = 60.0) -> Server:
         """Let time pass until a condition holds; TimeoutError names the server if it never does."""
-        if not self.clock.run_until(condition, within):
+        with self.hold():
+            there = self.clock.run_until(condition, within)
+        if not there:
             seen = f"{server.vm_state}/{server.task_state} on {server.host}"
             raise TimeoutError(f"{server.name} is {seen} after {within} s; fault: {server.fault}")
         return server
@@ -132,10 +144,12 @@ class Cloud:
     # Hosts
 
     def kill_compute(self, host: str) -> None:
-        self.computes.kill(host)
+        with self.hold():
+            self.computes.kill(host)
 
     def start_compute(self, host: str) -> None:
-        self.computes.start(host)
+        with self.hold():
+            self.computes.start(host)
 
     def service(self, host: str) -> Service | None:
         return self.state.service_of(host)
