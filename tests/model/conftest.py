@@ -1,0 +1,21 @@
+"""How many histories are made: 500, the same at every run, for `make test`; 20,000 new ones for `make nightly`."""
+
+import logging
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+COMMON = settings(deadline=None, database=None, stateful_step_count=20, suppress_health_check=list(HealthCheck))
+settings.register_profile("standard", COMMON, max_examples=500, derandomize=True)
+settings.register_profile("nightly", COMMON, max_examples=20_000, print_blob=True)
+settings.register_profile("dev", COMMON, max_examples=int(os.environ.get("DEV_N", "60")), derandomize=True, phases=[Phase.generate])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "standard"))
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> object:
+    """What the operator logs in thousands of histories nobody reads."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)

@@ -1,0 +1,94 @@
+"""OpenStack for the operator under test: the model's APIs without a network, with faults, and with a watch on every request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import Any, Literal, Protocol, cast
+
+import requests
+from tests.beds.sim.model import Cloud
+from tests.beds.sim.simulator import CloudApplication
+from tests.beds.sim.web import Request, Response
+
+from quiesce.api.errors import CloudUnreachable
+from quiesce.nova.http import Api
+
+TOKEN = "token"
+LATENCY = 0.05  # virtual seconds of each half of a request
+
+Fault = Literal["refused", "reset", "500 before", "500 after", "503", "429", "truncated", "401", "403"]
+FAULTS: tuple[Fault, ...] = ("refused", "reset", "500 before", "500 after", "503", "429", "truncated")
+AFTER: tuple[Fault, ...] = ("reset", "500 after", "truncated")  # the request took effect
+STATUS = {"500 before": 500, "500 after": 500, "503": 503, "429": 429, "401": 401, "403": 403}
+
+
+class Watch(Protocol):
+    """Who is told of every request: `moment` may end the process, `before` and `after` look at what it does."""
+
+    def moment(self, name: str) -> None: ...
+    def before(self, request: Request) -> None: ...
+    def after(self, request: Request, response: Response) -> None: ...
+
+
+@dataclass
+class Answer:
+    """As much of requests.Response as the operator looks at."""
+
+    status_code: int
+    body: Any
+    headers: Mapping[str, str]
+    reason: str = "injected"
+    whole: bool = True
+
+    def json(self) -> Any:
+        if not self.whole:
+            raise ValueError("Expecting value")
+        return self.body
+
+
+@dataclass
+class Faults:
+    """`coming`: what goes wrong with the next requests, one after the other; None: nothing."""
+
+    coming: list[Fault | None] = field(default_factory=list)
+
+    def next(self) -> Fault | None:
+        return self.coming.pop(0) if self.coming else None
+
+
+class InProcess(Api):
+    """An Api whose requests are answered by the model. Time passes with each of them."""
+
+    def __init__(self, cloud: Cloud, application: CloudApplication, watch: Watch, faults: Faults) -> None:
+        user = cloud.state.users["quiesce"]
+        application.identity.tokens[TOKEN] = user
+        self.user_id, self.identity, self.microversion = user.id, "model", "2.100"
+        self._cloud, self._application, self._watch, self._faults = cloud, application, watch, faults
+        self._headers = Message()
+        self._headers["X-Auth-Token"] = TOKEN
+        self._headers["OpenStack-API-Version"] = "compute 2.100"
+
+    def _send(self, service: Any, method: str, path: str, query: Any = (), body: Any = None) -> requests.Response:
+        pairs = query.items() if isinstance(query, Mapping) else query
+        prefix = {"compute": "/v2.1", "network": "/v2.0", "placement": ""}[service]
+        request = Request(service, method, prefix + path, [(k, str(v)) for k, v in pairs], self._headers, body)
+        self._watch.moment(f"before {method} {path}")
+        self._cloud.clock.advance(LATENCY)
+        answer = self._exchange(request, self._faults.next())
+        self._cloud.clock.advance(LATENCY)
+        self._watch.moment(f"after {method} {path}")
+        return cast(requests.Response, answer)
+
+    def _exchange(self, request: Request, fault: Fault | None) -> Answer:
+        if fault is None or fault in AFTER:
+            self._watch.before(request)
+            response, _ = self._application.answer(request)
+            assert response is not None
+            if fault is None:
+                self._watch.after(request, response)
+                return Answer(response.status, response.body, response.headers)
+            if fault == "truncated":
+                return Answer(response.status, None, {}, whole=False)
+        if fault in ("refused", "reset"):
+            raise CloudUnreachable(f"{request.method} {request.path}: connection {fault}")
+        return Answer(STATUS[fault], {"error": {"message": f"injected {fault}"}}, {"Retry-After": "1"})
