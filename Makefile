@@ -13,7 +13,7 @@ IMAGE  ?= quiesce:0.1.0
 PYTEST := $(BIN)/python -m pytest
 export PYTHONPATH := $(CURDIR)/operator
 
-.PHONY: help demo run test unit model faults contract e2e docs-check bench nightly lint fmt \
+.PHONY: help demo run test unit model faults contract e2e docs-check beds-check bench nightly lint fmt \
         beds-up beds-down clean-beds clean venv lock image
 
 help:  ## this list
@@ -49,6 +49,9 @@ e2e: venv  ## the stories, on the real API server and the real Nova
 
 docs-check: venv  ## links, manifests, reasons, flags and metrics in the documentation
 	$(PYTEST) tests/docs
+
+beds-check: venv  ## the promises of the test beds themselves
+	$(PYTEST) tests/beds
 
 bench: venv  ## speed and cost, as ratios against a bound
 	$(PYTEST) -s tests/bench

@@ -38,6 +38,7 @@ class Tier:
 TIERS = (
     Tier("docs"),
     Tier("unit"),
+    Tier("beds"),
     Tier("model"),
     Tier("faults"),
     Tier("contract", ("cloud",)),
