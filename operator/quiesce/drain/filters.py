@@ -113,7 +113,7 @@ def waits_for_foreign_move(s: Subject) -> Verdict | None:
 
 def is_starting(s: Subject) -> Verdict | None:
     """Nova takes a server in hand up to 0.3 s before the migration record exists; its owner cannot be known yet."""
-    if s.idle or s.server.task_state not in MOVE_TASKS:
+    if s.idle or s.server.status == "ERROR" or s.server.task_state not in MOVE_TASKS:
         return None
     since = moment(s.memory.rows.get(s.server.id, {}).get("since"))
     if since is None or s.seen.now - since < timedelta(seconds=s.spec.migration.timeout):
@@ -140,7 +140,7 @@ def answer_is_awaited(seen: Observation, server_id: str) -> bool:
 
 
 def is_busy(s: Subject) -> Verdict | None:
-    if s.server.task_state is None:
+    if s.server.task_state is None or (s.server.status == "ERROR" and s.server.task_state in MOVE_TASKS):
         return None
     ours = s.server.task_state in ("shelving_offloading", "resuming") and s.server.id in s.memory.rows
     return Wait("Busy", f"busy: {s.server.task_state}", ours=ours)
