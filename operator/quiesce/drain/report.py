@@ -62,7 +62,8 @@ class Report:
 
     @property
     def moving(self) -> list[Judged]:
-        return [j for j in self.decision.judged if j.server_id in self.decision.started or (j.in_flight and j.here)]
+        flying = [j for j in self.decision.judged if j.here and j.in_flight and not isinstance(j.verdict, Blocked)]
+        return [j for j in self.decision.judged if j.server_id in self.decision.started or j in flying]
 
 
 def rank(verdict: Blocked | Held) -> int:
