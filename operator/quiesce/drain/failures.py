@@ -7,6 +7,7 @@ from quiesce.api import durations
 from quiesce.api.spec import DrainSpec, OnLiveTimeout
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import Abort, Blocked, ForceComplete
+from quiesce.drain.words import count
 from quiesce.nova.records import Migration, Server
 
 FIRST_BACK_OFF = 5.0
@@ -55,18 +56,18 @@ def exhausted(server: Server, failed: tuple[Migration, ...], seen: Observation) 
     ending = seen.endings.get(last.id)
     text = ending.text if ending else last.status
     if last.status == "reverted":
-        return Blocked("Reverted", f"moved and rolled back {len(failed)} times; last try: {text}")
+        return Blocked("Reverted", f"moved and rolled back {count(len(failed), 'time')}; last try: {text}")
     why = cause(text, server, seen, live=last.live)
     if why in NO_HOST and ending is not None:
         return Blocked(
             why,
-            f"{len(failed)} tries found no host for it, and it runs on as it was: {text}. {REMEDY[why].capitalize()}; "
+            f"tried {count(len(failed), 'time')}, no host takes it, and it is as it was: {text}. {REMEDY[why].capitalize()}; "
             "it is tried again every 10 minutes, and at once when the drain is annotated with quiesce.dev/requestedAt",
             until=ending.seen + SLOW_RETRY,
         )
     return Blocked(
         why,
-        f"{len(failed)} tries failed, the guest is as it was: {text}. {REMEDY[why].capitalize()}; "
+        f"tried {count(len(failed), 'time')} and failed, the guest is as it was: {text}. {REMEDY[why].capitalize()}; "
         "then annotate the drain with quiesce.dev/requestedAt for a new set of tries",
     )
 

@@ -185,6 +185,14 @@ def test_a_server_taken_in_hand_for_a_move_that_never_gets_a_record_is_reported(
     assert said(verdict(sight, memory=begun(rows={"s1": row | {"since": NOW.isoformat()}}))) == "wait Starting"
 
 
+@pytest.mark.parametrize("task", ["resize_migrating", "resize_prep", "migrating"])
+def test_a_server_in_error_is_that_whatever_task_it_was_left_with(task: str) -> None:
+    found = judged(seen([server("s1", "ERROR", task)], [migration(status_="error")]))["s1"]
+    assert said(found.verdict) == "blocked SourceFailed"
+    assert not found.in_flight
+    assert said(verdict(seen([server("s1", "ERROR", "rebooting_hard")]))) == "wait Busy"
+
+
 def test_a_call_without_an_answer_is_not_repeated_before_a_good_look() -> None:
     sight = seen([server()], unknown={"s1": ago(1)})
     found = judged(sight)["s1"]
@@ -267,6 +275,11 @@ def test_when_all_tries_are_spent_the_cause_is_named(
     assert said(found) == f"blocked {reason}"
     assert isinstance(found, Blocked)
     assert text in found.message
+    assert "tried 3 times" in found.message
+    once = verdict(failed(1, text, seconds_ago=100, **fields), spec(migration={"attempts": 1}))
+    assert isinstance(once, Blocked)
+    assert "tried 1 time" in once.message
+    assert "1 times" not in once.message
     assert said(verdict(failed(2, text, **fields))) == "cold"
 
 
