@@ -11,6 +11,7 @@ from tests.unit.drain.build import (
     NO_HOST,
     TENANT,
     WHO,
+    ago,
     arrived_elsewhere,
     at,
     begun,
@@ -64,6 +65,12 @@ SIGHTS: dict[str, tuple[Observation, Any, Memory, Any]] = {
     "plan": (seen(crowd(3)), spec(mode="Plan"), Memory(), WHO),
     "restoring": (seen(crowd(3)), spec(), begun(), LEAVING),
     "cell down": (seen(service=service("UNKNOWN", id="", state="unknown")), spec(), begun(), WHO),
+    "stuck": (
+        seen([server("s1", "RESIZE", "resize_migrating")], [migration(status_="migrating", created=ago(9999))]),
+        spec(),
+        begun(),
+        WHO,
+    ),
     "enabled by hand": (seen(crowd(3), service=service("enabled")), spec(), begun(), WHO),
 }
 
@@ -141,6 +148,7 @@ PHASES = {
     "kept": ("Drained", "the host is empty and its service disabled"),
     "suspended": ("Suspended", "nothing is written to OpenStack"),
     "plan": ("Planned", "making a plan"),
+    "stuck": ("Stalled", "1 blocked: name-s1 (Stuck)"),
     "restoring": ("Restoring", "giving the host back as it was found"),
     "enabled by hand": ("Draining", "disabling the service"),
 }
