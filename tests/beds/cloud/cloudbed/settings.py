@@ -137,7 +137,7 @@ class Paths:
 
 def find_paths(environ: Mapping[str, str]) -> Paths:
     """Return the paths, `QUIESCE_CLOUD_RUN` overriding the run folder."""
-    cache = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME", "/root")) / ".cache")
+    cache = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     home = Path(cache) / "quiesce" / "cloud"
     run = Path(environ.get(PREFIX + "RUN") or home / "run").absolute()
     if len(str(run)) > 80:  # a unix socket path may have 107 bytes
