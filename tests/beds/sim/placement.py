@@ -44,17 +44,14 @@ class Placement:
         """Give a server what it wants on a provider; False if that does not fit."""
         if provider not in self.providers or not self.fits(provider, wanted):
             return False
-        self._put(provider, Allocation(consumer, "INSTANCE", owner, dict(wanted)))
+        self._put(provider, Allocation(consumer, owner, dict(wanted)))
         return True
 
     def move(self, consumer: str, other: str) -> None:
-        """Make another consumer the holder of all that one holds, as at the start of a migration.
-
-        Nova does not say what kind of consumer the other one is.
-        """
+        """Make another consumer the holder of all that one holds, as at the start of a migration."""
         for provider, held in list(self.of(consumer).items()):
             self._drop(provider, consumer)
-            self._put(provider, Allocation(other, "unknown", held.owner, held.resources))
+            self._put(provider, Allocation(other, held.owner, held.resources))
 
     def release(self, consumer: str, provider: str | None = None) -> None:
         for where in list(self.of(consumer)):

@@ -144,7 +144,7 @@ class PlacementApi:
                 "consumer_generation": 1,
                 "project_id": allocation.owner.project.id,
                 "user_id": allocation.owner.id,
-                "consumer_type": allocation.kind,
+                "consumer_type": "unknown",  # Nova does not say
             }
         return Response(200, body)
 

@@ -189,7 +189,6 @@ class Allocation:
     """What one consumer (a server or a migration) holds on one provider."""
 
     consumer: str
-    kind: str  # INSTANCE; `unknown` once it was moved between a server and a migration
     owner: User
     resources: Resources
 
