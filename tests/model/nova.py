@@ -1,17 +1,17 @@
 """OpenStack for the operator under test: the model's APIs without a network, with faults, and with a watch on every request."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from email.message import Message
 from typing import Any, Literal, Protocol, cast
 
 import requests
-from tests.beds.sim.model import Cloud
-from tests.beds.sim.simulator import CloudApplication
-from tests.beds.sim.web import Request, Response
 
 from quiesce.api.errors import CloudUnreachable
 from quiesce.nova.http import Api
+from tests.beds.sim.model import Cloud
+from tests.beds.sim.simulator import CloudApplication
+from tests.beds.sim.web import Request, Response
 
 TOKEN = "token"
 LATENCY = 0.05  # virtual seconds of each half of a request
@@ -46,24 +46,15 @@ class Answer:
         return self.body
 
 
-@dataclass
-class Faults:
-    """`coming`: what goes wrong with the next requests, one after the other; None: nothing."""
-
-    coming: list[Fault | None] = field(default_factory=list)
-
-    def next(self) -> Fault | None:
-        return self.coming.pop(0) if self.coming else None
-
-
 class InProcess(Api):
     """An Api whose requests are answered by the model. Time passes with each of them."""
 
-    def __init__(self, cloud: Cloud, application: CloudApplication, watch: Watch, faults: Faults) -> None:
+    def __init__(self, cloud: Cloud, application: CloudApplication, watch: Watch, fault: Callable[[str], Fault | None]) -> None:
+        """`fault`: what goes wrong with the next request of a method, if anything."""
         user = cloud.state.users["quiesce"]
         application.identity.tokens[TOKEN] = user
         self.user_id, self.identity, self.microversion = user.id, "model", "2.100"
-        self._cloud, self._application, self._watch, self._faults = cloud, application, watch, faults
+        self._cloud, self._application, self._watch, self._fault = cloud, application, watch, fault
         self._headers = Message()
         self._headers["X-Auth-Token"] = TOKEN
         self._headers["OpenStack-API-Version"] = "compute 2.100"
@@ -74,7 +65,7 @@ class InProcess(Api):
         request = Request(service, method, prefix + path, [(k, str(v)) for k, v in pairs], self._headers, body)
         self._watch.moment(f"before {method} {path}")
         self._cloud.clock.advance(LATENCY)
-        answer = self._exchange(request, self._faults.next())
+        answer = self._exchange(request, self._fault(method))
         self._cloud.clock.advance(LATENCY)
         self._watch.moment(f"after {method} {path}")
         return cast(requests.Response, answer)

@@ -5,13 +5,26 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
 from tests.beds.sim.records import Server
 from tests.harness.inprocess import KEY
 from tests.model.nova import FAULTS
 from tests.model.watch import HOST, MARK
 from tests.model.world import HOSTS, World
 
-STATES = ("active", "active", "active", "stopped", "stopped", "paused", "suspended", "shelved", "rescued", "error", "soft-deleted")
+STATES = (
+    "active",
+    "active",
+    "active",
+    "stopped",
+    "stopped",
+    "paused",
+    "suspended",
+    "shelved",
+    "rescued",
+    "error",
+    "soft-deleted",
+)
 GUEST_ACTS = (
     "os-stop", "os-start", "pause", "unpause", "suspend", "resume", "shelve", "unshelve", "rescue", "unrescue", "lock", "unlock",
     "resize", "confirm", "revert", "delete", "soft-delete", "migrate", "migrate here", "live-migrate", "reset to active",
@@ -102,9 +115,9 @@ class Drain(RuleBasedStateMachine):
 
     @rule(faults=st.lists(st.sampled_from([None, None, *FAULTS]), min_size=1, max_size=12))
     def calls_fail(self, faults: list[Any]) -> None:
-        self.world.faults.coming = faults
+        self.world.faults = faults
         self.world.run(2)
-        self.world.faults.coming = []
+        self.world.faults = []
 
     @rule(seconds=st.sampled_from([1, 5, 20, 70, 400]))
     def is_slow(self, seconds: int) -> None:
@@ -219,7 +232,7 @@ class Drain(RuleBasedStateMachine):
     def everybody_stops(self) -> None:
         """Faults are over, every compute is there, and people have finished what they began."""
         world = self.world
-        world.kill_in, world.faults.coming = 0, []
+        world.kill_in, world.faults = 0, []
         world.model.faults.clear()
         world.model.state.down_cells.clear()
         for host in HOSTS:
@@ -235,7 +248,8 @@ class Drain(RuleBasedStateMachine):
         """Left alone, the drain comes to an end, or says what keeps it."""
         world = self.world
         decisions = [{"server": s, "action": "Confirm"} for s in world.model.state.servers]
-        world.edit(lambda spec: (spec.update(suspend=False, mode="Drain"), spec["confirmation"].update(decisions=decisions)))
+        world.edit(lambda spec: spec.update(suspend=False, mode="Drain"))
+        world.edit(lambda spec: spec["confirmation"].update(decisions=decisions))
         world.rest()
         against = world.watch.against_empty()
         if world.condition("Drained") == "True":
@@ -247,7 +261,7 @@ class Drain(RuleBasedStateMachine):
         """Every server that is still on the host has a row, and where it is none of them the message says what it is."""
         status, state = self.world.status, self.world.model.state
         rows = {row["id"] for row in status["problems"]}
-        here = [s for s in state.on_host(HOST)]
+        here = state.on_host(HOST)
         if here and all(s.id in rows for s in here):
             return status["phase"] in ("Stalled", "Draining")
         if here:

@@ -8,19 +8,19 @@ from typing import Any
 from unittest import mock
 
 import yaml
+
+from quiesce.drain.reconcile import Brake, Drains
+from quiesce.kinds import Context
+from quiesce.nova.cloud import Cloud
+from quiesce.settings import Settings
 from tests.beds.sim.errors import ApiError
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Flavor, Server
 from tests.beds.sim.simulator import CloudApplication
 from tests.beds.sim.web import Request, Response
 from tests.harness.inprocess import KEY, Boundary, MemoryEvents, MemorySecrets, MemoryStore
-from tests.model.nova import Faults, InProcess
+from tests.model.nova import Fault, InProcess
 from tests.model.watch import HOST, Watch
-
-from quiesce.drain.reconcile import Brake, Drains
-from quiesce.kinds import Context
-from quiesce.nova.cloud import Cloud
-from quiesce.settings import Settings
 
 HOSTS = (HOST, "cmp2", "cmp3")
 
@@ -70,12 +70,13 @@ class World:
     kill_in: int = 0
     meanwhile: dict[int, Callable[[], None]] = field(default_factory=dict)
     restarts: int = 0
-    waited: float = 0.0
+    looked_at: float = 0.0  # when the last tick began
+    lossy: bool = False  # the answer to every write is lost
 
     def __post_init__(self) -> None:
         self.application = CloudApplication(self.model)
         self.watch = Watch(self.model)
-        self.faults = Faults()
+        self.faults: list[Fault | None] = []  # what goes wrong with the next requests, one after the other
         self.store = MemoryStore(Boundary())
         self.store.boundary.cross = self.moment  # type: ignore[method-assign]
         self.events = MemoryEvents()
@@ -90,7 +91,7 @@ class World:
         """A new process: an empty memory."""
         context = Context(Settings(listen=None), self.store, MemorySecrets("{}"), self.events, {})  # type: ignore[arg-type]
         clock = self.model.clock
-        cloud = Cloud(InProcess(self.model, self.application, self, self.faults), clock.now)
+        cloud = Cloud(InProcess(self.model, self.application, self, self.fault), clock.now)
         self.drains = Drains(context, OneCloud(cloud), Brake(0), {}, self.now)  # type: ignore[arg-type]
 
     def now(self) -> datetime:
@@ -105,6 +106,11 @@ class World:
             self.kill_in -= 1
             if not self.kill_in:
                 raise Killed(name)
+
+    def fault(self, method: str) -> Fault | None:
+        if self.lossy and method != "GET":
+            return "reset"
+        return self.faults.pop(0) if self.faults else None
 
     def before(self, request: Request) -> None:
         self.watch.before(request)
@@ -124,7 +130,7 @@ class World:
             return 5.0
         before = dict(self.status)
         self.watch.tick_begins()
-        self.moments, self.acted = 0, False
+        self.moments, self.acted, self.looked_at = 0, False, self.model.clock.now()
         try:
             with mock.patch("quiesce.drain.act.ThreadPoolExecutor", OneAfterTheOther):
                 wait = self.drains.reconcile(KEY) or 0.0
@@ -261,5 +267,5 @@ class World:
         """Somebody disables the service, or enables it (reason `""`)."""
         service = self.model.service(HOST)
         if service is not None:
-            disabled = reason != ""
-            self.model.computes.update(service.id, status="disabled" if disabled else "enabled", reason=reason or None, forced_down=None)
+            status = "enabled" if reason == "" else "disabled"
+            self.model.computes.update(service.id, status=status, reason=reason or None, forced_down=None)

@@ -1,0 +1,548 @@
+"""One directed history for each promise, short and always the same. The mutants in test_mutants.py are run against them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.beds.sim.records import Server
+from tests.harness.inprocess import KEY
+from tests.model.watch import HOST, Broken
+from tests.model.world import World
+
+Scenario = Callable[[], None]
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(make: Scenario) -> Scenario:
+    SCENARIOS[make.__name__] = make
+    return make
+
+
+def drain(*states: str, method: str = "Cold", **spec: Any) -> World:
+    """A host with a server in each of the states, and a drain for it that has not begun."""
+    world = World()
+    for n, state in enumerate(states):
+        world.boot(f"s{n}", state=state)
+    world.apply(method, **spec)
+    return world
+
+
+def servers(world: World) -> list[Server]:
+    return list(world.model.state.servers.values())
+
+
+def calls(world: World, server: Server, *names: str) -> list[str]:
+    """What Nova was asked to do with a server, in order."""
+    return [a.name for a in world.model.state.actions[server.id] if not names or a.name in names]
+
+
+def ended(world: World) -> bool:
+    return world.condition("Drained") == "True"
+
+
+MOVES = ("migrate", "live-migration", "confirmResize", "revertResize")
+
+
+# What a drain is for
+
+
+@scenario
+def empties_a_host_with_one_migrate_and_one_confirm_each() -> None:
+    world = drain(*["active"] * 5, "stopped")
+    world.until(lambda: ended(world))
+    for server in servers(world):
+        assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+        assert server.vm_state == ("stopped" if server.name == "s5" else "active")
+    world.model.kill_compute(HOST)
+    world.until(lambda: world.status["phase"] == "Deleted")
+    assert world.model.service(HOST) is None
+    assert world.condition("Ready") == "True"
+
+
+@scenario
+def live_moves_restart_nobody() -> None:
+    world = drain("active", "paused", "stopped", method="Live", service={"afterDrain": "KeepDisabled"})
+    world.until(lambda: ended(world))
+    assert [calls(world, s, *MOVES) for s in servers(world)] == [
+        ["live-migration"], ["live-migration"], ["migrate", "confirmResize"],
+    ]  # fmt: skip
+
+
+@scenario
+def keeps_the_host_empty() -> None:
+    world = drain("active")
+    world.until(lambda: ended(world))
+    world.disable("")
+    late = world.boot("late")
+    world.until(lambda: late.host != HOST and late.task_state is None and late.vm_state == "active")
+    world.until(lambda: ended(world))
+
+
+# Never 1: only what was read on the host in this very tick
+
+
+@scenario
+def never_moves_a_server_a_second_time() -> None:
+    world = drain("active", migration={"maxParallel": 1})
+    world.until(lambda: ended(world))
+    for _ in range(5):
+        world.start()
+        world.run(5)
+    assert calls(world, servers(world)[0], *MOVES) == ["migrate", "confirmResize"]
+
+
+@scenario
+def dies_at_every_moment_and_moves_each_server_once() -> None:
+    for moment in range(1, 60, 2):
+        world = drain("active", "stopped")
+        world.run(3)
+        world.kill_in = moment
+        world.until(lambda world=world: ended(world))  # type: ignore[misc]
+        for server in servers(world):
+            assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], (moment, server.name)
+
+
+# Never 2: not ours
+
+
+@scenario
+def leaves_a_tenants_resize_alone() -> None:
+    world = drain("active", "active")
+    tenants = servers(world)[0]
+    world.do("resize", tenants)
+    world.model.clock.advance(10)
+    assert tenants.vm_state == "resized"
+    world.run(60)
+    assert tenants.vm_state == "resized"
+    assert world.status["phase"] == "Stalled"
+    assert {row["reason"] for row in world.status["problems"]} == {"ForeignResize"}
+    world.do("confirm", tenants)
+    world.until(lambda: ended(world))
+
+
+@scenario
+def leaves_what_was_there_before_the_drain_alone() -> None:
+    world = World()
+    left = world.boot("left")
+    world.model.cold.migrate(world.model.as_user("quiesce"), left.id)
+    world.model.clock.advance(10)
+    world.apply("Cold")
+    world.run(60)
+    assert left.vm_state == "resized"
+
+
+# Never 3: checks
+
+
+def moved_and_broken(how: str, **confirmation: Any) -> tuple[World, Server]:
+    """A server that has arrived elsewhere, and whose guest or port broke on the way."""
+    world = drain("active", confirmation=confirmation)
+    (server,) = servers(world)
+    world.model.faults.set("finish_migration", "sleep:20,once")
+    world.until(lambda: server.task_state == "resize_finish")
+    assert world.model.clock.run_until(lambda: server.vm_state == "resized", 30)
+    if how == "crash":
+        world.model.state.save(server, power_state=4)
+    else:
+        for port in world.model.state.ports_of[server.id]:
+            port.vif_type = "binding_failed"
+    return world, server
+
+
+@scenario
+def confirms_no_guest_that_is_off() -> None:
+    world, server = moved_and_broken("crash")
+    world.run(60)
+    assert server.vm_state == "resized"
+    assert {row["reason"] for row in world.status["problems"]} == {"CheckFailed"}
+
+
+@scenario
+def confirms_no_guest_that_is_off_after_a_restart() -> None:
+    world, server = moved_and_broken("crash")
+    for _ in range(30):
+        world.start()
+        world.model.clock.advance(20)
+        world.tick()
+    assert server.vm_state == "resized"
+
+
+@scenario
+def confirms_no_guest_that_is_cut_off() -> None:
+    world, server = moved_and_broken("unplug")
+    world.run(60)
+    assert server.vm_state == "resized"
+
+
+@scenario
+def reverts_where_the_spec_says_so() -> None:
+    world, server = moved_and_broken("crash", onFailedCheck="Revert")
+    world.until(lambda: "revertResize" in calls(world, server))
+    world.until(lambda: ended(world))
+    assert calls(world, server, *MOVES) == ["migrate", "revertResize", "migrate", "confirmResize"]
+
+
+@scenario
+def reverts_nothing_while_the_source_is_down() -> None:
+    world, server = moved_and_broken("crash", onFailedCheck="Revert")
+    world.model.kill_compute(HOST)
+    world.model.clock.advance(20)
+    world.run(60)
+    assert server.vm_state == "resized"
+    assert "revertResize" not in calls(world, server)
+
+
+@scenario
+def waits_for_a_decision_where_the_policy_is_manual() -> None:
+    world = drain("active", confirmation={"policy": "Manual"})
+    (server,) = servers(world)
+    world.run(60)
+    assert server.vm_state == "resized"
+    world.edit(lambda spec: spec["confirmation"].update(decisions=[{"server": server.id, "action": "Confirm"}]))
+    world.until(lambda: ended(world))
+
+
+# Never 4, and the proof
+
+
+@scenario
+def deletes_no_service_while_nova_compute_is_up() -> None:
+    world = drain("active")
+    world.run(100)
+    assert ended(world)
+    assert world.model.service(HOST) is not None
+    assert "stop nova-compute" in world.status["message"]
+
+
+@scenario
+def keeps_the_service_where_the_spec_says_so() -> None:
+    world = drain("active", service={"afterDrain": "KeepDisabled"})
+    world.until(lambda: ended(world))
+    world.model.kill_compute(HOST)
+    world.run(60)
+    assert world.model.service(HOST) is not None
+
+
+@scenario
+def takes_no_list_of_a_cell_that_is_down_for_an_empty_host() -> None:
+    world = drain("rescued", service={"whileRunning": "Delete"})
+    world.run(10)
+    world.model.state.down_cells.add("cell1")
+    world.run(60)
+    assert not ended(world)
+    world.model.state.down_cells.clear()
+    world.run(5)
+    assert world.status["phase"] == "Stalled"
+
+
+@scenario
+def takes_no_soft_deleted_server_for_gone() -> None:
+    world = drain("soft-deleted", service={"whileRunning": "Delete"})
+    world.run(60)
+    assert not ended(world)
+
+
+@scenario
+def takes_no_allocation_left_in_placement_for_nothing() -> None:
+    world = drain("active", service={"whileRunning": "Delete"})
+    (server,) = servers(world)
+    provider = world.model.compute(HOST).provider
+    world.model.placement.claim("leaked", provider, {"VCPU": 1}, server.owner)
+    world.run(100)
+    assert not ended(world)
+    world.model.placement.release("leaked")
+    world.until(lambda: world.status["phase"] in ("Deleted", "Stalled"))
+
+
+@scenario
+def takes_no_move_to_the_host_for_nothing() -> None:
+    world = World()
+    world.boot("s0")
+    coming = world.boot("coming", host="cmp2")
+    world.model.faults.set("migrate_disk_and_power_off", "sleep:300", host="cmp2")
+    world.do("migrate here", coming)
+    world.model.clock.advance(3)
+    world.apply("Cold", service={"whileRunning": "Delete"})
+    world.run(60)
+    assert not ended(world)
+
+
+@scenario
+def takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host() -> None:
+    world = drain("active", service={"whileRunning": "Delete"})
+    (server,) = servers(world)
+    world.model.faults.set("finish_migration", "fail,once")
+    world.run(60)
+    assert server.vm_state == "error"
+    for m in world.model.migrations_of(server):
+        world.model.placement.release(m.uuid)
+    world.run(60)
+    assert not ended(world)
+    assert world.status["problems"][0]["reason"] == "DestinationFailed"
+    world.model.guests.act(world.model.as_user("admin"), server.id, "reboot")
+    world.until(lambda: ended(world))
+
+
+@scenario
+def reads_the_empty_host_twice() -> None:
+    world = drain("active")
+    (server,) = servers(world)
+    world.until(lambda: server.vm_state == "active" and server.host != HOST)
+    world.until(lambda: world.watch.condition("Drained").get("reason") == "Proving")
+    first = world.looked_at
+    world.until(lambda: ended(world))
+    assert world.looked_at - first >= 10
+
+
+@scenario
+def proves_nothing_from_a_list_that_could_not_be_read() -> None:
+    world = drain("suspended", service={"whileRunning": "Delete"})
+    world.run(5)
+    for _ in range(30):
+        world.faults = [None, "truncated", "500 before", "503", None, "truncated"]
+        world.tick()
+    assert not ended(world)
+
+
+# Never 5: limits
+
+
+@scenario
+def moves_no_more_at_once_than_allowed() -> None:
+    world = drain(*["active"] * 6, migration={"maxParallel": 2})
+    world.model.faults.set("migrate_disk_and_power_off", "sleep:15")
+    world.until(lambda: ended(world))
+
+
+@scenario
+def moves_no_more_at_once_than_allowed_after_a_restart() -> None:
+    world = drain(*["active"] * 6, migration={"maxParallel": 2})
+    world.model.faults.set("migrate_disk_and_power_off", "sleep:15")
+    for _ in range(40):
+        world.start()
+        world.tick()
+    world.until(lambda: ended(world))
+
+
+@scenario
+def moves_one_of_an_anti_affinity_group_at_a_time() -> None:
+    world = drain("active", "active", "active")
+    world.model.computes.add("cmp4")
+    world.group("anti-affinity", *servers(world))
+    world.until(lambda: ended(world))
+
+
+# Never 6: others' disables
+
+
+@scenario
+def gives_back_a_disable_that_somebody_else_had_made() -> None:
+    world = World()
+    world.boot("s0")
+    world.disable("rack team")
+    world.apply("Cold", service={"afterDrain": "KeepDisabled"})
+    world.until(lambda: ended(world))
+    service = world.model.service(HOST)
+    assert service is not None
+    assert (service.disabled_reason or "").startswith("quiesce: drain ")
+    world.delete_drain()
+    world.until(lambda: KEY not in world.store.objects)
+    assert (service.disabled, service.disabled_reason) == (True, "rack team")
+
+
+@scenario
+def leaves_a_disable_that_somebody_else_made_meanwhile() -> None:
+    world = drain("active", service={"afterDrain": "KeepDisabled"})
+    world.until(lambda: ended(world))
+    world.disable("rack team")
+    world.run(10)
+    world.delete_drain()
+    world.until(lambda: KEY not in world.store.objects)
+    service = world.model.service(HOST)
+    assert service is not None
+    assert (service.disabled, service.disabled_reason) == (True, "rack team")
+
+
+@scenario
+def gives_back_an_enabled_service_with_its_aggregates_after_a_delete() -> None:
+    world = World()
+    world.boot("s0")
+    aggregate = world.model.computes.add_aggregate("ssd")
+    world.model.computes.add_host(aggregate.id, HOST)
+    world.apply("Cold")
+    world.until(lambda: ended(world))
+    world.model.kill_compute(HOST)
+    world.until(lambda: world.status["phase"] == "Deleted")
+    assert HOST not in aggregate.hosts
+    world.model.start_compute(HOST)
+    world.model.clock.advance(20)
+    world.run(10)
+    service = world.model.service(HOST)
+    assert service is not None
+    assert service.disabled
+    world.delete_drain()
+    world.until(lambda: KEY not in world.store.objects)
+    assert not service.disabled
+    assert aggregate.hosts == [HOST]
+
+
+@scenario
+def saves_what_it_finds_before_it_writes() -> None:
+    for moment in range(1, 20):
+        world = World()
+        world.boot("s0")
+        world.disable("rack team")
+        world.apply("Cold", service={"afterDrain": "KeepDisabled"})
+        world.kill_in = moment
+        world.until(lambda world=world: ended(world))  # type: ignore[misc]
+        world.delete_drain()
+        world.until(lambda world=world: KEY not in world.store.objects)  # type: ignore[misc]
+        service = world.model.service(HOST)
+        assert service is not None
+        assert (service.disabled, service.disabled_reason) == (True, "rack team"), moment
+
+
+@scenario
+def lets_moves_in_flight_end_before_it_gives_the_host_back() -> None:
+    world = drain("active", "active")
+    world.model.faults.set("migrate_disk_and_power_off", "sleep:15")
+    world.until(lambda: any(s.task_state == "resize_migrating" for s in servers(world)))
+    world.delete_drain()
+    world.until(lambda: KEY not in world.store.objects)
+    assert not [s for s in servers(world) if s.vm_state == "resized" or s.task_state]
+    service = world.model.service(HOST)
+    assert service is not None
+    assert not service.disabled
+
+
+# Never 8: running guests under method Live
+
+
+@scenario
+def restarts_no_guest_that_cannot_live_migrate() -> None:
+    world = drain("active", method="Live")
+    world.model.faults.set("live_migration", "fail")
+    world.run(150)
+    (server,) = servers(world)
+    assert set(calls(world, server, *MOVES)) == {"live-migration"}
+    assert {row["reason"] for row in world.status["problems"]} == {"LiveMigrationFailed"}
+
+
+# Never 9: no answer is no failure
+
+
+@scenario
+def repeats_no_call_whose_answer_is_missing() -> None:
+    world = drain("active", "stopped")
+    world.run(2)
+    for _ in range(60):
+        world.faults = ["reset" if world.moments % 2 else "500 after"] if not ended(world) else []
+        world.tick()
+        world.faults = []
+        world.tick()
+    world.until(lambda: ended(world))
+    for server in servers(world):
+        assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+
+
+@scenario
+def loses_the_answers_of_all_writes_and_repeats_none() -> None:
+    world = drain("active", "stopped", "active")
+    world.lossy = True
+    world.until(lambda: ended(world))
+    for server in servers(world):
+        assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+
+
+# Suspend and plan
+
+
+@scenario
+def writes_nothing_while_suspended() -> None:
+    world = drain("active", "active", "active", migration={"maxParallel": 1})
+    world.until(lambda: any(s.vm_state == "resized" or s.task_state for s in servers(world)))
+    world.edit(lambda spec: spec.update(suspend=True))
+    world.run(30)
+    assert world.status["phase"] == "Suspended"
+    world.edit(lambda spec: spec.update(suspend=False))
+    world.until(lambda: ended(world))
+
+
+@scenario
+def writes_nothing_for_a_plan() -> None:
+    world = drain("active", "suspended", mode="Plan")
+    world.run(30)
+    assert world.status["phase"] == "Planned"
+    assert world.status["plan"]["cold"] == 1
+    world.edit(lambda spec: spec.update(mode="Drain"))
+    world.run(40)
+    assert world.status["phase"] == "Stalled"
+
+
+# Always
+
+
+@scenario
+def goes_on_by_itself_when_nova_compute_comes_back() -> None:
+    world = drain("active", "active", method="Live")
+    world.model.kill_compute(HOST)
+    world.model.clock.advance(20)
+    world.run(30)
+    assert {row["reason"] for row in world.status["problems"]} == {"SourceDown"}
+    world.model.start_compute(HOST)
+    world.until(lambda: ended(world))
+
+
+@scenario
+def goes_on_by_itself_when_there_is_room_again() -> None:
+    world = drain("active", "active")
+    for name in ("cmp2", "cmp3"):
+        service = world.model.service(name)
+        assert service is not None
+        service.disabled = True
+    world.run(60)
+    assert {row["reason"] for row in world.status["problems"]} == {"NoCapacity"}
+    for name in ("cmp2", "cmp3"):
+        service = world.model.service(name)
+        assert service is not None
+        service.disabled = False
+    world.model.clock.advance(700)
+    world.until(lambda: ended(world))
+
+
+@scenario
+def names_a_record_that_never_ends() -> None:
+    world = drain("active")
+    (server,) = servers(world)
+    world.model.faults.set("migrate_disk_and_power_off", "sleep:30,once")
+    world.until(lambda: server.task_state == "resize_migrating")
+    world.model.kill_compute(HOST)
+    world.model.start_compute(HOST)
+    world.rest()
+    assert server.host != HOST
+    assert not ended(world)
+    assert {row["reason"] for row in world.status["problems"]} == {"StuckMigration"}
+
+
+@scenario
+def an_idle_drain_writes_nothing() -> None:
+    world = drain("suspended", "active")
+    world.run(60)
+    writes = world.store.writes
+    world.run(40)
+    assert world.store.writes == writes
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario(name: str) -> None:
+    SCENARIOS[name]()
+
+
+def test_the_watch_sees_a_broken_promise() -> None:
+    """The tests of the tests: a watch that never fails would be worth nothing."""
+    world = drain("active")
+    world.run(2)
+    world.watch.listed.clear()
+    with pytest.raises(Broken, match="not read on the host"):
+        world.watch.start(servers(world)[0].id, "migrate")
