@@ -1,7 +1,8 @@
 """The few facts in a drain's status that cannot be derived again: what was found before the first write.
 
-Everything else in the status is a report and never read back, except how a server was
-(`was`) before its move, which Nova forgets and the check before a confirm needs.
+Everything else in the status is a report and never read back, except what Nova forgets: how
+a server was (`was`) before its move, which the check before a confirm needs, and how many
+have moved, since the migrations of a deleted server are listed no more.
 """
 
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ class Memory:
     found_id: str | None = None
     found_unit: str | None = None
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    moved: int = 0
     offloaded: int = 0
     drained_since: str | None = None
     completed: str | None = None
@@ -71,6 +73,7 @@ class Memory:
             found_id=service.get("foundId"),
             found_unit=service.get("foundUnit"),
             rows={row["id"]: row for row in rows},
+            moved=progress.get("moved") or 0,
             offloaded=progress.get("offloaded") or 0,
             drained_since=status.get("drainedTime"),
             completed=status.get("completionTime"),

@@ -164,7 +164,7 @@ def progress_of(report: Report) -> dict[str, Any]:
     offloaded = report.memory.offloaded + sum(
         row.get("method") == "offload" and server_id not in present for server_id, row in report.memory.rows.items()
     )
-    moved = report.decision.left + offloaded
+    moved = max(report.decision.left + offloaded, report.memory.moved)  # Nova forgets the moves of deleted servers
     total, moving = moved + len(mine), sum(j.here for j in report.moving)
     blocked = len(report.problems)
     here_blocked = sum(isinstance(j.verdict, Blocked | Held) and j not in report.moving for j in mine)

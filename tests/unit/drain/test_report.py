@@ -313,6 +313,14 @@ def test_an_offloaded_server_counts_as_moved_once() -> None:
     assert [s["progress"]["summary"] for s in (one, two, three, four)] == ["0/1", "0/1", "1/1", "1/1"]
 
 
+def test_servers_that_are_deleted_after_their_move_still_count_as_moved() -> None:
+    past = [migration(FOUND + n, "confirmed", f"gone{n}") for n in range(1, 4)]
+    one = status_of(seen(crowd(1), past))
+    two = status_of(seen(crowd(1)), previous=one)
+    three = status_of(seen(), previous=two)
+    assert [s["progress"]["summary"] for s in (one, two, three)] == ["3/4", "3/4", "3/3"]
+
+
 # Where no look was possible
 
 
