@@ -65,6 +65,11 @@ class Cloud:
         self._services = Shared(self._read_services, SERVICES_AGE, clock)
         self._groups = Shared(self._read_groups, GROUPS_AGE, clock)
 
+    @property
+    def broken(self) -> bool:
+        """Whether this connection is spent: a new one has to be made."""
+        return self._api.broken
+
     # Reads
 
     def services(self, *, fresh: bool = False) -> tuple[Service, ...]:

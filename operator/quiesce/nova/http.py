@@ -32,6 +32,8 @@ NO_QUERY: Query = ()
 class Api:
     """The three services of one cloud that a drain talks to, with one microversion for all calls to Nova."""
 
+    broken = False
+
     def __init__(self, connection: Connection, timeout: float) -> None:
         """Raises CloudTooOld, and what keystoneauth raises where it cannot authenticate or find Nova."""
         self._timeout = timeout
@@ -99,7 +101,12 @@ class Api:
             raise NotInCatalog(f"the cloud's catalog has no {service} service") from error
         except (ks.Unauthorized, ks.NotFound) as error:
             raise BadCredentials(f"Keystone refuses the credentials: {error}") from error
-        except (ks.ClientException, sdk.SDKException, requests.RequestException) as error:
+        except (sdk.SDKException, AssertionError) as error:
+            # The SDK keeps a failed discovery of a service for good, and keystoneauth asserts where two threads
+            # renew one token at once: in both cases only a new connection helps.
+            self.broken = True
+            raise CloudUnreachable(f"{method} {path}: {error or 'the session broke while its token was renewed'}") from error
+        except (ks.ClientException, requests.RequestException) as error:
             metrics.nova_request(service, method, route(path), "none")
             raise CloudUnreachable(f"{method} {path}: {cause(error)}") from error
         metrics.nova_request(service, method, route(path), str(answer.status_code))

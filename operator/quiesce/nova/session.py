@@ -50,7 +50,7 @@ class Clouds:
         """An authenticated cloud. Raises BadCredentials, CloudUnreachable, CloudTooOld."""
         key = (secret.namespace, secret.name, secret.version, cloud_name)
         with self._lock:
-            if (cloud := self._open.get(key)) is not None:
+            if (cloud := self._open.get(key)) is not None and not cloud.broken:
                 self._open.move_to_end(key)
                 return cloud
         cloud = self._connect(secret, cloud_name)
