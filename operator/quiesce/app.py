@@ -102,7 +102,7 @@ def _served(cluster: Cluster, kinds: Sequence[Kind]) -> list[Kind]:
     for kind in missing:
         name = f"{kind.plural}.{GROUP}"
         if kind.required:
-            raise _Failed(Exit.NO_CRD, f"CRD {name} is not installed at {cluster.server}: kubectl apply -f crds/")
+            raise _Failed(Exit.NO_CRD, f"CRD {name} is not installed at {cluster.server}: kubectl apply -k crds")
         log.info("CRD %s is not installed: that kind is off until the next start", name)
     return [kind for kind in kinds if kind not in missing]
 

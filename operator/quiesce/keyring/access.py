@@ -9,7 +9,7 @@ from quiesce.keyring.hosts import Hypervisor, compute_hosts
 from quiesce.keyring.keys import KeyStore
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
-from quiesce.ssh.errors import BadKey, Unreachable
+from quiesce.ssh.errors import BadKey
 from quiesce.ssh.keys import login_key
 from quiesce.ssh.pins import Pins, read_pins
 from quiesce.ssh.session import Login, Session, Target, connect
@@ -99,9 +99,10 @@ def host_session(
     host: str,
 ) -> Iterator[Session]:
     found = next((each for each in compute_hosts(hypervisors, places) if each.name == host), None)
-    if found is None:
-        raise Unreachable(f"Nova shows no hypervisor of host {host}: its address is not known")
-    target = Target(host, found.address, access.port)
-    pinned = pins.of(found.names, access.port)
+    # Once its service is deleted Nova shows no hypervisor any more; then the spec's address counts, or the name.
+    address = found.address if found else places.addresses.get(host, host)
+    names = found.names if found else (host, address)
+    target = Target(host, address, access.port)
+    pinned = pins.of(names, access.port)
     with connect(target, host_login(secrets, namespace, access), pinned, pins.revoked, SESSION_SECONDS) as session:
         yield session

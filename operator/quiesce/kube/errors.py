@@ -74,9 +74,9 @@ def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def _kube_error(error: ApiException) -> KubeError:
     status, told = error.status or 0, _told(error)
     if status == 404 and not _said(error).get("details", {}).get("name"):
-        return KubeKindUnknown(f"{told}; is the CRD installed? kubectl apply -f crds/")
+        return KubeKindUnknown(f"{told}; is the CRD installed? kubectl apply -k crds")
     if status == 500 and _NOT_IN_SCHEMA in told:  # server-side apply has no better code for it
-        return KubeRejected(f"{told}; is the installed CRD of this version? kubectl apply -f crds/")
+        return KubeRejected(f"{told}; is the installed CRD of this version? kubectl apply -k crds")
     if status == 0 or status >= 500:  # 0: TLS trouble, or an answer that is not the API server's
         return KubeUnavailable(f"the API server cannot serve this ({told})")
     return _BY_STATUS.get(status, KubeRejected)(told)

@@ -44,7 +44,7 @@ class Clouds:
         self._timeout, self._clock = timeout, clock
         self._lock = threading.Lock()
         self._open: OrderedDict[tuple[str, str, str, str], Cloud] = OrderedDict()
-        self._folder = tempfile.TemporaryDirectory(prefix="quiesce-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def get(self, secret: Secret, cloud_name: str) -> Cloud:
         """An authenticated cloud. Raises BadCredentials, CloudUnreachable, CloudTooOld."""
@@ -91,6 +91,8 @@ class Clouds:
             raise BadCredentials(f"{where}, cloud {cloud_name!r}: clouds.yaml cannot be used: {error}") from error
 
     def _ca_file(self, secret: Secret) -> str:
+        with self._lock:
+            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="quiesce-")
         path = Path(self._folder.name, f"{secret.namespace}-{secret.name}-{secret.version.replace('/', '-')}.pem")
         path.write_bytes(secret.data["cacert"])
         return str(path)

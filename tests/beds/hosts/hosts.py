@@ -161,7 +161,7 @@ class Host:
     # Life
 
     def create(self, login_key: str) -> None:
-        for part in ("etc/ssh", "work-etc", "lib/nova", "work-lib", "root/.ssh"):
+        for part in ("etc/ssh", "work-etc", "lib/nova", "work-lib", "usr", "work-usr", "root/.ssh"):
             (self.dir / part).mkdir(parents=True)
         (self.dir / "root").chmod(0o700)
         (self.dir / "root/.ssh").chmod(0o700)

@@ -6,7 +6,7 @@ dir=$1 name=$2 programs=$3 address=$4
 cd "$dir" # its files stay within reach when mounts hide the way to them
 mount --make-rprivate /
 hostname "$name"
-mount -t overlay -o "lowerdir=$programs/usr:/usr" overlay /usr
+mount -t overlay -o "lowerdir=$programs/usr:/usr,upperdir=$dir/usr,workdir=$dir/work-usr" overlay /usr
 mount -t overlay -o "lowerdir=$programs/etc:/etc,upperdir=$dir/etc,workdir=$dir/work-etc" overlay /etc
 mount -t overlay -o "lowerdir=/var/lib,upperdir=$dir/lib,workdir=$dir/work-lib" overlay /var/lib
 for place in /run /tmp /home; do mount -t tmpfs -o mode=755 tmpfs "$place"; done

@@ -16,7 +16,6 @@ DAMAGE = {
     "key of root": f"chown root:root {KEY}",
     "public key deleted": f"rm {SSH}/quiesce.*.pub",
     "settings damaged": f"sed -i 's/StrictHostKeyChecking yes/StrictHostKeyChecking no/' {SSH}/quiesce.*.conf",
-    "settings overruled": f"sed -i '1i StrictHostKeyChecking no' {SSH}/config; chown nova: {SSH}/config",
     "config deleted": f"rm {SSH}/config",
     "config open to all": f"chmod 666 {SSH}/config",
     "authorized key removed": f"sed -i /quiesce/d {SSH}/authorized_keys; chown nova: {SSH}/authorized_keys",
@@ -52,6 +51,20 @@ def test_every_damage_is_repaired_and_told(keyring: Keyring, bed: Bed, operator:
         name: content for name, content in whole.items() if name != "cmp3"
     }
     assert operator.healthy()
+
+
+def test_settings_above_ours_are_kept_below_them(keyring: Keyring, bed: Bed, operator: Operator) -> None:
+    """The first value wins in ssh: a line of somebody else's above ours would undo it."""
+    keyring.apply().ready()
+    host = bed["cmp3"]
+    host.run(f"sed -i '1i StrictHostKeyChecking no' {SSH}/config; chown nova: {SSH}/config")
+    asked = "ssh -G cmp1 | grep -i '^stricthostkeychecking'"
+    assert "false" in host.run(asked, "nova")
+
+    keyring.annotate(requestedAt="now")
+
+    until("our settings to count again", lambda: "true" in host.run(asked, "nova"), timeout=60)
+    assert "StrictHostKeyChecking no" in host.run(f"cat {SSH}/config")
 
 
 def repaired(now: str, before: str) -> bool:

@@ -67,11 +67,12 @@ def test_killed_again_and_again_it_still_changes_over_without_a_failure(keyring:
 
     with logins_without_pause(bed) as logs:
         keyring.annotate(rotateKey="1")
-        for moment in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0):
-            keyring.annotate(requestedAt=str(moment))
+        for life, moment in enumerate((0.1, 0.4, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 4.0, 5.0), start=1):
+            until("its start", lambda life=life: operator.text().count("looks after") >= life, pause=0.05)
             time.sleep(moment)  # the moment of death is what is tried here
             operator.kill()
             operator.start()
+        keyring.until("a new key", lambda s: s.get("fingerprint") not in (None, first))
         status = keyring.ready(timeout=240)
 
     for pair, log in logs.items():

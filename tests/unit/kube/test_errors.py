@@ -68,7 +68,7 @@ def test_a_kind_that_is_not_there_does_not_make_its_objects_gone(api: FakeApi) -
 
 def test_a_status_that_an_older_crd_does_not_know_is_rejected_with_a_hint(api: FakeApi) -> None:
     api.fail(500, "failed to create typed patch object (ns/d1): .status.new: field not declared in schema")
-    with pytest.raises(KubeRejected, match="kubectl apply -f crds/"):
+    with pytest.raises(KubeRejected, match="kubectl apply -k crds"):
         get(api)
 
 

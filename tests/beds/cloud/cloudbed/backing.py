@@ -1,6 +1,7 @@
 """MariaDB and RabbitMQ, run from Debian's programs on state of our own."""
 
 import os
+import pwd
 import subprocess
 from pathlib import Path
 
@@ -21,8 +22,9 @@ collect_statistics_interval = 60000
 """
 
 
-def database_user() -> str:
-    return f"--user={'root' if os.geteuid() == 0 else os.environ['USER']}"
+def user() -> str:
+    """Return the name of the user all services run as: the one who runs this."""
+    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def create_mariadb(paths: Paths) -> None:
@@ -35,7 +37,7 @@ def create_mariadb(paths: Paths) -> None:
     command = [
         "mariadb-install-db",
         "--no-defaults",
-        database_user(),
+        f"--user={user()}",
         f"--datadir={half_made}",
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
@@ -54,7 +56,7 @@ def start_mariadb(paths: Paths, processes: Processes) -> None:
         [
             "mariadbd",
             "--no-defaults",
-            database_user(),
+            f"--user={user()}",
             f"--datadir={paths.run / 'mysql'}",
             f"--socket={paths.socket}",
             f"--pid-file={paths.run / 'mysql/mariadbd.pid'}",

@@ -1,12 +1,14 @@
 """The databases: made by the services' own tools once, restored from a dump afterwards."""
 
+import grp
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .backing import sql
+from .backing import sql, user
 from .configs import database_url, transport_url
 from .errors import BedError
 from .packages import run_logged
@@ -78,9 +80,11 @@ def keystone_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
     manage = [paths.bin("keystone-manage"), "--config-dir", str(paths.run / "etc/keystone")]
     url = catalog_url(knobs, "keystone")
     urls = [word for kind in ("admin", "internal", "public") for word in (f"--bootstrap-{kind}-url", url)]
+    group = grp.getgrgid(os.getegid()).gr_name
+    owner = ["--keystone-user", user(), "--keystone-group", group]
     return [
         [*manage, "db_sync"],
-        [*manage, "fernet_setup", "--keystone-user", "root", "--keystone-group", "root"],
+        [*manage, "fernet_setup", *owner],
         [*manage, "bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-region-id", "RegionOne", *urls],
     ]
 
