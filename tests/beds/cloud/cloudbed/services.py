@@ -20,7 +20,7 @@ LISTENERS = {**{f"{name}-api": (name,) for name in APIS}, "epmd": ("epmd",), "ra
 NOVA_DAEMONS = ("nova-conductor", "nova-scheduler")
 FORKER = "nova-forker"
 STATEFUL = ("mariadb", "rabbitmq", "epmd")  # and what they need to the end
-STARTUP = 120.0  # seconds a service may take on a busy machine
+STARTUP = 240.0  # seconds a service may take on a busy machine
 
 Say = Callable[[str], None]
 
