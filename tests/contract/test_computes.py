@@ -69,14 +69,16 @@ def begin(nova: Lab) -> list[str]:
     booted = nova.many({"metadata": faults} for faults in [*metadata, slow, slow, slow])
     servers, fillers = dict(zip(NAMES, booted[: len(NAMES)], strict=True)), booted[len(NAMES) :]
     nova.migrate(servers["finished"])
-    nova.settled(servers["finished"], "VERIFY_RESIZE")
     nova.migrate(servers["copying"])
-    nova.until(servers["copying"], "migrating")
-    for server in [servers["running"], *fillers]:  # four copy at a time
+    crowd = [servers["running"], *fillers]  # four copy at a time
+    for server in crowd:
         nova.migrate_live(server)
+    for server in crowd:
         nova.until(server, "running")
     nova.migrate_live(servers["queued"])
     nova.until(servers["queued"], "queued")
+    nova.until(servers["copying"], "migrating")
+    nova.settled(servers["finished"], "VERIFY_RESIZE")
     return list(servers.values())
 
 

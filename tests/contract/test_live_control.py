@@ -1,95 +1,107 @@
 """Abort and force-complete of live migrations, and what is shown while they run."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
-from tests.contract.lab import Lab
-
-SLOW = {"fault.live_migration": "sleep:300"}
+from tests.contract.lab import Answer, Json, Lab
 
 
-@pytest.fixture
-def running(nova: Lab) -> Iterator[tuple[str, int]]:
-    """A live migration that copies for long: server and migration id."""
-    server = nova.active(metadata=SLOW)
-    nova.migrate_live(server)
-    yield server, nova.until(server, "running")["id"]
-    nova.api("DELETE", f"/servers/{server}/migrations/{nova.migration(server)['id']}")
-    nova.until(server, "cancelled", "completed")
+@dataclass
+class Crowd:
+    """Five live migrations that copy for long, of which one has to wait; migrations by server."""
+
+    running: dict[str, Json]
+    queued: tuple[str, Json]
 
 
-def test_progress(nova: Lab, running: tuple[str, int]) -> None:
+@pytest.fixture(scope="module")
+def crowd(cloud: Lab) -> Iterator[Crowd]:
+    with cloud.case():
+        servers = cloud.many({"metadata": {"fault.live_migration": "sleep:600"}} for _ in range(5))
+        for server in servers:
+            assert cloud.migrate_live(server).status == 202
+
+        def four_run() -> dict[str, Json] | None:
+            rows = {server: cloud.migration(server) for server in servers}
+            statuses = sorted(row["status"] for row in rows.values())
+            return rows if statuses == ["queued"] + ["running"] * 4 else None
+
+        rows = cloud.wait("four running and one queued", four_run)
+        waiting = next(server for server, row in rows.items() if row["status"] == "queued")
+        queued = waiting, rows.pop(waiting)
+        yield Crowd(rows, queued)
+        for server, row in rows.items():
+            abort(cloud, server, row)
+            cloud.until(server, "cancelled", "completed")
+
+
+def abort(nova: Lab, server: str, row: Json) -> Answer:
+    return nova.api("DELETE", f"/servers/{server}/migrations/{row['id']}")
+
+
+def force(nova: Lab, server: str, row: Json) -> Answer:
+    return nova.api("POST", f"/servers/{server}/migrations/{row['id']}/action", {"force_complete": None})
+
+
+def test_progress(nova: Lab, crowd: Crowd) -> None:
     """A running live migration shows under its server, with counters after a while."""
-    server, number = running
+    server, migration = next(iter(crowd.running.items()))
 
-    def counted() -> dict[str, int] | None:
+    def counted() -> Json | None:
         rows = nova.get(f"/servers/{server}/migrations", "migrations")
-        assert [row["id"] for row in rows] == [number]
-        assert rows[0]["server_uuid"] == server
-        assert rows[0]["status"] == "running"
+        assert [row["id"] for row in rows] == [migration["id"]]
+        assert (rows[0]["server_uuid"], rows[0]["status"]) == (server, "running")
         return rows[0] if rows[0]["memory_total_bytes"] else None
 
     row = nova.wait("counters", counted)
     assert row["memory_total_bytes"] == 64 * 2**20
     assert row["memory_processed_bytes"] + row["memory_remaining_bytes"] == row["memory_total_bytes"]
-    assert nova.get(f"/servers/{server}/migrations/{number}", "migration")["status"] == "running"
+    alone = nova.get(f"/servers/{server}/migrations/{migration['id']}", "migration")
+    assert set(alone) == set(row)
+    assert "links" in nova.migration(server)
 
 
-def test_abort(nova: Lab, running: tuple[str, int]) -> None:
-    """202, `cancelled`, ACTIVE where it was; again: 409."""
-    server, number = running
-    path = f"/servers/{server}/migrations/{number}"
-    assert nova.api("DELETE", path).status == 202
-    nova.until(server, "cancelled")
-    assert nova.settled(server, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.source
-    again = nova.api("DELETE", path)
-    assert again.status == 409
-    assert again.message == f"Instance {server} is in an invalid state for 'abort live migration'"
-    assert nova.api("GET", path).status == 404
-    nova.wait("the resources back", lambda: server in nova.held(nova.source))
-
-
-def test_force_complete(nova: Lab, running: tuple[str, int]) -> None:
-    """202, `completed`, ACTIVE on the destination; again: 409."""
-    server, number = running
-    path = f"/servers/{server}/migrations/{number}/action"
-    assert nova.api("POST", path, {"force_complete": None}).status == 202
-    nova.until(server, "completed")
-    assert nova.settled(server, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.spare
-    again = nova.api("POST", path, {"force_complete": None})
-    assert again.status == 409
-    assert again.message == f"Instance {server} is in an invalid state for 'force_complete'"
-
-
-def test_unknown_migration(nova: Lab, running: tuple[str, int]) -> None:
-    server, _ = running
-    answer = nova.api("DELETE", f"/servers/{server}/migrations/999999999")
+def test_unknown_migration(nova: Lab, crowd: Crowd) -> None:
+    server = next(iter(crowd.running))
+    answer = abort(nova, server, {"id": 999999999})
     words = f"Migration 999999999 not found for instance {server}"
     assert (answer.status, answer.message) == (404, words)
 
 
-def test_queue(nova: Lab) -> None:
-    """More than max_concurrent_live_migrations wait as `queued`, and can be aborted but not forced."""
-    servers = nova.many({"metadata": SLOW} for _ in range(5))
-    for server in servers:
-        assert nova.migrate_live(server).status == 202
-    rows = {server: nova.until(server, "running", "queued") for server in servers}
-
-    def four_run() -> bool:
-        rows.update({server: nova.migration(server) for server in servers})
-        return sorted(row["status"] for row in rows.values()) == ["queued"] + ["running"] * 4
-
-    nova.wait("four running and one queued", four_run)
-    last = next(server for server, row in rows.items() if row["status"] == "queued")
-    number = rows[last]["id"]
-    forced = nova.api("POST", f"/servers/{last}/migrations/{number}/action", {"force_complete": None})
-    words = f"Migration {number} state of instance {last} is queued. Cannot force complete while the migration is in this state."
+def test_the_queue(nova: Lab, crowd: Crowd) -> None:
+    """Beyond max_concurrent_live_migrations they wait: not to be forced, but to be aborted."""
+    server, migration = crowd.queued
+    forced = force(nova, server, migration)
+    words = (
+        f"Migration {migration['id']} state of instance {server} is queued."
+        " Cannot force complete while the migration is in this state."
+    )
     assert (forced.status, forced.message) == (400, words)
-    assert nova.api("DELETE", f"/servers/{last}/migrations/{number}").status == 202
-    nova.until(last, "cancelled")
-    assert nova.settled(last, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.source
-    for server in servers:
-        if server != last:
-            assert nova.api("DELETE", f"/servers/{server}/migrations/{rows[server]['id']}").status == 202
-    for server in servers:
-        nova.until(server, "cancelled")
+    assert abort(nova, server, migration).status == 202
+    nova.until(server, "cancelled")
+    assert nova.settled(server, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.source
+
+
+def test_abort(nova: Lab, crowd: Crowd) -> None:
+    """202, `cancelled`, ACTIVE where it was; again: 409."""
+    server, migration = list(crowd.running.items())[1]
+    assert abort(nova, server, migration).status == 202
+    nova.until(server, "cancelled")
+    assert nova.settled(server, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.source
+    again = abort(nova, server, migration)
+    assert again.status == 409
+    assert again.message == f"Instance {server} is in an invalid state for 'abort live migration'"
+    assert nova.api("GET", f"/servers/{server}/migrations/{migration['id']}").status == 404
+    nova.wait("the resources back", lambda: server in nova.held(nova.source))
+
+
+def test_force_complete(nova: Lab, crowd: Crowd) -> None:
+    """202, `completed`, ACTIVE on the destination; again: 409."""
+    server, migration = list(crowd.running.items())[2]
+    assert force(nova, server, migration).status == 202
+    nova.until(server, "completed")
+    assert nova.settled(server, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.spare
+    again = force(nova, server, migration)
+    assert again.status == 409
+    assert again.message == f"Instance {server} is in an invalid state for 'force_complete'"

@@ -60,23 +60,18 @@ def test_disable(untouched: Lab) -> None:
     nova.wait("no trait", lambda: not barred())
 
 
-def test_forced_down(untouched: Lab) -> None:
-    """`down` at once, and up again when unset; a server there shows host_status DOWN."""
-    nova = untouched
-    server = nova.active(host=nova.spare)
-    assert put(nova, nova.spare, forced_down=True).body["service"]["state"] == "down"
-    assert nova.show(server)["host_status"] == "DOWN"
-    refused = nova.act(server, "migrate", {"host": nova.source})
-    assert (refused.status, refused.message) == (409, "Service is unavailable at this time.")
-    assert put(nova, nova.spare, forced_down=False).body["service"]["state"] == "up"
-
-
 def test_host_status(untouched: Lab) -> None:
+    """UP, MAINTENANCE when disabled, DOWN when forced down, which shows at once and can be undone."""
     nova = untouched
     server = nova.active(host=nova.spare)
     assert nova.show(server)["host_status"] == "UP"
     put(nova, nova.spare, status="disabled")
     assert nova.show(server)["host_status"] == "MAINTENANCE"
+    assert put(nova, nova.spare, forced_down=True).body["service"]["state"] == "down"
+    assert nova.show(server)["host_status"] == "DOWN"
+    refused = nova.act(server, "migrate", {"host": nova.source})
+    assert (refused.status, refused.message) == (409, "Service is unavailable at this time.")
+    assert put(nova, nova.spare, forced_down=False).body["service"]["state"] == "up"
 
 
 def test_bad_updates(nova: Lab) -> None:
