@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -72,8 +73,9 @@ def act(actions: Sequence[Action], acting: Acting) -> None:
     for action in (a for a in actions if isinstance(a, HostAction)):
         one(action)
     rest = [a for a in actions if not isinstance(a, HostAction)]
+    contexts = [copy_context() for _ in rest]  # the fields of every log line: threads do not inherit them
     with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
-        list(pool.map(one, rest))
+        list(pool.map(lambda action, fields: fields.run(one, action), rest, contexts))
     if failed:
         raise failed[0]
 

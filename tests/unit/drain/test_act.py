@@ -1,5 +1,7 @@
 """Decision -> calls: each once, each with its own precondition looked at again, and what is not known is not repeated."""
 
+import io
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -28,6 +30,7 @@ from quiesce.drain.notes import Notes
 from quiesce.drain.observation import Refusal
 from quiesce.nova.errors import NotFound, Refused, Unknown
 from quiesce.nova.records import Service
+from quiesce.ops.logging import TextLines, fields
 
 
 class Recorder:
@@ -188,3 +191,20 @@ def test_a_write_to_the_service_without_an_answer_is_looked_at() -> None:
     cloud = Recorder(delete_service=Unknown("timed out"))
     assert carry_out(cloud, DeleteService("svc-1")).service_refusal is None
     assert cloud.calls == [("delete_service", "svc-1")]
+
+
+def test_what_is_logged_of_a_call_names_the_drain_also_from_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Logging(Recorder):
+        def confirm(self, server_id: str) -> str:
+            logging.getLogger("quiesce.nova.http").warning("POST /servers/%s/action 204", server_id)
+            return "req-1"
+
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(TextLines())
+    monkeypatch.setattr(logging.getLogger("quiesce.nova.http"), "handlers", [handler])
+    with fields(drain="ns/d"):
+        carry_out(Logging(), ConfirmMove("s1", 1), ConfirmMove("s2", 2))
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith("drain=ns/d") for line in lines)
