@@ -96,7 +96,8 @@ class Events:
 
 
 def _name(resource: Resource) -> str:
-    return f"{resource.key.name[:236].rstrip('-.')}.{uuid.uuid4().hex[:16]}"
+    """Unique, and later ones sort after earlier ones: kubectl shows events in the order of their names."""
+    return f"{resource.key.name[:232].rstrip('-.')}.{time.time_ns():016x}{uuid.uuid4().hex[:4]}"
 
 
 def _bounded(message: str) -> str:

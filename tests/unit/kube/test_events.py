@@ -59,6 +59,14 @@ def test_the_name_is_a_valid_one_whatever_the_object_is_called(api: FakeApi, eve
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", event)
 
 
+def test_later_events_sort_after_earlier_ones(api: FakeApi, events: Events) -> None:
+    for number in range(5):
+        emit(events, f"message {number}")
+    names = [write.body["metadata"]["name"] for write in api.writes]
+    assert len(set(names)) == 5
+    assert names == sorted(names)
+
+
 def test_repeats_are_counted_in_one_event_at_most_once_a_minute(api: FakeApi, events: Events, clock: Clock) -> None:
     for _ in range(30):
         emit(events)
