@@ -1,0 +1,53 @@
+"""Nothing that the operator does shows up as drift, and a drain at rest is not written to.
+
+`kubectl diff -f` of all manifests is empty before, during and after the drain, and no
+annotation appears that the user did not make. At rest, neither the drained node nor a drain
+that waits for its user (an unknown host) changes for five minutes, while their operator goes on looking.
+"""
+
+import time
+
+from tests.e2e.no_drift.conftest import HOST, Idle
+from tests.harness.kubernetes import Drain
+from tests.harness.openstack import Lab, until
+
+IDLE_SECONDS = 300
+OF_KUBECTL = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def test_no_drift(idle: Idle, cloud: Lab) -> None:
+    cloud.boot(HOST, [f"web-{i}" for i in range(4)])
+    for path in idle.files.values():
+        idle.kube.kubectl("apply", "-n", idle.namespace, "-f", str(path))
+    assert idle.drift() == ""
+    idle.operator.start()
+
+    idle.drain.until("on its way", lambda s: s["progress"]["moving"] > 0)
+    assert idle.drift() == ""
+    idle.drain.wait("Drained")
+    idle.drain.wait("Ready")
+    Drain(idle.kube, idle.namespace, "unknown").wait("Stalled")
+    assert idle.drift() == ""
+    assert idle.drain.row()[1:-1] == [HOST, "Drained", "4/4", "0", "0", "disabled"]
+    found = idle.drain.get()
+    assert found
+    assert list(found["metadata"]["annotations"]) == [OF_KUBECTL]
+    assert found["metadata"]["finalizers"] == ["quiesce.dev/drain"]
+
+    idle.at_rest, idle.versions = time.monotonic(), idle.resource_versions()
+    assert set(idle.versions) == {"reboot", "unknown"}
+
+
+def test_idle_for_five_minutes(idle: Idle, cloud: Lab) -> None:
+    assert idle.versions, "test_no_drift has to run first, and to pass"
+    until("five minutes at rest", lambda: time.monotonic() - idle.at_rest > IDLE_SECONDS, IDLE_SECONDS, pause=1.0)
+
+    assert idle.resource_versions() == idle.versions
+    assert idle.drift() == ""
+    assert idle.drain.row()[1:-1] == [HOST, "Drained", "4/4", "0", "0", "disabled"]
+    assert idle.operator.looks > 10
+    for name in idle.versions:
+        Drain(idle.kube, idle.namespace, name).delete()
+    assert (cloud.service(HOST) or {})["status"] == "enabled"
+    assert idle.operator.healthy()
+    assert idle.operator.stop() == 0
