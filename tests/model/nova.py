@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, cast
 import requests
 
 from quiesce.api.errors import CloudUnreachable
+from quiesce.nova.errors import NotInCatalog
 from quiesce.nova.http import Api
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import CloudApplication
@@ -22,10 +23,14 @@ AFTER: tuple[Fault, ...] = ("reset", "500 after", "truncated")  # the request to
 STATUS = {"500 before": 500, "500 after": 500, "503": 503, "429": 429, "401": 401, "403": 403}
 
 
+FaultOf = Callable[[str, str], Fault | None]
+
+
 class Watch(Protocol):
-    """Who is told of every request: `moment` may end the process, `before` and `after` look at what it does."""
+    """Who is told of every request: `moment` may end the process, `sent` sees every write, and `before` and `after` what takes effect."""
 
     def moment(self, name: str) -> None: ...
+    def sent(self, request: Request, *, answered: bool) -> None: ...
     def before(self, request: Request) -> None: ...
     def after(self, request: Request, response: Response) -> None: ...
 
@@ -49,8 +54,11 @@ class Answer:
 class InProcess(Api):
     """An Api whose requests are answered by the model. Time passes with each of them."""
 
-    def __init__(self, cloud: Cloud, application: CloudApplication, watch: Watch, fault: Callable[[str], Fault | None]) -> None:
-        """`fault`: what goes wrong with the next request of a method, if anything."""
+    def __init__(
+        self, cloud: Cloud, application: CloudApplication, watch: Watch, fault: Callable[[str, str], Fault | None]
+    ) -> None:
+        """`fault`: what goes wrong with the next request of a method and path, if anything."""
+        self.absent: tuple[str, ...] = ()  # services that are not in the catalog
         user = cloud.state.users["quiesce"]
         application.identity.tokens[TOKEN] = user
         self.user_id, self.identity, self.microversion = user.id, "model", "2.100"
@@ -63,14 +71,18 @@ class InProcess(Api):
         pairs = query.items() if isinstance(query, Mapping) else query
         prefix = {"compute": "/v2.1", "network": "/v2.0", "placement": ""}[service]
         request = Request(service, method, prefix + path, [(k, str(v)) for k, v in pairs], self._headers, body)
+        if service in self.absent:
+            raise NotInCatalog(f"the cloud's catalog has no {service} service")
         self._watch.moment(f"before {method} {path}")
         self._cloud.clock.advance(LATENCY)
-        answer = self._exchange(request, self._fault(method))
+        answer = self._exchange(request, self._fault(method, path))
         self._cloud.clock.advance(LATENCY)
         self._watch.moment(f"after {method} {path}")
         return cast(requests.Response, answer)
 
     def _exchange(self, request: Request, fault: Fault | None) -> Answer:
+        if request.method != "GET":
+            self._watch.sent(request, answered=fault is None)
         if fault is None or fault in AFTER:
             self._watch.before(request)
             response, _ = self._application.answer(request)

@@ -242,14 +242,14 @@ class Drain(RuleBasedStateMachine):
             for m in world.model.migrations_of(server):
                 if m.status == "finished" and not (m.initiator.name == "quiesce" and m.source == HOST):
                     world.do("confirm", server, "admin")
+        decisions = [{"server": s, "action": "Confirm"} for s in world.model.state.servers]
+        world.edit(lambda spec: spec["confirmation"].update(decisions=decisions))
         world.model.clock.advance(15)
 
     def ends(self) -> None:
         """Left alone, the drain comes to an end, or says what keeps it."""
         world = self.world
-        decisions = [{"server": s, "action": "Confirm"} for s in world.model.state.servers]
         world.edit(lambda spec: spec.update(suspend=False, mode="Drain"))
-        world.edit(lambda spec: spec["confirmation"].update(decisions=decisions))
         world.rest()
         against = world.watch.against_empty()
         if world.condition("Drained") == "True":

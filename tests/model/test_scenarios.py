@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Server
+from tests.beds.sim.state import Timing
 from tests.harness.inprocess import KEY
+from tests.model.nova import Fault
 from tests.model.watch import HOST, Broken
-from tests.model.world import World
+from tests.model.world import HOSTS, World
 
 Scenario = Callable[[], None]
 SCENARIOS: dict[str, Scenario] = {}
@@ -19,9 +22,9 @@ def scenario(make: Scenario) -> Scenario:
     return make
 
 
-def drain(*states: str, method: str = "Cold", **spec: Any) -> World:
+def drain(*states: str, method: str = "Cold", world: World | None = None, **spec: Any) -> World:
     """A host with a server in each of the states, and a drain for it that has not begun."""
-    world = World()
+    world = world or World()
     for n, state in enumerate(states):
         world.boot(f"s{n}", state=state)
     world.apply(method, **spec)
@@ -226,7 +229,7 @@ def keeps_the_service_where_the_spec_says_so() -> None:
 
 @scenario
 def takes_no_list_of_a_cell_that_is_down_for_an_empty_host() -> None:
-    world = drain("rescued", service={"whileRunning": "Delete"})
+    world = drain("rescued", world=World(absent=("placement",)), service={"whileRunning": "Delete"})
     world.run(10)
     world.model.state.down_cells.add("cell1")
     world.run(60)
@@ -238,7 +241,7 @@ def takes_no_list_of_a_cell_that_is_down_for_an_empty_host() -> None:
 
 @scenario
 def takes_no_soft_deleted_server_for_gone() -> None:
-    world = drain("soft-deleted", service={"whileRunning": "Delete"})
+    world = drain("soft-deleted", world=World(absent=("placement",)), service={"whileRunning": "Delete"})
     world.run(60)
     assert not ended(world)
 
@@ -257,7 +260,7 @@ def takes_no_allocation_left_in_placement_for_nothing() -> None:
 
 @scenario
 def takes_no_move_to_the_host_for_nothing() -> None:
-    world = World()
+    world = World(absent=("placement",))
     world.boot("s0")
     coming = world.boot("coming", host="cmp2")
     world.model.faults.set("migrate_disk_and_power_off", "sleep:300", host="cmp2")
@@ -297,12 +300,14 @@ def reads_the_empty_host_twice() -> None:
 
 @scenario
 def proves_nothing_from_a_list_that_could_not_be_read() -> None:
-    world = drain("suspended", service={"whileRunning": "Delete"})
-    world.run(5)
-    for _ in range(30):
-        world.faults = [None, "truncated", "500 before", "503", None, "truncated"]
-        world.tick()
-    assert not ended(world)
+    faults: tuple[Fault, ...] = ("truncated", "500 before", "503", "reset")
+    for fault in faults:
+        world = drain("suspended", world=World(absent=("placement",)), service={"whileRunning": "Delete"})
+        world.run(5)
+        world.broken = {"/servers/detail": fault}
+        world.run(30)
+        assert not ended(world)
+        assert world.watch.condition("Ready")["reason"] == "CloudUnreachable"
 
 
 # Never 5: limits
@@ -322,6 +327,13 @@ def moves_no_more_at_once_than_allowed_after_a_restart() -> None:
     for _ in range(40):
         world.start()
         world.tick()
+    world.until(lambda: ended(world))
+
+
+@scenario
+def moves_no_more_at_once_than_allowed_while_nova_is_slow_to_begin() -> None:
+    slow = World(Model(HOSTS, seed=1, timing=Timing(conduct=12)))
+    world = drain(*["active"] * 4, world=slow, migration={"maxParallel": 1})
     world.until(lambda: ended(world))
 
 
@@ -444,6 +456,18 @@ def repeats_no_call_whose_answer_is_missing() -> None:
     world.until(lambda: ended(world))
     for server in servers(world):
         assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+
+
+@scenario
+def repeats_no_call_whose_effect_comes_late() -> None:
+    """The connection broke before Nova did anything that could be seen; the request may still be at work there."""
+    world = drain("active", "stopped")
+    world.until(lambda: world.condition("ServiceDisabled") == "True")
+    for _ in range(10):
+        world.broken = {f"/servers/{s.id}/action": "refused" for s in servers(world)}
+        world.run(4)
+    world.broken = {}
+    world.until(lambda: ended(world))
 
 
 @scenario

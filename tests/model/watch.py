@@ -27,6 +27,10 @@ def promise(holds: bool, text: str) -> None:
         raise Broken(text)
 
 
+def call_of(request: Request) -> tuple[str, str]:
+    return f"{request.method} {request.path}", str(request.body)
+
+
 @dataclass
 class Watch:
     """Told of every request before it takes effect. `drain`: the resource as JSON, as it is in the API server now."""
@@ -35,11 +39,13 @@ class Watch:
     drain: dict[str, Any] = field(default_factory=dict)
     listed: dict[str, Json] = field(default_factory=dict)  # servers of the host, as read in this tick
     seen: dict[str, Json] = field(default_factory=dict)  # any server, as read in this tick
-    ours: set[str] = field(default_factory=set)  # servers with a move accepted in this tick
+    begun: dict[str, int] = field(default_factory=dict)  # server whose move we began -> how many migrations it had
     refusals: dict[tuple[str, str], int] = field(default_factory=dict)
+    asked: set[tuple[str, str]] = field(default_factory=set)  # calls of this tick
+    awaited: dict[tuple[str, str], float] = field(default_factory=dict)  # calls without an answer, and when
 
     def tick_begins(self) -> None:
-        self.listed, self.seen, self.ours = {}, {}, set()
+        self.listed, self.seen, self.asked = {}, {}, set()
 
     # What the drain is told to be
 
@@ -96,9 +102,19 @@ class Watch:
         elif request.method != "GET":
             self.count_refusal(request, response.status)
 
+    def sent(self, request: Request, *, answered: bool) -> None:
+        """Not twice in a tick; and after a call without an answer not before a look some seconds later."""
+        call, now = call_of(request), self.cloud.clock.now()
+        promise(call not in self.asked, f"{call} is sent twice in one tick")
+        self.asked.add(call)
+        if request.path.endswith("/action") and "/servers/" in request.path:
+            promise(not 0 < now - self.awaited.get(call, now) < 10, f"{call} is repeated without waiting for its effect")
+        if not answered:
+            self.awaited[call] = now
+
     def count_refusal(self, request: Request, status: int) -> None:
         """A call that is refused again and again must be spaced out: never more than once a second in the long run."""
-        key = (request.method + request.path, str(request.body))
+        key = call_of(request)
         self.refusals[key] = self.refusals.get(key, 0) + 1 if status >= 400 else 0
         promise(self.refusals[key] < 40, f"{key} was refused 40 times in a row")
 
@@ -129,7 +145,7 @@ class Watch:
         promise(not (row["locked"] and self.policy("servers", "locked", "Move") == "Block"), f"{name} of a locked server")
         self.start_by_method(server, row["status"], name)
         self.room(server, name)
-        self.ours.add(server_id)
+        self.begun[server_id] = len(self.cloud.migrations_of(server))
 
     def start_by_method(self, server: Server, status: str, name: str) -> None:
         method = self.spec["migration"]["method"]
@@ -162,8 +178,13 @@ class Watch:
             left_over = server.task_state is None and server.vm_state != "resized"
             if not left_over and not (m.status == "finished" and server.id in waiting):
                 found.add(server.id)
-        busy = {s for s in self.ours if self.cloud.state.servers[s].task_state is not None}
-        return found | busy
+        return found | {server_id for server_id in self.begun if self.is_starting(server_id)}
+
+    def is_starting(self, server_id: str) -> bool:
+        """Taken in hand by Nova for us, and without a migration record yet."""
+        server = self.cloud.state.servers[server_id]
+        recorded = len(self.cloud.migrations_of(server)) > self.begun[server_id]
+        return server.task_state is not None and not server.deleted and not recorded
 
     def is_ours(self, m: Migration) -> bool:
         by_us = m.initiator.name == "quiesce" and m.kind in ("migration", "live-migration")

@@ -41,8 +41,8 @@ class OneAfterTheOther:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def map(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        return iter([work(item) for item in items])
+    def map(self, work: Callable[..., Any], *items: Iterable[Any]) -> Iterator[Any]:
+        return iter([work(*each) for each in zip(*items, strict=False)])
 
 
 @dataclass
@@ -72,6 +72,8 @@ class World:
     restarts: int = 0
     looked_at: float = 0.0  # when the last tick began
     lossy: bool = False  # the answer to every write is lost
+    broken: dict[str, Fault] = field(default_factory=dict)  # path -> what goes wrong with each request to it
+    absent: tuple[str, ...] = ()  # services that the cloud does not have
 
     def __post_init__(self) -> None:
         self.application = CloudApplication(self.model)
@@ -91,7 +93,10 @@ class World:
         """A new process: an empty memory."""
         context = Context(Settings(listen=None), self.store, MemorySecrets("{}"), self.events, {})  # type: ignore[arg-type]
         clock = self.model.clock
-        cloud = Cloud(InProcess(self.model, self.application, self, self.fault), clock.now)
+        api = InProcess(self.model, self.application, self, self.fault)
+        api.absent = self.absent
+        cloud = Cloud(api, clock.now)
+        self.watch.awaited.clear()
         self.drains = Drains(context, OneCloud(cloud), Brake(0), {}, self.now)  # type: ignore[arg-type]
 
     def now(self) -> datetime:
@@ -107,9 +112,11 @@ class World:
             if not self.kill_in:
                 raise Killed(name)
 
-    def fault(self, method: str) -> Fault | None:
+    def fault(self, method: str, path: str) -> Fault | None:
         if self.lossy and method != "GET":
             return "reset"
+        if path in self.broken:
+            return self.broken[path]
         return self.faults.pop(0) if self.faults else None
 
     def before(self, request: Request) -> None:
@@ -117,6 +124,9 @@ class World:
 
     def after(self, request: Request, response: Response) -> None:
         self.watch.after(request, response)
+
+    def sent(self, request: Request, *, answered: bool) -> None:
+        self.watch.sent(request, answered=answered)
 
     def apply(self, method: str = "Cold", **spec: Any) -> None:
         whole = {"host": HOST, **spec, "migration": {"method": method, **spec.get("migration", {})}}

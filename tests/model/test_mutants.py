@@ -1,0 +1,269 @@
+"""The tests of the tests: each promise is broken once on purpose, and the directed histories have to notice."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from quiesce.api.memory import Memory
+from quiesce.drain import act, decide, failures, filters, host, moved, proof, reconcile, report
+from quiesce.drain.actions import DeleteService, EnableService
+from quiesce.drain.decide import Judged
+from quiesce.drain.verdict import Confirm, Follow, Held, Move
+from quiesce.nova import http
+from quiesce.nova.cloud import Cloud
+from quiesce.nova.errors import Unknown
+from tests.model.test_scenarios import SCENARIOS
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def filter_out(*names: str) -> Patch:
+    """The table of verdicts without some of its filters."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        assert {f.__name__ for f in filters.FILTERS} >= set(names)
+        monkeypatch.setattr(filters, "FILTERS", tuple(f for f in filters.FILTERS if f.__name__ not in names))
+
+    return patch
+
+
+def answer(module: Any, name: str, value: Any) -> Patch:
+    """A function that always says the same."""
+    return lambda monkeypatch: monkeypatch.setattr(module, name, lambda *_, **__: value)
+
+
+def wrap(module: Any, name: str, around: Callable[..., Any]) -> Patch:
+    """`around(original, *arguments)` in place of a function."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, **kwargs: around(original, *args, **kwargs))
+
+    return patch
+
+
+def moves_leavers(original: Any, leaver: Any) -> Any:
+    return original(leaver) or Move("cold", 1)
+
+
+def forgets_the_host(original: Any, cloud: Cloud, *args: Any) -> Any:
+    """Also servers that are elsewhere count as being on the host."""
+    found = original(cloud, *args)
+    others = cloud._servers({"all_tenants": 1})
+    return (*found, *(replace(s, host=args[0]) for s in others if s.host != args[0]))
+
+
+def everything_is_ours(original: Any, server_id: str, memory: Memory, seen: Any) -> Any:
+    return tuple(m for m in seen.migrations if m.server_id == server_id)
+
+
+def all_times_are_ours(original: Any, server_id: str, memory: Memory, seen: Any) -> Any:
+    return original(server_id, replace(memory, found_migration=-1), seen)
+
+
+def deletes_when_it_likes(original: Any, spec: Any, memory: Any, seen: Any, decision: Any) -> Any:
+    return (DeleteService(seen.service.id),) if seen.service and not seen.servers else ()
+
+
+def deletes_while_running(original: Any, spec: Any, memory: Any, seen: Any, decision: Any) -> Any:
+    down = seen.service and replace(seen.service, state="down")
+    return original(spec, memory, replace(seen, service=down), decision)
+
+
+def without(part: str) -> Callable[..., Any]:
+    """A proof that forgets a part of the look."""
+
+    def weigh(original: Any, seen: Any, memory: Any, matters: Any, settle: Any) -> Any:
+        if part == "matters":
+            return original(seen, memory, (), settle)
+        if part == "settle":
+            return original(replace(seen, clean_since=seen.now - settle), memory, matters, settle)
+        if part == "allocations":
+            reads = seen.proof and replace(seen.proof, consumers=frozenset())
+            return original(replace(seen, proof=reads), memory, matters, settle)
+        emptied: dict[str, Any] = {"servers": (), part: ()}
+        return original(replace(seen, **{part: emptied[part]}), memory, matters, settle)
+
+    return weigh
+
+
+def soft_deleted_ones_are_gone(original: Any, cloud: Cloud, name: str) -> Any:
+    return tuple(s for s in original(cloud, name) if s.status != "SOFT_DELETED")
+
+
+def no_migrations(original: Any, *args: Any, **kwargs: Any) -> Any:
+    return tuple(m for m in original(*args, **kwargs) if m.source == "cmp1")
+
+
+def cell_is_up(original: Any, cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
+    def known(s: Any) -> Any:
+        return replace(s, status="disabled", state="down", id="x", disabled_reason=None) if s.status == "UNKNOWN" else s
+
+    return tuple(known(s) for s in original(cloud, *args, **kwargs))
+
+
+def forgets_what_it_found(original: Any, report_: Any) -> dict[str, Any]:
+    found: dict[str, Any] = original(report_)
+    if found.get("foundStatus"):
+        found |= {"foundStatus": "enabled"}
+        found.pop("foundReason", None)
+    return found
+
+
+def acts_before_it_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status is written after the calls, not before them."""
+    original = reconcile.Drains.report
+    late: list[Any] = []
+    monkeypatch.setattr(reconcile.Drains, "report", lambda self, *args: late.append((self, *args)))
+    carry_out = act.act
+
+    def act_first(*args: Any, **kwargs: Any) -> None:
+        carry_out(*args, **kwargs)
+        self, *rest = late.pop()
+        original(self, *rest)
+
+    monkeypatch.setattr(reconcile, "act", act_first)
+
+
+def always_restores(original: Any, who: Any, memory: Any, seen: Any) -> Any:
+    return (EnableService(seen.service.id),) if seen.service and seen.service.status == "disabled" else ()
+
+
+def a_broken_answer_is_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pages(self: Any, path: str, key: str, query: Any) -> Any:
+        answer_ = self._send("compute", "GET", path, query=query)
+        try:
+            yield from answer_.json().get(key, [])
+        except (ValueError, AttributeError):
+            return
+
+    monkeypatch.setattr(http.Api, "pages", pages)
+
+
+def repeats_without_a_look(original: Any, api: Any, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return original(api, *args, **kwargs)
+    except Unknown:
+        return original(api, *args, **kwargs)
+
+
+def no_answer_is_a_failure(original: Any, seen: Any, server_id: str) -> Any:
+    return False
+
+
+def suspended_goes_on(original: Any, who: Any, spec: Any, *args: Any) -> Any:
+    return original(who, spec.model_copy(update={"suspend": False}), *args)
+
+
+def plan_goes_on(original: Any, who: Any, spec: Any) -> Any:
+    return decide.Goal.GIVEN_BACK if who.deleting else decide.Goal.KEPT_DRAINED
+
+
+def gives_back_at_once(original: Any, who: Any, spec: Any, memory: Any, seen: Any, decision: Any) -> Any:
+    restore = host.restore(who, memory, seen)
+    return replace(decision, actions=restore, given_back=not restore)
+
+
+def goes_on_cold(original: Any, s: Any) -> str:
+    return "cold" if s.failed("live") else str(original(s))
+
+
+def confirms_what_it_holds(original: Any, leaver: Any) -> Any:
+    found = original(leaver)
+    return Confirm(found.migration) if isinstance(found, Held) else found
+
+
+def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judged, "in_flight", property(lambda self: False))
+
+
+def only_follows_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is about to start, or whose answer is missing, is forgotten."""
+    monkeypatch.setattr(Judged, "in_flight", property(lambda self: isinstance(self.verdict, Follow)))
+
+
+def groups_do_not_matter(original: Any, spec: Any, seen: Any, judged: Any, limits: Any) -> Any:
+    return original(spec, replace(seen, groups=()), judged, limits)
+
+
+def times_are_renewed(original: Any, report_: Any) -> dict[str, Any]:
+    found: dict[str, Any] = original(report_)
+    return found | {"startTime": report_.now}
+
+
+def never_disables_again(original: Any, who: Any, spec: Any, memory: Any, seen: Any) -> Any:
+    return () if memory.begun else original(who, spec, memory, seen)
+
+
+# The promise that is broken, how, and the histories that have to notice (one of them does).
+MUTANTS: dict[str, tuple[Patch, str]] = {
+    "moves a server known from its migration": (
+        wrap(moved, "judge", moves_leavers), "never_moves_a_server_a_second_time"),
+    "takes servers elsewhere for servers on the host": (
+        wrap(Cloud, "servers_on", forgets_the_host), "never_moves_a_server_a_second_time"),
+    "takes a tenant's resize for its own": (
+        wrap(decide, "own_migrations", everything_is_ours), "leaves_a_tenants_resize_alone"),
+    "takes what was there before for its own": (
+        wrap(decide, "own_migrations", all_times_are_ours), "leaves_what_was_there_before_the_drain_alone"),
+    "confirms whatever the checks say": (answer(moved, "failed_checks", ""), "confirms_no_guest_that_is_off"),
+    "does not look at ports": (answer(moved, "wrong_port", ""), "confirms_no_guest_that_is_cut_off"),
+    "does not look at the power state": (answer(moved, "wrong_power", ""), "confirms_no_guest_that_is_off_after_a_restart"),
+    "confirms without a decision": (
+        wrap(moved, "judge_finished", confirms_what_it_holds), "waits_for_a_decision_where_the_policy_is_manual"),
+    "reverts to a source that is down": (
+        lambda m: (answer(moved, "source_is_down", False)(m), answer(act, "source_is_up", True)(m))[0],
+        "reverts_nothing_while_the_source_is_down"),
+    "deletes the service of a host that looks empty": (
+        wrap(decide, "end_service", deletes_when_it_likes), "takes_no_move_to_the_host_for_nothing"),
+    "deletes the service of a running nova-compute": (
+        wrap(decide, "end_service", deletes_while_running), "deletes_no_service_while_nova_compute_is_up"),
+    "forgets allocations": (
+        wrap(proof, "weigh", without("allocations")), "takes_no_allocation_left_in_placement_for_nothing"),
+    "forgets guests that failed elsewhere": (
+        answer(moved, "judge_failed", None), "takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host"),
+    "forgets moves to the host": (wrap(Cloud, "migrations", no_migrations), "takes_no_move_to_the_host_for_nothing"),
+    "forgets soft-deleted servers": (
+        wrap(Cloud, "servers_on", soft_deleted_ones_are_gone), "takes_no_soft_deleted_server_for_gone"),
+    "trusts the lists of a cell that is down": (
+        wrap(Cloud, "services", cell_is_up), "takes_no_list_of_a_cell_that_is_down_for_an_empty_host"),
+    "proves in one read": (wrap(proof, "weigh", without("settle")), "reads_the_empty_host_twice"),
+    "takes half an answer for an empty list": (
+        a_broken_answer_is_an_empty_list, "proves_nothing_from_a_list_that_could_not_be_read"),
+    "counts no moves in flight": (uncounted, "moves_no_more_at_once_than_allowed"),
+    "counts only moves with a record": (only_follows_count, "moves_no_more_at_once_than_allowed_while_nova_is_slow_to_begin"),
+    "ignores anti-affinity groups": (
+        wrap(decide, "choose", groups_do_not_matter), "moves_one_of_an_anti_affinity_group_at_a_time"),
+    "writes over a disable unsaved": (
+        wrap(report, "service_of", forgets_what_it_found), "gives_back_a_disable_that_somebody_else_had_made"),
+    "writes to OpenStack before the status": (acts_before_it_reports, "saves_what_it_finds_before_it_writes"),
+    "enables whatever it finds disabled": (
+        wrap(host, "restore", always_restores), "leaves_a_disable_that_somebody_else_made_meanwhile"),
+    "forgets the aggregates": (
+        answer(host, "rejoin", ()), "gives_back_an_enabled_service_with_its_aggregates_after_a_delete"),
+    "leaves a service that registers again enabled": (wrap(host, "disable", never_disables_again), "keeps_the_host_empty"),
+    "gives back with moves in flight": (
+        wrap(decide, "give_back", gives_back_at_once), "lets_moves_in_flight_end_before_it_gives_the_host_back"),
+    "goes on cold where live fails": (wrap(filters, "wanted", goes_on_cold), "restarts_no_guest_that_cannot_live_migrate"),
+    "repeats a call without an answer": (
+        wrap(http.Api, "write", repeats_without_a_look), "loses_the_answers_of_all_writes_and_repeats_none"),
+    "takes no answer for a no": (
+        wrap(filters, "answer_is_awaited", no_answer_is_a_failure), "repeats_no_call_whose_effect_comes_late"),
+    "goes on while suspended": (wrap(reconcile, "decide", suspended_goes_on), "writes_nothing_while_suspended"),
+    "goes on under a plan": (wrap(decide, "goal_of", plan_goes_on), "writes_nothing_for_a_plan"),
+    "moves while nova-compute is down": (filter_out("source_is_down"), "goes_on_by_itself_when_nova_compute_comes_back"),
+    "gives up where there was no room": (
+        lambda m: m.setattr(failures, "SLOW_RETRY", timedelta(days=999)), "goes_on_by_itself_when_there_is_room_again"),
+    "follows a stuck record for ever": (answer(moved, "never_ending", None), "names_a_record_that_never_ends"),
+    "renews a time at every look": (wrap(reconcile, "status", times_are_renewed), "an_idle_drain_writes_nothing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_promise_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch, scenario = MUTANTS[name]
+    patch(monkeypatch)
+    with pytest.raises((AssertionError, KeyError)):
+        SCENARIOS[scenario]()
