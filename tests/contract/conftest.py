@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.lab import Lab, RealLab, SimLab
+from tests.contract.clouds import RealLab, SimLab
+from tests.contract.lab import Lab
 
 
 def pytest_configure(config: pytest.Config) -> None:

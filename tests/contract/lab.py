@@ -1,21 +1,14 @@
 """One cloud to check beliefs on: the stand-in or a real Nova, by the same calls."""
 
 import secrets
-import subprocess
-import time
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
-from openstack.config import OpenStackConfig
 from openstack.connection import Connection
-from tests.beds.sim.model import Cloud
-from tests.beds.sim.simulator import Simulator
 
 VERSION = "2.96"
 ENDED = ("confirmed", "reverted", "completed", "error", "failed", "cancelled")
@@ -316,94 +309,3 @@ class Lab(ABC):
     @abstractmethod
     def forget_deleted_services(self) -> None:
         """Drop the rows of deleted services, which would make cold migrations fail later on."""
-
-
-class SimLab(Lab):
-    """The stand-in; time passes only while somebody waits."""
-
-    name = "sim"
-    source, spare = "cmp5", "cmp4"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.simulator = Simulator(Cloud(start=time.time())).start()
-        self.cloud = self.simulator.cloud
-
-    def pause(self, seconds: float) -> None:
-        self.cloud.clock.advance(seconds)
-
-    def clock(self) -> float:
-        return self.cloud.clock.now()
-
-    def connect(self, user: str) -> Connection:
-        config = OpenStackConfig(config_files=[str(self.simulator.clouds_yaml)], load_envvars=False)
-        return Connection(config=config.get_one(cloud=user))
-
-    def find_image(self) -> str:
-        return "tiny"
-
-    def kill_compute(self, host: str) -> None:
-        self.cloud.kill_compute(host)
-
-    def start_compute(self, host: str) -> None:
-        self.cloud.start_compute(host)
-        self.wait(f"nova-compute on {host}", lambda: _ready(self.cloud, host))
-
-    def forget_deleted_services(self) -> None:
-        """Nothing to do: the stand-in forgets them by itself."""
-
-    def close(self) -> None:
-        self.simulator.__exit__(None, None, None)
-
-
-def _ready(cloud: Cloud, host: str) -> bool:
-    service = cloud.service(host)
-    return service is not None and cloud.state.is_up(service) and service.mapped
-
-
-class RealLab(Lab):
-    """A real Nova: the bed of tests/beds/cloud, started when it is not up."""
-
-    name = "real"
-    command = Path(__file__).parents[1] / "beds" / "cloud" / "cloud"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.run("up")
-        self._began = time.monotonic()
-        exports = self.run("env")
-        self._config_file = exports.split("OS_CLIENT_CONFIG_FILE=")[1].split()[0].strip("'\"")
-        self.source, self.spare = self._quietest()
-
-    def _quietest(self) -> list[str]:
-        """Return the two hosts with the fewest servers: others may be at work on this cloud."""
-        used = Counter(row["OS-EXT-SRV-ATTR:host"] for row in self.get("/servers/detail?all_tenants=1", "servers"))
-        services = self.get("/os-services?binary=nova-compute", "services")
-        usable = [row["host"] for row in services if (row["status"], row["state"]) == ("enabled", "up")]
-        return sorted(sorted(usable, reverse=True), key=lambda host: used[host])[:2]
-
-    def run(self, *arguments: str) -> str:
-        done = subprocess.run([self.command, *arguments], check=True, stdout=subprocess.PIPE, text=True)
-        return done.stdout
-
-    def pause(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def clock(self) -> float:
-        return time.monotonic() - self._began
-
-    def connect(self, user: str) -> Connection:
-        config = OpenStackConfig(config_files=[self._config_file], load_envvars=False)
-        return Connection(config=config.get_one(cloud=user))
-
-    def find_image(self) -> str:
-        return str(next(iter(self.connection("operator").image.images(name="tiny"))).id)
-
-    def kill_compute(self, host: str) -> None:
-        self.run("compute", "kill", host)
-
-    def start_compute(self, host: str) -> None:
-        self.run("compute", "start", host)
-
-    def forget_deleted_services(self) -> None:
-        self.run("purge-deleted")

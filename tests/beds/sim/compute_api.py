@@ -357,7 +357,7 @@ class ComputeApi:
         host, binary = call.request.one("host"), call.request.one("binary")
         views = self.views
         rows = [
-            views.service(service, call.version)
+            views.service(service)
             for service in self.state.services.values()
             if (not host or service.host == host) and (not binary or service.binary == binary)
         ]
@@ -379,7 +379,7 @@ class ComputeApi:
             reason=reason,
             forced_down=call.body.get("forced_down"),
         )
-        return Response(200, {"service": self.views.service(service, call.version)})
+        return Response(200, {"service": self.views.service(service)})
 
     def _delete_service(self, call: Call) -> Response:
         self.cloud.computes.delete(_uuid(call.names[0]))

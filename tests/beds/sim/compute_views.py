@@ -253,7 +253,7 @@ class Views:
 
     # Hosts
 
-    def service(self, service: Service, version: Version) -> Json:
+    def service(self, service: Service) -> Json:
         """Return a service; of a cell that is down only what the API knows without it."""
         compute = self.state.computes.get(service.host)
         if compute and compute.cell in self.state.down_cells:

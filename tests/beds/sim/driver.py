@@ -29,6 +29,12 @@ SSH_FAILURE = (
     "Unexpected error while running command.\nCommand: ssh -o BatchMode=yes 192.0.2.3 mkdir -p"
     " /var/lib/nova/instances/server\nExit code: 255\nStdout: ''\nStderr: 'Permission denied (publickey).\\r\\n'"
 )
+# How nova/exception.py begins the text of some exceptions.
+WORDS = {
+    "MigrationError": "Migration error: ",
+    "MigrationPreCheckError": "Migration pre-check error: ",
+    "ResizeError": "Resize error: ",
+}
 Table = dict[str, str]
 
 
@@ -109,7 +115,7 @@ def _exception(kind: str, message: str) -> WorkError:
         return RollbackError(message)
     if kind == "NoValidHost":
         return NoValidHostError(message)
-    return WorkError(kind or "NovaException", message)
+    return WorkError(kind or "NovaException", WORDS.get(kind, "") + message)
 
 
 def operate(faults: Faults, operation: str, host: str, server: Server) -> Generator[float, None, None]:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from tests.beds.sim import checks
-from tests.beds.sim.cold import ColdMigrations
 from tests.beds.sim.driver import operate
 from tests.beds.sim.errors import BadRequestError, ConflictError, WorkError
 from tests.beds.sim.process import Work
@@ -72,7 +71,6 @@ class Boot:
 class Guests:
     state: State
     scheduler: Scheduler
-    cold: ColdMigrations
 
     # Boot
 

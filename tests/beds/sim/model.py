@@ -49,7 +49,7 @@ class Cloud:
         self.scheduler = Scheduler(self.state)
         self.cold = ColdMigrations(self.state, self.scheduler)
         self.live = LiveMigrations(self.state, self.scheduler)
-        self.guests = Guests(self.state, self.scheduler, self.cold)
+        self.guests = Guests(self.state, self.scheduler)
         self.computes = Computes(self.state)
         self.faults = self.state.faults
         self.placement = self.state.placement

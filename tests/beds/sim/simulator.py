@@ -62,7 +62,7 @@ class CloudApplication(Application):
     def refuse(self, request: Request, error: ApiError) -> Response:
         """Word a refusal as the service does; a missing token is refused by Keystone's middleware."""
         title = _TITLES.get(error.status, "Error")
-        if request.service == "identity" or isinstance(error, UnauthorizedError):
+        if request.service == "identity" or error.status == UnauthorizedError.status:
             body: dict[str, Any] = {"error": {"code": error.status, "title": title, "message": error.message}}
         elif request.service == "compute":
             name = _NOVA_NAMES.get(error.status, "computeFault")

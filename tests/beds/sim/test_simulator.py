@@ -176,6 +176,14 @@ def test_a_soft_deleted_server_stays_on_its_host() -> None:
     assert cloud.servers_on("cmp1") == []
 
 
+def test_a_host_registered_too_often_refuses_cold_migrations(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.compute("cmp1").stale_service_row = True
+    with pytest.raises(ConflictError, match="Service is unavailable at this time"):
+        cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.live.migrate(cloud.as_user("quiesce"), server.id)
+
+
 def test_a_deleted_service_whose_compute_runs_leaves_an_orphan_provider(cloud: Cloud) -> None:
     service = cloud.service("cmp1")
     assert service is not None
@@ -275,6 +283,16 @@ def test_a_down_cell_shows_fewer_servers_and_says_nothing(sim: Simulator) -> Non
     assert (answer.status_code, answer.json()) == (200, {"servers": []})
     rows = connection.compute.get("/os-services?binary=nova-compute", microversion="2.96").json()["services"]
     assert rows[0] == {"binary": "nova-compute", "host": "cmp1", "status": "UNKNOWN"}
+
+
+def test_a_soft_deleted_server_is_listed_when_asked_for(sim: Simulator) -> None:
+    server = sim.cloud.boot_active("web", "cmp1")
+    sim.cloud.soft_delete(server)
+    connection = connect(sim)
+    assert servers(connection).json()["servers"] == []
+    path = "/servers/detail?all_tenants=1&host=cmp1&soft_deleted=true"
+    (row,) = connection.compute.get(path, microversion="2.96").json()["servers"]
+    assert (row["status"], row["OS-EXT-SRV-ATTR:host"]) == ("SOFT_DELETED", "cmp1")
 
 
 @pytest.mark.parametrize(
