@@ -85,7 +85,10 @@ class Bed:
         return str(BEDS / "kube" / "kube.py" if self.name == "kube" else BEDS / "cloud" / "cloud")
 
     def start(self) -> None:
+        """A cloud that we start begins empty: what an earlier one kept (servers, disabled hosts) is no part of a test."""
         self.started = not self.runs()
+        if self.started and self.name == "cloud":
+            subprocess.run([self.command, "down", "--wipe"], capture_output=True, check=False)
         say(f"bed {self.name}: " + ("starts in the background" if self.started else "is up already, and stays so"))
         with self.log.open("wb") as log:  # `up` also mends a bed of which a part has ended
             self.process = subprocess.Popen(
