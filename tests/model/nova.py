@@ -27,7 +27,7 @@ FaultOf = Callable[[str, str], Fault | None]
 
 
 class Watch(Protocol):
-    """Who is told of every request: `moment` may end the process, `sent` sees every write, and `before` and `after` what takes effect."""
+    """Who is told: `moment` may end the process, `sent` sees every write, `before` and `after` what takes effect."""
 
     def moment(self, name: str) -> None: ...
     def sent(self, request: Request, *, answered: bool) -> None: ...
