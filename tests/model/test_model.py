@@ -254,8 +254,22 @@ class Drain(RuleBasedStateMachine):
         against = world.watch.against_empty()
         if world.condition("Drained") == "True":
             assert not against, f"{against}\n{world.story()}"
+            self.is_retired()
         else:
             assert self.is_explained(), f"{against}\n{world.story()}"
+
+    def is_retired(self) -> None:
+        """With nova-compute stopped, the service goes where it is to go; what is left behind is named."""
+        world = self.world
+        world.model.kill_compute(HOST)
+        world.model.clock.advance(15)
+        world.run(8)
+        if world.watch.policy("service", "afterDrain", "Delete") == "Delete":
+            assert world.model.service(HOST) is None, world.story()
+            left = world.model.compute(HOST).provider in world.model.placement.providers
+            assert (world.status["phase"] == "Stalled") == left, world.story()
+        else:
+            assert world.status["phase"] == "Drained", world.story()
 
     def is_explained(self) -> bool:
         """Every server that is still on the host has a row, and where it is none of them the message says what it is."""
