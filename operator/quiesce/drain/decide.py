@@ -129,10 +129,16 @@ def ssh_path(seen: Observation) -> filters.BrokenPath | None:
     return filters.BrokenPath(ending.text, canary)
 
 
-def judge_here(server: Server, spec: DrainSpec, memory: Memory, seen: Observation, path: filters.BrokenPath | None) -> Judged:
+def subject_of(
+    server: Server, spec: DrainSpec, memory: Memory, seen: Observation, path: filters.BrokenPath | None
+) -> filters.Subject:
     own = own_migrations(server.id, memory, seen)
     open_ = next((m for m in seen.migrations if m.server_id == server.id and not m.terminal), None)
-    subject = filters.Subject(server, spec, memory, seen, own, open_, path)
+    return filters.Subject(server, spec, memory, seen, own, open_, path)
+
+
+def judge_here(server: Server, spec: DrainSpec, memory: Memory, seen: Observation, path: filters.BrokenPath | None) -> Judged:
+    subject = subject_of(server, spec, memory, seen, path)
     return Judged(server.id, server.name, server, filters.judge(subject), True, 1 + len(subject.failed()))
 
 
