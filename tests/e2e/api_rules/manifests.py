@@ -117,6 +117,7 @@ FULL_STATUS: dict[str, Any] = {
         "foundId": "1c5b0d0e-4d55-4f2c-9c6a-3ad2f6b0f0aa",
         "foundStatus": "disabled",
         "foundReason": "waiting for a new fan",
+        "foundUnit": "running enabled",
         "node": "compute-07.example.org",
     },
     "foundAggregates": [{"id": 3, "name": "az-north"}],
