@@ -41,12 +41,12 @@ def cause(text: str, server: Server, seen: Observation, *, live: bool) -> str:
 
 
 REMEDY = {
-    "SSHPathBroken": "the nova user of this host cannot reach the destination by SSH: repair keys and host keys",
-    "NoValidHostByGroup": "its server group allows no other host: add hosts, or change the group",
-    "NoValidHostByZone": "no other host of its availability zone can take it: add capacity there",
-    "NoCapacity": "no other host can take it: add or enable capacity",
-    "LiveMigrationFailed": "see nova-compute's log on both hosts, or use method: LiveThenCold",
-    "MigrationFailed": "see nova-compute's log on both hosts",
+    "SSHPathBroken": "The nova user of this host cannot reach the destination by SSH: repair keys and host keys",
+    "NoValidHostByGroup": "Its server group allows no other host: add hosts, or change the group",
+    "NoValidHostByZone": "No other host of its availability zone can take it: add capacity there",
+    "NoCapacity": "No other host can take it: add or enable capacity",
+    "LiveMigrationFailed": "See nova-compute's log on both hosts, or use method: LiveThenCold",
+    "MigrationFailed": "See nova-compute's log on both hosts",
 }
 
 
@@ -54,20 +54,20 @@ def exhausted(server: Server, failed: tuple[Migration, ...], seen: Observation) 
     """All tries are spent. `failed`: newest first."""
     last = failed[0]
     ending = seen.endings.get(last.id)
-    text = ending.text if ending else last.status
+    text = (ending.text if ending else last.status).rstrip(".")
     if last.status == "reverted":
         return Blocked("Reverted", f"moved and rolled back {count(len(failed), 'time')}; last try: {text}")
     why = cause(text, server, seen, live=last.live)
     if why in NO_HOST and ending is not None:
         return Blocked(
             why,
-            f"tried {count(len(failed), 'time')}, no host takes it, and it is as it was: {text}. {REMEDY[why].capitalize()}; "
+            f"tried {count(len(failed), 'time')}, no host takes it, and it is as it was: {text}. {REMEDY[why]}; "
             "it is tried again every 10 minutes, and at once when the drain is annotated with quiesce.dev/requestedAt",
             until=ending.seen + SLOW_RETRY,
         )
     return Blocked(
         why,
-        f"tried {count(len(failed), 'time')} and failed, the guest is as it was: {text}. {REMEDY[why].capitalize()}; "
+        f"tried {count(len(failed), 'time')} and failed, the guest is as it was: {text}. {REMEDY[why]}; "
         "then annotate the drain with quiesce.dev/requestedAt for a new set of tries",
     )
 
@@ -77,7 +77,7 @@ def error_on_source(server: Server, own: tuple[Migration, ...], seen: Observatio
     if not own or own[0].status != "error" or own[0].live:
         return None
     ending = seen.endings.get(own[0].id)
-    text = (ending.text if ending else None) or server.fault or "Nova gives no cause"
+    text = ((ending.text if ending else None) or server.fault or "Nova gives no cause").rstrip(".")
     return Blocked(
         "SourceFailed",
         f"its cold migration failed here and the guest may be OFF: {text}. Its disk is still on this host: "

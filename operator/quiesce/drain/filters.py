@@ -269,7 +269,7 @@ def ssh_path_is_broken(s: Subject) -> Verdict | None:
         return None
     return Blocked(
         "SSHPathBroken",
-        f"cold migration from this host fails: {s.path.text}. {failures.REMEDY['SSHPathBroken']}",
+        f"cold migration from this host fails: {s.path.text.rstrip('.')}. {failures.REMEDY['SSHPathBroken']}",
         until=until,
     )
 
