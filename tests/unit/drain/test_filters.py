@@ -285,7 +285,10 @@ def test_when_all_tries_are_spent_the_cause_is_named(
 
 def test_a_failed_live_migration_is_named_so_and_live_then_cold_falls_back() -> None:
     sight = failed(3, "copy failed", type_="live-migration")
-    assert said(verdict(sight, spec("Live"))) == "blocked LiveMigrationFailed"
+    found = verdict(sight, spec("Live"))
+    assert said(found) == "blocked LiveMigrationFailed"
+    assert isinstance(found, Blocked)
+    assert "See nova-compute's log on both hosts, or use method: LiveThenCold" in found.message
     assert said(verdict(sight, spec("LiveThenCold"))) == "cold"
     paused = replace(sight, servers=(server("s1", "PAUSED"),))
     assert said(verdict(paused, spec("LiveThenCold"))) == "blocked LiveMigrationFailed"
