@@ -32,7 +32,7 @@ from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, N
 from quiesce.api.memory import Memory
 from quiesce.drain.observation import Observation, ProofReads
 from quiesce.drain.plan import Plan
-from quiesce.drain.report import troubled
+from quiesce.drain.report import status, troubled
 
 EXPECTED = ("CapacityAvailable", "Drained", "Ready", "ServiceDeleted", "ServiceDisabled")
 
@@ -376,8 +376,6 @@ def test_recovery_takes_the_trouble_away() -> None:
 def test_a_plan_is_what_mode_plan_asks_for() -> None:
     plan = Plan(30, 9, 0, 1, "Fits", "room for 39 servers", 600, (("Suspended", 1, "db-1: suspended"),))
     what = report(seen(crowd(3)), spec(mode="Plan"), Memory())
-    from quiesce.drain.report import status
-
     found = status(replace(what, decision=replace(what.decision, plan=plan)))
     assert found["phase"] == "Planned"
     assert found["plan"]["capacity"] == "Fits"

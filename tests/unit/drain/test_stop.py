@@ -1,0 +1,103 @@
+"""nova-compute on the host itself: stopped once the host is proven empty, and started again as it was found."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.drain.build import LEAVING, NOW, ago, begun, condition, decided, empty, seen, server, service, spec, status_of
+
+from quiesce.api.memory import Memory
+from quiesce.drain.actions import DeleteService, EnableService, StartCompute, StopCompute
+from quiesce.drain.decide import REGISTERS_WITHIN, START_TRIES, STOP_AGAIN
+from quiesce.drain.observation import HostTrouble, Observation
+
+RUNNING = "running,enabled"
+STOP = spec(
+    service={"whileRunning": "Stop"},
+    hostAccess={"privateKeySecretRef": {"name": "login"}, "knownHostsRef": {"kind": "Secret", "name": "hosts"}},
+)
+
+
+def trouble(count: int = 1, seconds_ago: float = 0, *, person: bool = False) -> HostTrouble:
+    return HostTrouble("Unreachable", "connection refused", person, count, ago(seconds_ago))
+
+
+def actions(what: Observation, **memory: Any) -> tuple[Any, ...]:
+    return decided(what, STOP, begun(**memory)).actions
+
+
+def test_it_is_stopped_once_the_host_is_proven_empty_and_its_state_is_known() -> None:
+    assert actions(replace(empty(), unit=RUNNING)) == (StopCompute(),)
+    assert actions(empty(), found_unit=RUNNING) == (StopCompute(),)
+    assert not actions(empty())
+
+
+@pytest.mark.parametrize("sight", [empty(clean_since=None), seen([server()]), empty(servers=[server("s1", "SUSPENDED")])])
+def test_it_is_never_stopped_before(sight: Observation) -> None:
+    assert StopCompute() not in actions(replace(sight, unit=RUNNING), found_unit=RUNNING)
+
+
+def test_how_it_was_found_is_written_down_before_it_is_stopped() -> None:
+    found = status_of(replace(empty(), unit=RUNNING), STOP, begun())
+    again = replace(empty(), unit=None)
+    assert decided(again, STOP, begun()).actions == ()
+    assert Memory.read(found).found_unit == RUNNING
+
+
+def test_it_is_told_again_only_after_a_while_and_after_trouble_ever_more_slowly() -> None:
+    told = replace(empty(), stopped_at=ago(5))
+    assert not actions(told, found_unit=RUNNING)
+    assert actions(replace(told, stopped_at=NOW - STOP_AGAIN), found_unit=RUNNING) == (StopCompute(),)
+    assert not actions(replace(empty(), host_trouble=trouble()), found_unit=RUNNING)
+    assert actions(replace(empty(), host_trouble=trouble(seconds_ago=60)), found_unit=RUNNING) == (StopCompute(),)
+
+
+def test_when_nova_sees_it_down_the_service_is_deleted() -> None:
+    assert actions(empty(service=service(state="down")), found_unit=RUNNING) == (DeleteService("svc-1"),)
+
+
+def test_what_keeps_it_from_stopping_is_shown() -> None:
+    found = status_of(replace(empty(), host_trouble=trouble()), STOP, begun(found_unit=RUNNING))
+    ready = condition(found, "Ready")
+    assert ready is not None
+    assert ready["reason"] == "Unreachable"
+    assert "connection refused" in found["message"]
+    person = status_of(replace(empty(), host_trouble=trouble(person=True)), STOP, begun(found_unit=RUNNING))
+    assert person["phase"] == "Stalled"
+
+
+# Given back
+
+
+def leaving(sight: Observation, **memory: Any) -> Any:
+    return decided(sight, STOP, begun(**memory), LEAVING)
+
+
+def test_what_was_running_is_started_first() -> None:
+    assert leaving(empty(), found_unit=RUNNING).actions == (StartCompute(RUNNING),)
+    assert leaving(empty(service=None), found_unit=RUNNING).actions == (StartCompute(RUNNING),)
+
+
+@pytest.mark.parametrize("found", [None, "stopped,disabled"])
+def test_what_was_not_running_is_not_started(found: str | None) -> None:
+    assert leaving(empty(), found_unit=found).actions == (EnableService("svc-1"),)
+
+
+def test_a_service_that_was_deleted_is_waited_for_until_it_registers_again() -> None:
+    waiting = replace(empty(service=None), started_again=ago(5))
+    assert not leaving(waiting, found_unit=RUNNING).given_back
+    there = replace(empty(service=service(id="svc-2")), started_again=ago(5), aggregates=())
+    assert leaving(there, found_unit=RUNNING).actions == (EnableService("svc-2"),)
+    never = replace(waiting, started_again=NOW - REGISTERS_WITHIN - timedelta(seconds=1))
+    assert leaving(never, found_unit=RUNNING).given_back
+
+
+def test_a_host_that_is_gone_does_not_hold_the_drain_for_ever() -> None:
+    resting = replace(empty(service=None), host_trouble=trouble())
+    assert not leaving(resting, found_unit=RUNNING).actions
+    assert not leaving(resting, found_unit=RUNNING).given_back
+    again = replace(resting, host_trouble=trouble(seconds_ago=60))
+    assert leaving(again, found_unit=RUNNING).actions == (StartCompute(RUNNING),)
+    given_up = replace(resting, host_trouble=trouble(START_TRIES))
+    assert leaving(given_up, found_unit=RUNNING).given_back
