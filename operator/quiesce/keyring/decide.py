@@ -109,7 +109,7 @@ def found_now(sight: Sight) -> Found | None:
 
 def _known_hosts(wanted: Wanted, sight: Sight) -> tuple[Change, ...]:
     found = sight.found or found_now(sight)
-    same = sight.known_lines == digest("".join(f"{line}\n" for line in wanted.known_lines))
+    same = sight.known_lines == wanted.known_digest
     if same and sight.found is not None:
         return _mode(wanted.place.known_hosts_file, sight.known_hosts, PUBLIC, as_root=True)
     record = (f"{found.line} {wanted.place.identity.marker}",) if found else ()

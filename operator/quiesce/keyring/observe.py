@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from quiesce.api.errors import BadCredentials, CloudUnreachable
 from quiesce.api.keyring import KeyringSpec
@@ -35,7 +36,7 @@ class Inputs:
     def target(self, host: ComputeHost) -> Target:
         return Target(host.name, host.address, self.spec.host_access.port)
 
-    @property
+    @cached_property
     def wanted(self) -> Wanted | None:
         if self.keys is None:
             return None

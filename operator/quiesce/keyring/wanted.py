@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from quiesce.api.keyring import KeyringSpec
 from quiesce.keyring.hosts import ComputeHost
@@ -54,6 +55,10 @@ class Wanted:
     def authorized_lines(self) -> tuple[str, ...]:
         return tuple(self.authorized_line(key) for key in dict.fromkeys((self.key.public, *self.previous)))
 
+    @property
+    def known_digest(self) -> str:
+        return lines_digest(self.known_lines)
+
     def client_config(self, key_id: str) -> str:
         """Settings for ssh and scp to the hosts, and to nothing else; first values win in OpenSSH, so these do."""
         identity = self.place.identity
@@ -75,6 +80,12 @@ class Wanted:
         if self.port != SSH_PORT:
             lines.append(f"    Port {self.port}")
         return "".join(f"{line}\n" for line in lines)
+
+
+@lru_cache(maxsize=8)
+def lines_digest(lines: tuple[str, ...]) -> str:
+    """Of the lines as a file. The same lines are compared with what every host shows, again and again."""
+    return digest("".join(f"{line}\n" for line in lines))
 
 
 def digest(text: str) -> str:

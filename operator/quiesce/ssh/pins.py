@@ -8,13 +8,15 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from quiesce.ssh.errors import BadKey
 from quiesce.ssh.keys import PublicKey, read_public
 
 SSH_PORT = 22
+HASHED = "|1|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Pin:
     key: PublicKey
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pins:
     """All pinned keys."""
 
@@ -44,7 +46,22 @@ class Pins:
         return tuple(key for key in dict.fromkeys(found) if key not in self.revoked)
 
     def _matching(self, names: tuple[str, ...]) -> tuple[PublicKey, ...]:
-        return tuple(pin.key for pin in self.pins if any(_matches(entry, name) for entry in pin.names for name in names))
+        plain = (place for name in names for place in self._by_name.get(name.lower(), ()))
+        hashed = (place for place, entry in self._hashed for name in names if _hides(entry, name))
+        return tuple(self.pins[place].key for place in sorted({*plain, *hashed}))
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, tuple[int, ...]]:
+        """Name -> its lines: with hundreds of hosts every line would be compared with every name otherwise."""
+        found: dict[str, tuple[int, ...]] = {}
+        for place, pin in enumerate(self.pins):
+            for name in pin.names:
+                found[name.lower()] = (*found.get(name.lower(), ()), place)
+        return found
+
+    @cached_property
+    def _hashed(self) -> tuple[tuple[int, str], ...]:
+        return tuple((place, name) for place, pin in enumerate(self.pins) for name in pin.names if name.startswith(HASHED))
 
 
 def spelled(name: str, port: int) -> str:
@@ -74,15 +91,10 @@ def read_pins(text: str, what: str) -> Pins:
     return Pins(tuple(pins), frozenset(revoked))
 
 
-def _any_matches(entries: tuple[str, ...], names: tuple[str, ...]) -> bool:
-    return any(_matches(entry, name) for entry in entries for name in names)
-
-
-def _matches(entry: str, name: str) -> bool:
-    if not entry.startswith("|1|"):
-        return entry.lower() == name.lower()
+def _hides(entry: str, name: str) -> bool:
+    """Whether a hashed entry stands for `name`."""
     try:
-        _, _, salt, digest = entry.split("|")
+        salt, digest = entry.removeprefix(HASHED).split("|")
         # HMAC-SHA1 is what hashed names in known hosts files are made of: it hides names, it guards nothing.
         made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
         return hmac.compare_digest(made, base64.b64decode(digest))
