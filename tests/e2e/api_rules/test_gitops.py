@@ -42,5 +42,6 @@ def _applied_without_drift(kube: Kube, namespace: str, document: dict[str, Any],
 
 def test_the_examples_are_the_documented_ones() -> None:
     assert [path.stem for path in EXAMPLES] == [
-        "drain-for-reboot", "keyring-drain", "keyring-sudo", "keyring", "live-then-cold", "openstack-clouds-secret", "retire-node",
+        "drain-for-reboot", "keyring-drain", "keyring-sudo", "keyring",
+        "live-then-cold", "openstack-clouds-secret", "retire-node",
     ]  # fmt: skip
