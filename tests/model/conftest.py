@@ -4,14 +4,11 @@ import logging
 import os
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 
 COMMON = settings(deadline=None, database=None, stateful_step_count=20, suppress_health_check=list(HealthCheck))
 settings.register_profile("standard", COMMON, max_examples=500, derandomize=True)
 settings.register_profile("nightly", COMMON, max_examples=20_000, print_blob=True)
-settings.register_profile(
-    "dev", COMMON, max_examples=int(os.environ.get("DEV_N", "60")), derandomize=True, phases=[Phase.generate]
-)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "standard"))
 
 
