@@ -257,8 +257,10 @@ class World:
                     getattr(cloud.guests, action)(user, server.id)
                 case "reset to active":
                     cloud.guests.reset_state(cloud.as_user("admin"), server.id, "active")
-                case "soft-delete":
+                case "soft-delete" if not server.deleted:
                     cloud.soft_delete(server)
+                case "soft-delete":
+                    return
                 case _:
                     cloud.guests.act(user, server.id, action)
 
