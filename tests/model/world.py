@@ -13,7 +13,7 @@ from quiesce.drain.reconcile import Brake, Drains
 from quiesce.kinds import Context
 from quiesce.nova.cloud import Cloud
 from quiesce.settings import Settings
-from tests.beds.sim.errors import ApiError
+from tests.beds.sim.errors import ApiError, ServerGoneError
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Flavor, Server
 from tests.beds.sim.simulator import CloudApplication
@@ -208,7 +208,7 @@ class World:
         """What people ask for may be refused."""
         try:
             yield
-        except (ApiError, KeyError):
+        except (ApiError, ServerGoneError, KeyError):
             return
 
     def boot(self, name: str, host: str | None = HOST, state: str = "active", **wishes: Any) -> Server:
@@ -257,10 +257,8 @@ class World:
                     getattr(cloud.guests, action)(user, server.id)
                 case "reset to active":
                     cloud.guests.reset_state(cloud.as_user("admin"), server.id, "active")
-                case "soft-delete" if not server.deleted:
-                    cloud.soft_delete(server)
                 case "soft-delete":
-                    return
+                    cloud.soft_delete(server)
                 case _:
                     cloud.guests.act(user, server.id, action)
 
