@@ -25,8 +25,8 @@ TIME_AGAINST_BARE_LOOP = 1.2
 
 @pytest.fixture
 def operator(account: Path, tmp_path: Path) -> Iterator[Operator]:
-    flags = ("--all-namespaces", "--listen", METRICS, "--log-level", "info")
-    running = Operator(account, tmp_path / "operator.log", flags).start()
+    flags = ("--listen", METRICS, "--log-level", "info")
+    running = Operator(account, tmp_path / "operator.log", flags=flags).start()
     until("the operator to be ready", lambda: fetch("/readyz") is not None)
     yield running
     running.kill()

@@ -82,6 +82,7 @@ class Operator:
     kubeconfig: Path
     log: Path
     scope: tuple[str, ...] = ("--all-namespaces",)
+    flags: tuple[str, ...] = FLAGS
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -93,7 +94,7 @@ class Operator:
         }
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "quiesce", "run", *self.scope, *FLAGS],
+                [sys.executable, "-m", "quiesce", "run", *self.scope, *self.flags],
                 stdout=out,
                 stderr=out,
                 env=environment,
