@@ -204,6 +204,8 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         wrap(moved, "judge", moves_leavers), "never_moves_a_server_a_second_time"),
     "takes servers elsewhere for servers on the host": (
         wrap(Cloud, "servers_on", forgets_the_host), "never_moves_a_server_a_second_time"),
+    "takes an older list of servers for the present": (
+        answer(reconcile, "suffices", True), "starts_no_move_from_an_older_list"),
     "takes a tenant's resize for its own": (
         wrap(decide, "own_migrations", everything_is_ours), "leaves_a_tenants_resize_alone"),
     "takes what was there before for its own": (

@@ -96,6 +96,20 @@ def never_moves_a_server_a_second_time() -> None:
 
 
 @scenario
+def starts_no_move_from_an_older_list() -> None:
+    world = drain("active", "active", migration={"maxParallel": 1}, servers={"locked": "Block"})
+    world.model.faults.set("finish_migration", "sleep:2,once")
+    world.until(lambda: bool(world.status.get("moving")))
+    first, second = sorted(servers(world), key=lambda s: s.id != world.status["moving"][0]["id"])
+    world.until(lambda: first.task_state == "resize_finish")
+    world.do("lock", second)
+    world.until(lambda: first.vm_state == "active" and first.host != HOST)
+    world.run(10)
+    assert calls(world, second, *MOVES) == []
+    assert {row["reason"] for row in world.status["problems"]} == {"Locked"}
+
+
+@scenario
 def dies_at_every_moment_and_moves_each_server_once() -> None:
     for moment in range(1, 60, 2):
         world = drain("active", "stopped")

@@ -61,6 +61,7 @@ def act(actions: Sequence[Action], acting: Acting) -> None:
 
     def one(action: Action) -> None:
         if time.monotonic() > deadline:
+            acting.notes.listed = None
             return
         try:
             if isinstance(action, HostAction):
@@ -68,6 +69,7 @@ def act(actions: Sequence[Action], acting: Acting) -> None:
             else:
                 for_server(action, acting)
         except Problem as error:
+            acting.notes.listed = None
             failed.append(error)
 
     for action in (a for a in actions if isinstance(a, HostAction)):
@@ -93,7 +95,7 @@ def for_server(action: ServerAction, acting: Acting) -> None:
         acting.notes.refuse(action.server_id, call, refused.status, refused.message, now)
         log.warning("%s refused: %s", call, refused.message, extra=extra | {"request_id": refused.request_id})
     except Unknown as error:
-        acting.notes.unknown[action.server_id] = now
+        acting.notes.unanswered(action.server_id, now)
         log.warning("%s without an answer, looking before anything is repeated: %s", call, error, extra=extra)
     else:
         acting.notes.refusals.pop(action.server_id, None)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from quiesce.api.memory import Memory
 from quiesce.api.spec import AfterDrain, DrainSpec, Mode, OnDelete, WhileRunning
 from quiesce.drain import failures, filters, host, moved, plan, proof
-from quiesce.drain.actions import Action, DeleteService, StartCompute, StopCompute, for_verdict
+from quiesce.drain.actions import Action, ConfirmMove, DeleteService, StartCompute, StopCompute, for_verdict
 from quiesce.drain.host import Who
 from quiesce.drain.observation import Observation
 from quiesce.drain.plan import Plan
@@ -95,6 +95,18 @@ def decide(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, limits:
     if goal is Goal.WATCHED:
         return finish_moves(decision) if memory.begun else decision
     return keep_drained(who, spec, memory, seen, decision, limits)
+
+
+def suffices(seen: Observation, decision: Decision) -> bool:
+    """Whether a glance is enough for what was decided: nothing, or confirms of servers seen elsewhere.
+
+    Not where a record says that the move of a listed server has ended since: its row is out of date.
+    """
+    if seen.whole:
+        return True
+    newest = {m.server_id: m for m in reversed(seen.migrations)}
+    ended = any(not s.idle and s.id in newest and newest[s.id].terminal for s in seen.servers)
+    return not ended and all(isinstance(a, ConfirmMove) and a.server_id in seen.elsewhere for a in decision.actions)
 
 
 def goal_of(who: Who, spec: DrainSpec) -> Goal:

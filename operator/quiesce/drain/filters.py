@@ -67,11 +67,7 @@ class Subject:
 
     @property
     def idle(self) -> bool:
-        return self.server.task_state is None and self.server.status not in (
-            "RESIZE",
-            "MIGRATING",
-            "REVERT_RESIZE",
-        )
+        return self.server.idle
 
 
 def is_soft_deleted(s: Subject) -> Verdict | None:

@@ -58,7 +58,8 @@ class Paths:
 class Observation:
     """One look at one host.
 
-    `servers`: every server on the host, read in this tick, soft-deleted ones included.
+    `servers`: every server on the host, read in this tick, soft-deleted ones included; of a
+    glance (`whole` False) as listed some seconds ago, less those seen elsewhere since.
     `migrations`: of this host as source or destination: all above `found_migration`, and
     all others that were not terminal at the last full sweep. `elsewhere`: servers that left
     with an unfinished or failed migration of this host; None where the server is gone.
@@ -83,6 +84,7 @@ class Observation:
     service: Service | None
     services: tuple[Service, ...]
     servers: tuple[Server, ...] = ()
+    whole: bool = True
     migrations: tuple[Migration, ...] = ()
     elsewhere: Mapping[str, Server | None] = field(default_factory=dict)
     groups: tuple[ServerGroup, ...] = ()

@@ -22,6 +22,8 @@ from quiesce.ssh.errors import SSHError
 
 # How old the last complete list of the host's migrations may be. In between only those of this drain's time are read.
 SWEEP_EVERY = timedelta(seconds=30)
+# How old the host's list of servers may be in a glance.
+LIST_AGE = timedelta(seconds=10)
 PROGRESS_WITHIN = timedelta(minutes=2)
 MOST_MEMBERS = 50  # members of server groups that a plan looks up: it is a plausibility
 
@@ -48,8 +50,7 @@ def observe(
         return seen
     seen = replace(seen, servers=cloud.servers_on(spec.host))
     seen = replace(seen, migrations=migrations(cloud, spec.host, memory, notes, seen))
-    remember(notes, seen)
-    seen = replace(seen, elsewhere=elsewhere(cloud, memory, notes, seen))
+    notes.listed = now
     seen = look_closer(cloud, spec, memory, notes, seen)
     if planning:
         seen = look_for_room(cloud, notes, seen)
@@ -63,6 +64,31 @@ def observe(
         if compute is not None and wants_unit(spec, memory, notes, seen):
             seen = look_at_unit(compute, notes, seen)
     return with_notes(seen, notes)
+
+
+def glance(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, now: datetime) -> Observation | None:
+    """A look at the moves alone, with the host's servers as listed up to LIST_AGE ago; None: there is no such list.
+
+    Enough to confirm what has moved, never to start a move or to call the host empty: see
+    `decide.suffices` and `complete`.
+    """
+    if not memory.begun or not notes.servers or notes.listed is None or now - notes.listed >= LIST_AGE:
+        return None
+    services = cloud.services()
+    service = next((s for s in services if s.host == spec.host), None)
+    seen = Observation(now, spec.host, cloud.user_id, service, services, node=memory.node, servers=notes.servers, whole=False)
+    seen = replace(seen, migrations=migrations(cloud, spec.host, memory, notes, seen))
+    return with_notes(look_closer(cloud, spec, memory, notes, seen), notes)
+
+
+def complete(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, glanced: Observation) -> Observation:
+    """A glance with the host's servers read anew."""
+    servers = cloud.servers_on(spec.host)
+    here = {server.id for server in servers}
+    away = {server_id: server for server_id, server in glanced.elsewhere.items() if server_id not in here}
+    notes.listed = glanced.now
+    seen = replace(glanced, servers=servers, elsewhere=away, whole=True)
+    return with_notes(look_closer(cloud, spec, memory, notes, seen), notes)
 
 
 def migrations(cloud: Cloud, host: str, memory: Memory, notes: Notes, seen: Observation) -> tuple[Migration, ...]:
@@ -101,13 +127,17 @@ def elsewhere(cloud: Cloud, memory: Memory, notes: Notes, seen: Observation) -> 
     here = {server.id for server in seen.servers}
     newest: dict[str, Migration] = {}
     for m in seen.migrations:
-        if m.server_id not in here and (m.server_id not in newest or newest[m.server_id].terminal > m.terminal):
+        if m.server_id not in newest or newest[m.server_id].terminal > m.terminal:
             newest[m.server_id] = m
-    found: dict[str, Server | None] = {}
-    if any(m.status == "finished" for m in newest.values()):
+    left = [m for m in newest.values() if m.server_id not in here]
+    arrived = {m.server_id for m in left if m.status == "finished"}
+    if not seen.whole:  # an older list has those that left since
+        arrived |= {m.server_id for m in newest.values() if m.status == "finished" and m.source == seen.host}
+    found: dict[str, Server | None] = dict(seen.elsewhere)
+    if arrived - found.keys():
         waiting = {server.id: server for server in cloud.servers_to_verify()}
-        found |= {m.server_id: waiting.get(m.server_id) for m in newest.values() if m.status == "finished"}
-    for m in newest.values():
+        found = {server_id: waiting.get(server_id) for server_id in arrived if server_id not in here or server_id in waiting}
+    for m in left:
         if found.get(m.server_id) is None and needs_a_look(m, memory, notes, seen):
             found[m.server_id] = server = cloud.server(m.server_id)
             if m.status in FAILED and (server is None or healthy(server)):
@@ -135,7 +165,12 @@ def healthy(server: Server) -> bool:
 
 
 def look_closer(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, seen: Observation) -> Observation:
-    """What only some servers need: server groups, the cause of failures, ports and probes of those to verify, live progress."""
+    """What only some servers need: where those are that left, server groups, causes of failures, checks, live progress."""
+    remember(notes, seen)
+    seen = replace(seen, elsewhere=elsewhere(cloud, memory, notes, seen))
+    left = {server.id for server in seen.elsewhere.values() if server and server.host != seen.host}
+    seen = replace(seen, servers=tuple(server for server in seen.servers if server.id not in left))
+    notes.servers = seen.servers
     if seen.servers:
         seen = replace(seen, groups=cloud.groups())
     for server in seen.servers:
@@ -144,7 +179,7 @@ def look_closer(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, see
                 notes.endings[m.id] = ending(cloud, m, seen.now)
     verify = [s for s in seen.elsewhere.values() if s is not None and s.status == "VERIFY_RESIZE" and s.task_state is None]
     checks = spec.confirmation.checks
-    if verify and checks.ports:
+    if verify and checks.ports and not seen.ports:
         try:
             seen = replace(seen, ports=cloud.ports(server.id for server in verify))
         except NotInCatalog:

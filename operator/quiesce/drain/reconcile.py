@@ -14,13 +14,13 @@ from quiesce.api.memory import Memory
 from quiesce.api.spec import DrainSpec, Mode
 from quiesce.drain.act import Acting, act
 from quiesce.drain.claims import refuse_second
-from quiesce.drain.compute import compute_of, keyring_of
-from quiesce.drain.decide import Decision, Goal, Judged, Limits, decide
+from quiesce.drain.compute import HostCompute, compute_of, keyring_of
+from quiesce.drain.decide import Decision, Goal, Judged, Limits, decide, suffices
 from quiesce.drain.failures import back_off
 from quiesce.drain.host import Who
 from quiesce.drain.notes import Notes
 from quiesce.drain.observation import Observation, Paths
-from quiesce.drain.observe import observe
+from quiesce.drain.observe import complete, glance, observe
 from quiesce.drain.report import Report, newest_migration, stamp, status, troubled
 from quiesce.drain.transitions import events
 from quiesce.drain.verdict import Blocked, Follow, Wait
@@ -107,19 +107,11 @@ class Drains:
         compute = compute_of(self.context, resource.key.namespace, spec, keyring, cloud)
         if not resource.deleting or Memory.read(resource.status).begun:
             refuse_second(resource, self.rivals(resource), lambda other: self.shares_cloud(other, cloud))
-        memory = Memory.read(resource.status)
         try:
-            planning = wants_plan(spec, memory, resource, notes, self.now())
-            seen = observe(cloud, spec, memory, notes, self.now(), deleting=resource.deleting, planning=planning, compute=compute)
+            memory, seen, decision = self.look_and_decide(resource, spec, cloud, notes, keyring, compute)
         except BadCredentials:
             self.forget_cloud(resource, spec)
             raise
-        if seen.service is None and not memory.begun and not resource.deleting:
-            raise HostNotFound(near_misses(spec.host, (s.host for s in seen.services)))
-        if keyring is not None:
-            seen = replace(seen, paths=Paths(*proven(keyring.status, spec.host)))
-        memory = memory.acknowledge(resource.annotations.get(REQUESTED_AT), newest_migration(seen.migrations))
-        decision = decide(who, spec, memory, seen, self.limits(resource))
         note_proof(notes, decision, seen)
         if decision.given_back:
             self.let_go(resource)
@@ -127,8 +119,36 @@ class Drains:
         self.report(Report(who, spec, memory, seen, decision, dict(resource.status), resource.generation), resource)
         notes.was |= {j.server_id: j.server.status for j in decision.judged if j.server and j.server_id in decision.started}
         self.brake.hold(resource.uid, sum(j.in_flight for j in decision.judged) + len(decision.started))
+        notes.expect(decision.actions)
         act(decision.actions, Acting(cloud, seen, notes, str(resource.key), self.now, compute))
         return max(0.0, self.look_again(decision, seen) - (time.monotonic() - began))
+
+    def look_and_decide(
+        self,
+        resource: Resource,
+        spec: DrainSpec,
+        cloud: Cloud,
+        notes: Notes,
+        keyring: Resource | None,
+        compute: HostCompute | None,
+    ) -> tuple[Memory, Observation, Decision]:
+        """A glance where that is enough for what is to be done, else a whole look."""
+        memory, now = Memory.read(resource.status), self.now()
+        planning = wants_plan(spec, memory, resource, notes, now)
+
+        def judge(seen: Observation) -> tuple[Memory, Observation, Decision]:
+            if keyring is not None:
+                seen = replace(seen, paths=Paths(*proven(keyring.status, spec.host)))
+            told = memory.acknowledge(resource.annotations.get(REQUESTED_AT), newest_migration(seen.migrations))
+            return told, seen, decide(who_is(resource), spec, told, seen, self.limits(resource))
+
+        if not planning and not resource.deleting and (seen := glance(cloud, spec, memory, notes, now)) is not None:
+            found = judge(seen)
+            return found if suffices(*found[1:]) else judge(complete(cloud, spec, memory, notes, seen))
+        seen = observe(cloud, spec, memory, notes, now, deleting=resource.deleting, planning=planning, compute=compute)
+        if seen.service is None and not memory.begun and not resource.deleting:
+            raise HostNotFound(near_misses(spec.host, (s.host for s in seen.services)))
+        return judge(seen)
 
     def limits(self, resource: Resource) -> Limits:
         settings = self.context.settings

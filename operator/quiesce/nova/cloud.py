@@ -31,7 +31,7 @@ from quiesce.nova.records import (
 
 T = TypeVar("T")
 
-SERVICES_AGE = 5.0  # seconds that a list of services may be shared between drains
+SERVICES_AGE = HYPERVISORS_AGE = 10.0  # seconds that a list may be shared between drains, and between looks
 GROUPS_AGE = 30.0
 
 
@@ -64,6 +64,7 @@ class Cloud:
         self.identity = api.identity
         self._services = Shared(self._read_services, SERVICES_AGE, clock)
         self._groups = Shared(self._read_groups, GROUPS_AGE, clock)
+        self._hypervisors = Shared(self._read_hypervisors, HYPERVISORS_AGE, clock)
 
     @property
     def broken(self) -> bool:
@@ -214,6 +215,9 @@ class Cloud:
 
     def hypervisors(self) -> tuple[Hypervisor, ...]:
         """All hypervisors with their service's host and address."""
+        return self._hypervisors.get()
+
+    def _read_hypervisors(self) -> tuple[Hypervisor, ...]:
         found = rows(self._api.get("compute", "/os-hypervisors/detail"), "hypervisors")
         return tuple(Hypervisor(h["hypervisor_hostname"], h["service"]["host"], h.get("host_ip") or "") for h in found)
 

@@ -80,6 +80,11 @@ class Server:
     addresses: tuple[str, ...] = ()
     project_id: str = ""
 
+    @property
+    def idle(self) -> bool:
+        """Nova has it not in hand."""
+        return self.task_state is None and self.status not in ("RESIZE", "MIGRATING", "REVERT_RESIZE")
+
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
         """Raises KeyError where the answer lacks the host attribute: then the user may not see hosts at all."""
