@@ -15,12 +15,13 @@ from quiesce.exits import Exit
 from quiesce.keyring.reconcile import make_reconciler as make_keyring_reconciler
 from quiesce.kinds import Context, Kind, Reconciler
 from quiesce.kube.client import Cluster, NoCluster, connect, served_plurals
-from quiesce.kube.errors import KubeError
+from quiesce.kube.errors import KubeError, KubeForbidden
 from quiesce.kube.events import Events
 from quiesce.kube.resource import GROUP
 from quiesce.kube.secrets import Secrets
 from quiesce.kube.store import Store
 from quiesce.kube.watch import WatchLost, watch
+from quiesce.nova.session import Clouds
 from quiesce.ops import metrics
 from quiesce.ops.health import HealthServer
 from quiesce.ops.logging import get_logger, set_up
@@ -69,11 +70,7 @@ def _work(settings: Settings, kinds: Sequence[Kind], controllers: dict[str, Cont
     made = _controllers(settings, cluster, served, namespaces)
     where = "all namespaces" if namespaces is None else f"namespace {', '.join(namespaces)}"
     log.info("quiesce %s looks after %s at %s (%s)", __version__, where, cluster.server, cluster.found)
-    try:
-        found = sum(controller.relist() for controller in made.values())
-    except KubeError as error:
-        raise _Failed(Exit.NO_API, f"cannot list {', '.join(made)} in {where}: {error}") from error
-    log.info("%d resources to look after", found)
+    made = {kind.plural: made[kind.plural] for kind in served if _may_list(kind, made[kind.plural], where)}
     controllers.update(made)
     try:
         for controller in made.values():
@@ -83,6 +80,21 @@ def _work(settings: Settings, kinds: Sequence[Kind], controllers: dict[str, Cont
         raise _Failed(Exit.WATCH_LOST, f"the watch on {cluster.server} is lost: {error}; start again") from error
     finally:
         _stop(made.values())
+
+
+def _may_list(kind: Kind, controller: Controller, where: str) -> bool:
+    """Lists it for the first time. A kind that is not required, and for which there is no right, is off."""
+    try:
+        found = controller.relist()
+    except KubeForbidden as error:
+        if kind.required:
+            raise _Failed(Exit.NO_API, f"cannot list {kind.plural} in {where}: {error}") from error
+        log.warning("%s are off until the next start, for the right to list them is missing: %s", kind.plural, error)
+        return False
+    except KubeError as error:
+        raise _Failed(Exit.NO_API, f"cannot list {kind.plural} in {where}: {error}") from error
+    log.info("%s to look after: %d", kind.plural, found)
+    return True
 
 
 def _connect(settings: Settings, connections: int) -> Cluster:
@@ -111,10 +123,10 @@ def _controllers(
     settings: Settings, cluster: Cluster, kinds: Sequence[Kind], namespaces: Sequence[str] | None
 ) -> dict[str, Controller]:
     stores = {kind.plural: Store(cluster.client, kind.plural, namespaces, kind.finalizer) for kind in kinds}
-    secrets, events = Secrets(cluster.client), Events(cluster.client)
+    secrets, events, clouds = Secrets(cluster.client), Events(cluster.client), Clouds()
     made = {}
     for kind in kinds:
-        context = Context(settings, stores[kind.plural], secrets, events, stores)
+        context = Context(settings, stores[kind.plural], secrets, events, stores, clouds)
         made[kind.plural] = Controller(kind.name, context.store, kind.make(context))
     return made
 

@@ -1,12 +1,13 @@
 """What a kind of resource brings along to be looked after by the operator."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quiesce.kube.events import Events
 from quiesce.kube.resource import Key
 from quiesce.kube.secrets import Secrets
 from quiesce.kube.store import Store
+from quiesce.nova.session import Clouds
 from quiesce.settings import Settings
 
 Reconciler = Callable[[Key], float | None]
@@ -23,6 +24,8 @@ class Context:
     events: Events
     stores: Mapping[str, Store]
     """Of all kinds that are on, by plural."""
+    clouds: Clouds = field(default_factory=Clouds)
+    """The connections to OpenStack: one set for all kinds."""
 
 
 @dataclass(frozen=True)

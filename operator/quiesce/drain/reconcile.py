@@ -284,5 +284,5 @@ def near_misses(host: str, known: Iterable[str]) -> str:
 
 
 def make_reconciler(context: Context) -> Reconciler:
-    drains = Drains(context, Clouds(), Brake(context.settings.max_moves), {}, utc_now)
+    drains = Drains(context, context.clouds, Brake(context.settings.max_moves), {}, utc_now)
     return drains.reconcile

@@ -38,7 +38,7 @@ class Keyrings:
     """The reconciler of MigrationKeyrings and what it keeps from tick to tick."""
 
     context: Context
-    clouds: Clouds = field(default_factory=Clouds)
+    clouds: Clouds
     lanes: Lanes = field(default_factory=Lanes)
     fleets: dict[str, Fleet] = field(default_factory=dict)
     visit: Callable[[Order], Visit] = visit
@@ -223,4 +223,4 @@ def ready_condition(status: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def make_reconciler(context: Context) -> Reconciler:
-    return Keyrings(context).reconcile
+    return Keyrings(context, context.clouds).reconcile

@@ -5,12 +5,10 @@ from collections.abc import Iterable
 
 from quiesce.kube.resource import GROUP, Key, Resource
 
-REQUESTED_AT = f"{GROUP}/requestedAt"
-"""Annotation: any new value asks for a look now."""
-ABANDON = f"{GROUP}/abandon"
-"""Annotation: "true" lets a deleted resource go without giving anything back."""
+ASKED = f"{GROUP}/"
+"""What begins every annotation by which people ask for something (requestedAt, abandon, rotateKey); we write none."""
 
-_Sight = tuple[str, int, bool, str | None, str | None]
+_Sight = tuple[str, int, bool, frozenset[tuple[str, str]]]
 
 
 class WakeUps:
@@ -41,11 +39,5 @@ class WakeUps:
 
 
 def _sight(resource: Resource) -> _Sight:
-    notes = resource.annotations
-    return (
-        resource.uid,
-        resource.generation,
-        resource.deleting,
-        notes.get(REQUESTED_AT),
-        notes.get(ABANDON),
-    )
+    asked = frozenset((name, value) for name, value in resource.annotations.items() if name.startswith(ASKED))
+    return resource.uid, resource.generation, resource.deleting, asked

@@ -272,6 +272,20 @@ def test_an_api_server_that_lets_us_list_nothing(api: FakeApi, capsys: pytest.Ca
     assert code == Exit.NO_API and message in err
 
 
+def test_a_kind_that_is_not_required_and_not_allowed_is_off(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.plurals = [DRAINS, "migrationkeyrings"]
+    message = 'cannot list resource "migrationkeyrings" in API group "quiesce.dev" in the namespace "ns"'
+    api.fail(403, message, times=9, when=lambda request: request.path.endswith("migrationkeyrings"))
+    operator = Operator()
+    kinds = (
+        Kind(DRAINS, "quiesce.dev/drain", operator.make),
+        Kind("migrationkeyrings", "quiesce.dev/keyring", Operator().make, required=False),
+    )
+    assert operator.run(lambda: until(lambda: api.watched), SETTINGS, kinds) == Exit.OK
+    err = capsys.readouterr().err
+    assert "migrationkeyrings are off" in err and message in err
+
+
 def test_a_taken_listen_address(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = Listen("127.0.0.1", taken.getsockname()[1])

@@ -41,6 +41,7 @@ def test_what_wakes_nobody(part: str, value: Any) -> None:
         ("deletionTimestamp", "2026-01-31T13:00:00Z"),
         ("annotations", {"quiesce.dev/requestedAt": "now"}),
         ("annotations", {"quiesce.dev/abandon": "true"}),
+        ("annotations", {"quiesce.dev/rotateKey": "now"}),
     ],
 )
 def test_what_wakes(part: str, value: Any) -> None:
