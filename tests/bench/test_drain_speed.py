@@ -1,8 +1,10 @@
 """How fast a drain is, and what it costs Nova: ratios against a bare loop with perfect knowledge, in the same run."""
 
+import re
 import statistics
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -40,11 +42,14 @@ def fetch(path: str) -> str | None:
         return None
 
 
-def nova_requests() -> float:
-    """Requests to Nova so far, polling included, by the operator's own count."""
-    lines = (fetch("/metrics") or "").splitlines()
-    counted = [line for line in lines if line.startswith("quiesce_nova_requests_total{") and 'service="compute"' in line]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in counted)
+def nova_requests() -> Counter[str]:
+    """Requests to Nova so far by method and route, polling included, by the operator's own count."""
+    found: Counter[str] = Counter()
+    for line in (fetch("/metrics") or "").splitlines():
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+        if line.startswith("quiesce_nova_requests_total{") and labels["service"] == "compute":
+            found[f"{labels['method']} {labels['route']}"] += int(float(line.rsplit(" ", 1)[1]))
+    return found
 
 
 def seconds_between(earlier: str, later: str) -> float:
@@ -82,7 +87,8 @@ def test_a_drain_is_as_fast_as_nova_lets_it_be(
     drain.until("all servers moved", lambda s: s.get("progress", {}).get("moved") == SERVERS, timeout=600)
     moved = time.monotonic() - started
     drain.wait("Ready")
-    requests = (nova_requests() - before) / SERVERS
+    made = nova_requests() - before
+    requests = made.total() / SERVERS
     gap = gaps(cloud, ids)
 
     with capsys.disabled():
@@ -94,6 +100,7 @@ def test_a_drain_is_as_fast_as_nova_lets_it_be(
             f"\n  requests to Nova per server           {requests:5.2f}            (bar {REQUESTS_PER_SERVER:.1f})"
             f"\n  total time {moved:.1f} s / bare loop {bare.seconds:.1f} s = {moved / bare.seconds:.2f}"
             f"     (bar {TIME_AGAINST_BARE_LOOP:.1f})"
+            "\n  requests: " + ", ".join(f"{count} {name}" for name, count in made.most_common())
         )
     drain.delete()
     assert disabled <= DISABLE_WITHIN

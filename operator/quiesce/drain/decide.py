@@ -82,7 +82,7 @@ class Decision:
 
 def decide(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, limits: Limits) -> Decision:
     goal = goal_of(who, spec)
-    judged = judge_all(spec, memory, seen)
+    judged = judge_all(spec, memory, seen) if memory.begun or seen.whole else ()
     evidence = proof.weigh(seen, memory, open_matters(judged), limits.settle)
     decision = Decision(goal, judged, (), evidence, left=count_left(memory, seen, judged), leftovers=leftovers(seen, memory))
     if seen.planning:

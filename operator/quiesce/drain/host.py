@@ -47,7 +47,7 @@ def disable(who: Who, spec: DrainSpec, memory: Memory, seen: Observation) -> tup
     wanted = reason(who, spec)
     if service.status != "disabled":
         return (DisableService(service.id, wanted),)
-    if service.disabled_reason == wanted:
+    if service.disabled_reason == wanted and memory.begun:
         return ()
     if not memory.begun or is_ours(who, service.disabled_reason) or is_as_found(memory, service.disabled_reason):
         return (DisableService(service.id, wanted),)

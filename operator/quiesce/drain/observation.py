@@ -59,7 +59,8 @@ class Observation:
     """One look at one host.
 
     `servers`: every server on the host, read in this tick, soft-deleted ones included; of a
-    glance (`whole` False) as listed some seconds ago, less those seen elsewhere since.
+    glance (`whole` False) as listed some seconds ago, less those seen elsewhere since. Before
+    the drain's first write they may be unread (`whole` False as well).
     `migrations`: of this host as source or destination: all above `found_migration`, and
     all others that were not terminal at the last full sweep. `elsewhere`: servers that left
     with an unfinished or failed migration of this host; None where the server is gone.

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from quiesce.api.memory import Memory
-from quiesce.api.spec import AfterDrain, DrainSpec, WhileRunning
+from quiesce.api.spec import AfterDrain, DrainSpec, Mode, WhileRunning
 from quiesce.drain import proof
 from quiesce.drain.compute import HostCompute
 from quiesce.drain.decide import own_migrations
@@ -48,6 +48,8 @@ def observe(
     seen = Observation(now, spec.host, cloud.user_id, service, services, node=memory.node)
     if service is None and not memory.begun:
         return seen
+    if not (memory.begun or planning or deleting or spec.suspend or spec.mode is Mode.PLAN):
+        return with_notes(look_before_the_first_write(cloud, spec, memory, notes, seen), notes)
     seen = replace(seen, servers=cloud.servers_on(spec.host))
     seen = replace(seen, migrations=migrations(cloud, spec.host, memory, notes, seen))
     notes.listed = now
@@ -64,6 +66,13 @@ def observe(
         if compute is not None and wants_unit(spec, memory, notes, seen):
             seen = look_at_unit(compute, notes, seen)
     return with_notes(seen, notes)
+
+
+def look_before_the_first_write(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, seen: Observation) -> Observation:
+    """What is saved before the service is disabled, and no more: a host with many servers is disabled as soon as any other."""
+    found = migrations(cloud, spec.host, memory, notes, seen)
+    node = next((h.hypervisor_hostname for h in cloud.hypervisors() if h.host == spec.host), spec.host)
+    return replace(seen, migrations=found, aggregates=cloud.aggregates(), node=node, whole=False)
 
 
 def glance(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, now: datetime) -> Observation | None:

@@ -93,7 +93,7 @@ def status(report: Report) -> dict[str, Any]:
         "foundMigration": from_here_on(report, memory.found_migration),
         "attemptsFrom": from_here_on(report, memory.attempts_from),
         "lastHandledRequestedAt": memory.handled_request,
-        "progress": progress,
+        "progress": progress if report.memory.begun or report.seen.whole else None,
         "moving": [moving_row(j, report) for j in report.moving[:MOVING_ROWS]],
         "problems": [problem_row(j, verdict, report) for j, verdict in report.problems[:PROBLEM_ROWS]],
         "problemsOmitted": max(0, len(report.problems) - PROBLEM_ROWS),

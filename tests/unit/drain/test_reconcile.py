@@ -100,6 +100,37 @@ def test_what_was_found_is_written_down_before_the_first_write_to_openstack(monk
     assert not cloud.calls
 
 
+def test_a_host_is_disabled_before_its_servers_are_listed() -> None:
+    """However many there are: nothing more lands on it meanwhile."""
+
+    class Full(Still):
+        def servers_on(self, host: str) -> tuple[Server, ...]:
+            assert self.calls == ["disable_service"]
+            return super().servers_on(host)
+
+    cloud = Full()
+    drains, store = operator(cloud)
+    drains.reconcile(KEY)
+    assert cloud.calls == ["disable_service"]
+    assert "progress" not in store.objects[KEY]["status"]
+    drains.reconcile(KEY)
+    assert store.objects[KEY]["status"]["progress"]["total"] == 2
+
+
+def test_a_drain_whose_status_was_lost_begins_again() -> None:
+    cloud = Still()
+    drains, store = operator(cloud)
+    drains.reconcile(KEY)
+    cloud.the_services = (service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"), other())
+    store.objects[KEY]["status"] = {}
+    drains.notes.clear()
+    drains.reconcile(KEY)
+    assert store.objects[KEY]["status"]["service"]["foundStatus"] == "enabled"
+    assert "migrate" not in cloud.calls
+    drains.reconcile(KEY)
+    assert cloud.calls.count("migrate") == 2
+
+
 def test_trouble_with_a_call_keeps_what_the_same_tick_has_written() -> None:
     """The rows of the moves that did begin hold how their servers were; what was found is what Restore puts back."""
     cloud = Still()
