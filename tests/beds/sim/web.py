@@ -215,6 +215,9 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length) if length else b""
+        if len(raw) < length:  # its sender died while it was on its way: a server never sees such a request
+            self.close_connection = True
+            return
         application = self.server.application
         request = self._request()
         try:
