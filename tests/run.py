@@ -1,7 +1,9 @@
 """All tests in one go: `make test`. Tier by tier, with times, and one plain closing line: `N passed, N failed`.
 
-The beds of the last tiers start in the background at once, while the first tiers run. What this
-run started it stops again, also after a failure, a signal or Ctrl-C; what was up before stays up.
+Two lanes run side by side: one waits for Nova most of its time, the other one computes. The
+first one's output is shown as it comes, a tier of the other one when it has ended. The beds
+start in the background at once. What this run started it stops again, also after a failure, a
+signal or Ctrl-C; what was up before stays up.
 """
 
 import argparse
@@ -12,14 +14,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 ROOT = Path(__file__).resolve().parents[1]
 BEDS = ROOT / "tests" / "beds"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quiesce"
 BEGAN = time.monotonic()
 NO_TESTS = 5  # pytest's exit code
 SECOND_TRIES = 5  # so many failed tests of a tier on real beds are tried once more; beyond that something is wrong
@@ -30,21 +35,40 @@ TELL_EVERY = 30.0  # seconds between two lines about a bed that is waited for
 
 @dataclass(frozen=True)
 class Tier:
-    """A directory of tests, and the beds it needs."""
+    """A directory of tests but for `without`, and the beds it needs."""
 
     name: str
     beds: tuple[str, ...] = ()
+    path: str = ""
+    without: str = ""
+
+    def pytest(self) -> tuple[str, ...]:
+        where = f"tests/{self.path or self.name}"
+        return ("-m", "pytest", where, *([f"--ignore=tests/{self.without}"] if self.without else []), *LONG)
 
 
-TIERS = (
+COMPUTING = (
     Tier("docs"),
     Tier("unit"),
     Tier("beds"),
     Tier("model"),
     Tier("faults"),
-    Tier("contract", ("cloud",)),
-    Tier("e2e", ("kube", "cloud")),
+    Tier("keyring", ("kube-keyring",), path="e2e/keyring"),
 )
+WAITING = (
+    Tier("contract", ("cloud",)),
+    Tier("e2e", ("kube", "cloud"), without="e2e/keyring"),
+)
+TIERS = (*COMPUTING, *WAITING)
+# The keyrings' stories install CRDs and run operators for all namespaces: in a cluster of their own they meet no others.
+ELSEWHERE = {
+    "kube-keyring": {
+        "QUIESCE_KUBE_RUN": str(CACHE / "kube" / "run-keyring"),
+        "QUIESCE_KUBE_API_PORT": "26543",
+        "QUIESCE_KUBE_ETCD_PORT": "26479",
+        "QUIESCE_KUBE_ETCD_PEER_PORT": "26480",
+    }
+}
 CHECKS = {
     "ruff check": ("-m", "ruff", "check", "operator", "tests"),
     "ruff format": ("-m", "ruff", "format", "--check", "operator", "tests"),
@@ -67,6 +91,9 @@ class Count:
         return f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else "")
 
 
+SPEAKING = threading.RLock()  # so that the lanes do not speak at once
+
+
 def say(text: str) -> None:
     minutes, seconds = divmod(int(time.monotonic() - BEGAN), 60)
     print(f"[{minutes:2d}:{seconds:02d}] {text}", flush=True)
@@ -83,7 +110,11 @@ class Bed:
 
     @property
     def command(self) -> str:
-        return str(BEDS / "kube" / "kube.py" if self.name == "kube" else BEDS / "cloud" / "cloud")
+        return str(BEDS / "cloud" / "cloud" if self.name == "cloud" else BEDS / "kube" / "kube.py")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | ELSEWHERE.get(self.name, {})
 
     def start(self) -> None:
         """A cloud that we start begins empty: what an earlier one kept (servers, disabled hosts) is no part of a test."""
@@ -93,12 +124,18 @@ class Bed:
         say(f"bed {self.name}: " + ("starts in the background" if self.started else "is up already, and stays so"))
         with self.log.open("wb") as log:  # `up` also mends a bed of which a part has ended
             self.process = subprocess.Popen(
-                [self.command, "up"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [self.command, "up"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,
             )
 
     def runs(self) -> bool:
         """By its central process: a bed with a compute host stopped by hand is somebody's all the same."""
-        shown = subprocess.run([self.command, "status"], capture_output=True, text=True, check=False).stdout
+        command = [self.command, "status"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False, env=self.environment).stdout
         return re.search(r"^(nova-api\s+\d|kube-apiserver: pid)", shown, re.MULTILINE) is not None
 
     def await_up(self) -> bool:
@@ -122,18 +159,25 @@ class Bed:
             self.process.terminate()
             self.process.wait()
         if self.started:
-            subprocess.run([self.command, "down"], capture_output=True, check=False)
+            subprocess.run([self.command, "down"], capture_output=True, check=False, env=self.environment)
             say(f"bed {self.name}: stopped")
 
 
 @dataclass
 class Run:
-    """One run: what was counted, and which steps failed."""
+    """One run: what was counted, and which steps failed. Two lanes add to it."""
 
     work: Path
     beds: dict[str, Bed] = field(default_factory=dict)
     count: Count = field(default_factory=Count)
     broken: list[str] = field(default_factory=list)
+    processes: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    stopping: bool = False
+
+    def lane(self, tiers: Sequence[Tier], *, live: bool) -> None:
+        for tier in tiers:
+            if not self.stopping:
+                self.tier(tier, live=live)
 
     def check(self, name: str, arguments: Sequence[str]) -> None:
         good = self.python(name, arguments) == 0
@@ -141,52 +185,77 @@ class Run:
         if not good:
             self.broken.append(name)
 
-    def tier(self, tier: Tier) -> None:
+    def tier(self, tier: Tier, *, live: bool) -> None:
         ups = [self.beds[bed].await_up() for bed in tier.beds]
         if not all(ups):
             self.count.failed += 1
             self.broken.append(f"{tier.name} (no bed)")
             return
         report = self.work / f"{tier.name}.xml"
-        pytest = ("-m", "pytest", f"tests/{tier.name}", "-o", f"cache_dir={self.work / tier.name}", *LONG)
-        code = self.python(tier.name, (*pytest, f"--junitxml={report}"))
+        pytest = (*tier.pytest(), "-o", f"cache_dir={self.work / tier.name}")
+        elsewhere = {key: value for bed in tier.beds for key, value in ELSEWHERE.get(bed, {}).items()}
+        code = self.python(tier.name, (*pytest, f"--junitxml={report}"), elsewhere, live=live)
         counted = read(report)
-        if tier.beds and 0 < counted.failed <= SECOND_TRIES:
-            code, counted = self.again(tier, pytest, counted)
+        if tier.beds and 0 < counted.failed <= SECOND_TRIES and not self.stopping:
+            code, counted = self.again(tier, pytest, counted, elsewhere, live=live)
         if code and not counted.failed:
             counted.failed = 1  # pytest itself failed: a usage error, an interrupt, or no test at all
         self.count.add(counted)
         if code:
             self.broken.append(f"{tier.name} (no tests)" if code == NO_TESTS else tier.name)
 
-    def again(self, tier: Tier, pytest: Sequence[str], first: Count) -> tuple[int, Count]:
+    def again(
+        self, tier: Tier, pytest: Sequence[str], first: Count, elsewhere: dict[str, str], *, live: bool
+    ) -> tuple[int, Count]:
         """A few failures on real beds get a second try, said aloud: a busy machine is no defect, but one that stays is."""
         say(f"{tier.name}: {first.failed} failed; they are tried once more")
         report = self.work / f"{tier.name}-again.xml"
-        code = self.python(f"{tier.name}, second try", (*pytest, "--last-failed", f"--junitxml={report}"))
+        code = self.python(f"{tier.name}, second try", (*pytest, "--last-failed", f"--junitxml={report}"), elsewhere, live=live)
         still = read(report).failed or int(code != 0)
         say(f"{tier.name}: UNSTEADY: {first.failed - still} of {first.failed} passed only at the second try")
         return code, Count(first.passed + first.failed - still, still, first.skipped)
 
-    def python(self, name: str, arguments: Sequence[str]) -> int:
-        say(f"{name} ...")
-        began = time.monotonic()
-        code = call([sys.executable, *arguments])
-        say(f"{name}: {'ok' if code == 0 else f'FAILED (exit code {code})'} in {time.monotonic() - began:.0f} s")
+    def python(self, name: str, arguments: Sequence[str], elsewhere: dict[str, str] | None = None, *, live: bool = True) -> int:
+        """Run it; its output as it comes, or, of the lane beside, when it has ended."""
+        say(f"{name} ..." + ("" if live else " (its output comes when it has ended)"))
+        began, log = time.monotonic(), self.work / f"{name}.log"
+        with log.open("wb") as quiet:
+            code = self.call([sys.executable, *arguments], os.environ | (elsewhere or {}), None if live else quiet)
+        said = log.read_text(errors="replace")
+        with SPEAKING:
+            print(said, end="", flush=True)
+            say(f"{name}: {'ok' if code == 0 else f'FAILED (exit code {code})'} in {time.monotonic() - began:.0f} s")
         return code
 
+    def call(self, command: Sequence[str], environment: Mapping[str, str], output: BinaryIO | None) -> int:
+        """In a session of its own: on a signal to us it is interrupted (`interrupt`), and given time to put away its things."""
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output and subprocess.STDOUT,
+            start_new_session=True,
+        ) as process:
+            self.processes.add(process)
+            try:
+                return process.wait()
+            finally:
+                self.processes.discard(process)
+                if process.poll() is None:
+                    self.put_away(process)
 
-def call(command: Sequence[str]) -> int:
-    """Run it in a session of its own: on a signal to us it is interrupted, and given time to put away what it started."""
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True) as process:
-        try:
-            return process.wait()
-        except BaseException:
-            process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PUT_AWAY)
-            process.kill()
-            raise
+    def interrupt(self) -> None:
+        self.stopping = True
+        for process in tuple(self.processes):
+            self.put_away(process)
+
+    def put_away(self, process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PUT_AWAY)
+        process.kill()
 
 
 def read(report: Path) -> Count:
@@ -216,6 +285,28 @@ def beds(run: Run, names: Sequence[str]) -> Iterator[None]:
             bed.stop()
 
 
+def go(run: Run, tiers: Sequence[Tier], *, checks: bool) -> None:
+    """The lane that computes runs in a thread beside; a lane alone is shown as it comes."""
+    waiting = [tier for tier in tiers if tier in WAITING]
+    computing = [tier for tier in tiers if tier not in WAITING]
+
+    def beside() -> None:
+        if checks:
+            for name, arguments in CHECKS.items():
+                run.check(name, arguments)
+        run.lane(computing, live=not waiting)
+
+    thread = threading.Thread(target=beside)
+    thread.start()
+    try:
+        run.lane(waiting, live=True)
+        thread.join()
+    except BaseException:
+        run.interrupt()
+        thread.join()
+        raise
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tiers", nargs="*", help=f"of {', '.join(t.name for t in TIERS)}; all of them by default, and lint")
@@ -228,11 +319,7 @@ def main() -> int:
         run = Run(Path(work))
         try:
             with beds(run, sorted({bed for tier in tiers for bed in tier.beds}, reverse=True)):
-                if not wanted:
-                    for name, arguments in CHECKS.items():
-                        run.check(name, arguments)
-                for tier in tiers:
-                    run.tier(tier)
+                go(run, tiers, checks=not wanted)
         except (SystemExit, KeyboardInterrupt):
             run.broken.append("interrupted")
             run.count.failed += 1
