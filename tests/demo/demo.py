@@ -209,7 +209,7 @@ def main() -> int:
     log = WORK / "operator.log"
     log.unlink(missing_ok=True)
     say(f"Run the operator under its service account, with no right but those of manifests/base. Log: {log}")
-    operator = Operator(kube.account_kubeconfig(WORK / "kubeconfig"), log, ("--namespace", NAMESPACE))
+    operator = Operator(kube.account_kubeconfig(WORK / "kubeconfig"), log, ("--namespace", NAMESPACE), kubernetes.FLAGS)
     shell("quiesce", "run", *operator.scope, *kubernetes.FLAGS)
     try:
         operator.start()

@@ -21,6 +21,7 @@ BED = ROOT / "tests" / "beds" / "kube"
 ACCOUNT = ("quiesce-system", "quiesce")  # namespace and name of the service account in manifests/base
 
 FLAGS = ("--listen", "none", "--log-level", "debug")
+SOONER = ("--idle-interval", "10s", "--settle", "3s")  # than by default: what stories wait for, dozens of times
 
 Json = dict[str, Any]
 
@@ -82,7 +83,7 @@ class Operator:
     kubeconfig: Path
     log: Path
     scope: tuple[str, ...] = ("--all-namespaces",)
-    flags: tuple[str, ...] = FLAGS
+    flags: tuple[str, ...] = FLAGS + SOONER
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 

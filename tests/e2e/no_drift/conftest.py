@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.harness.kubernetes import Drain, Kube, Operator
+from tests.harness.kubernetes import FLAGS, Drain, Kube, Operator
 from tests.harness.openstack import Lab
 
 HOST = "cmp5"  # no other story drains it
@@ -70,7 +70,7 @@ def idle(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPat
     files = {name: folder / f"{name}.yaml" for name in documents}
     for name, document in documents.items():
         files[name].write_text(yaml.safe_dump(document))
-    operator = Operator(account, folder / "operator.log", ("--namespace", namespace))
+    operator = Operator(account, folder / "operator.log", ("--namespace", namespace), FLAGS)
     kube.kubectl("create", "namespace", namespace)
     cloud.tidy([HOST])
     yield Idle(kube, namespace, operator, files, Drain(kube, namespace, "reboot"))

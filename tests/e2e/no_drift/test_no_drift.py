@@ -22,7 +22,7 @@ def test_no_drift(idle: Idle, cloud: Lab) -> None:
     assert idle.drift() == ""
     idle.operator.start()
 
-    idle.drain.until("on its way", lambda s: s["progress"]["moving"] > 0)
+    idle.drain.until("on its way", lambda s: s.get("progress", {}).get("moving", 0) > 0)
     assert idle.drift() == ""
     idle.drain.wait("Drained")
     idle.drain.wait("Ready")

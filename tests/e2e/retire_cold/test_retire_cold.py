@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness.kubernetes import Drain, Kube, Operator
+from tests.harness.kubernetes import FLAGS, Drain, Kube, Operator
 from tests.harness.openstack import Lab
 from tests.harness.promises import COLD, most_at_once, moved, nothing_left
 
@@ -20,7 +20,7 @@ MISLEADING = {"OS_CLOUD": "elsewhere", "OS_AUTH_URL": "http://127.0.0.1:9/v3", "
 
 @pytest.fixture
 def operator(account: Path, tmp_path: Path) -> Iterator[Operator]:
-    running = Operator(account, tmp_path / "operator.log", environment=MISLEADING).start()
+    running = Operator(account, tmp_path / "operator.log", flags=FLAGS, environment=MISLEADING).start()
     yield running
     running.kill()
     print(running.text()[-20000:])

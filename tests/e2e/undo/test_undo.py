@@ -21,7 +21,7 @@ def test_it_stops_where_it_is_and_ends_what_it_began(
     cloud.fault(f"host:{host}", migrate_disk_and_power_off="sleep:3")  # moves take a moment
     drain = Drain.apply(kube, credentials, host, migration={"maxParallel": 2})
 
-    drain.until("on its way", lambda s: s["progress"]["moved"] >= 1)
+    drain.until("on its way", lambda s: s.get("progress", {}).get("moved", 0) >= 1)
     drain.patch({"suspend": True})
     drain.until("suspended", lambda s: s["phase"] == "Suspended")
     begun = started(cloud, ids)

@@ -100,7 +100,7 @@ def test_a_password_that_changes_on_the_way_loses_nothing(
 ) -> None:
     ids = cloud.boot(host, [f"web-{i}" for i in range(6)])
     drain = Drain.apply(kube, credentials, host, service=KEEP, migration={"maxParallel": 2})
-    drain.until("on its way", lambda s: s["progress"]["moved"] >= 1)
+    drain.until("on its way", lambda s: s.get("progress", {}).get("moved", 0) >= 1)
     set_password(OTHER_PASSWORD)
     kube.credentials(credentials, clouds_yaml(cloud.entries["operator"], password=OTHER_PASSWORD))
 
