@@ -73,6 +73,17 @@ def live_moves_restart_nobody() -> None:
 
 
 @scenario
+def proves_the_host_empty_as_soon_as_the_last_server_has_left() -> None:
+    for method, seconds in [("Cold", 1), ("Cold", 4), ("Live", 0), ("Live", 1), ("Live", 2), ("Live", 3), ("Live", 5)]:
+        world = drain("active", method=method)
+        world.model.faults.set("live_migration" if method == "Live" else "finish_migration", f"sleep:{seconds}")
+        world.until(lambda world=world: world.status.get("progress", {}).get("moved") == 1)  # type: ignore[misc]
+        moved = world.looked_at
+        world.until(lambda world=world: ended(world))  # type: ignore[misc]
+        assert world.looked_at - moved < 20, (method, seconds)  # ten seconds lie between the two reads of the proof
+
+
+@scenario
 def keeps_the_host_empty() -> None:
     world = drain("active")
     world.until(lambda: ended(world))

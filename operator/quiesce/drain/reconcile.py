@@ -21,6 +21,7 @@ from quiesce.drain.host import Who
 from quiesce.drain.notes import Notes
 from quiesce.drain.observation import Observation, Paths
 from quiesce.drain.observe import complete, glance, observe
+from quiesce.drain.proof import worth_reading
 from quiesce.drain.report import Report, newest_migration, stamp, status, troubled
 from quiesce.drain.transitions import events
 from quiesce.drain.verdict import Blocked, Follow, Wait
@@ -144,7 +145,11 @@ class Drains:
 
         if not planning and not resource.deleting and (seen := glance(cloud, spec, memory, notes, now)) is not None:
             found = judge(seen)
-            return found if suffices(*found[1:]) else judge(complete(cloud, spec, memory, notes, seen))
+            if suffices(*found[1:]):
+                return found
+            seen = complete(cloud, spec, memory, notes, seen)
+            if not worth_reading(seen):
+                return judge(seen)
         seen = observe(cloud, spec, memory, notes, now, deleting=resource.deleting, planning=planning, compute=compute)
         if seen.service is None and not memory.begun and not resource.deleting:
             raise HostNotFound(near_misses(spec.host, (s.host for s in seen.services)))
