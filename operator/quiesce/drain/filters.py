@@ -82,7 +82,9 @@ def is_being_deleted(s: Subject) -> Verdict | None:
 
 
 def has_left_already(s: Subject) -> Verdict | None:
-    return Wait("Offloading", "is leaving the host") if s.server.status == "SHELVED_OFFLOADED" else None
+    if s.server.status != "SHELVED_OFFLOADED":
+        return None
+    return Wait("Offloading", "is leaving the host", ours=s.server.id in s.memory.rows)
 
 
 def waits_for_owner(s: Subject) -> Verdict | None:

@@ -308,9 +308,10 @@ def test_an_empty_host_is_all_done() -> None:
 def test_an_offloaded_server_counts_as_moved_once() -> None:
     one = status_of(seen([server("s1", "SHELVED")]))
     two = status_of(seen([server("s1", "SHELVED", "shelving_offloading")]), previous=one)
-    three = status_of(seen(), previous=two)
-    four = status_of(seen(), previous=three)
-    assert [s["progress"]["summary"] for s in (one, two, three, four)] == ["0/1", "0/1", "1/1", "1/1"]
+    still_listed = status_of(seen([server("s1", "SHELVED_OFFLOADED")]), previous=two)
+    gone = [status_of(seen(), previous=before) for before in (two, still_listed)]
+    later = status_of(seen(), previous=gone[1])
+    assert [s["progress"]["summary"] for s in (one, two, still_listed, *gone, later)] == ["0/1"] * 3 + ["1/1"] * 3
 
 
 def test_servers_that_are_deleted_after_their_move_still_count_as_moved() -> None:
