@@ -13,7 +13,7 @@ from quiesce.keyring.identity import Identity
 from quiesce.keyring.wanted import Place
 from quiesce.ssh.keys import login_key
 from quiesce.ssh.pins import read_pins
-from quiesce.ssh.session import Login, Target, connect
+from quiesce.ssh.session import SHELL, Login, Target, connect
 from tests.beds.hosts.hosts import Bed, running
 from tests.bench.keyring_double import Json, Run
 
@@ -42,7 +42,7 @@ def bare_loop(bed: Bed) -> float:
         host = bed[name]
         pinned = pins.of([host.address], host.port)
         with connect(Target(name, host.address, host.port), login, pinned, frozenset(), 60.0) as session:
-            assert session.run(scripts.SHELL, script).output.endswith("end\n")
+            assert session.run(SHELL, script).output.endswith("end\n")
 
     began = time.monotonic()
     with ThreadPoolExecutor(HEALTHY_LANE) as pool:

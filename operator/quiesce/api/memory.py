@@ -26,6 +26,7 @@ class Memory:
     found_reason: str | None = None
     found_aggregates: tuple[int, ...] = ()
     node: str | None = None
+    address: str | None = None
     found_migration: int = 0
     attempts_from: int = 0
     handled_request: str | None = None
@@ -67,6 +68,7 @@ class Memory:
             found_reason=service.get("foundReason"),
             found_aggregates=tuple(row["id"] for row in status.get("foundAggregates") or ()),
             node=service.get("node"),
+            address=service.get("address"),
             found_migration=status.get("foundMigration") or 0,
             attempts_from=status.get("attemptsFrom") or status.get("foundMigration") or 0,
             handled_request=status.get("lastHandledRequestedAt"),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from quiesce.api.errors import InvalidSpec
 from quiesce.api.keyring import HostAccess
 from quiesce.api.model import CloudCredentialsRef, Model, Seconds
+from quiesce.ssh.stop import Supervisor
 
 
 class Mode(StrEnum):
@@ -123,14 +124,8 @@ class Confirmation(Model):
         return next((d.action for d in self.decisions if d.server == server_id), None)
 
 
-class StopKind(StrEnum):
-    SYSTEMD = "Systemd"
-    PODMAN = "Podman"
-    DOCKER = "Docker"
-
-
 class Stop(Model):
-    kind: StopKind = StopKind.SYSTEMD
+    kind: Supervisor = Supervisor.SYSTEMD
     name: str = "nova-compute"
 
 

@@ -5,14 +5,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from quiesce.api.errors import InvalidSpec
+from quiesce.api.memory import Memory
 from quiesce.api.spec import DrainSpec
-from quiesce.keyring.access import access_session, keyring_session
+from quiesce.keyring.access import drain_session, keyring_session
 from quiesce.kinds import Context
 from quiesce.kube.resource import Key, Resource
 from quiesce.nova.cloud import Cloud
+from quiesce.nova.records import Hypervisor
 from quiesce.ssh import stop
 from quiesce.ssh.session import Session
-from quiesce.ssh.stop import Supervisor, Unit, UnitState
+from quiesce.ssh.stop import Unit, UnitState
 
 KEYRINGS = "migrationkeyrings"
 
@@ -57,12 +59,25 @@ def keyring_of(context: Context, drain: Resource, spec: DrainSpec) -> Resource |
     return found
 
 
-def compute_of(context: Context, namespace: str, spec: DrainSpec, keyring: Resource | None, cloud: Cloud) -> HostCompute | None:
+def compute_of(context: Context, drain: Resource, spec: DrainSpec, keyring: Resource | None, cloud: Cloud) -> HostCompute | None:
     """How nova-compute on the host is reached: by `hostAccess`, else as the keyring does. None: by no way."""
-    unit = Unit(Supervisor(spec.service.stop.kind), spec.service.stop.name)
+    hypervisors = with_remembered(cloud, spec.host, Memory.read(drain.status).address)
+    unit = Unit(spec.service.stop.kind, spec.service.stop.name)
     access, host = spec.host_access, spec.host
     if access is not None:
-        return HostCompute(unit, lambda: access_session(context.secrets, namespace, access, cloud.hypervisors(), host))
+        return HostCompute(unit, lambda: drain_session(context.secrets, drain, access, hypervisors(), host))
     if keyring is not None:
-        return HostCompute(unit, lambda: keyring_session(context.secrets, keyring, cloud.hypervisors(), host))
+        return HostCompute(unit, lambda: keyring_session(context.secrets, keyring, hypervisors(), host))
     return None
+
+
+def with_remembered(cloud: Cloud, host: str, address: str | None) -> Callable[[], tuple[Hypervisor, ...]]:
+    """Nova's hypervisors, and the host itself as it was remembered: Nova forgets its address with its service."""
+
+    def look() -> tuple[Hypervisor, ...]:
+        listed = cloud.hypervisors()
+        if address is None or any(each.host == host for each in listed):
+            return listed
+        return (*listed, Hypervisor(host, host, address))
+
+    return look

@@ -94,6 +94,8 @@ class Observation:
     progressing: frozenset[int] = frozenset()
     aggregates: tuple[Aggregate, ...] | None = None
     node: str | None = None
+    address: str | None = None
+    """`host_ip` of the host's hypervisor, read with `node`; None where Nova shows none."""
     proof: ProofReads | None = None
     rooms: tuple[Room, ...] | None = None
     planning: bool = False

@@ -59,8 +59,7 @@ def observe(
     if not memory.begun or (deleting and service is not None and service.id != memory.found_id):
         seen = replace(seen, aggregates=cloud.aggregates())
     if not memory.begun:
-        node = next((h.hypervisor_hostname for h in cloud.hypervisors() if h.host == spec.host), spec.host)
-        return with_notes(replace(seen, node=node), notes)
+        return with_notes(with_hypervisor(cloud, seen), notes)
     if not deleting and proof.worth_reading(seen):
         seen = read_proof(cloud, memory, notes, seen)
         if compute is not None and wants_unit(spec, memory, notes, seen):
@@ -71,8 +70,14 @@ def observe(
 def look_before_the_first_write(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, seen: Observation) -> Observation:
     """What is saved before the service is disabled, and no more: a host with many servers is disabled as soon as any other."""
     found = migrations(cloud, spec.host, memory, notes, seen)
-    node = next((h.hypervisor_hostname for h in cloud.hypervisors() if h.host == spec.host), spec.host)
-    return replace(seen, migrations=found, aggregates=cloud.aggregates(), node=node, whole=False)
+    return with_hypervisor(cloud, replace(seen, migrations=found, aggregates=cloud.aggregates(), whole=False))
+
+
+def with_hypervisor(cloud: Cloud, seen: Observation) -> Observation:
+    """What names the host in placement, and where it is reached: Nova forgets both with the service."""
+    found = next((h for h in cloud.hypervisors() if h.host == seen.host), None)
+    node, address = (found.hypervisor_hostname, found.host_ip or None) if found else (seen.host, None)
+    return replace(seen, node=node, address=address)
 
 
 def glance(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, now: datetime) -> Observation | None:

@@ -105,7 +105,7 @@ class Drains:
         spec, who = read_spec(resource), who_is(resource)
         cloud = self.cloud_of(resource, spec)
         keyring = keyring_of(self.context, resource, spec)
-        compute = compute_of(self.context, resource.key.namespace, spec, keyring, cloud)
+        compute = compute_of(self.context, resource, spec, keyring, cloud)
         if not resource.deleting or Memory.read(resource.status).begun:
             refuse_second(resource, self.rivals(resource), lambda other: self.shares_cloud(other, cloud))
         try:

@@ -135,6 +135,7 @@ def service_of(report: Report) -> dict[str, Any]:
             "foundReason": memory.found_reason,
             "foundUnit": memory.found_unit or report.seen.unit,
             "node": memory.node,
+            "address": memory.address,
         }
     elif service is None or not begins(report):
         found = {}
@@ -146,6 +147,7 @@ def service_of(report: Report) -> dict[str, Any]:
             "foundStatus": "enabled" if own else service.status,
             "foundReason": None if own else service.disabled_reason,
             "node": seen.node,
+            "address": seen.address,
         }
     return {key: value for key, value in (now | found).items() if value is not None}
 

@@ -46,8 +46,7 @@ def turn(inputs: Inputs, fleet: Fleet, clock: Callable[[], float] = time.monoton
         time.sleep(min(BATCH_SECONDS, max(0.0, end - clock())) if started else 0.0)
         for name, visit in [*ended, *fleet.collect(0.0)]:
             happened.take(name, visit)
-            if name in fleet.hosts:
-                fleet.hosts[name].take(visit, clock())
+            fleet.take(name, visit, clock())
         if happened.presented:
             return happened
 
@@ -70,9 +69,8 @@ def _begin(inputs: Inputs, fleet: Fleet, now: float) -> int:
     if wanted is None:
         found = _removals(idle, now)
     else:
-        found = tuple(
-            each for each in due(fleet.hosts, wanted, inputs.spec.probe, inputs.spec.check_every, now) if each.host in idle
-        )
+        every = due(fleet.hosts, wanted, inputs.spec.probe, inputs.destinations, inputs.spec.check_every, now)
+        found = tuple(each for each in every if each.host in idle)
     return sum(fleet.start(each.host, _order(inputs, hosts, each, wanted)) for each in found)
 
 

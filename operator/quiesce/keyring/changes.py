@@ -7,6 +7,39 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class MakeAccount:
+    """A system account without a password; with the ids that its home has, where that is there already."""
+
+    user: str
+
+    @property
+    def what(self) -> str:
+        return f"account {self.user}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeHome:
+    """Mode 0755, as packages have it: hypervisors run as others and open disks in it."""
+
+    path: str
+
+    @property
+    def what(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAccount:
+    """With its home, if that is empty or gone and no process is left of it; else it stays, and that is fine."""
+
+    user: str
+
+    @property
+    def what(self) -> str:
+        return f"removal of account {self.user}"
+
+
+@dataclass(frozen=True, slots=True)
 class SetShell:
     user: str
     shell: str
@@ -96,4 +129,16 @@ class CleanUp:
         return "left-over temporary files"
 
 
-Change = SetShell | MakeDirectory | SetMode | InstallFile | KeepLines | RemoveFile | RemoveDirectory | CleanUp
+Change = (
+    MakeAccount
+    | MakeHome
+    | RemoveAccount
+    | SetShell
+    | MakeDirectory
+    | SetMode
+    | InstallFile
+    | KeepLines
+    | RemoveFile
+    | RemoveDirectory
+    | CleanUp
+)

@@ -7,7 +7,10 @@ from quiesce.keyring.changes import (
     CleanUp,
     InstallFile,
     KeepLines,
+    MakeAccount,
     MakeDirectory,
+    MakeHome,
+    RemoveAccount,
     RemoveDirectory,
     RemoveFile,
     SetMode,
@@ -18,6 +21,8 @@ from quiesce.keyring.wanted import Place, Wanted, digest
 
 PRIVATE, PUBLIC, DIRECTORY = 0o600, 0o644, 0o700
 WRITABLE_BY_OTHERS = 0o022
+NOBODYS = "UNKNOWN"
+"""What `stat -c %U` calls the owner of a file whose account is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,9 @@ def refusal(place: Place, sight: Sight) -> Refusal | None:
     account, user = sight.account, place.user
     if not sight.root:
         return Refusal("NotRoot", "the login has no root rights: use root, or hostAccess.become: Sudo")
-    if account is None:
-        return Refusal("UserMissing", f"there is no account {user}: install nova-compute, or set nova.user")
-    if account.home != place.home:
+    if account is not None and account.home != place.home:
         return Refusal("HomeMismatch", f"the home of {user} is {account.home}: sshd looks there. Set nova.home")
-    if not account.usable and account.shell != place.shell:
+    if not sight.shell_usable and (account is None or account.shell != place.shell):
         return Refusal("ShellMissing", f"there is no program {place.shell}: install it, or set nova.shell")
     return _wrong_place(place, sight) or _wrong_kind(place, sight)
 
@@ -45,9 +48,11 @@ def refusal(place: Place, sight: Sight) -> Refusal | None:
 def _wrong_place(place: Place, sight: Sight) -> Refusal | None:
     """What sshd's StrictModes refuses (auth_secure_path in misc.c), except what is ours to mend."""
     user, home = place.user, sight.home
-    if home is None or home.kind != "directory":
-        return Refusal("HomeMissing", f"{place.home} is not a directory: create it for {user}")
-    if home.owner not in (user, "root"):
+    if home is None:
+        return None
+    if home.kind != "directory":
+        return Refusal("NotADirectory", f"{place.home} is a {home.kind}: put a directory there")
+    if home.owner not in (user, "root", *((NOBODYS,) if sight.account is None else ())):
         return Refusal("WrongOwner", f"{place.home} belongs to {home.owner}: sshd ignores keys there; chown it")
     if home.mode & WRITABLE_BY_OTHERS:
         return Refusal("WrongMode", f"{place.home} can be written by others: sshd ignores keys there; chmod go-w")
@@ -73,12 +78,17 @@ def _wrong_kind(place: Place, sight: Sight) -> Refusal | None:
 
 def changes(wanted: Wanted, sight: Sight) -> tuple[Change, ...]:
     """What differs, in an order that is safe to break off anywhere: the memory of what was found comes first,
-    keys are let in before they are used, and used ones go last. Only for a host without a refusal."""
+    keys are let in before they are used, and used ones go last. Only for a host without a refusal.
+
+    A missing account comes alone: what is in its home is seen only as that account, so look again after it is made."""
+    if sight.account is None:
+        return (*(_known_hosts(wanted, sight) if sight.home is None else ()), MakeAccount(wanted.place.user))
     uses = key_in_use(wanted, sight)
     return (
         *((CleanUp(),) if sight.litter else ()),
         *_known_hosts(wanted, sight),
         *_shell(wanted.place, sight),
+        *((MakeHome(wanted.place.home),) if sight.home is None else ()),
         *_ssh_dir(wanted.place, sight),
         *_key_files(wanted, sight),
         *_authorized(wanted, sight),
@@ -94,21 +104,25 @@ def key_in_use(wanted: Wanted, sight: Sight) -> str:
     return present if present in known and not wanted.may_switch else wanted.key.public.id
 
 
-def found_now(sight: Sight) -> Found | None:
-    """What a removal would have to put back, as it is before the first change."""
-    if sight.account is None:
+def found_now(place: Place, sight: Sight) -> Found | None:
+    """What a removal would have to put back, as it is before the first change. An account is ours to remove only
+    where there was no home either: else it was lost, and files are left of it."""
+    if sight.account is None and sight.home is not None:
         return None
     shared = {
+        "account": sight.account,
+        "home": sight.home,
         "known_hosts": sight.known_hosts,
         "ssh_dir": sight.ssh_dir,
         "authorized_keys": sight.authorized,
         "config": sight.config,
     }
-    return Found(sight.account.shell, tuple(name for name, file in shared.items() if file is None))
+    shell = place.shell if sight.account is None else sight.account.shell
+    return Found(shell, tuple(name for name, file in shared.items() if file is None))
 
 
 def _known_hosts(wanted: Wanted, sight: Sight) -> tuple[Change, ...]:
-    found = sight.found or found_now(sight)
+    found = sight.found or found_now(wanted.place, sight)
     same = sight.known_lines == wanted.known_digest
     if same and sight.found is not None:
         return _mode(wanted.place.known_hosts_file, sight.known_hosts, PUBLIC, as_root=True)
@@ -187,6 +201,10 @@ def removals(place: Place, sight: Sight) -> tuple[Change, ...]:
     if "ssh_dir" in made and sight.ssh_dir is not None and sight.readable:
         steps.append(RemoveDirectory(ssh_dir, as_root=_home_is_roots(sight)))
     steps += _shell_back(place, sight)
+    if "account" in made and sight.account is not None:
+        steps.append(RemoveAccount(place.user))
+    elif "home" in made and sight.home is not None:
+        steps.append(RemoveDirectory(place.home, as_root=True))
     if sight.found is not None or sight.known_lines not in ("", digest("")):
         steps.append(KeepLines(place.known_hosts_file, (), None, as_root=True, drop_if_empty="known_hosts" in made))
     return tuple(steps)

@@ -6,6 +6,7 @@ time waits in a lane of its own, so that many dead hosts hold up no healthy one.
 """
 
 import logging
+import math
 import queue
 import threading
 from collections.abc import Callable
@@ -54,6 +55,12 @@ class HostMemory:
     def retry_at(self) -> float:
         return 0.0 if self.at is None else self.at + retry_after(self.failures)
 
+    def ask(self) -> None:
+        """Everything is due at once; what is known holds until then."""
+        self.at = None
+        for proof in self.proofs.values():
+            proof.at = -math.inf
+
     def take(self, visit: Visit, now: float) -> None:
         """A visit has ended."""
         self.at, self.failure, self.clear = now, visit.failure, visit.clear
@@ -100,6 +107,8 @@ class Fleet:
         self.requested: str | None = None
         self.announced: dict[str, str] = {}
         """Of each host the last failure that an event told of."""
+        self._begun_before: set[str] = set()
+        """Hosts whose visit in flight began before everything was asked for anew: it does not count as that look."""
         self._lanes, self._visit = lanes, visit
         self._done: queue.Queue[tuple[str, Visit]] = queue.Queue()
 
@@ -108,6 +117,21 @@ class Fleet:
         self.hosts = {name: self.hosts.get(name) or HostMemory() for name in sorted(names)}
         for memory in self.hosts.values():
             memory.proofs = {target: proof for target, proof in memory.proofs.items() if target in names}
+
+    def ask(self) -> None:
+        """Every host and every path is due at once."""
+        self._begun_before = set(self.in_flight)
+        for memory in self.hosts.values():
+            memory.ask()
+
+    def take(self, name: str, visit: Visit, now: float) -> None:
+        """A visit has ended, to a host that may be no part of the keyring any more."""
+        if name not in self.hosts:
+            return
+        self.hosts[name].take(visit, now)
+        if name in self._begun_before:
+            self._begun_before.discard(name)
+            self.hosts[name].ask()
 
     def start(self, name: str, order: Order) -> bool:
         """Begins a visit; False where the lane is full: later."""

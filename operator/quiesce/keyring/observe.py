@@ -1,5 +1,6 @@
 """What a look begins with, besides the hosts themselves: access, pinned keys, Nova's list of hosts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,7 +16,7 @@ from quiesce.keyring.wanted import Place, Wanted, place, wanted
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
 from quiesce.nova.cloud import Cloud
-from quiesce.nova.records import Hypervisor
+from quiesce.nova.records import Service
 from quiesce.nova.session import Clouds
 from quiesce.ssh.pins import Pins
 from quiesce.ssh.session import Login, Target
@@ -28,6 +29,8 @@ class Inputs:
     spec: KeyringSpec
     place: Place
     hosts: tuple[ComputeHost, ...]
+    destinations: frozenset[str]
+    """Of the hosts of the cloud those whose nova-compute is up and enabled: to no other one Nova moves anything."""
     login: Login
     pins: Pins
     state: State
@@ -48,7 +51,9 @@ def observe(resource: Resource, secrets: Secrets, clouds: Clouds, now: datetime)
     spec = KeyringSpec.read(resource.spec)
     namespace, store = resource.key.namespace, KeyStore(secrets, resource, spec)
     login, given = host_login(secrets, namespace, spec.host_access), given_pins(secrets, namespace, spec.host_access)
-    hosts = compute_hosts(_hypervisors(_cloud(secrets, clouds, namespace, spec)), spec.hosts)
+    cloud = _cloud(secrets, clouds, namespace, spec)
+    services = _services(cloud)
+    hosts = compute_hosts(cloud.hypervisors(), spec.hosts)
     if not hosts and not resource.deleting:
         raise NoHosts("Nova shows no compute host besides those in spec.hosts.exclude")
     keys = None if resource.deleting else store.keys(now)
@@ -56,15 +61,22 @@ def observe(resource: Resource, secrets: Secrets, clouds: Clouds, now: datetime)
     trusted = trusted_pins(secrets, resource, spec)
     pins = Pins(given.pins + trusted.pins, given.revoked)
     identity = Identity(namespace, resource.key.name)
-    return Inputs(spec, place(spec, identity), hosts, login, pins, state, keys)
+    return Inputs(spec, place(spec, identity), hosts, destinations(services), login, pins, state, keys)
 
 
-def _hypervisors(cloud: Cloud) -> tuple[Hypervisor, ...]:
-    """All of them. While a cell is down Nova lists fewer and says nothing; its services show it as UNKNOWN."""
-    unknown = sorted(service.host for service in cloud.services() if service.status == "UNKNOWN")
+def _services(cloud: Cloud) -> tuple[Service, ...]:
+    """All of them, of a whole cloud. While a cell is down Nova lists fewer hypervisors and says nothing; its services
+    show it as UNKNOWN."""
+    services = cloud.services()
+    unknown = sorted(service.host for service in services if service.status == "UNKNOWN")
     if unknown:
         raise CloudUnreachable(f"a cell of Nova is down ({len(unknown)} hosts, {unknown[0]} first): the list is incomplete")
-    return cloud.hypervisors()
+    return services
+
+
+def destinations(services: Iterable[Service]) -> frozenset[str]:
+    """Where Nova's scheduler would move something (ComputeFilter, nova/scheduler/filters/compute_filter.py)."""
+    return frozenset(service.host for service in services if service.status == "enabled" and service.state == "up")
 
 
 def _cloud(secrets: Secrets, clouds: Clouds, namespace: str, spec: KeyringSpec) -> Cloud:

@@ -14,6 +14,7 @@ from quiesce.keyring.fleet import Fleet, Lanes
 from quiesce.keyring.keys import KeyStore
 from quiesce.keyring.observe import Inputs, observe
 from quiesce.keyring.report import Picture, removing, some, status, troubled
+from quiesce.keyring.rotation import Rotation, Step
 from quiesce.keyring.schedule import next_due
 from quiesce.keyring.visit import Order, Visit, visit
 from quiesce.kinds import Context, Reconciler
@@ -75,8 +76,8 @@ class Keyrings:
             self.key_store(resource, inputs.spec).keep(replace(inputs.state, previous=()))
             self.tell(resource, "KeyRotated", f"every host uses {wanted.key.public.fingerprint} now; the old key goes")
             return AT_ONCE
-        self.report(resource, Picture(wanted, step, inputs.spec.probe, fleet.hosts), fleet)
-        return self.look_again(inputs, fleet)
+        self.report(resource, Picture(wanted, step, inputs.spec.probe, fleet.hosts, inputs.destinations), fleet)
+        return self.look_again(inputs, fleet, step)
 
     def remove(self, resource: Resource, fleet: Fleet) -> float | None:
         inputs = self.observe(resource, datetime.now(UTC))
@@ -105,12 +106,11 @@ class Keyrings:
         return inputs
 
     def prepare(self, resource: Resource, inputs: Inputs, fleet: Fleet) -> None:
-        """The fleet's hosts are those of Nova now. A new requestedAt makes every host due at once."""
+        """The fleet's hosts are those of Nova now. A new requestedAt makes every host and every path due at once."""
         fleet.keep_only({host.name for host in inputs.hosts})
         asked = resource.annotations.get(REQUESTED_AT)
         if asked != fleet.requested:
-            for memory in fleet.hosts.values():
-                memory.at = None
+            fleet.ask()
             fleet.requested = asked
 
     def pin(self, resource: Resource, inputs: Inputs, happened: Turn) -> None:
@@ -153,12 +153,14 @@ class Keyrings:
         if was != cause:
             self.tell(resource, cause[1], str(after["message"]), warning=cause[0] == "False")
 
-    def look_again(self, inputs: Inputs, fleet: Fleet) -> float:
-        """Visits in flight: soon. Else when the next host is due, and often enough to see new hosts in Nova."""
+    def look_again(self, inputs: Inputs, fleet: Fleet, step: Rotation) -> float:
+        """Visits in flight: soon. Else when the next host or the end of a rotation is due, and often enough to see new
+        hosts in Nova."""
         if fleet.in_flight:
             return WHILE_VISITING
         wait = next_due(fleet.hosts, inputs.spec.check_every, time.monotonic())
-        return min(wait, self.context.settings.idle_interval)
+        ends = step.rest if step.step is Step.RETIRE else wait
+        return min(wait, ends, self.context.settings.idle_interval)
 
     def report_trouble(self, resource: Resource, problem: Problem) -> float:
         after = troubled(problem, resource.status, resource.generation, datetime.now(UTC))
@@ -207,7 +209,9 @@ class Keyrings:
 
 
 def changes_told(happened: Turn) -> str:
-    things = sorted({thing for what in happened.changed.values() for thing in what})
+    """What was done to the account comes before the files: the list may be cut."""
+    found = {thing for what in happened.changed.values() for thing in what}
+    things = sorted(found, key=lambda thing: (thing.startswith("/"), thing))
     return f"{some(sorted(happened.changed))}: {', '.join(things[:8])}{' …' if len(things) > 8 else ''}"
 
 

@@ -1,6 +1,7 @@
 """PURE: what is known of the hosts -> the whole status, for people and for drains. Bounded, sorted, stable."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from quiesce.api.keyring import Probe
 from quiesce.drain.conditions import Condition, merged, ready
 from quiesce.keyring.fleet import HostMemory
 from quiesce.keyring.rotation import Rotation, Step
-from quiesce.keyring.schedule import in_order, paths
+from quiesce.keyring.schedule import in_order, needed, paths
 from quiesce.keyring.visit import Failure, Pair
 from quiesce.keyring.wanted import Wanted
 
@@ -42,6 +43,8 @@ class Picture:
     rotation: Rotation
     probe: Probe
     hosts: Mapping[str, HostMemory]
+    destinations: AbstractSet[str]
+    """Hosts to which Nova can move something now."""
 
     @property
     def ready(self) -> list[str]:
@@ -53,7 +56,7 @@ class Picture:
 
     @property
     def routes(self) -> Mapping[str, tuple[str, ...]]:
-        return paths(self.probe, list(self.hosts))
+        return paths(self.probe, list(self.hosts), self.destinations)
 
     def pair(self, source: str, target: str) -> Pair | None:
         """How the last try went; None: not tried, or one of the two hosts is out of order since."""
@@ -102,9 +105,14 @@ def stamp(moment: datetime) -> str:
 
 
 def proven_hosts(picture: Picture, pairs: Mapping[tuple[str, str], Pair | None]) -> list[str]:
-    """Hosts from which a cold migration reaches every host that the probe has to reach."""
-    unproven = {source for (source, _), pair in pairs.items() if pair is None or pair.reason is not None}
-    return sorted(name for name in picture.ready if name not in unproven)
+    """Hosts from which a cold migration reaches every host that Nova could choose and that the probe has to reach."""
+    works = {path for path, pair in pairs.items() if pair is not None and pair.reason is None}
+    routes = picture.routes
+
+    def is_proven(name: str) -> bool:
+        return all((name, target) in works for target in needed(routes[name], picture.destinations))
+
+    return sorted(name for name in picture.ready if is_proven(name))
 
 
 def problem_rows(picture: Picture, pairs: Mapping[tuple[str, str], Pair | None]) -> list[Row]:

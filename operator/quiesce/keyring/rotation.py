@@ -25,11 +25,15 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """`waits_for`: the hosts that hold this step up, sorted. `retired`: the keys before may be forgotten."""
+    """`waits_for`: the hosts that hold this step up, sorted. `rest`: seconds until the keys before may be forgotten."""
 
     step: Step
     waits_for: tuple[str, ...] = ()
-    retired: bool = False
+    rest: float = 0.0
+
+    @property
+    def retired(self) -> bool:
+        return self.step is Step.RETIRE and self.rest <= 0.0
 
     @property
     def may_switch(self) -> bool:
@@ -48,4 +52,4 @@ def rotation(wanted: Wanted, sights: Mapping[str, Sight | None], since: float) -
     behind = tuple(name for name, sight in sorted(sights.items()) if sight and sight.uses != key)
     if behind:
         return Rotation(Step.USE, behind)
-    return Rotation(Step.RETIRE, retired=since >= GRACE_SECONDS)
+    return Rotation(Step.RETIRE, rest=max(0.0, GRACE_SECONDS - since))

@@ -1,6 +1,7 @@
 """PURE: which hosts are due for a visit, and which of their paths are to be tried then."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from quiesce.api.keyring import Probe
@@ -24,21 +25,33 @@ def in_order(wanted: Wanted, memory: HostMemory) -> bool:
     return memory.failure is None and memory.sight is not None and not changes(wanted, memory.sight)
 
 
-def paths(probe: Probe, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Host -> the hosts that it must reach. Each begins with its successor, so that not all try one at once."""
+def paths(probe: Probe, names: Sequence[str], destinations: AbstractSet[str]) -> Mapping[str, tuple[str, ...]]:
+    """Host -> the hosts that it must reach. Each begins with its successor, so that not all try one at once.
+
+    A ring leads to the next host to which Nova can move something, where there is one.
+    """
     ordered = sorted(names)
-    return {name: _targets(probe, ordered, place) for place, name in enumerate(ordered)}
+    return {name: _targets(probe, ordered, place, destinations) for place, name in enumerate(ordered)}
 
 
-def _targets(probe: Probe, ordered: Sequence[str], place: int) -> tuple[str, ...]:
+def _targets(probe: Probe, ordered: Sequence[str], place: int, destinations: AbstractSet[str]) -> tuple[str, ...]:
     others = (*ordered[place + 1 :], *ordered[:place])
-    return {Probe.ALL: others, Probe.RING: others[:1], Probe.NONE: ()}[probe]
+    following = next((name for name in others if name in destinations), None)
+    ring = others[:1] if following is None else (following,)
+    return {Probe.ALL: others, Probe.RING: ring, Probe.NONE: ()}[probe]
 
 
-def due(hosts: Mapping[str, HostMemory], wanted: Wanted, probe: Probe, check_every: float, now: float) -> tuple[Due, ...]:
+def needed(targets: Sequence[str], destinations: AbstractSet[str]) -> tuple[str, ...]:
+    """Those of a host's paths that cold migrations from it can take; all, while Nova has no destination at all."""
+    return tuple(name for name in targets if name in destinations) or tuple(targets)
+
+
+def due(
+    hosts: Mapping[str, HostMemory], wanted: Wanted, probe: Probe, destinations: AbstractSet[str], check_every: float, now: float
+) -> tuple[Due, ...]:
     """Healthy hosts first, each group by the time of its last visit."""
     ready = [name for name, memory in hosts.items() if in_order(wanted, memory)]
-    routes = paths(probe, ready)
+    routes = paths(probe, ready, destinations)
     found = [
         Due(name, targets)
         for name, memory in hosts.items()

@@ -16,7 +16,10 @@ from quiesce.keyring.changes import (
     CleanUp,
     InstallFile,
     KeepLines,
+    MakeAccount,
     MakeDirectory,
+    MakeHome,
+    RemoveAccount,
     RemoveDirectory,
     RemoveFile,
     SetMode,
@@ -25,7 +28,6 @@ from quiesce.keyring.changes import (
 from quiesce.keyring.identity import Identity
 from quiesce.keyring.wanted import Place
 
-SHELL = ("/bin/sh", "-s")
 PROBE_PARALLEL = 8
 PROBE_SECONDS = 20
 
@@ -54,11 +56,10 @@ if [ -f "$known_hosts" ] && [ ! -L "$known_hosts" ]; then
     say found "$(sed -n "$ours" "$known_hosts" | sed -n 's/^\(# found .*\) [^ ]*$/\1/p' | head -n 1)"
 fi
 for file in "${known_hosts%/*}/.tmp.$tag".*; do [ -e "$file" ] && say litter; done
+if [ -x "$shell" ]; then say shell_usable yes; else say shell_usable no; fi
+say home "$(facts "$home")"
 if [ -n "$entry" ]; then
-    usable=no
-    [ -x "$shell" ] && usable=yes
-    say account "$uid:$gid:$(printf '%s' "$entry" | cut -d: -f6):$(printf '%s' "$entry" | cut -d: -f7):$usable"
-    say home "$(facts "$home")"
+    say account "$uid:$gid:$(printf '%s' "$entry" | cut -d: -f6):$(printf '%s' "$entry" | cut -d: -f7)"
     say ssh_dir "$(facts "$home/.ssh")"
     if [ -d "$home/.ssh" ] && [ ! -L "$home/.ssh" ]; then
         as_user /bin/sh -c "$look_as_user" sh "$tag" "$ours" "$include" </dev/null
@@ -109,6 +110,29 @@ act() { # who, content, operation and its arguments: content goes through a pipe
         failed "${errors:-${1} $2 failed}"
     did
 }
+whole() { errors=$("$@" 2>&1) || failed "$errors"; did; }
+make_account() { # no password, and not locked either: sshd lets no locked account in
+    set -- --system --no-create-home --home-dir "$home" --shell "$shell" --password '*'
+    owner=$(stat -c %u:%U -- "$home" 2>/dev/null) || owner=
+    case $owner in *:UNKNOWN) set -- "$@" --uid "${owner%:*}" ;; esac
+    group=$(stat -c %g:%G -- "$home" 2>/dev/null) || group=
+    if getent group -- "$user" >/dev/null; then
+        set -- "$@" --gid "$user"
+    else
+        case $group in
+        *:UNKNOWN) groupadd --gid "${group%:*}" -- "$user" && set -- "$@" --gid "$user" ;;
+        *) set -- "$@" --user-group ;;
+        esac
+    fi
+    useradd "$@" -- "$user"
+}
+make_home() {
+    (umask 022 && mkdir -p -- "${home%/*}") && mkdir -m 755 -- "$home" && chown -h -- "$uid:$gid" "$home"
+}
+remove_account() { # userdel keeps an account that has processes
+    if [ -e "$home" ] && [ -n "$(ls -A -- "$home")" ]; then return 0; fi
+    userdel -- "$user" && { [ ! -d "$home" ] || rmdir -- "$home"; } || :
+}
 """
 
 _OPERATIONS = r"""
@@ -146,6 +170,9 @@ leave) rmdir -- "$path" 2>/dev/null || : ;;
 tidy) rm -f -- "$dir"/.tmp."$tag".* ;;
 esac
 """
+
+ACCOUNT_STEPS = {MakeAccount: "make_account", MakeHome: "make_home", RemoveAccount: "remove_account"}
+"""Functions of _APPLY that work on the account of the place."""
 
 _AFTER = r"""
 if command -v restorecon >/dev/null; then restorecon -R -- "$home/.ssh" "$known_hosts" 2>/dev/null || :; fi
@@ -231,9 +258,10 @@ def _group(values: Mapping[str, str], body: str) -> str:
 
 def _step(place: Place, change: Change) -> tuple[str, ...]:
     match change:
+        case MakeAccount() | MakeHome() | RemoveAccount():
+            return (f"whole {ACCOUNT_STEPS[type(change)]}",)
         case SetShell(user, shell):
-            command = f'errors=$(usermod -s {shlex.quote(shell)} {shlex.quote(user)} 2>&1) || failed "$errors"'
-            return command, "did"
+            return (f"whole {shlex.join(['usermod', '-s', shell, user])}",)
         case MakeDirectory(path, as_root):
             owner = f"{place.user}:" if as_root else ""
             return (_act(_who(as_root), "make", path, owner),)

@@ -31,13 +31,12 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A row of the host's account database. `usable`: the shell that is wanted exists there and can run."""
+    """A row of the host's account database."""
 
     uid: int
     gid: int
     home: str
     shell: str
-    usable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,8 @@ class Sight:
 
     root: bool
     account: Account | None
+    shell_usable: bool = True
+    """The shell that is wanted exists there and can run."""
     home: File | None = None
     ssh_dir: File | None = None
     readable: bool = True
@@ -131,6 +132,7 @@ def _sight(facts: Mapping[str, list[str]], identity: Identity) -> Sight:
     return Sight(
         root=one("uid") == "0",
         account=_account(one("account")),
+        shell_usable=one("shell_usable") == "yes",
         home=_file(one("home")),
         ssh_dir=_file(one("ssh_dir")),
         readable=not one("ssh_dir") or facts.get("readable") == ["yes"],
@@ -151,8 +153,8 @@ def _sight(facts: Mapping[str, list[str]], identity: Identity) -> Sight:
 def _account(text: str) -> Account | None:
     if not text:
         return None
-    uid, gid, home, shell, usable = text.split(":")
-    return Account(int(uid), int(gid), home, shell, usable == "yes")
+    uid, gid, home, shell = text.split(":")
+    return Account(int(uid), int(gid), home, shell)
 
 
 def _file(text: str) -> File | None:

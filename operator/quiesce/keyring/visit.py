@@ -13,11 +13,13 @@ from quiesce.keyring.sight import PREFIX, Sight, UnreadableReport, read_report
 from quiesce.keyring.wanted import Place, Wanted
 from quiesce.ssh.errors import PermissionDenied, SSHError
 from quiesce.ssh.keys import PublicKey
-from quiesce.ssh.session import Login, Session, Target, connect, presented_key
+from quiesce.ssh.session import SHELL, Login, Session, Target, connect, presented_key
 
 VISIT_SECONDS = 40.0
 PROBE_SECONDS = 3.0
 """For each path that is tried, on top: several are tried at a time."""
+ROUNDS = 2
+"""Of changes: a first one may make the account; what is in its home can be seen, and put right, only after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +99,21 @@ def visit(order: Order) -> Visit:
 
 
 def _keep(session: Session, order: Order, wanted: Wanted) -> Visit:
-    sight = _look(session, order.place)
-    if refused := refusal(order.place, sight):
-        return Visit(sight, _refused(refused))
-    todo = changes(wanted, sight)
-    done: tuple[str, ...] = ()
-    if todo:
+    sight, done = _look(session, order.place), tuple[str, ...]()
+    for _ in range(ROUNDS):
+        if refused := refusal(order.place, sight):
+            return Visit(sight, _refused(refused), done)
+        todo = changes(wanted, sight)
+        if not todo:
+            break
         try:
-            done = _apply(session, order.place, todo)
+            done += _apply(session, order.place, todo)
         except ChangeFailed as error:
-            return Visit(_look(session, order.place), Failure(error.reason, str(error), person=False))
+            return Visit(_look(session, order.place), Failure(error.reason, str(error), person=False), done)
         sight = _look(session, order.place)
-        if left := changes(wanted, sight):
-            what = ", ".join(change.what for change in left)
-            return Visit(sight, Failure("NotHolding", f"changed, yet not as wanted: {what}", person=False), done)
+    if left := changes(wanted, sight):
+        what = ", ".join(change.what for change in left)
+        return Visit(sight, Failure("NotHolding", f"changed, yet not as wanted: {what}", person=False), done)
     return Visit(sight, changed=done, pairs=_probe(session, order.place, order.targets))
 
 
@@ -134,7 +137,7 @@ def _refused(refused: Refusal) -> Failure:
 
 
 def _look(session: Session, place: Place) -> Sight:
-    done = session.run(scripts.SHELL, scripts.look(place))
+    done = session.run(SHELL, scripts.look(place))
     if done.code and "sudo:" in done.errors:
         raise PermissionDenied(f"the login may not become root: {_last_line(done.errors)}")
     try:
@@ -147,7 +150,7 @@ def _look(session: Session, place: Place) -> Sight:
 
 def _apply(session: Session, place: Place, todo: Sequence[Change]) -> tuple[str, ...]:
     """What was changed. Raises ChangeFailed at the first change that failed."""
-    done = session.run(scripts.SHELL, scripts.apply(place, todo))
+    done = session.run(SHELL, scripts.apply(place, todo))
     lines = [line.removeprefix(PREFIX) for line in done.output.splitlines() if line.startswith(PREFIX)]
     for line in lines:
         if failed := re.fullmatch(r"failed (\d+) (.*)", line):
@@ -160,7 +163,7 @@ def _apply(session: Session, place: Place, todo: Sequence[Change]) -> tuple[str,
 def _probe(session: Session, place: Place, targets: Sequence[ProbeTarget]) -> tuple[tuple[str, Pair], ...]:
     if not targets:
         return ()
-    done = session.run(scripts.SHELL, scripts.probe(place, targets))
+    done = session.run(SHELL, scripts.probe(place, targets))
     seen = dict(_pair(line) for line in done.output.splitlines() if line.startswith(f"{PREFIX}pair "))
     missing = Pair("NotProbed", f"the host did not report on it: {_last_line(done.errors)}")
     return tuple((target.name, seen.get(target.address, missing)) for target in targets)

@@ -27,6 +27,8 @@ from quiesce.ssh.errors import (
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.pins import SSH_PORT
 
+SHELL = ("/bin/sh", "-s")
+"""Runs the script that is its standard input."""
 CONNECT_SECONDS = 8.0
 """For the TCP connection, and again for the key exchange and the login."""
 OUTPUT_LIMIT = 4 * 1024 * 1024

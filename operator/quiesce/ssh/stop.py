@@ -11,9 +11,8 @@ from enum import StrEnum
 from typing import Self
 
 from quiesce.ssh.errors import SSHError
-from quiesce.ssh.session import Session
+from quiesce.ssh.session import SHELL, Session
 
-SHELL = ("/bin/sh", "-s")
 PREFIX = "quiesce "
 
 

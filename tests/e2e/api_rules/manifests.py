@@ -119,6 +119,7 @@ FULL_STATUS: dict[str, Any] = {
         "foundReason": "waiting for a new fan",
         "foundUnit": "running enabled",
         "node": "compute-07.example.org",
+        "address": "192.0.2.7",
     },
     "foundAggregates": [{"id": 3, "name": "az-north"}],
     "progress": {

@@ -4,17 +4,20 @@ The real Nova lists its computes cmp1 to cmp5 at 127.0.0.1; `hosts.addresses` le
 """
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.beds.hosts.hosts import Bed, running
-from tests.harness.kubernetes import Json, Kube, condition
-from tests.harness.openstack import until
+from tests.harness.kubernetes import FLAGS, Json, Kube, Operator, condition
+from tests.harness.openstack import Lab, until
 
 NAME = "cold"
+RARELY = "1h"  # for checkEvery, where a test says itself when to look
 
 
 @dataclass
@@ -80,12 +83,20 @@ class Keyring:
 
         return str(named(self.until(f"{reason} on {host}", named, timeout))[0])
 
-    def annotate(self, **annotations: str) -> None:
-        words = [f"quiesce.dev/{name}={value}" for name, value in annotations.items()]
+    def annotate(self, **annotations: str | None) -> None:
+        """None takes an annotation away."""
+        words = [
+            f"quiesce.dev/{name}-" if value is None else f"quiesce.dev/{name}={value}" for name, value in annotations.items()
+        ]
         self.kube.kubectl("annotate", f"mkr/{NAME}", "-n", self.namespace, "--overwrite", *words)
 
     def delete(self, timeout: float = 120.0) -> None:
         self.kube.kubectl("delete", f"mkr/{NAME}", "-n", self.namespace, f"--timeout={timeout:.0f}s")
+
+    def let_go(self) -> None:
+        """Where the operator is gone nobody would let the keyring go, nor its namespace."""
+        free = ["patch", f"mkr/{NAME}", "-n", self.namespace, "--type=merge", "-p", '{"metadata": {"finalizers": null}}']
+        self.kube.kubectl(*free, check=False)
 
     def events(self) -> list[Json]:
         found = self.kube.kubectl("get", "events", "-n", self.namespace, "-o", "json").stdout
@@ -94,6 +105,12 @@ class Keyring:
     def secret(self, name: str) -> dict[str, str]:
         found = self.kube.get(f"secret/{name}", self.namespace)
         return dict(found["data"]) if found else {}
+
+
+@pytest.fixture(scope="session")
+def kube(kube: Kube) -> Kube:
+    kube.kubectl("wait", "--for=condition=Established", "crd/migrationkeyrings.quiesce.dev", "--timeout=30s")
+    return kube
 
 
 @pytest.fixture
@@ -106,20 +123,63 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
 @pytest.fixture
 def keyring(kube: Kube, credentials: str, bed: Bed) -> Iterator[Keyring]:
     """Everything that a keyring needs, but not the keyring itself."""
-    kube.kubectl("wait", "--for=condition=Established", "crd/migrationkeyrings.quiesce.dev", "--timeout=30s")
     made = Keyring(kube, credentials, bed)
     made.login()
     made.pin()
     yield made
-    # The operator may be gone by now: nobody would let the keyring go, nor its namespace.
-    free = ["patch", f"mkr/{NAME}", "-n", credentials, "--type=merge", "-p", '{"metadata": {"finalizers": null}}']
-    kube.kubectl(*free, check=False)
+    made.let_go()
+
+
+@dataclass
+class Standing:
+    """A keyring that is Ready, for all tests of a module: each leaves it so."""
+
+    keyring: Keyring
+    operator: Operator
+
+    @property
+    def bed(self) -> Bed:
+        return self.keyring.bed
+
+
+@contextmanager
+def standing_keyring(
+    kube: Kube, cloud: Lab, account: Path, place: Path, flags: tuple[str, ...] = (), **spec: Any
+) -> Iterator[Standing]:
+    """Five hosts, an operator and a keyring in a namespace of its own; `spec` as in Keyring.apply.
+
+    Hosts exist once at a time: a module with a standing keyring has no test with a bed of its own.
+    """
+    namespace = f"t-{secrets.token_hex(3)}"
+    kube.kubectl("create", "namespace", namespace)
+    kube.credentials(namespace, cloud.operator_clouds_yaml)
+    operator = Operator(account, place / "operator.log", ("--namespace", namespace), FLAGS + flags)
+    with running(5, place / "hosts") as hosts:
+        made = Keyring(kube, namespace, hosts)
+        try:
+            made.login()
+            made.pin()
+            operator.start()
+            made.apply(**{"checkEvery": RARELY, **spec}).ready()
+            yield Standing(made, operator)
+        finally:
+            operator.kill()
+            print(operator.text()[-20000:])
+            made.let_go()
+            kube.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def nova_login(bed: Bed, source: str, target: str, command: str = "hostname") -> str:
     """What Nova's ssh would get: as nova, from host to host, by address. Its words where it fails."""
     address = bed[target].address
     return bed[source].run(f"ssh -o BatchMode=yes {address} {command}", user="nova", check=False).strip()
+
+
+def reached(bed: Bed, source: str) -> list[str]:
+    """The names of the other hosts that answer, in order."""
+    others = [bed[name].address for name in bed.hosts if name != source]
+    script = "".join(f"ssh -n -o BatchMode=yes {address} hostname; " for address in others)
+    return bed[source].run(f"{script}:", user="nova", check=False).split()
 
 
 def everything(bed: Bed, name: str) -> str:

@@ -1,10 +1,13 @@
-"""Whatever somebody damages on a host is put right at the next look, and told."""
+"""Whatever somebody damages on a host is put right at the next look, and told; what is a trap is left alone, and named."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.beds.hosts.hosts import Bed
-from tests.e2e.keyring.conftest import Keyring, contents, nova_login
-from tests.harness.kubernetes import Operator
-from tests.harness.openstack import until
+from tests.e2e.keyring.conftest import Keyring, Standing, contents, nova_login, reached, standing_keyring
+from tests.harness.kubernetes import Json, Kube, Operator, condition
+from tests.harness.openstack import Lab, until
 
 SSH = "/var/lib/nova/.ssh"
 KEY = f"{SSH}/quiesce.*.????????????"
@@ -33,80 +36,178 @@ DAMAGE = {
 }
 
 
+@pytest.fixture(scope="module")
+def standing(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    with standing_keyring(kube, cloud, account, tmp_path_factory.mktemp("standing")) as found:
+        yield found
+
+
+@pytest.fixture
+def keyring(standing: Standing) -> Keyring:
+    standing.keyring.ready()
+    return standing.keyring
+
+
+@pytest.fixture
+def bed(standing: Standing) -> Bed:
+    return standing.bed
+
+
+@pytest.fixture
+def operator(standing: Standing) -> Operator:
+    return standing.operator
+
+
 def test_every_damage_is_repaired_and_told(keyring: Keyring, bed: Bed, operator: Operator) -> None:
-    keyring.apply().ready()
-    whole = {name: contents(bed, name) for name in bed.hosts}
-    host = bed["cmp3"]
-    for name, damage in DAMAGE.items():
-        host.run(damage)
-        assert contents(bed, "cmp3") != whole["cmp3"], f"{name}: the test damaged nothing"
-        keyring.annotate(requestedAt=name.replace(" ", "-"))
-        until(f"the repair of: {name}", lambda: repaired(contents(bed, "cmp3"), whole["cmp3"]), timeout=60)
-    keyring.ready()
-    assert nova_login(bed, "cmp3", "cmp4") == "cmp4"
-    assert nova_login(bed, "cmp4", "cmp3") == "cmp3"
-    repairs = [event for event in keyring.events() if event["reason"] == "HostsRepaired"]
-    assert any("cmp3" in event["message"] and "authorized_keys" in event["message"] for event in repairs)
-    assert {name: contents(bed, name) for name in bed.hosts if name != "cmp3"} == {
-        name: content for name, content in whole.items() if name != "cmp3"
-    }
+    """Five at a time, one on each host."""
+    whole = {name: without_memory(bed, name) for name in bed.hosts}
+    left = list(DAMAGE)
+    while left:
+        struck, left = dict(zip(bed.hosts, left, strict=False)), left[len(bed.hosts) :]
+        for host, damage in struck.items():
+            bed[host].run(DAMAGE[damage])
+            assert without_memory(bed, host) != whole[host], f"{damage}: the test damaged nothing"
+        keyring.annotate(requestedAt=struck["cmp1"].replace(" ", "-"))
+
+        def different(struck: dict[str, str] = struck) -> list[str]:
+            return [damage for host, damage in struck.items() if without_memory(bed, host) != whole[host]]
+
+        until(f"the repair of {', '.join(struck.values())}", lambda: not different(), timeout=60)
+    told = [message for reason, message in changes_told(keyring) if reason == "HostsRepaired"]
+    assert any("cmp1" in message and f"{SSH}/quiesce." in message for message in told)
+    for name in bed.hosts:
+        assert reached(bed, name) == [other for other in bed.hosts if other != name]
     assert operator.healthy()
 
 
-def test_settings_above_ours_are_kept_below_them(keyring: Keyring, bed: Bed, operator: Operator) -> None:
+def changes_told(keyring: Keyring) -> list[tuple[str, str]]:
+    """(reason, message) of the events that tell of changes, oldest first."""
+    found = sorted(keyring.events(), key=lambda event: str(event["metadata"]["creationTimestamp"]))
+    return [(event["reason"], event["message"]) for event in found if event["reason"] in ("HostsRepaired", "HostsChanged")]
+
+
+def without_memory(bed: Bed, name: str) -> str:
+    """All that a keyring may touch there, but for what a known hosts file says of the time before the first change:
+    with the file that is lost."""
+    known = "/etc/ssh/ssh_known_hosts"
+    rest = [line for line in contents(bed, name).splitlines() if not line.endswith(f"  {known}")]
+    return "\n".join([*rest, bed[name].run(f"grep -v '^# found' {known} || :")])
+
+
+def test_settings_above_ours_are_kept_below_them(keyring: Keyring, bed: Bed) -> None:
     """The first value wins in ssh: a line of somebody else's above ours would undo it."""
-    keyring.apply().ready()
     host = bed["cmp3"]
     host.run(f"sed -i '1i StrictHostKeyChecking no' {SSH}/config; chown nova: {SSH}/config")
     asked = "ssh -G cmp1 | grep -i '^stricthostkeychecking'"
     assert "false" in host.run(asked, "nova")
 
-    keyring.annotate(requestedAt="now")
+    keyring.annotate(requestedAt="below")
 
     until("our settings to count again", lambda: "true" in host.run(asked, "nova"), timeout=60)
     assert "StrictHostKeyChecking no" in host.run(f"cat {SSH}/config")
 
 
-def repaired(now: str, before: str) -> bool:
-    """As before. A known hosts file that was deleted has lost what it said of the state before the first change."""
-    return without_memory(now) == without_memory(before)
+def test_a_missing_account_is_made_again_and_told(keyring: Keyring, bed: Bed) -> None:
+    """On one host it was lost, and its files are there still; on the other nothing is left."""
+    lost, bare = bed["cmp2"], bed["cmp4"]
+    ids = "stat -c '%u:%g %U:%G' /var/lib/nova/.ssh/*; getent passwd nova"
+    before = lost.run(ids)
+    lost.run("sed -i /^nova:/d /etc/passwd /etc/shadow /etc/group")
+    assert "UNKNOWN" in lost.run("stat -c %U /var/lib/nova/.ssh")
+    bare.run("userdel --force nova && rm -r /var/lib/nova")  # by force: a login of before may not have ended
+
+    keyring.annotate(requestedAt="missing")
+
+    until("the account on both", lambda: all("nova" in host.run("getent passwd nova || :") for host in (lost, bare)))
+    until("their keys", lambda: all(reached(bed, host.name) for host in (lost, bare)))
+    keyring.ready()
+    assert lost.run(ids) == before
+    assert bare.run("getent passwd nova").strip().endswith("::/var/lib/nova:/bin/bash")
+    assert bare.run("stat -c '%U %a' /var/lib/nova /var/lib/nova/.ssh").splitlines() == ["nova 755", "nova 700"]
+    assert [row.split(":")[1] for host in (lost, bare) for row in [host.run("grep ^nova: /etc/shadow")]] == ["*", "*"]
+    for name in bed.hosts:
+        assert reached(bed, name) == [other for other in bed.hosts if other != name]
+    assert any("cmp2" in message and "account nova" in message for _, message in changes_told(keyring))
 
 
-def without_memory(text: str) -> list[str]:
-    return [line for line in text.splitlines() if not line.endswith("/etc/ssh/ssh_known_hosts")]
+TRAPS = {
+    "cmp1": (
+        "NotAFile",
+        f"mv {SSH}/authorized_keys /root/kept; ln -s /etc/shadow {SSH}/authorized_keys",
+        f"rm {SSH}/authorized_keys",
+    ),
+    "cmp2": ("NotADirectory", f"mv {SSH} /var/lib/nova/kept; ln -s /root/.ssh {SSH}", f"rm {SSH}; mv /var/lib/nova/kept {SSH}"),
+    "cmp3": ("WrongOwner", f"chown root:root {SSH}/authorized_keys", f"chown nova: {SSH}/authorized_keys"),
+    "cmp4": ("WrongMode", "chmod 777 /var/lib/nova", "chmod 755 /var/lib/nova"),
+}
+"""Host -> what is said of it, what sets the trap, and what takes it away."""
 
 
-def test_a_missing_account_is_named_and_served_when_it_is_there(keyring: Keyring, bed: Bed, operator: Operator) -> None:
-    bed["cmp2"].run("sed -i /^nova:/d /etc/passwd /etc/shadow")
-    keyring.apply()
-    assert "no account nova" in keyring.trouble("cmp2", "UserMissing")
-    assert nova_login(bed, "cmp1", "cmp3") == "cmp3"
+def test_a_trap_is_not_stepped_into(keyring: Keyring, bed: Bed, operator: Operator) -> None:
+    """Root following the links of an account could be led to any file: nothing is changed then."""
+    for name, (_, trap, _) in TRAPS.items():
+        bed[name].run(trap)
+    before = {name: roots(bed, name) for name in TRAPS}
 
-    bed["cmp2"].run("echo 'nova:x:64060:64060::/var/lib/nova:/bin/sh' >> /etc/passwd")
-    bed["cmp2"].run("echo 'nova:*:19000:0:99999:7:::' >> /etc/shadow")
+    keyring.annotate(requestedAt="traps")
 
+    status = keyring.until("all four", lambda s: len(s["problems"]) >= 4 and s["hosts"]["summary"] == "1/5")
+    assert {row["host"]: row["reason"] for row in status["problems"]} == {name: reason for name, (reason, _, _) in TRAPS.items()}
+    assert condition(status, "Stalled")["status"] == "True"
+    assert {name: roots(bed, name) for name in TRAPS} == before
+
+    for name, (_, _, undo) in TRAPS.items():
+        bed[name].run(undo)
+    keyring.ready()
+    assert {name: roots(bed, name) for name in TRAPS} == before
+    assert operator.healthy()
+
+
+def roots(bed: Bed, name: str) -> str:
+    return bed[name].run("sha256sum /etc/shadow /root/.ssh/*; stat -c '%U %a' /etc/shadow /root/.ssh /root/.ssh/*")
+
+
+def test_a_path_that_breaks_is_named_with_its_cause(keyring: Keyring, bed: Bed, cloud: Lab) -> None:
+    with_sshd_setting(bed, "cmp2", "DenyUsers nova")
+    keyring.annotate(requestedAt="denied")
+
+    status = keyring.until("all of them", lambda s: (s["paths"]["proven"], s["paths"]["failed"]) == (16, 4))
+    assert "from cmp1 to cmp2" in keyring.trouble("cmp1", "PermissionDenied")
+    assert status["provenHosts"] == ["cmp2"]
+    assert condition(status, "Stalled")["status"] == "True"
+
+    cloud.set_service("cmp2", "disabled")
+    try:  # Nova moves nothing there now: cold migrations from all others would work
+        keyring.until("the others to be proven", lambda s: s["provenHosts"] == sorted(bed.hosts), timeout=60)
+        assert keyring.status["paths"]["proven"] == 16
+    finally:
+        cloud.set_service("cmp2", "enabled")
+    keyring.until("the path to count again", lambda s: s["provenHosts"] == ["cmp2"], timeout=60)
+
+    with_sshd_setting(bed, "cmp3", "Match User nova\n  ForceCommand /usr/sbin/nologin")
+    bed["cmp4"].run(f"ip route add blackhole {bed['cmp1'].address}")  # what cmp1 sends is not answered
+    bed["cmp1"].run(f"ip route add unreachable {bed['cmp5'].address}")
+    keyring.annotate(requestedAt="all")
+
+    def causes(status: Json) -> bool:
+        found = {row["reason"] for row in status["problems"] if row["host"] == "cmp1"}
+        return found == {"PermissionDenied", "ShellNotAllowed", "Timeout", "Unreachable"}
+
+    status = keyring.until("four causes from one host", causes)
+    assert status["provenHosts"] == []
+    assert condition(status, "Stalled").get("status") != "True"
+
+    for name in ("cmp2", "cmp3"):
+        with_sshd_setting(bed, name, "")
+    bed["cmp4"].run(f"ip route del {bed['cmp1'].address}")
+    bed["cmp1"].run(f"ip route del {bed['cmp5'].address}")
+    keyring.annotate(requestedAt="mended")
     keyring.ready()
     assert nova_login(bed, "cmp1", "cmp2") == "cmp2"
 
 
-REFUSED = {
-    "NotAFile": f"rm {SSH}/authorized_keys; ln -s /etc/shadow {SSH}/authorized_keys",
-    "NotADirectory": f"mv {SSH} /var/lib/nova/moved; ln -s /root/.ssh {SSH}",
-    "WrongOwner": f"chown root:root {SSH}/authorized_keys",
-    "WrongMode": "chmod 777 /var/lib/nova",
-}
-
-
-@pytest.mark.parametrize("reason", REFUSED)
-def test_a_trap_is_not_stepped_into(keyring: Keyring, bed: Bed, operator: Operator, reason: str) -> None:
-    """Root following the links of an account could be led to any file: nothing is changed then."""
-    keyring.apply().ready()
-    bed["cmp1"].run(REFUSED[reason])
-    before = bed["cmp1"].run("sha256sum /etc/shadow /root/.ssh/*; stat -c '%U %a' /etc/shadow /root/.ssh /root/.ssh/*")
-
-    keyring.annotate(requestedAt="now")
-
-    keyring.trouble("cmp1", reason)
-    status = keyring.until("the others", lambda s: s["hosts"]["summary"] == "4/5")
-    assert "cmp1" not in status["provenHosts"]
-    assert before == bed["cmp1"].run("sha256sum /etc/shadow /root/.ssh/*; stat -c '%U %a' /etc/shadow /root/.ssh /root/.ssh/*")
+def with_sshd_setting(bed: Bed, name: str, lines: str) -> None:
+    """At the end of its configuration, in place of what was put there before."""
+    bed[name].run(f"sed -i '/^# here/,$d' /etc/ssh/sshd_config; printf '# here\n{lines}\n' >> /etc/ssh/sshd_config")
+    bed[name].stop_sshd()
+    bed[name].start_sshd()

@@ -1,15 +1,18 @@
 """A host with a supervisor of nova-compute: told over SSH by `systemctl`, it stops and starts the real one."""
 
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests.beds.hosts.hosts import Bed, Host
-from tests.e2e.keyring.conftest import bed, keyring
+from tests.e2e.keyring.conftest import bed, keyring, kube
+from tests.harness.kubernetes import FLAGS, Operator
 from tests.harness.openstack import Lab
 
-__all__ = ["bed", "keyring", "supervised"]
+__all__ = ["bed", "keyring", "kube"]
 
 UNIT = "/var/lib/unit"  # on the host; the bed keeps what changes there in the host's own directory
 
@@ -50,3 +53,62 @@ def supervised(bed: Bed, cloud: Lab, host: str) -> Iterator[Supervisor]:
     yield supervisor
     supervisor.ended.set()
     supervisor.join()
+
+
+@pytest.fixture
+def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator]:
+    """The operator, with less patience before it takes a host for empty; its log is shown where the test fails."""
+    flags = (*FLAGS, "--settle", "2s", "--poll-interval", "1s")
+    running = Operator(account, tmp_path / "operator.log", ("--namespace", namespace), flags).start()
+    yield running
+    running.kill()
+    print(running.text()[-20000:])
+
+
+@pytest.fixture
+def dead(bed: Bed, cloud: Lab) -> Iterator[str]:
+    """A compute host that is off, and that Nova sees down."""
+    name = "cmp5"
+    bed[name].stop()
+    cloud.stop_compute(name)
+    yield name
+    cloud.start_compute(name)
+
+
+class Doorway(threading.Thread):
+    """A port of 127.0.0.1, which is the address that the cloud's bed shows of every compute; it leads to a host's sshd."""
+
+    def __init__(self, leads_to: Host) -> None:
+        super().__init__(daemon=True)
+        self.leads_to = leads_to
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+
+    def run(self) -> None:
+        with suppress(OSError):  # it is closed
+            while True:
+                self._let_in(self._listener.accept()[0])
+
+    def _let_in(self, guest: socket.socket) -> None:
+        inside = socket.create_connection((self.leads_to.address, self.leads_to.port))
+        for one, other in ((guest, inside), (inside, guest)):
+            threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while part := one.recv(65536):
+                other.sendall(part)
+        with suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def doorway(bed: Bed, host: str) -> Iterator[Doorway]:
+    found = Doorway(bed[host])
+    found.start()
+    yield found
+    found.close()

@@ -1,23 +1,34 @@
 """From `kubectl apply` to the deleted service and back, without a hand on the host."""
 
+import base64
+
 from tests.beds.hosts.hosts import Bed
 from tests.e2e.keyring.conftest import NAME, Keyring
-from tests.e2e.keyring_stop.conftest import Supervisor
+from tests.e2e.keyring_stop.conftest import Doorway, Supervisor
 from tests.harness.kubernetes import Drain, Kube, Operator
 from tests.harness.openstack import Lab, until
 
-BY_KEYRING = {"keyringRef": {"name": NAME}, "service": {"whileRunning": "Stop", "stop": {"name": "nova-compute"}}}
+STOP = {"whileRunning": "Stop", "stop": {"name": "nova-compute"}}
 
 
 def test_a_node_is_retired_and_given_back_without_a_hand(
-    kube: Kube, cloud: Lab, keyring: Keyring, supervised: Supervisor, operator: Operator, host: str
+    kube: Kube, cloud: Lab, keyring: Keyring, supervised: Supervisor, operator: Operator, host: str, bed: Bed, dead: str
 ) -> None:
+    """Cold moves wait until the host's paths are proven; a dead host, to which Nova moves nothing, holds them up no longer
+    than Nova takes to see it down."""
     servers = cloud.boot(host, ["run-1", "run-2"]) + cloud.boot(host, ["off-1"], "SHUTOFF")
-    keyring.apply().ready()
-    drain = Drain.apply(kube, keyring.namespace, host, **BY_KEYRING)
+    bed[host].run("mkdir -p /root/kept && mv /usr/bin/ssh /root/kept/ssh")
+    keyring.apply()
+    keyring.trouble(host, "NoClient")
+    drain = Drain.apply(kube, keyring.namespace, host, keyringRef={"name": NAME}, service=STOP)
 
+    drain.until("to be told", lambda status: "NoClient" in str(status))
+    assert [each for each in cloud.actions(servers[0]) if each == "migrate"] == []
+
+    bed[host].run("mv /root/kept/ssh /usr/bin/ssh")
     drain.wait("Ready")
 
+    assert dead in {row["host"] for row in keyring.status["problems"]}
     assert cloud.service(host) is None
     assert cloud.provider(host) is None
     assert (supervised.runs, supervised.boot) == (False, "masked")
@@ -25,28 +36,31 @@ def test_a_node_is_retired_and_given_back_without_a_hand(
         assert cloud.host_of(server_id) not in (None, host)
         assert [each for each in cloud.actions(server_id) if each in ("migrate", "confirmResize")] == ["migrate", "confirmResize"]
 
-    drain.delete()
+    given_back(cloud, drain, supervised, host)
+    assert operator.healthy()
 
+
+def given_back(cloud: Lab, drain: Drain, supervised: Supervisor, host: str) -> None:
+    drain.delete()
     until("nova-compute to run again", lambda: supervised.runs)
     assert supervised.boot == "enabled"
     until("its service to be back", lambda: (cloud.service(host) or {}).get("state") == "up")
     assert (cloud.service(host) or {})["status"] == "enabled"
-    assert operator.healthy()
 
 
-def test_cold_moves_wait_until_the_paths_are_proven(
-    kube: Kube, cloud: Lab, keyring: Keyring, bed: Bed, operator: Operator, host: str
+def test_a_drain_with_access_of_its_own_keeps_the_first_key_of_the_host(
+    kube: Kube, cloud: Lab, keyring: Keyring, supervised: Supervisor, doorway: Doorway, operator: Operator, host: str
 ) -> None:
-    servers = cloud.boot(host, ["run-1"])
-    bed[host].run("mkdir -p /root/kept && mv /usr/bin/ssh /root/kept/ssh")
-    keyring.apply()
-    keyring.trouble(host, "NoClient")
-    drain = Drain.apply(kube, keyring.namespace, host, keyringRef={"name": NAME}, service={"afterDrain": "KeepDisabled"})
+    """There is no keyring, only what it would log in with."""
+    access = {"port": doorway.port, "privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}
+    drain = Drain.apply(kube, keyring.namespace, host, service=STOP, hostAccess=access)
 
-    drain.until("to be told", lambda status: "NoClient" in str(status))
-    assert [each for each in cloud.actions(servers[0]) if each == "migrate"] == []
+    drain.wait("Ready")
 
-    bed[host].run("mv /root/kept/ssh /usr/bin/ssh")
-    drain.wait("Drained")
-    assert cloud.host_of(servers[0]) != host
+    assert cloud.service(host) is None
+    assert (supervised.runs, supervised.boot) == (False, "masked")
+    kept = kube.get(f"secret/{drain.name}-host-key", keyring.namespace)
+    assert kept is not None
+    assert host in base64.b64decode(kept["data"]["known_hosts"]).decode()
+    assert kept["metadata"]["ownerReferences"][0]["name"] == drain.name
     assert operator.healthy()

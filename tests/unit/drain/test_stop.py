@@ -5,12 +5,29 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.drain.build import LEAVING, NOW, ago, begun, condition, decided, empty, seen, server, service, spec, status_of
+from tests.unit.drain.build import (
+    HOST,
+    LEAVING,
+    NOW,
+    ago,
+    begun,
+    condition,
+    decided,
+    empty,
+    seen,
+    server,
+    service,
+    spec,
+    status_of,
+)
 
 from quiesce.api.memory import Memory
 from quiesce.drain.actions import DeleteService, EnableService, StartCompute, StopCompute
+from quiesce.drain.compute import with_remembered
 from quiesce.drain.decide import REGISTERS_WITHIN, START_TRIES, STOP_AGAIN
 from quiesce.drain.observation import HostTrouble, Observation
+from quiesce.nova.cloud import Cloud
+from quiesce.nova.records import Hypervisor
 
 RUNNING = "running,enabled"
 STOP = spec(
@@ -101,3 +118,28 @@ def test_a_host_that_is_gone_does_not_hold_the_drain_for_ever() -> None:
     assert leaving(again, found_unit=RUNNING).actions == (StartCompute(RUNNING),)
     given_up = replace(resting, host_trouble=trouble(START_TRIES))
     assert leaving(given_up, found_unit=RUNNING).given_back
+
+
+def test_the_host_is_reached_where_it_was_after_nova_has_forgotten_it() -> None:
+    cloud = Listing([Hypervisor("node-2", "other", "192.0.2.2")])
+    assert [(h.host, h.host_ip) for h in with_remembered(cloud, HOST, "192.0.2.1")()] == [
+        ("other", "192.0.2.2"),
+        (HOST, "192.0.2.1"),
+    ]
+    assert len(with_remembered(cloud, HOST, None)()) == 1
+    cloud.rows.append(Hypervisor("node-1", HOST, "192.0.2.9"))
+    assert [h.host_ip for h in with_remembered(cloud, HOST, "192.0.2.1")()] == ["192.0.2.2", "192.0.2.9"]
+
+
+def test_where_it_was_is_written_down_before_the_first_write() -> None:
+    found = status_of(seen([server()], service=service("enabled"), aggregates=(), address="192.0.2.1"), STOP, Memory())
+    assert Memory.read(found).address == "192.0.2.1"
+    assert Memory.read(status_of(empty(), STOP, Memory.read(found))).address == "192.0.2.1"
+
+
+class Listing(Cloud):
+    def __init__(self, rows: list[Hypervisor]) -> None:
+        self.rows = rows
+
+    def hypervisors(self) -> tuple[Hypervisor, ...]:
+        return tuple(self.rows)

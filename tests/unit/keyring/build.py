@@ -7,7 +7,10 @@ from quiesce.keyring.changes import (
     CleanUp,
     InstallFile,
     KeepLines,
+    MakeAccount,
     MakeDirectory,
+    MakeHome,
+    RemoveAccount,
     RemoveDirectory,
     RemoveFile,
     SetMode,
@@ -22,7 +25,11 @@ IDENTITY = Identity("openstack", "cold")
 PLACE = Place(IDENTITY, "nova", "/var/lib/nova", "/bin/bash", "/etc/ssh/ssh_known_hosts")
 OLD, NEW = generate(KeyType.ED25519), generate(KeyType.ED25519)
 HOME = File("directory", "nova", 0o755)
-UNTOUCHED = Sight(root=True, account=Account(64060, 64060, "/var/lib/nova", "/usr/sbin/nologin", True), home=HOME)
+UNTOUCHED = Sight(root=True, account=Account(64060, 64060, "/var/lib/nova", "/usr/sbin/nologin"), home=HOME)
+HOMELESS = replace(UNTOUCHED, home=None)
+BARE = Sight(root=True, account=None)
+LOST = Sight(root=True, account=None, home=File("directory", "UNKNOWN", 0o755))
+"""The account is gone; its home is there still."""
 
 
 def wants(key: KeyPair = OLD, *previous: PublicKey, may_switch: bool = True) -> Wanted:
@@ -46,9 +53,8 @@ class Disk:
 
     def do(self, change: Change) -> None:
         match change:
-            case SetShell(_, shell):
-                assert self.sight.account is not None
-                self.sight = replace(self.sight, account=replace(self.sight.account, shell=shell))
+            case MakeAccount() | MakeHome() | RemoveAccount() | SetShell():
+                self._account(change)
             case MakeDirectory():
                 self.sight = replace(self.sight, ssh_dir=File("directory", "nova", 0o700))
             case InstallFile(path, content):
@@ -60,10 +66,25 @@ class Disk:
                 self._own({name: file for name, file in self.sight.own.items() if name != gone})
             case SetMode(path, mode):
                 self._mode(path.rpartition("/")[2], mode)
+            case RemoveDirectory(PLACE.home):
+                self.sight = replace(self.sight, home=None)
             case RemoveDirectory():
                 self.sight = replace(self.sight, ssh_dir=None)
             case CleanUp():
                 self.sight = replace(self.sight, litter=False)
+
+    def _account(self, change: MakeAccount | MakeHome | RemoveAccount | SetShell) -> None:
+        match change:
+            case MakeAccount():
+                home = self.sight.home and HOME
+                self.sight = replace(self.sight, account=Account(998, 998, PLACE.home, PLACE.shell), home=home)
+            case MakeHome():
+                self.sight = replace(self.sight, home=HOME)
+            case RemoveAccount():
+                self.sight = replace(self.sight, account=None, home=None)
+            case SetShell(_, shell):
+                assert self.sight.account is not None
+                self.sight = replace(self.sight, account=replace(self.sight.account, shell=shell))
 
     def _install(self, name: str, content: str) -> None:
         self._own({**self.sight.own, name: File("regular file", "nova", 0o600, digest(content))})

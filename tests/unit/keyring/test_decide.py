@@ -3,41 +3,67 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.keyring.build import HOME, NEW, OLD, PLACE, UNTOUCHED, Disk, wants
+from tests.unit.keyring.build import BARE, HOME, HOMELESS, LOST, NEW, OLD, PLACE, UNTOUCHED, Disk, wants
 
+from quiesce.keyring.changes import MakeAccount
 from quiesce.keyring.decide import changes, refusal, removals
-from quiesce.keyring.sight import Account, File
+from quiesce.keyring.sight import Account, File, Sight
+from quiesce.keyring.visit import ROUNDS
+
+FOUND = {"untouched": UNTOUCHED, "without a home": HOMELESS, "without an account": BARE}
 
 
 def installed(disk: Disk | None = None) -> Disk:
     disk = disk or Disk()
-    for change in changes(wants(), disk.sight):
-        disk.do(change)
+    for _ in range(ROUNDS):
+        for change in changes(wants(), disk.sight):
+            disk.do(change)
     return disk
 
 
-def test_an_installed_host_needs_nothing() -> None:
-    assert changes(wants(), installed().sight) == ()
+@pytest.mark.parametrize("found", [*FOUND.values(), LOST], ids=[*FOUND, "account lost"])
+def test_an_installed_host_needs_nothing(found: Sight) -> None:
+    assert changes(wants(), installed(Disk(found)).sight) == ()
 
 
-def test_an_installation_broken_off_anywhere_goes_on_from_there() -> None:
-    steps = len(changes(wants(), UNTOUCHED))
+@pytest.mark.parametrize("found", FOUND.values(), ids=FOUND)
+def test_an_installation_broken_off_anywhere_goes_on_from_there(found: Sight) -> None:
+    for first_round in range(len(changes(wants(), found)) + 1):
+        for second_round in range(9):
+            disk = Disk(found)
+            for broken_after in (first_round, second_round):
+                for change in changes(wants(), disk.sight)[:broken_after]:
+                    disk.do(change)
+            assert installed(disk).sight == installed(Disk(found)).sight
+
+
+@pytest.mark.parametrize("found", FOUND.values(), ids=FOUND)
+def test_removal_broken_off_anywhere_ends_as_it_was_found(found: Sight) -> None:
+    steps = len(removals(PLACE, installed(Disk(found)).sight))
     for broken_after in range(steps + 1):
-        disk = Disk()
-        for change in changes(wants(), disk.sight)[:broken_after]:
-            disk.do(change)
-        assert installed(disk).sight == installed().sight
-
-
-def test_removal_broken_off_anywhere_ends_as_it_was_found() -> None:
-    steps = len(removals(PLACE, installed().sight))
-    for broken_after in range(steps + 1):
-        disk = installed()
+        disk = installed(Disk(found))
         for change in removals(PLACE, disk.sight)[:broken_after]:
             disk.do(change)
         for change in removals(PLACE, disk.sight):
             disk.do(change)
-        assert disk.sight == UNTOUCHED
+        assert disk.sight == found
+
+
+def test_a_lost_account_is_made_again_before_anything_else_and_stays_when_the_keyring_goes() -> None:
+    """What is in its home can be seen only as the account, and is somebody's."""
+    assert changes(wants(), LOST) == (MakeAccount("nova"),)
+    disk = installed(Disk(LOST))
+    for change in removals(PLACE, disk.sight):
+        disk.do(change)
+    assert (disk.sight.account, disk.sight.home) == (Account(998, 998, PLACE.home, PLACE.shell), HOME)
+
+
+def test_an_account_that_is_lost_later_is_made_again_and_not_taken_for_ours() -> None:
+    disk = installed()
+    disk.sight = replace(disk.sight, account=None, home=None, ssh_dir=None, authorized=None, config=None, own={}, uses=None)
+    disk.sight = replace(disk.sight, authorized_lines=(), included=False, config_lines=0)
+    assert "account" in " ".join(change.what for change in changes(wants(), disk.sight))
+    assert not [change for change in removals(PLACE, installed(disk).sight) if "account" in change.what]
 
 
 def test_nothing_is_removed_where_nothing_was_installed() -> None:
@@ -73,10 +99,8 @@ ACCOUNT = UNTOUCHED.account
 assert ACCOUNT is not None
 REFUSED = {
     "NotRoot": replace(UNTOUCHED, root=False),
-    "UserMissing": replace(UNTOUCHED, account=None),
     "HomeMismatch": replace(UNTOUCHED, account=replace(ACCOUNT, home="/home/nova")),
-    "ShellMissing": replace(UNTOUCHED, account=replace(ACCOUNT, usable=False)),
-    "HomeMissing": replace(UNTOUCHED, home=None),
+    "ShellMissing": replace(UNTOUCHED, shell_usable=False),
     "WrongOwner": replace(UNTOUCHED, home=replace(HOME, owner="bob")),
     "WrongMode": replace(UNTOUCHED, home=replace(HOME, mode=0o775)),
     "NotADirectory": replace(UNTOUCHED, ssh_dir=File("symbolic link", "nova", 0o777)),
@@ -91,10 +115,26 @@ def test_refused(reason: str) -> None:
     assert found.reason == reason
 
 
+MISSING = {
+    "WrongOwner": replace(LOST, home=replace(HOME, owner="bob")),
+    "WrongMode": replace(LOST, home=File("directory", "UNKNOWN", 0o777)),
+    "NotADirectory": replace(LOST, home=File("symbolic link", "root", 0o777)),
+    "ShellMissing": replace(BARE, shell_usable=False),
+}
+
+
+@pytest.mark.parametrize("reason", MISSING)
+def test_no_account_is_made_where_it_could_not_be_used(reason: str) -> None:
+    found = refusal(PLACE, MISSING[reason])
+    assert found is not None
+    assert found.reason == reason
+
+
 def test_not_refused() -> None:
     assert refusal(PLACE, UNTOUCHED) is None
     assert refusal(PLACE, replace(UNTOUCHED, home=replace(HOME, owner="root"))) is None
-    assert refusal(PLACE, replace(UNTOUCHED, account=Account(1, 1, "/var/lib/nova", "/bin/bash", False))) is None
+    assert refusal(PLACE, replace(UNTOUCHED, account=Account(1, 1, PLACE.home, PLACE.shell), shell_usable=False)) is None
+    assert all(refusal(PLACE, sight) is None for sight in (BARE, LOST, HOMELESS, replace(BARE, home=replace(HOME, owner="root"))))
 
 
 def test_a_key_that_only_the_host_knows_is_neither_used_nor_let_in() -> None:

@@ -28,8 +28,13 @@ def fleet(names: tuple[str, ...] = NAMES) -> dict[str, HostMemory]:
     return {name: HostMemory(at=1.0, sight=disk.sight, proofs=proofs[name]) for name in names}
 
 
-def told(hosts: dict[str, HostMemory], probe: Probe = Probe.ALL, step: Rotation | None = None) -> dict[str, Any]:
-    return status(Picture(wants(), step or Rotation(Step.STABLE), probe, hosts), {}, 4, NOW)
+def told(
+    hosts: dict[str, HostMemory],
+    probe: Probe = Probe.ALL,
+    step: Rotation | None = None,
+    destinations: tuple[str, ...] = NAMES,
+) -> dict[str, Any]:
+    return status(Picture(wants(), step or Rotation(Step.STABLE), probe, hosts, frozenset(destinations)), {}, 4, NOW)
 
 
 def conditions(of: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -49,7 +54,9 @@ def test_all_is_well() -> None:
 
 def test_the_same_picture_is_the_same_status() -> None:
     first = told(fleet())
-    again = status(Picture(wants(), Rotation(Step.STABLE), Probe.ALL, fleet()), first, 4, NOW.replace(year=2027))
+    again = status(
+        Picture(wants(), Rotation(Step.STABLE), Probe.ALL, fleet(), frozenset(NAMES)), first, 4, NOW.replace(year=2027)
+    )
     assert again == first
 
 
@@ -63,6 +70,31 @@ def test_a_dead_host_makes_nobody_else_unready_but_their_paths_to_it_unproven() 
     assert conditions(seen)["Ready"] == ("False", "Timeout")
     assert "Stalled" not in conditions(seen)
     assert proven(seen, "cmp2")[1].endswith("Timeout: cmp2 does not answer")
+
+
+def test_a_host_to_which_nova_moves_nothing_keeps_no_other_from_being_proven() -> None:
+    """It is dead, and Nova sees its nova-compute down; it is told all the same, and it is not proven itself."""
+    hosts = fleet()
+    hosts["cmp2"].failure = Failure("Timeout", "cmp2 does not answer", person=False)
+    seen = told(hosts, destinations=("cmp1", "cmp3"))
+    assert seen["provenHosts"] == ["cmp1", "cmp3"]
+    assert seen["paths"] == {"summary": "2/6", "total": 6, "proven": 2, "failed": 0}
+    assert conditions(seen)["Ready"] == ("False", "Timeout")
+    assert told(hosts, Probe.RING, destinations=("cmp1", "cmp3"))["provenHosts"] == ["cmp1", "cmp3"]
+
+
+def test_a_broken_path_to_a_host_to_which_nova_moves_something_counts() -> None:
+    hosts = fleet()
+    hosts["cmp1"].proofs["cmp3"].pair = Pair("Timeout", "no answer")
+    assert told(hosts)["provenHosts"] == ["cmp2", "cmp3"]
+    assert told(hosts, destinations=("cmp1", "cmp2"))["provenHosts"] == ["cmp1", "cmp2", "cmp3"]
+
+
+def test_while_nova_moves_nothing_anywhere_every_path_counts() -> None:
+    hosts = fleet()
+    hosts["cmp1"].proofs["cmp3"].pair = Pair("Timeout", "no answer")
+    assert told(hosts, destinations=())["provenHosts"] == ["cmp2", "cmp3"]
+    assert told(hosts, destinations=("cmp1",))["provenHosts"] == ["cmp2", "cmp3"]
 
 
 def test_what_a_person_has_to_mend_stalls() -> None:

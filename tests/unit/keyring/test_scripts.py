@@ -9,6 +9,7 @@ import pytest
 from tests.unit.keyring.build import IDENTITY, OLD, PLACE, UNTOUCHED, wants
 
 from quiesce.keyring import scripts
+from quiesce.keyring.changes import MakeAccount, MakeHome, RemoveAccount, SetShell
 from quiesce.keyring.decide import changes
 from quiesce.keyring.scripts import ProbeTarget
 from quiesce.keyring.sight import UnreadableReport, read_report
@@ -23,6 +24,7 @@ def test_scripts_are_posix(shell: str) -> None:
     texts = [
         scripts.look(PLACE),
         scripts.apply(PLACE, changes(wants(), UNTOUCHED)),
+        scripts.apply(PLACE, [MakeAccount("nova"), MakeHome(PLACE.home), RemoveAccount("nova")]),
         scripts.probe(PLACE, [ProbeTarget("cmp2", "192.0.2.2")]),
     ]
     for text in texts:
@@ -42,7 +44,7 @@ def test_values_stay_values(tmp_path: Path) -> None:
     """Were one ever let through by the spec: a shell still sees it as text."""
     evil = f"/x'; touch {tmp_path}/owned; $(touch {tmp_path}/owned) `touch {tmp_path}/owned` \n touch {tmp_path}/owned #"
     place = replace(PLACE, user=evil, home=evil, shell=evil, known_hosts_file=evil)
-    for text in (scripts.look(place), scripts.probe(place, [])):
+    for text in (scripts.look(place), scripts.apply(place, [SetShell(evil, evil)]), scripts.probe(place, [])):
         subprocess.run(["/bin/sh", "-s"], input=text, text=True, capture_output=True, check=False, timeout=20)
     assert list(tmp_path.iterdir()) == []
 

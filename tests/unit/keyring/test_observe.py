@@ -1,0 +1,86 @@
+"""What a look begins with: a cloud that does not show all its hosts is no cloud to go by."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from tests.unit.keyring.build import OLD
+from tests.unit.keyring.test_keys import Shelf
+
+from quiesce.api.errors import BadCredentials, CloudUnreachable
+from quiesce.keyring.errors import BadHostAccess, NoHosts
+from quiesce.keyring.observe import Inputs, observe
+from quiesce.kube.resource import Resource
+from quiesce.nova.records import Hypervisor, Service
+from quiesce.nova.session import Clouds
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC = {"hostAccess": {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}}
+
+
+class Nova:
+    """A cloud with these services; hypervisors are listed of those whose cell answers."""
+
+    def __init__(self, services: Mapping[str, tuple[str, str]]) -> None:
+        self.rows = services
+
+    def get(self, *_: Any) -> "Nova":
+        return self
+
+    def services(self) -> tuple[Service, ...]:
+        return tuple(Service(host, host, status, state, None) for host, (status, state) in self.rows.items())
+
+    def hypervisors(self) -> tuple[Hypervisor, ...]:
+        shown = [host for host, (status, _) in self.rows.items() if status != "UNKNOWN"]
+        return tuple(Hypervisor(host, host, f"192.0.2.{number}") for number, host in enumerate(shown, start=1))
+
+
+UP = ("enabled", "up")
+
+
+def look(services: Mapping[str, tuple[str, str]], shelf: Shelf | None = None, **meta: Any) -> Inputs:
+    metadata = {"namespace": "ns", "name": "cold", "uid": "u", **meta}
+    resource = Resource({"apiVersion": "v1", "kind": "MigrationKeyring", "metadata": metadata, "spec": SPEC})
+    return observe(resource, shelf or secrets(), cast("Clouds", Nova(services)), NOW)
+
+
+def secrets() -> Shelf:
+    shelf = Shelf()
+    shelf.held["login"] = {"ssh-privatekey": OLD.private.encode()}
+    shelf.held["openstack-clouds"] = {}
+    return shelf
+
+
+def test_while_a_cell_is_down_no_list_of_hosts_is_believed() -> None:
+    """Its hosts are missing from the hypervisors without a word: their keys would be taken out of every known hosts file."""
+    shelf = secrets()
+    with pytest.raises(CloudUnreachable, match=r"a cell of Nova is down \(2 hosts, cmp2 first\)"):
+        look({"cmp1": UP, "cmp3": ("UNKNOWN", "unknown"), "cmp2": ("UNKNOWN", "unknown")}, shelf)
+    assert "cold-migration-key" not in shelf.held
+    assert [host.name for host in look({"cmp1": UP, "cmp2": UP}, shelf).hosts] == ["cmp1", "cmp2"]
+
+
+def test_nothing_is_taken_for_removed_either_while_a_cell_is_down() -> None:
+    with pytest.raises(CloudUnreachable):
+        look({"cmp1": UP, "cmp2": ("UNKNOWN", "unknown")}, deletionTimestamp="2026-01-01T00:00:00Z")
+
+
+def test_nova_moves_something_only_to_hosts_that_are_up_and_enabled() -> None:
+    seen = look({"cmp1": UP, "cmp2": ("disabled", "up"), "cmp3": ("enabled", "down")})
+    assert [host.name for host in seen.hosts] == ["cmp1", "cmp2", "cmp3"]
+    assert seen.destinations == {"cmp1"}
+
+
+def test_a_cloud_without_hosts_is_told_unless_nothing_is_wanted_any_more() -> None:
+    with pytest.raises(NoHosts):
+        look({})
+    assert look({}, deletionTimestamp="2026-01-01T00:00:00Z").hosts == ()
+
+
+@pytest.mark.parametrize(("missing", "error"), [("login", BadHostAccess), ("openstack-clouds", BadCredentials)])
+def test_a_missing_secret_is_named(missing: str, error: type[Exception]) -> None:
+    shelf = secrets()
+    del shelf.held[missing]
+    with pytest.raises(error, match=f"Secret ns/{missing}"):
+        look({"cmp1": UP}, shelf)
