@@ -16,7 +16,7 @@ from quiesce.drain import failures
 from quiesce.drain.limits import live_obstacle
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import Blocked, Confirm, Follow, How, Move, Offload, Resume, Verdict, Wait
-from quiesce.nova.records import FAILED, NOSTATE, RUNNING, SHUTDOWN, Migration, Server, moment
+from quiesce.nova.records import FAILED, NOSTATE, RUNNING, SHUTDOWN, Migration, Server, ServerGroup, moment
 
 # A server whose open migration record does not move while the server itself stands idle:
 # the record is left over (a nova-compute was restarted), the server can be moved again.
@@ -219,17 +219,22 @@ def cannot_be_moved_by_method(s: Subject) -> Verdict | None:
 
 
 def affinity_holds_it(s: Subject) -> Verdict | None:
-    """A hard affinity group allows only hosts that already hold a member; the others are all here, on a disabled host."""
+    """A hard affinity group allows only hosts that hold a member, and all of them are on this one, be it the server alone."""
     for group in s.seen.groups:
         if group.policy == "affinity" and s.server.id in group.members:
             here = {server.id for server in s.seen.servers}
-            if len(group.members) > 1 and group.members <= here:
+            if group.members <= here:
                 return Blocked(
                     "AffinityGroup",
-                    f"all {len(group.members)} members of affinity group {group.name!r} are on this host, so the "
-                    "scheduler allows no other: shelve-offload and unshelve them, or delete the group",
+                    f"{of_affinity_group(group)} on this host, so the scheduler allows no other: "
+                    "shelve-offload and unshelve each member, or delete the group",
                 )
     return None
+
+
+def of_affinity_group(group: ServerGroup) -> str:
+    all_of_them = f"all {len(group.members)} members" if len(group.members) > 1 else "the only member"
+    return f"{all_of_them} of affinity group {group.name!r} {'are' if len(group.members) > 1 else 'is'}"
 
 
 def stays_by_decision(s: Subject) -> Verdict | None:

@@ -246,7 +246,7 @@ def test_an_affinity_group_wholly_on_this_host_is_reported() -> None:
     both = [server("s1"), server("s2")]
     assert said(verdict(seen(both, groups=(group("affinity", "s1", "s2"),)))) == "blocked AffinityGroup"
     assert said(verdict(seen(both, groups=(group("affinity", "s1", "s2", "elsewhere"),)))) == "cold"
-    assert said(verdict(seen(both, groups=(group("affinity", "s1"),)))) == "cold"
+    assert said(verdict(seen(both, groups=(group("affinity", "s1"),)))) == "blocked AffinityGroup"  # its own host is the only one
 
 
 # Failed tries
