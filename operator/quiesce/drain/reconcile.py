@@ -258,11 +258,15 @@ def note_proof(notes: Notes, decision: Decision, seen: Observation) -> None:
 
 
 def wants_plan(spec: DrainSpec, memory: Memory, resource: Resource, notes: Notes, now: datetime) -> bool:
-    """mode: Plan renews it now and then; a drain makes one before its first move, or, if that depends on it, its first write."""
+    """mode: Plan renews it now and then, and with every change of the spec; a drain makes one before its first move.
+
+    If that depends on it, before its first write.
+    """
     if resource.deleting:
         return False
     if spec.mode is Mode.PLAN:
-        return notes.planned is None or now - notes.planned >= PLAN_EVERY
+        edited = resource.status.get("observedGeneration") != resource.generation
+        return edited or notes.planned is None or now - notes.planned >= PLAN_EVERY
     return "plan" not in resource.status if memory.begun else spec.migration.require_capacity
 
 

@@ -205,6 +205,19 @@ def test_an_idle_drain_writes_nothing() -> None:
     assert store.writes == writes
 
 
+def test_a_plan_is_made_anew_as_soon_as_the_spec_is_another_one() -> None:
+    """The status says of which generation it is: a plan for the method before would be taken for one for this method."""
+    drains, store = operator(Still())
+    store.put(KEY, {"host": HOST, "mode": "Plan", "migration": {"method": "Cold"}}, NOW)
+    store.objects[KEY]["metadata"] |= {"finalizers": [FINALIZER]}
+    drains.reconcile(KEY)
+    assert store.objects[KEY]["status"]["plan"]["cold"] == 2
+    store.edit(KEY, lambda spec: spec["migration"].update(method="Live"))
+    drains.reconcile(KEY)
+    status = store.objects[KEY]["status"]
+    assert (status["observedGeneration"], status["plan"]["live"], status["plan"]["cold"]) == (2, 1, 1)
+
+
 # The brake of the whole operator
 
 
