@@ -18,6 +18,7 @@ class Notes:
     names: dict[str, str] = field(default_factory=dict)
     was: dict[str, str] = field(default_factory=dict)
     seen: dict[tuple[int, str], datetime] = field(default_factory=dict)
+    held_since: dict[str, datetime] = field(default_factory=dict)
     idle_since: dict[str, datetime] = field(default_factory=dict)
     endings: dict[int, Ending] = field(default_factory=dict)
     unknown: dict[str, datetime] = field(default_factory=dict)

@@ -75,7 +75,8 @@ class Observation:
     restart): `names` of servers, and how
     each `was` when its move began (the status has it too, but loses it with an incomplete list);
     `seen`, when a migration was first seen in its present
-    status; `idle_since`, since when a server with an open migration stands idle on the host;
+    status; `held_since`, since when a consumer is seen to hold something on the host that is
+    else empty; `idle_since`, since when a server with an open migration stands idle on the host;
     `endings` of failed migrations; `unknown`, calls whose answer never came; `refusals`.
     """
 
@@ -105,6 +106,7 @@ class Observation:
     names: Mapping[str, str] = field(default_factory=dict)
     was: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[tuple[int, str], datetime] = field(default_factory=dict)
+    held_since: Mapping[str, datetime] = field(default_factory=dict)
     idle_since: Mapping[str, datetime] = field(default_factory=dict)
     endings: Mapping[int, Ending] = field(default_factory=dict)
     unknown: Mapping[str, datetime] = field(default_factory=dict)

@@ -225,7 +225,7 @@ def ending(cloud: Cloud, m: Migration, now: datetime) -> Ending:
 
 
 def progressing(cloud: Cloud, spec: DrainSpec, notes: Notes, seen: Observation) -> frozenset[int]:
-    """Live migrations over their time whose counters still grow: slow, not stuck."""
+    """Live migrations over their time whose counters still grow: slow, not stuck. The first look gives them time to show it."""
     late = [
         m for m in seen.migrations
         if m.live and m.status == "running" and seen.now - m.created >= timedelta(seconds=spec.migration.timeout)
@@ -239,7 +239,7 @@ def progressing(cloud: Cloud, spec: DrainSpec, notes: Notes, seen: Observation) 
         if progress.processed > before:
             at = seen.now
             notes.processed[m.id] = (progress.processed, at)
-        if before >= 0 and seen.now - at < PROGRESS_WITHIN and progress.remaining > 0:
+        if seen.now - at < PROGRESS_WITHIN and progress.remaining > 0:
             moving.add(m.id)
     return frozenset(moving)
 
@@ -254,6 +254,7 @@ def read_proof(cloud: Cloud, memory: Memory, notes: Notes, seen: Observation) ->
         reads = ProofReads(unproven=(str(error),))
     else:
         reads = ProofReads(frozenset(held or ()), held is not None)
+        notes.held_since = {consumer: notes.held_since.get(consumer, seen.now) for consumer in held or ()}
     return replace(seen, services=services, service=service, proof=reads)
 
 
@@ -282,6 +283,7 @@ def with_notes(seen: Observation, notes: Notes) -> Observation:
         names=dict(notes.names),
         was=dict(notes.was),
         seen=dict(notes.seen),
+        held_since=dict(notes.held_since),
         idle_since=dict(notes.idle_since),
         endings=dict(notes.endings),
         unknown=dict(notes.unknown),

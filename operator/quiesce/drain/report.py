@@ -17,6 +17,7 @@ from quiesce.drain.conditions import Condition, State, merged, ready
 from quiesce.drain.decide import Decision, Goal, Judged, lacks_capacity
 from quiesce.drain.host import Who
 from quiesce.drain.observation import Observation
+from quiesce.drain.proof import ended_moves
 from quiesce.drain.verdict import (
     Abort,
     Blocked,
@@ -307,6 +308,8 @@ def stall(report: Report) -> tuple[str, str]:
         )
     if gone(report) and report.decision.leftovers:
         return "Leftovers", "; ".join(report.decision.leftovers)
+    if report.decision.proof.leaked:
+        return "AllocationsLeft", leaked_text(report)
     trouble = report.seen.host_trouble
     if trouble is not None and trouble.person and report.decision.proof.complete:
         return waiting_for_delete(report)
@@ -316,6 +319,18 @@ def stall(report: Report) -> tuple[str, str]:
         return "", ""
     reasons = {verdict.reason for _, verdict in report.problems}
     return reasons.pop() if len(reasons) == 1 else "ServersBlocked", problems_text(report)
+
+
+def leaked_text(report: Report) -> str:
+    """What placement still counts, and how it is given up: of a server that would give up its place elsewhere, too."""
+    leaked, ended = report.decision.proof.leaked, ended_moves(report.seen)
+    moves, others = [c for c in leaked if c in ended], [c for c in leaked if c not in ended]
+    parts = [f"no server is left, but placement still counts {count(len(leaked), 'allocation')} on the host that Nova forgot"]
+    if moves:
+        parts.append(f"of moves that have ended: {some(moves)} (openstack resource provider allocation delete UUID)")
+    if others:
+        parts.append(f"of others: {some(others)} (nova-manage placement audit says whose they are, and --delete gives them up)")
+    return "; ".join(parts)
 
 
 def problems_text(report: Report) -> str:

@@ -70,6 +70,42 @@ def test_two_clean_reads_lie_at_least_settle_apart(clean_since: Any, complete: b
     assert proof.complete is complete
 
 
+def held(consumer: str, seconds: float, **fields: Any) -> Observation:
+    """An empty host, but for an allocation that has been seen for so long."""
+    return empty(proof=ProofReads(frozenset({consumer}), True), held_since={consumer: ago(seconds)}, **fields)
+
+
+@pytest.mark.parametrize(
+    ("sight", "person"),
+    [
+        (held("uuid-101", 9, migrations=[migration(status_="error")]), False),
+        (held("uuid-101", 10, migrations=[migration(status_="error")]), True),
+        (held("uuid-101", 1000, migrations=[migration(status_="finished")], elsewhere=[arrived_elsewhere()]), False),
+        (held("a-server-being-built", 119), False),
+        (held("a-server-of-the-past", 120), True),
+        (held("uuid-101", 1000, migrations=[migration(status_="error")], servers=[server("s2")]), False),
+    ],
+)
+def test_an_allocation_that_nobody_gives_up_needs_a_person(sight: Observation, person: bool) -> None:
+    """Nova forgets what a move that failed late holds on its source: no look will ever find it gone."""
+    status = status_of(sight)
+    stalled = condition(status, "Stalled")
+    assert (stalled is not None) is person
+    if stalled is not None:
+        assert (status["phase"], stalled["reason"]) == ("Stalled", "AllocationsLeft")
+        assert next(iter(sight.held_since)) in stalled["message"]
+
+
+def test_what_is_done_about_an_allocation_depends_on_whose_it_is() -> None:
+    """Of a server, `allocation delete` would give up what it holds where it is now, too."""
+    moves = condition(status_of(held("uuid-101", 1000, migrations=[migration(status_="error")])), "Stalled") or {}
+    assert "openstack resource provider allocation delete" in moves["message"]
+    assert "nova-manage" not in moves["message"]
+    others = condition(status_of(held("s9", 1000)), "Stalled") or {}
+    assert "nova-manage placement audit" in others["message"]
+    assert "allocation delete" not in others["message"]
+
+
 def test_what_was_proven_stays_proven_while_it_is_clean() -> None:
     assert decided(empty(clean_since=None), memory=begun(proven=True)).proof.complete
 
