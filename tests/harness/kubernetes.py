@@ -185,8 +185,11 @@ class Drain:
         assert done.returncode == 0, f"{done.stderr}\n{yaml.safe_dump(self.status)}"
 
     def until(self, what: str, look: Callable[[Json], Any], timeout: float = 240.0) -> Json:
-        """The first status of the operator's for which `look(status)` is true."""
-        found = until(what, lambda: "phase" in (s := self.status) and look(s) and s, timeout, pause=0.5)
+        """The first status of the operator's for which `look(status)` is true; the whole last one where it does not come."""
+        try:
+            found = until(what, lambda: "phase" in (s := self.status) and look(s) and s, timeout, pause=0.5)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{yaml.safe_dump(self.status)}") from error
         return dict(found)
 
     def annotate(self, annotation: str) -> None:

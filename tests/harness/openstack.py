@@ -227,6 +227,17 @@ class Lab:
         found = self.admin.get(f"/resource_providers?name={host}", service="placement")["resource_providers"]
         return dict(found[0]) if found else None
 
+    def holders(self, host: str) -> list[str]:
+        """The consumers that hold anything on a host in Placement, sorted."""
+        provider = self.provider(host)
+        if provider is None:
+            return []
+        body = self.admin.get(f"/resource_providers/{provider['uuid']}/allocations", service="placement")
+        return sorted(body["allocations"])
+
+    def give_up(self, consumer: str) -> None:
+        self.admin.ask("DELETE", f"/allocations/{consumer}", service="placement")
+
     def allocations(self, server_id: str) -> Json:
         """What a server holds in Placement, by resource provider."""
         return dict(self.admin.get(f"/allocations/{server_id}", service="placement")["allocations"])
@@ -252,6 +263,8 @@ class Lab:
             # Rows of deleted services make Nova refuse cold migrations from a host that came back (a known limit of Nova).
             subprocess.run([BED, "purge-deleted"], check=True, capture_output=True)
         self.wipe()
+        for consumer in {consumer for host in hosts for consumer in self.holders(host)}:
+            self.give_up(consumer)  # of failed moves: Nova forgets it
         for aggregate in self.admin.get("/os-aggregates")["aggregates"]:
             self.drop_aggregate(aggregate["id"])
         for host in hosts:
