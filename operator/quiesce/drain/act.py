@@ -95,7 +95,7 @@ def for_server(action: ServerAction, acting: Acting) -> None:
         acting.notes.refuse(action.server_id, call, refused.status, refused.message, now)
         log.warning("%s refused: %s", call, refused.message, extra=extra | {"request_id": refused.request_id})
     except Unknown as error:
-        acting.notes.unanswered(action.server_id, now)
+        acting.notes.unanswered(action.server_id, acting.now())
         log.warning("%s without an answer, looking before anything is repeated: %s", call, error, extra=extra)
     else:
         acting.notes.refusals.pop(action.server_id, None)

@@ -110,6 +110,21 @@ def test_a_refusal_is_noted_in_novas_words_and_counted(action: Action, call: tup
     assert not notes.unknown
 
 
+def test_a_call_is_unanswered_from_when_it_was_given_up() -> None:
+    """Not from when it was sent: a request that timed out may take effect for a while yet."""
+    clock = [NOW]
+
+    class Slow(Recorder):
+        def live_migrate(self, *_: Any) -> str:
+            clock[0] += timedelta(seconds=30)
+            raise Unknown("timed out")
+
+    notes = Notes()
+    move = StartMove("s1", "live", None)
+    act([move], Acting(Slow(), seen(service=service()), notes, "ns/d", lambda: clock[0]))  # type: ignore[arg-type]
+    assert notes.unknown == {"s1": NOW + timedelta(seconds=30)}
+
+
 def test_an_accepted_call_forgets_the_refusals_before_it() -> None:
     notes = Notes(refusals={"s1": Refusal("migrate", 409, "busy", 2, NOW)})
     assert not carry_out(Recorder(), StartMove("s1", "cold", None), notes=notes).refusals
