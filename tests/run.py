@@ -29,7 +29,8 @@ BEGAN = time.monotonic()
 NO_TESTS = 5  # pytest's exit code
 SECOND_TRIES = 5  # so many failed tests of a tier on real beds are tried once more; beyond that something is wrong
 PUT_AWAY = 60.0  # seconds that interrupted tests have for their clean-up
-LONG = ("--timeout=0",) if "QUIESCE_NIGHTLY" in os.environ else ()  # thousands of histories are one test
+NIGHTLY = "QUIESCE_NIGHTLY" in os.environ
+LONG = ("--timeout=0",) if NIGHTLY else ()  # thousands of histories are one test
 TELL_EVERY = 30.0  # seconds between two lines about a bed that is waited for
 
 
@@ -58,6 +59,7 @@ COMPUTING = (
 WAITING = (
     Tier("contract", ("cloud",)),
     Tier("e2e", ("kube", "cloud"), without="e2e/keyring"),
+    *([Tier("nightly", ("kube", "cloud"))] if NIGHTLY else []),
 )
 TIERS = (*COMPUTING, *WAITING)
 # The keyrings' stories install CRDs and run operators for all namespaces: in a cluster of their own they meet no others.
