@@ -368,6 +368,12 @@ def foreign_unconfirmed(spec: DrainSpec, seen: Observation, migration: Migration
             f"a {migration.type} from {migration.source} to {migration.dest}, not started by this drain, waits for its owner to "
             "confirm or revert it; until then the service cannot be deleted (confirmation.foreign: Confirm does it for them)",
         )
+    if migration.type == "migration" and migration.user_id == seen.user_id and migration.source != seen.host:
+        return Blocked(
+            "ForeignResize",
+            f"a migration from {migration.source}, begun by the operator's own user for another drain, waits for that one to "
+            "verify and confirm it. If there is no such drain any more, confirm or revert it by hand",
+        )
     if failed:
         return Blocked("CheckFailed", f"a {migration.type} by somebody else waits to be confirmed, and a check fails: {failed}")
     if not any(s.host == migration.source and s.state == "up" for s in seen.services):
