@@ -48,12 +48,21 @@ def utc_now() -> datetime:
 
 
 class Brake:
-    """Moves in flight over all drains of this operator (`--max-moves`); 0: no limit."""
+    """Moves in flight over all drains of this operator (`--max-moves`); 0: no limit.
+
+    As a context: from asking for room to holding it, no other drain is given the same.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._held: dict[str, int] = {}
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
     def room(self, uid: str) -> int | None:
         """How many moves this drain may have beside those of all others."""
@@ -119,7 +128,6 @@ class Drains:
             return None
         self.report(Report(who, spec, memory, seen, decision, dict(resource.status), resource.generation), resource)
         notes.was |= {j.server_id: j.server.status for j in decision.judged if j.server and j.server_id in decision.started}
-        self.brake.hold(resource.uid, sum(j.in_flight for j in decision.judged) + len(decision.started))
         notes.expect(decision.actions)
         act(decision.actions, Acting(cloud, seen, notes, str(resource.key), self.now, compute))
         return max(0.0, self.look_again(decision, seen) - (time.monotonic() - began))
@@ -141,7 +149,10 @@ class Drains:
             if keyring is not None:
                 seen = replace(seen, paths=Paths(*proven(keyring.status, spec.host)))
             told = memory.acknowledge(resource.annotations.get(REQUESTED_AT), newest_migration(seen.migrations))
-            return told, seen, decide(who_is(resource), spec, told, seen, self.limits(resource))
+            with self.brake:
+                decision = decide(who_is(resource), spec, told, seen, self.limits(resource))
+                self.brake.hold(resource.uid, sum(j.in_flight for j in decision.judged) + len(decision.started))
+            return told, seen, decision
 
         if not planning and not resource.deleting and (seen := glance(cloud, spec, memory, notes, now)) is not None:
             found = judge(seen)

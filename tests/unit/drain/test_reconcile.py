@@ -70,12 +70,12 @@ def now() -> datetime:
     return NOW
 
 
-def operator(cloud: Any, **metadata: Any) -> tuple[Drains, MemoryStore]:
+def operator(cloud: Any, limit: int = 0, **metadata: Any) -> tuple[Drains, MemoryStore]:
     store = MemoryStore(Boundary())
     store.put(KEY, {"host": HOST, "migration": {"method": "Cold"}}, NOW)
     store.objects[KEY]["metadata"] |= {"finalizers": [FINALIZER]} | metadata
     context = Context(Settings(), store, MemorySecrets("{}"), MemoryEvents(), {})  # type: ignore[arg-type]
-    return Drains(context, OneCloud(cloud), Brake(0), {}, now), store  # type: ignore[arg-type]
+    return Drains(context, OneCloud(cloud), Brake(limit), {}, now), store  # type: ignore[arg-type]
 
 
 def test_the_finalizer_comes_first_and_alone() -> None:
@@ -145,6 +145,25 @@ def test_trouble_with_a_call_keeps_what_the_same_tick_has_written() -> None:
     assert status["phase"] == "Stalled"
     assert status["service"]["foundStatus"] == found
     assert {row["id"]: row["was"] for row in status["moving"]} == {"s1": "ACTIVE", "s2": "SHUTOFF"}
+
+
+def test_what_the_brake_gives_one_drain_no_other_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moves are held as soon as they are decided on, not when they have begun."""
+    cloud = Still()
+    drains, store = operator(cloud, limit=1)
+    drains.reconcile(KEY)
+    cloud.the_services = (service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"), other())
+    left: list[int | None] = []
+    write = store.write_status
+
+    def look_then_write(resource: Any, status: Any) -> None:
+        left.append(drains.brake.room("another drain"))
+        write(resource, status)
+
+    monkeypatch.setattr(store, "write_status", look_then_write)
+    drains.reconcile(KEY)
+    assert left == [0]
+    assert cloud.calls.count("migrate") == 1
 
 
 def test_a_drain_without_credentials_has_begun_nothing_and_goes_at_once() -> None:
