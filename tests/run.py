@@ -17,14 +17,13 @@ import tempfile
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 ROOT = Path(__file__).resolve().parents[1]
 BEDS = ROOT / "tests" / "beds"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quiesce"
 BEGAN = time.monotonic()
 NO_TESTS = 5  # pytest's exit code
 SECOND_TRIES = 5  # so many failed tests of a tier on real beds are tried once more; beyond that something is wrong
@@ -36,41 +35,19 @@ TELL_EVERY = 30.0  # seconds between two lines about a bed that is waited for
 
 @dataclass(frozen=True)
 class Tier:
-    """A directory of tests but for `without`, and the beds it needs."""
+    """A directory of tests, and the beds it needs."""
 
     name: str
     beds: tuple[str, ...] = ()
-    path: str = ""
-    without: str = ""
-
-    def pytest(self) -> tuple[str, ...]:
-        where = f"tests/{self.path or self.name}"
-        return ("-m", "pytest", where, *([f"--ignore=tests/{self.without}"] if self.without else []), *LONG)
 
 
-COMPUTING = (
-    Tier("docs"),
-    Tier("unit"),
-    Tier("beds"),
-    Tier("model"),
-    Tier("faults"),
-    Tier("keyring", ("kube-keyring",), path="e2e/keyring"),
-)
-WAITING = (
+COMPUTING = (Tier("docs"), Tier("unit"), Tier("beds"), Tier("model"), Tier("faults"))
+WAITING = (  # all of them change the one cloud: one after the other
     Tier("contract", ("cloud",)),
-    Tier("e2e", ("kube", "cloud"), without="e2e/keyring"),
+    Tier("e2e", ("kube", "cloud")),
     *([Tier("nightly", ("kube", "cloud"))] if NIGHTLY else []),
 )
 TIERS = (*COMPUTING, *WAITING)
-# The keyrings' stories install CRDs and run operators for all namespaces: in a cluster of their own they meet no others.
-ELSEWHERE = {
-    "kube-keyring": {
-        "QUIESCE_KUBE_RUN": str(CACHE / "kube" / "run-keyring"),
-        "QUIESCE_KUBE_API_PORT": "26543",
-        "QUIESCE_KUBE_ETCD_PORT": "26479",
-        "QUIESCE_KUBE_ETCD_PEER_PORT": "26480",
-    }
-}
 CHECKS = {
     "ruff check": ("-m", "ruff", "check", "operator", "tests"),
     "ruff format": ("-m", "ruff", "format", "--check", "operator", "tests"),
@@ -114,10 +91,6 @@ class Bed:
     def command(self) -> str:
         return str(BEDS / "cloud" / "cloud" if self.name == "cloud" else BEDS / "kube" / "kube.py")
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return os.environ | ELSEWHERE.get(self.name, {})
-
     def start(self) -> None:
         """A cloud that we start begins empty: what an earlier one kept (servers, disabled hosts) is no part of a test."""
         self.started = not self.runs()
@@ -130,14 +103,13 @@ class Bed:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self.environment,
                 start_new_session=True,
             )
 
     def runs(self) -> bool:
         """By its central process: a bed with a compute host stopped by hand is somebody's all the same."""
         command = [self.command, "status"]
-        shown = subprocess.run(command, capture_output=True, text=True, check=False, env=self.environment).stdout
+        shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         return re.search(r"^(nova-api\s+\d|kube-apiserver: pid)", shown, re.MULTILINE) is not None
 
     def await_up(self) -> bool:
@@ -161,7 +133,7 @@ class Bed:
             self.process.terminate()
             self.process.wait()
         if self.started:
-            subprocess.run([self.command, "down"], capture_output=True, check=False, env=self.environment)
+            subprocess.run([self.command, "down"], capture_output=True, check=False)
             say(f"bed {self.name}: stopped")
 
 
@@ -194,47 +166,43 @@ class Run:
             self.broken.append(f"{tier.name} (no bed)")
             return
         report = self.work / f"{tier.name}.xml"
-        pytest = (*tier.pytest(), "-o", f"cache_dir={self.work / tier.name}")
-        elsewhere = {key: value for bed in tier.beds for key, value in ELSEWHERE.get(bed, {}).items()}
-        code = self.python(tier.name, (*pytest, f"--junitxml={report}"), elsewhere, live=live)
+        pytest = ("-m", "pytest", f"tests/{tier.name}", "-o", f"cache_dir={self.work / tier.name}", *LONG)
+        code = self.python(tier.name, (*pytest, f"--junitxml={report}"), live=live)
         counted = read(report)
         if tier.beds and 0 < counted.failed <= SECOND_TRIES and not self.stopping:
-            code, counted = self.again(tier, pytest, counted, elsewhere, live=live)
+            code, counted = self.again(tier, pytest, counted, live=live)
         if code and not counted.failed:
             counted.failed = 1  # pytest itself failed: a usage error, an interrupt, or no test at all
         self.count.add(counted)
         if code:
             self.broken.append(f"{tier.name} (no tests)" if code == NO_TESTS else tier.name)
 
-    def again(
-        self, tier: Tier, pytest: Sequence[str], first: Count, elsewhere: dict[str, str], *, live: bool
-    ) -> tuple[int, Count]:
+    def again(self, tier: Tier, pytest: Sequence[str], first: Count, *, live: bool) -> tuple[int, Count]:
         """A few failures on real beds get a second try, said aloud: a busy machine is no defect, but one that stays is."""
         say(f"{tier.name}: {first.failed} failed; they are tried once more")
         report = self.work / f"{tier.name}-again.xml"
-        code = self.python(f"{tier.name}, second try", (*pytest, "--last-failed", f"--junitxml={report}"), elsewhere, live=live)
+        code = self.python(f"{tier.name}, second try", (*pytest, "--last-failed", f"--junitxml={report}"), live=live)
         still = read(report).failed or int(code != 0)
         say(f"{tier.name}: UNSTEADY: {first.failed - still} of {first.failed} passed only at the second try")
         return code, Count(first.passed + first.failed - still, still, first.skipped)
 
-    def python(self, name: str, arguments: Sequence[str], elsewhere: dict[str, str] | None = None, *, live: bool = True) -> int:
+    def python(self, name: str, arguments: Sequence[str], *, live: bool = True) -> int:
         """Run it; its output as it comes, or, of the lane beside, when it has ended."""
         say(f"{name} ..." + ("" if live else " (its output comes when it has ended)"))
         began, log = time.monotonic(), self.work / f"{name}.log"
         with log.open("wb") as quiet:
-            code = self.call([sys.executable, *arguments], os.environ | (elsewhere or {}), None if live else quiet)
+            code = self.call([sys.executable, *arguments], None if live else quiet)
         said = log.read_text(errors="replace")
         with SPEAKING:
             print(said, end="", flush=True)
             say(f"{name}: {'ok' if code == 0 else f'FAILED (exit code {code})'} in {time.monotonic() - began:.0f} s")
         return code
 
-    def call(self, command: Sequence[str], environment: Mapping[str, str], output: BinaryIO | None) -> int:
+    def call(self, command: Sequence[str], output: BinaryIO | None) -> int:
         """In a session of its own: on a signal to us it is interrupted (`interrupt`), and given time to put away its things."""
         with subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output and subprocess.STDOUT,

@@ -93,7 +93,8 @@ def test_a_disabled_host_gets_no_server(untouched: Lab) -> None:
     nova = untouched
     put(nova, nova.spare, status="disabled")
     server = nova.boot(host=nova.spare)
-    shown = nova.settled(server, "ERROR")
+    nova.settled(server, "ERROR")
+    shown = nova.wait("its fault, written a moment later", lambda: found if "fault" in (found := nova.show(server)) else None)
     assert shown["fault"]["message"].startswith("No valid host was found.")
     assert shown["OS-EXT-SRV-ATTR:host"] is None
 
