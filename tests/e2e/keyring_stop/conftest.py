@@ -68,7 +68,7 @@ def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator
 @pytest.fixture
 def dead(bed: Bed, cloud: Lab) -> Iterator[str]:
     """A compute host that is off, and that Nova sees down."""
-    name = "cmp5"
+    name = "cmp4"  # cmp5 is the idle drain's
     bed[name].stop()
     cloud.stop_compute(name)
     yield name
