@@ -46,6 +46,8 @@ class Settings:
     max_moves: int = 0
     """Moves in flight for the whole operator; 0: no limit."""
     settle: float = 10.0
+    visit_timeout: float = 40.0
+    """Of a keyring's visit to a host, without the time for the paths that are tried in it."""
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     listen: Listen | None = LOOPBACK
@@ -160,6 +162,13 @@ _OPTIONS = (
         "DURATION",
         _duration(0),
         "time between the two reads that prove a host empty; less than 10s weakens the proof: for tests only",
+        _PACE,
+    ),
+    _Option(
+        "--visit-timeout",
+        "DURATION",
+        _duration(1),
+        "how long a keyring's visit to a host over SSH may take, besides 3s for each path that is tried in it",
         _PACE,
     ),
     _Option("--log-format", "FORMAT", _one_of("text", "json"), "text or json", _OUTPUT),

@@ -66,11 +66,8 @@ class FixedCloud:
     def __init__(self, hosts: tuple[Hypervisor, ...]) -> None:
         self._hosts = hosts
 
-    def hypervisors(self) -> tuple[Hypervisor, ...]:
-        return self._hosts
-
-    def services(self) -> tuple[Service, ...]:
-        return ()
+    def computes(self) -> tuple[tuple[Service, ...], tuple[Hypervisor, ...]]:
+        return (), self._hosts
 
     def get(self, *_: Any) -> "FixedCloud":
         return self
@@ -105,10 +102,10 @@ class Run:
         self.keyrings = Keyrings(context, cast("Clouds", FixedCloud(hosts)), visit=self.counted)
         self._lock = threading.Lock()
 
-    def counted(self, order: Order) -> Visit:
+    def counted(self, order: Order, timeout: float) -> Visit:
         with self._lock:
             self.visits.append(order.target.name)
-        return visit(order)
+        return visit(order, timeout)
 
     @property
     def status(self) -> Json:

@@ -8,25 +8,13 @@ from tests.beds.sim.simulator import Simulator
 from tests.beds.sim.web import HttpFault
 from tests.faults.conftest import HOST, populate
 from tests.faults.test_death_at_every_moment import METHOD, RIGHT, SPEC, outcome
+from tests.harness.faults import EVERYWHERE
 from tests.harness.inprocess import World
 
 SLOW = 1.2  # seconds of an answer that comes too late for the client's TIMEOUT
 TIMEOUT = 0.6
 
-FAULTS = {
-    "reset before it takes effect": HttpFault("reset"),
-    "reset after it took effect": HttpFault("reset", after=True),
-    "401": HttpFault("status", status=401),
-    "403": HttpFault("status", status=403),
-    "409": HttpFault("status", status=409),
-    "429": HttpFault("status", status=429, headers=(("Retry-After", "7"),)),
-    "500 before it takes effect": HttpFault("status", status=500),
-    "500 after it took effect": HttpFault("status", status=500, after=True),
-    "503": HttpFault("status", status=503),
-    "an answer that comes too late": HttpFault("delay", seconds=SLOW),
-    "half a JSON document": HttpFault("truncated"),
-    "an empty list": HttpFault("empty"),
-}
+FAULTS = EVERYWHERE | {"an answer that comes too late": HttpFault("delay", seconds=SLOW)}
 
 
 def calls() -> list[str]:
@@ -34,7 +22,7 @@ def calls() -> list[str]:
     with Simulator(Cloud()) as sim:
         populate(sim)
         lifetime(World(sim), sim)
-        return sorted(name for name in sim.log.counts if not name.startswith("identity"))
+        return sorted(sim.log.counts)
 
 
 def lifetime(world: World, sim: Simulator) -> None:
@@ -51,6 +39,8 @@ def run(world: World, sim: Simulator, condition: str) -> None:
     def there() -> bool:
         if world.condition("Drained").get("status") == "True":
             assert not sim.cloud.servers_on(HOST)
+        if not sim.listens and world.tick():
+            sim.start()
         return world.condition(condition).get("status") == "True"
 
     world.run(there)
@@ -79,6 +69,25 @@ def test_the_drain_ends_right_whichever_call_fails(routes: list[str], fault: str
             lifetime(world, sim)
             assert [outcome(world, server.id) for server in servers] == RIGHT, route
             assert sim.cloud.service(HOST) is None, route
+
+
+def test_the_drain_ends_right_whichever_call_finds_nobody_listening(routes: list[str]) -> None:
+    for route in routes:
+        with Simulator(Cloud()) as sim:
+            servers = populate(sim)
+            world = World(sim, timeout=TIMEOUT)
+            sim.refuse(route, times=2)
+            lifetime(world, sim)
+            assert [outcome(world, server.id) for server in servers] == RIGHT, route
+            assert sim.cloud.service(HOST) is None, route
+
+
+def test_a_cloud_that_cannot_say_its_version_is_not_called_old(populated: Simulator) -> None:
+    world = World(populated)
+    world.apply(HOST, METHOD, **SPEC)
+    populated.fail("compute GET /v2.1", HttpFault("status", status=503), times=10_000)
+    world.run(lambda: "reason" in world.condition("Ready"), within=60)
+    assert world.condition("Ready")["reason"] == "CloudUnreachable"
 
 
 def test_an_outage_of_everything_is_shown_and_passes(populated: Simulator) -> None:

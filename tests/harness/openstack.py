@@ -189,8 +189,8 @@ class Lab:
         return server["OS-EXT-SRV-ATTR:host"] if server else None
 
     def servers(self) -> list[Json]:
-        """Every server of the cloud."""
-        return list(self.admin.get("/servers/detail?all_tenants=1")["servers"])
+        """Every server of the cloud, soft-deleted ones included."""
+        return list(self.admin.get("/servers/detail?all_tenants=1&soft_deleted=1")["servers"])
 
     def servers_on(self, host: str) -> list[Json]:
         return list(self.admin.get(f"/servers/detail?all_tenants=1&host={host}")["servers"])
@@ -248,6 +248,11 @@ class Lab:
     def kill_compute(self, *hosts: str) -> None:
         subprocess.run([BED, "compute", "kill", *hosts], check=True, capture_output=True)
 
+    def seem_alive(self, *hosts: str) -> None:
+        """Have Nova take these computes for alive for another service_down_time, dead or not."""
+        names = ", ".join(f"'{host}'" for host in hosts)
+        self.in_cell(f"UPDATE services SET last_seen_up=UTC_TIMESTAMP() WHERE `binary`='nova-compute' AND host IN ({names});")
+
     def start_compute(self, *hosts: str) -> None:
         """Start them and wait until Nova lists them as up and mapped."""
         subprocess.run([BED, "compute", "start", *hosts], check=True, capture_output=True)
@@ -258,10 +263,7 @@ class Lab:
         """No fault, no server, no aggregate of ours, and these hosts up and enabled, as a fresh cloud has them."""
         hosts = list(hosts)
         self.clear_faults()
-        if missing := [host for host in hosts if not self.is_up(host)]:
-            self.start_compute(*missing)
-            # Rows of deleted services make Nova refuse cold migrations from a host that came back (a known limit of Nova).
-            subprocess.run([BED, "purge-deleted"], check=True, capture_output=True)
+        self.bring_up(hosts)
         self.wipe()
         for consumer in {consumer for host in hosts for consumer in self.holders(host)}:
             self.give_up(consumer)  # of failed moves: Nova forgets it
@@ -270,6 +272,13 @@ class Lab:
         for host in hosts:
             if (service := self.service(host)) and service["status"] != "enabled":
                 self.set_service(host, "enabled")
+
+    def bring_up(self, hosts: Iterable[str]) -> None:
+        """All these hosts are up and listed; a story may have left one without nova-compute and its service deleted."""
+        if missing := [host for host in hosts if not self.is_up(host)]:
+            self.start_compute(*missing)
+            # Rows of deleted services make Nova refuse cold migrations from a host that came back (a known limit of Nova).
+            subprocess.run([BED, "purge-deleted"], check=True, capture_output=True)
 
     def is_up(self, host: str) -> bool:
         service = self.service(host)
@@ -281,12 +290,22 @@ class Lab:
         words = [f"{operation}={what}" for operation, what in operations.items()]
         subprocess.run([BED, "faults", "set", scope, *words], check=True, capture_output=True)
 
-    def clear_faults(self) -> None:
-        subprocess.run([BED, "faults", "clear"], check=True, capture_output=True)
+    def clear_faults(self, *scopes: str) -> None:
+        """Take back the faults of these scopes, as given to `fault`; without any: all."""
+        for scope in scopes or ("",):
+            subprocess.run([BED, "faults", "clear", *filter(None, [scope])], check=True, capture_output=True)
+
+    def in_cell(self, statement: str) -> None:
+        """What a database administrator does in the database of Nova's cell."""
+        subprocess.run([BED, "sql", statement], check=True, capture_output=True)
+
+    def soft_delete(self, server_id: str) -> None:
+        """What a delete leaves for [compute]reclaim_instance_interval, which is 0 here: people's deletes are to be quick."""
+        self.in_cell(f"UPDATE instances SET vm_state='soft-delete' WHERE uuid='{server_id}';")
 
     def wipe(self) -> None:
         """Delete every server of the cloud."""
-        self.delete(row["id"] for row in self.admin.get("/servers?all_tenants=1")["servers"])
+        self.delete(server["id"] for server in self.servers())
 
     def aggregate(self, name: str, *hosts: str) -> int:
         """A new aggregate with these hosts; its id."""

@@ -18,7 +18,8 @@ def moved(
     assert server["OS-EXT-STS:power_state"] == POWER[status]
     assert server["OS-EXT-SRV-ATTR:host"] != host
     assert len(cloud.allocations(server_id)) == 1
-    assert cloud.actions(server_id) == [*before, *actions]
+    done = cloud.actions(server_id)
+    assert done == [*before, *actions], (server["name"], done)
 
 
 def nothing_left(cloud: Lab, host: str) -> None:

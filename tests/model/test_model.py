@@ -272,14 +272,15 @@ class Drain(RuleBasedStateMachine):
             assert world.status["phase"] == "Drained", world.story()
 
     def is_explained(self) -> bool:
-        """Every server that is still on the host has a row, and where it is none of them the message says what it is."""
+        """Every server that is still on the host has a row, or waits for one that has, and where it is none of them the
+        message says what it is."""
         status, state = self.world.status, self.world.model.state
         rows = {row["id"] for row in status["problems"]}
         here = state.on_host(HOST)
         if here and all(s.id in rows for s in here):
             return status["phase"] in ("Stalled", "Draining")
         if here:
-            return False
+            return status["phase"] == "Stalled" and "waiting for them: " in status["message"]
         return status["phase"] == "Stalled" or any(w in status["message"] for w in ("allocation", "its cell is down"))
 
     def gives_back(self) -> None:
@@ -287,6 +288,10 @@ class Drain(RuleBasedStateMachine):
         if KEY in world.store.objects:
             leave = world.watch.spec.get("onDelete") == "Leave"
             world.delete_drain()
+            world.rest()
+            for server in world.model.state.servers.values():  # of moves that died with a nova-compute
+                if server.task_state is not None:
+                    world.do("reset to active", server, "admin")
             world.until(lambda: KEY not in world.store.objects)
         else:
             leave = True  # it was given back earlier, with people acting since

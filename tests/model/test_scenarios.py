@@ -573,6 +573,24 @@ def names_a_record_that_never_ends() -> None:
 
 
 @scenario
+def goes_on_when_a_person_has_ended_a_record_by_another_move() -> None:
+    world = drain("active")
+    (server,) = servers(world)
+    world.model.faults.set("migrate_disk_and_power_off", "sleep:30,once")
+    world.until(lambda: server.task_state == "resize_migrating")
+    world.model.kill_compute(HOST)
+    world.model.start_compute(HOST)
+    world.rest()
+    person = world.model.as_user("admin")
+    world.model.cold.migrate(person, server.id)
+    world.model.clock.advance(70)
+    assert [m.status for m in world.model.migrations_of(server)] == ["error", "confirmed", "finished"]
+    world.model.cold.confirm(person, server.id)
+    world.run(60)
+    assert {c["reason"] for c in world.status["conditions"] if c["type"] == "Stalled"} == {"AllocationsLeft"}
+
+
+@scenario
 def an_idle_drain_writes_nothing() -> None:
     world = drain("suspended", "active")
     world.run(60)

@@ -26,10 +26,11 @@ from quiesce.drain.actions import (
     StartCompute,
     StartMove,
     StopCompute,
+    words,
 )
 from quiesce.drain.compute import HostCompute
 from quiesce.drain.notes import Notes
-from quiesce.drain.observation import Observation, Refusal
+from quiesce.drain.observation import Observation
 from quiesce.nova.cloud import Cloud
 from quiesce.nova.errors import Refused, Unknown
 from quiesce.ops import metrics
@@ -61,7 +62,7 @@ def act(actions: Sequence[Action], acting: Acting) -> None:
 
     def one(action: Action) -> None:
         if time.monotonic() > deadline:
-            acting.notes.listed = None
+            acting.notes.forget_list()
             return
         try:
             if isinstance(action, HostAction):
@@ -69,7 +70,7 @@ def act(actions: Sequence[Action], acting: Acting) -> None:
             else:
                 for_server(action, acting)
         except Problem as error:
-            acting.notes.listed = None
+            acting.notes.forget_list()
             failed.append(error)
 
     for action in (a for a in actions if isinstance(a, HostAction)):
@@ -89,6 +90,8 @@ def for_server(action: ServerAction, acting: Acting) -> None:
         log.warning("not reverting: nova-compute of this host is down", extra=extra)
         return
     now = acting.now()
+    if isinstance(action, AbortLive | ForceCompleteLive):
+        acting.notes.told_to_end[action.migration_id] = now
     try:
         request_id = send()
     except Refused as refused:
@@ -144,9 +147,10 @@ def source_is_up(acting: Acting) -> bool:
 def on_host(action: StopCompute | StartCompute, acting: Acting) -> None:
     """Over SSH. What keeps it from working is remembered for the status, and tried again with back-off."""
     notes, extra = acting.notes, {"drain": acting.drain, "host": acting.seen.host}
+    starting = isinstance(action, StartCompute)
     if acting.compute is None:
         text = "the spec names no way into the host: set keyringRef or hostAccess"
-        notes.fail_on_host("NoAccess", text, acting.now(), person=True)
+        notes.fail_on_host("NoAccess", text, acting.now(), person=True, starting=starting)
         return
     try:
         if isinstance(action, StopCompute):
@@ -156,7 +160,7 @@ def on_host(action: StopCompute | StartCompute, acting: Acting) -> None:
             acting.compute.restore(UnitState.read(action.found))
             notes.started_again = acting.now()
     except SSHError as error:
-        notes.fail_on_host(error.reason, str(error), acting.now(), person=error.person)
+        notes.fail_on_host(error.reason, str(error), acting.now(), person=error.person, starting=starting)
         log.warning("%s: %s", words(action), error, extra=extra)
     else:
         notes.host_trouble = None
@@ -177,15 +181,14 @@ def for_host(action: HostAction, acting: Acting) -> None:
     except Refused as refused:
         if refused.status == 404 and isinstance(action, DeleteService):
             return
-        before = acting.notes.service_refusal
-        count = before.count + 1 if before else 1
-        acting.notes.service_refusal = Refusal(said, refused.status, refused.message, count, acting.now())
-        acting.notes.clean_since = None
+        acting.notes.refuse(said, said, refused.status, refused.message, acting.now())
+        if isinstance(action, DeleteService):
+            acting.notes.clean_since = None
         log.warning("%s refused: %s", said, refused.message, extra=extra | {"request_id": refused.request_id})
     except Unknown as error:
         log.warning("%s without an answer, looking again: %s", said, error, extra=extra)
     else:
-        acting.notes.service_refusal = None
+        acting.notes.refusals.pop(said, None)
         log.info("%s", said, extra=extra | {"request_id": request_id})
 
 
@@ -208,19 +211,3 @@ def send_for_host(action: DisableService | EnableService | DeleteService | AddTo
         case AddToAggregate(aggregate_id=aggregate_id, host=host):
             return cloud.add_to_aggregate(aggregate_id, host)
     raise AssertionError(action)
-
-
-def words(action: HostAction) -> str:
-    match action:
-        case DisableService(reason=reason):
-            return f"disable the service ({reason or 'no reason'})"
-        case EnableService():
-            return "enable the service"
-        case DeleteService():
-            return "delete the service"
-        case StopCompute():
-            return "stop nova-compute on the host"
-        case StartCompute(found=found):
-            return f"have nova-compute on the host as it was ({found})"
-        case AddToAggregate(aggregate_id=aggregate_id):
-            return f"add the host to aggregate {aggregate_id}"

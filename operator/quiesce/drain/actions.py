@@ -89,6 +89,23 @@ ServerAction = StartMove | OffloadServer | ResumeServer | ConfirmMove | RevertMo
 Action = HostAction | ServerAction
 
 
+def words(action: HostAction) -> str:
+    """For people; the same call has the same words."""
+    match action:
+        case DisableService(reason=reason):
+            return f"disable the service ({reason or 'no reason'})"
+        case EnableService():
+            return "enable the service"
+        case DeleteService():
+            return "delete the service"
+        case StopCompute():
+            return "stop nova-compute on the host"
+        case StartCompute(found=found):
+            return f"have nova-compute on the host as it was ({found})"
+        case AddToAggregate(aggregate_id=aggregate_id):
+            return f"add the host to aggregate {aggregate_id}"
+
+
 def for_verdict(server_id: str, verdict: Verdict, spec: DrainSpec | None) -> tuple[ServerAction, ...]:
     """`spec` is needed for a Move only (its target host)."""
     match verdict:

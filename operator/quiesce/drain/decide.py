@@ -11,9 +11,9 @@ from enum import StrEnum
 from quiesce.api.memory import Memory
 from quiesce.api.spec import AfterDrain, DrainSpec, Mode, OnDelete, WhileRunning
 from quiesce.drain import failures, filters, host, moved, plan, proof
-from quiesce.drain.actions import Action, ConfirmMove, DeleteService, StartCompute, StopCompute, for_verdict
+from quiesce.drain.actions import Action, ConfirmMove, DeleteService, HostAction, StartCompute, StopCompute, for_verdict, words
 from quiesce.drain.host import Who
-from quiesce.drain.observation import Observation
+from quiesce.drain.observation import HostTrouble, Observation, Refusal
 from quiesce.drain.plan import Plan
 from quiesce.drain.verdict import Blocked, Confirm, Held, Move, Offload, Resume, Verdict, Wait
 from quiesce.drain.words import count, some
@@ -55,11 +55,7 @@ class Judged:
         match self.verdict:
             case Move() | Held() | Offload() | Resume():
                 return False
-            case Wait(ours=ours):
-                return ours
-            case Blocked(reason=reason):
-                return reason == "Stuck"
-            case Confirm(ours=ours):
+            case Wait(ours=ours) | Blocked(ours=ours) | Confirm(ours=ours):
                 return ours
             case _:
                 return True
@@ -67,14 +63,20 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What this tick found and wants done. `actions` in order; `started`: servers whose move begins with one of them."""
+    """What this tick found and wants done. `actions` in order; `started`: servers whose move begins with one of them.
+
+    `left_undone`: what giving back has to leave to a person, and what to do.
+    `refused`: what is wanted for the host itself and Nova says no to, whether it is tried again now or later.
+    """
 
     goal: Goal
     judged: tuple[Judged, ...]
     actions: tuple[Action, ...]
     proof: proof.Proof
     started: frozenset[str] = frozenset()
+    refused: tuple[tuple[HostAction, Refusal], ...] = ()
     given_back: bool = False
+    left_undone: str = ""
     leftovers: tuple[str, ...] = ()
     plan: Plan | None = None
     left: int = 0  # servers that left the host by a migration since the drain began
@@ -221,20 +223,24 @@ def leftovers(seen: Observation, memory: Memory) -> tuple[str, ...]:
 def keep_drained(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, decision: Decision, limits: Limits) -> Decision:
     disable = host.disable(who, spec, memory, seen)
     if not memory.begun:
-        return replace(decision, actions=() if lacks_capacity(spec, decision) else disable)
+        return decision if lacks_capacity(spec, decision) else for_host(seen, decision, disable)
     if seen.service is not None and seen.service.status != "disabled":
-        return replace(decision, actions=disable)  # nothing moves while the scheduler may still place servers here
+        return for_host(seen, decision, disable)  # nothing moves while the scheduler may still place servers here
     decision = finish_moves(decision, foreign=True)
     if seen.service is None:
         return decision
     chosen = choose(spec, seen, decision.judged, limits)
     starts = tuple(a for j in chosen for a in for_verdict(j.server_id, j.verdict, spec))
-    delete = end_service(spec, memory, seen, decision)
-    return replace(
-        decision,
-        actions=disable + decision.actions + starts + delete,
-        started=frozenset(j.server_id for j in chosen),
-    )
+    decision = for_host(seen, decision, disable + end_service(spec, memory, seen, decision))
+    return replace(decision, actions=decision.actions + starts, started=frozenset(j.server_id for j in chosen))
+
+
+def for_host(seen: Observation, decision: Decision, wanted: tuple[HostAction, ...]) -> Decision:
+    """With these calls, but for those that Nova has refused lately: the same is asked again, ever more slowly."""
+    refused = tuple((action, said) for action in wanted if (said := seen.refusals.get(words(action))) is not None)
+    resting = {action for action, said in refused if seen.now < said.at + failures.back_off(said.count, seen.host)}
+    due = tuple(action for action in wanted if action not in resting)
+    return replace(decision, actions=due + decision.actions, refused=refused)
 
 
 def lacks_capacity(spec: DrainSpec, decision: Decision) -> bool:
@@ -273,12 +279,22 @@ def choose(spec: DrainSpec, seen: Observation, judged: tuple[Judged, ...], limit
     return tuple(chosen)
 
 
+def starved(spec: DrainSpec, seen: Observation, judged: tuple[Judged, ...]) -> tuple[Judged, ...]:
+    """Servers that wait for moves which only a person can end: these hold all places, or one of their anti-affinity group."""
+    ended_by_people = [j for j in judged if isinstance(j.verdict, Held) or (isinstance(j.verdict, Blocked) and j.in_flight)]
+    full = sum(j.in_flight for j in ended_by_people) >= spec.migration.max_parallel
+    holders = {j.server_id for j in ended_by_people}
+    taken = [g.members for g in seen.groups if g.policy == "anti-affinity" and g.members & holders]
+    waiting = [j for j in judged if isinstance(j.verdict, Move | Offload | Resume)]
+    return tuple(j for j in waiting if full or any(j.server_id in members for members in taken))
+
+
 def order(judged: Judged) -> tuple[int, int, int, str]:
     flavor = judged.server.flavor if judged.server else None
     return (judged.attempt, -(flavor.ram if flavor else 0), -(flavor.disk if flavor else 0), judged.server_id)
 
 
-def end_service(spec: DrainSpec, memory: Memory, seen: Observation, decision: Decision) -> tuple[Action, ...]:
+def end_service(spec: DrainSpec, memory: Memory, seen: Observation, decision: Decision) -> tuple[HostAction, ...]:
     """Once the host is proven empty: stop nova-compute where the spec says so, and delete the service when it is down."""
     if spec.service.after_drain is not AfterDrain.DELETE or not decision.proof.complete or seen.service is None:
         return ()
@@ -286,13 +302,10 @@ def end_service(spec: DrainSpec, memory: Memory, seen: Observation, decision: De
         return stop_compute(memory, seen)
     if seen.service.state != "down" and spec.service.while_running is WhileRunning.WAIT:
         return ()
-    refusal = seen.service_refusal
-    if refusal is not None and seen.now < refusal.at + failures.back_off(refusal.count, seen.host):
-        return ()
     return (DeleteService(seen.service.id),)
 
 
-def stop_compute(memory: Memory, seen: Observation) -> tuple[Action, ...]:
+def stop_compute(memory: Memory, seen: Observation) -> tuple[HostAction, ...]:
     """Nova takes some time to see it down; meanwhile it is not told again."""
     if memory.found_unit is None and seen.unit is None:
         return ()
@@ -304,14 +317,19 @@ def stop_compute(memory: Memory, seen: Observation) -> tuple[Action, ...]:
     return (StopCompute(),)
 
 
-def start_compute(memory: Memory, seen: Observation) -> tuple[Action, ...] | None:
+def start_trouble(seen: Observation) -> HostTrouble | None:
+    """Why nova-compute could not be started again; that it could not be stopped before is no reason not to try."""
+    return seen.host_trouble if seen.host_trouble and seen.host_trouble.starting else None
+
+
+def start_compute(memory: Memory, seen: Observation) -> tuple[HostAction, ...] | None:
     """What is to be done until nova-compute that we stopped runs again as found; None: nothing is left to do.
 
     A host that cannot be reached is mostly one that is gone for good: after some tries it is left as it is.
     """
     if memory.found_unit is None or not memory.found_unit.startswith("running"):
         return None
-    trouble = seen.host_trouble
+    trouble = start_trouble(seen)
     if trouble is not None and trouble.count >= START_TRIES:
         return None
     if seen.started_again is None:
@@ -319,6 +337,19 @@ def start_compute(memory: Memory, seen: Observation) -> tuple[Action, ...] | Non
         return (StartCompute(memory.found_unit),) if rested else ()
     registers = seen.service is None and seen.now - seen.started_again < REGISTERS_WITHIN
     return () if registers else None
+
+
+def not_running(memory: Memory, seen: Observation) -> str:
+    """What to do about a nova-compute that we stopped and that is not seen to run again; empty: nothing."""
+    if memory.found_unit is None or not memory.found_unit.startswith("running"):
+        return ""
+    stopped, trouble = f"nova-compute on {seen.host} was stopped by this drain", start_trouble(seen)
+    if trouble is not None:
+        failed = f"{stopped} and could not be started again, tried {trouble.count} times: {trouble.text}"
+        return f"{failed}. Start nova-compute on {seen.host} by hand (it was found {memory.found_unit})"
+    if seen.service is None:
+        return f"{stopped} and started again, but does not come back to Nova: see its log on {seen.host}"
+    return ""
 
 
 def give_back(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, decision: Decision) -> Decision:
@@ -338,4 +369,5 @@ def give_back(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, deci
     if start is not None:
         return replace(decision, actions=start)
     restore = host.restore(who, memory, seen)
-    return replace(decision, actions=restore, given_back=not restore)
+    decision = for_host(seen, decision, restore)
+    return replace(decision, given_back=not restore, left_undone=not_running(memory, seen))

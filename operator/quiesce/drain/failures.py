@@ -6,7 +6,7 @@ from datetime import timedelta
 from quiesce.api import durations
 from quiesce.api.spec import DrainSpec, OnLiveTimeout
 from quiesce.drain.observation import Observation
-from quiesce.drain.verdict import Abort, Blocked, ForceComplete
+from quiesce.drain.verdict import Abort, Blocked, Follow, ForceComplete
 from quiesce.drain.words import count
 from quiesce.nova.records import Migration, Server
 
@@ -15,6 +15,8 @@ LONGEST_BACK_OFF = 300.0
 # Where only the scheduler said no, the guest was never touched: it is tried again at this pace, so that a drain
 # goes on by itself when capacity comes back.
 SLOW_RETRY = timedelta(minutes=10)
+# Nova takes its time to abort or force a live migration, and shows nothing of it meanwhile.
+TOLD_AGAIN = timedelta(minutes=1)
 NO_HOST = ("NoCapacity", "NoValidHostByGroup", "NoValidHostByZone")
 
 
@@ -97,13 +99,16 @@ def error_on_destination(server: Server, migration: Migration) -> Blocked:
     )
 
 
-def overdue(spec: DrainSpec, seen: Observation, migration: Migration) -> Abort | ForceComplete | Blocked | None:
+def overdue(spec: DrainSpec, seen: Observation, migration: Migration) -> Abort | ForceComplete | Follow | Blocked | None:
     """What to do about our own move that takes longer than `migration.timeout`; None: it is in time, or makes progress."""
     began = migration.created
     if migration.status in ("confirming", "reverting"):  # begun anew, maybe hours after the move: a person decided
         began = seen.seen.get((migration.id, migration.status), seen.now)
     if seen.now - began < timedelta(seconds=spec.migration.timeout) or migration.id in seen.progressing:
         return None
+    told = seen.told_to_end.get(migration.id)
+    if told is not None and seen.now - told < TOLD_AGAIN:
+        return Follow("Ending", migration)
     choice = spec.migration.on_live_timeout
     if migration.live and choice is OnLiveTimeout.ABORT and migration.status in ("queued", "preparing", "running"):
         return Abort(migration)
@@ -112,10 +117,12 @@ def overdue(spec: DrainSpec, seen: Observation, migration: Migration) -> Abort |
     way_out = (
         "abort or force-complete it (openstack server migration abort | force complete)"
         if migration.live
-        else "Nova has no way to abort a cold migration: look at nova-compute on both hosts"
+        else "Nova has no way to abort a cold migration: look at nova-compute on both hosts. Where one of them was restarted "
+        "meanwhile the move is dead: reset the server's state to active and hard-reboot it"
     )
     return Blocked(
         "Stuck",
         f"its {migration.type} {migration.id} is {migration.status} for more than "
         f"{durations.text(spec.migration.timeout)}: {way_out}",
+        ours=True,
     )

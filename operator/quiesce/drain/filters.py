@@ -100,6 +100,12 @@ def waits_for_owner(s: Subject) -> Verdict | None:
 def follows_our_move(s: Subject) -> Verdict | None:
     if s.idle or s.open is None or not s.open_is_ours:
         return None
+    if is_down(s.seen):
+        return Blocked(
+            "SourceDown",
+            f"its {s.open.type} {s.open.id} stays {s.open.status} while nova-compute of this host is down: start it",
+            ours=True,
+        )
     return failures.overdue(s.spec, s.seen, s.open) or Follow(stage(s.open), s.open)
 
 
@@ -120,6 +126,7 @@ def is_starting(s: Subject) -> Verdict | None:
         "Stuck",
         f"stays in task {s.server.task_state} without a migration for more than "
         f"{durations.text(s.spec.migration.timeout)}: look at nova-conductor and nova-compute, and reset its state to active",
+        ours=True,
     )
 
 
@@ -174,9 +181,13 @@ def is_rescued(s: Subject) -> Verdict | None:
 
 def source_is_down(s: Subject) -> Verdict | None:
     """Nova refuses a cold migration then, lets a live one fail at the price of a try, and leaves an offload hanging."""
-    if s.seen.service is None or s.seen.service.state != "down":
+    if not is_down(s.seen):
         return None
     return Blocked("SourceDown", "nova-compute of this host is down, and without it no server leaves the host: start it")
+
+
+def is_down(seen: Observation) -> bool:
+    return seen.service is not None and seen.service.state == "down"
 
 
 def is_shelved(s: Subject) -> Verdict | None:
@@ -255,6 +266,15 @@ def paths_are_not_proven(s: Subject) -> Verdict | None:
     return Wait("PathsNotProven", s.seen.paths.text)
 
 
+def cause_is_awaited(s: Subject) -> Verdict | None:
+    """Nova shows that a move has failed a moment before it says why; what is to be done depends on it."""
+    last = next(iter(s.failed()), None)
+    ending = s.seen.endings.get(last.id) if last else None
+    if ending is None or ending.final:
+        return None
+    return Wait("Settling", "its last move has failed, and Nova has not said why yet")
+
+
 def is_exhausted(s: Subject) -> Verdict | None:
     failed = s.spent(wanted(s))
     if len(failed) < s.spec.migration.attempts:
@@ -319,6 +339,7 @@ FILTERS: tuple[Callable[[Subject], Verdict | None], ...] = (
     affinity_holds_it,
     stays_by_decision,
     paths_are_not_proven,
+    cause_is_awaited,
     ssh_path_is_broken,
     is_exhausted,
     backs_off,

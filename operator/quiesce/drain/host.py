@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from quiesce.api.memory import Memory
 from quiesce.api.spec import DrainSpec
-from quiesce.drain.actions import Action, AddToAggregate, DisableService, EnableService
+from quiesce.drain.actions import AddToAggregate, DisableService, EnableService, HostAction
 from quiesce.drain.observation import Observation
 
 REASON_LENGTH = 255  # nova services.disabled_reason
@@ -35,7 +35,7 @@ def is_ours(who: Who, disabled_reason: str | None) -> bool:
     return f"[{who.uid[:8]}]" in (disabled_reason or "") and (disabled_reason or "").startswith("quiesce: drain ")
 
 
-def disable(who: Who, spec: DrainSpec, memory: Memory, seen: Observation) -> tuple[Action, ...]:
+def disable(who: Who, spec: DrainSpec, memory: Memory, seen: Observation) -> tuple[HostAction, ...]:
     """Disable it where it is not, and where the reason is not yet ours.
 
     Only a disable found at the start is overwritten (it is saved before any action is carried out); one that
@@ -58,7 +58,7 @@ def is_as_found(memory: Memory, disabled_reason: str | None) -> bool:
     return memory.found_status == "disabled" and (memory.found_reason or None) == (disabled_reason or None)
 
 
-def restore(who: Who, memory: Memory, seen: Observation) -> tuple[Action, ...]:
+def restore(who: Who, memory: Memory, seen: Observation) -> tuple[HostAction, ...]:
     """What is still to be done until the service is as it was found; empty: it is, or it is no longer ours to give back."""
     service = seen.service
     if service is None:
@@ -74,7 +74,7 @@ def restore(who: Who, memory: Memory, seen: Observation) -> tuple[Action, ...]:
     return (*aggregates, EnableService(service.id))
 
 
-def rejoin(memory: Memory, seen: Observation) -> tuple[Action, ...]:
+def rejoin(memory: Memory, seen: Observation) -> tuple[HostAction, ...]:
     """Aggregates that the host was in and that a delete of its service took it out of (nova services.py delete)."""
     return tuple(
         AddToAggregate(a.id, seen.host)

@@ -6,14 +6,14 @@ from datetime import timedelta
 from quiesce.api.memory import Memory
 from quiesce.api.spec import ConfirmationPolicy, DecisionAction, DrainSpec, OnFailedCheck
 from quiesce.drain import failures
-from quiesce.drain.filters import answer_is_awaited, foreign_unconfirmed, stage
+from quiesce.drain.filters import STALE_AFTER, answer_is_awaited, foreign_unconfirmed, stage
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import Blocked, Confirm, Follow, Held, Revert, Verdict, Wait
 from quiesce.nova.records import FAILED, NOSTATE, RUNNING, SHUTDOWN, Migration, Port, Server
 
 # A check that fails right after the move may only be early (a port is wired, a guest boots).
 GRACE = timedelta(seconds=60)
-SHORT_WORK = timedelta(minutes=5)
+SHORT_WORK = timedelta(minutes=5)  # a confirm or revert, in which the server stands in VERIFY_RESIZE all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,11 @@ class Leaver:
     @property
     def server(self) -> Server | None:
         return self.seen.elsewhere.get(self.server_id)
+
+    @property
+    def superseded(self) -> bool:
+        """Nova has begun another move of it since, so nothing works on this one any more."""
+        return any(m.server_id == self.server_id and m.id > self.migration.id for m in self.seen.migrations)
 
     @property
     def since_finished(self) -> timedelta:
@@ -67,16 +72,42 @@ def judge_under_way(leaver: Leaver) -> Verdict:
 
 def never_ending(leaver: Leaver) -> Blocked | None:
     """A record that will never end by itself: nova-compute was restarted, or a state reset, in the middle of a move."""
-    m, server = leaver.migration, leaver.server
-    age = leaver.seen.now - leaver.seen.seen.get((m.id, m.status), leaver.seen.now)
-    if server is None or server.task_state is not None or age <= SHORT_WORK:
+    m, server, seen = leaver.migration, leaver.server, leaver.seen
+    if server is None or not server.idle:
+        return None
+    age = seen.now - max(seen.seen.get((m.id, m.status), seen.now), seen.idle_since.get(server.id, seen.now))
+    if not leaver.superseded and age <= (SHORT_WORK if server.status == "VERIFY_RESIZE" else STALE_AFTER):
         return None
     return Blocked(
         "StuckMigration",
-        f"it is {server.status} on {server.host}, but its {m.type} {m.id} stays {m.status}, so the service cannot be deleted. "
-        "Ways out: migrate that server once more and confirm it (Nova then retires the old record), delete the server, or "
-        "have a database administrator set the record to error",
+        f"it is {server.status} on {server.host}, but its {m.type} {m.id} stays {m.status}, so the "
+        f"service cannot be deleted. {way_out(m, server)}",
     )
+
+
+def way_out(m: Migration, server: Server) -> str:
+    """What ends such a record; all of it tried on a real Nova.
+
+    nova-compute sets a record of its host to error when it finds the server in another cold migration, for which it
+    looks once a minute (compute/resource_tracker.py _update_usage_from_migrations). A live one does not do it.
+    """
+    if server.status == "VERIFY_RESIZE":
+        return (
+            "The confirm or revert of it was cut off. Way out: have a database administrator set the record back, and it is "
+            f"taken up again: {statement(m, 'finished')}"
+        )
+    return (
+        "Ways out: have a database administrator end the record, which touches no guest: "
+        f"{statement(m, 'error')} Or cold-migrate that server once more (openstack server migrate), which restarts it, and leave "
+        f"it in VERIFY_RESIZE until nova-compute of {m.source} has set the record to error, a minute or so; then confirm it. "
+        "Or delete the server"
+    )
+
+
+def statement(m: Migration, status: str) -> str:
+    """For the database of Nova's cell."""
+    where = f"id={m.id} AND uuid='{m.uuid}' AND status='{m.status}'"
+    return f"UPDATE migrations SET status='{status}' WHERE {where};"  # noqa: S608 -- for a person to read, never sent
 
 
 def judge_foreign_finished(leaver: Leaver) -> Verdict:
@@ -111,10 +142,10 @@ def judge_finished(leaver: Leaver) -> Verdict:
     if server is None or server.status != "VERIFY_RESIZE" or server.task_state is not None:
         return never_ending(leaver) or Follow("Verifying", migration)
     if source_is_down(leaver):
-        return Wait(
+        return Held(
             "SourceDown",
             "it has moved, but nova-compute of this host is down, and without it Nova neither confirms nor reverts: start it",
-            ours=True,
+            migration,
         )
     if answer_is_awaited(leaver.seen, leaver.server_id):
         return Follow("Verifying", migration)

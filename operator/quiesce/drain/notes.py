@@ -13,7 +13,10 @@ FORGET_UNKNOWN = timedelta(minutes=2)
 
 @dataclass(slots=True)
 class Notes:
-    """Mutable, owned by the one worker that holds the drain's key. Field meanings: see Observation."""
+    """Mutable, owned by the one worker that holds the drain's key. Field meanings: see Observation.
+
+    `servers`: the host's list for a glance, as it was `listed` (None: it is void) and as calls have changed it since.
+    """
 
     names: dict[str, str] = field(default_factory=dict)
     was: dict[str, str] = field(default_factory=dict)
@@ -23,7 +26,7 @@ class Notes:
     endings: dict[int, Ending] = field(default_factory=dict)
     unknown: dict[str, datetime] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
-    service_refusal: Refusal | None = None
+    told_to_end: dict[int, datetime] = field(default_factory=dict)
     clean_since: datetime | None = None
     stopped_at: datetime | None = None
     started_again: datetime | None = None
@@ -40,27 +43,33 @@ class Notes:
     def expect(self, actions: Sequence[Action]) -> None:
         """What these calls make of the list of servers: a server whose move is asked for is in Nova's hand from now on.
 
-        Whatever else changes the list, and a call that is not accepted (see `refuse`), makes it void.
+        Whatever else changes the list, and a call that is not accepted, makes it void (`forget_list`).
         """
         tasks = {a.server_id: "migrating" if a.how == "live" else "resize_prep" for a in actions if isinstance(a, StartMove)}
         self.servers = tuple(replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers)
         if not all(isinstance(a, StartMove | ConfirmMove) for a in actions):
-            self.listed = None
+            self.forget_list()
+
+    def forget_list(self) -> None:
+        """A call did not go as expected: the next look reads the host's servers anew."""
+        self.listed = None
 
     def refuse(self, key: str, call: str, status: int, text: str, now: datetime) -> None:
-        """Nova said no to `call` for the server `key`; the same call again counts up."""
-        self.listed = None
+        """Nova said no to `call` for `key`, as in Observation.refusals; the same call again counts up."""
+        self.forget_list()
         before = self.refusals.get(key)
         count = before.count + 1 if before and before.call == call else 1
         self.refusals[key] = Refusal(call, status, text, count, now)
 
     def unanswered(self, server_id: str, now: datetime) -> None:
-        self.listed = None
+        self.forget_list()
         self.unknown[server_id] = now
 
-    def fail_on_host(self, reason: str, text: str, now: datetime, *, person: bool) -> None:
-        count = self.host_trouble.count + 1 if self.host_trouble else 1
-        self.host_trouble = HostTrouble(reason, text, person, count, now)
+    def fail_on_host(self, reason: str, text: str, now: datetime, *, person: bool, starting: bool = False) -> None:
+        """See HostTrouble. Starting is counted by itself: it is given up some time, whatever was before."""
+        before = self.host_trouble
+        count = before.count + 1 if before and before.starting == starting else 1
+        self.host_trouble = HostTrouble(reason, text, person, count, now, starting)
 
     def look(self, migrations: tuple[Migration, ...], now: datetime) -> None:
         """Note when each unfinished migration was first seen in its status, and forget those that are gone."""

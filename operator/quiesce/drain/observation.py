@@ -9,15 +9,19 @@ from quiesce.nova.records import Aggregate, Migration, Port, Room, Server, Serve
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a migration failed, in Nova's words; `seen` is when this process first saw the failure."""
+    """Why a migration failed, in Nova's words; `seen` is when this process first saw the failure.
+
+    `final` False: Nova has not written the cause down yet.
+    """
 
     text: str
     seen: datetime
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Nova said no to a call for this server: what was asked, in whose words, how often in a row, and when last."""
+    """Nova said no to a call for a server or the host: what was asked, in whose words, how often in a row, and when last."""
 
     call: str
     status: int
@@ -28,13 +32,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class HostTrouble:
-    """nova-compute could not be looked at, stopped or started over SSH; `person`: somebody has to change something."""
+    """nova-compute could not be looked at, stopped or, `starting`, started over SSH; `person`: somebody must change something."""
 
     reason: str
     text: str
     person: bool
     count: int
     at: datetime
+    starting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ class Observation:
     `seen`, when a migration was first seen in its present
     status; `held_since`, since when a consumer is seen to hold something on the host that is
     else empty; `idle_since`, since when a server with an open migration stands idle on the host;
-    `endings` of failed migrations; `unknown`, calls whose answer never came; `refusals`.
+    `endings` of failed migrations; `told_to_end`, when a live one was last aborted or forced;
+    `unknown`, calls whose answer never came; `refusals`, by server id, and by the words of a call for the host itself.
     """
 
     now: datetime
@@ -111,7 +117,7 @@ class Observation:
     endings: Mapping[int, Ending] = field(default_factory=dict)
     unknown: Mapping[str, datetime] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
-    service_refusal: Refusal | None = None
+    told_to_end: Mapping[int, datetime] = field(default_factory=dict)
     clean_since: datetime | None = None
     stopped_at: datetime | None = None
     started_again: datetime | None = None

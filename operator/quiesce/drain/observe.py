@@ -9,7 +9,7 @@ from quiesce.drain import proof
 from quiesce.drain.compute import HostCompute
 from quiesce.drain.decide import own_migrations
 from quiesce.drain.failures import back_off
-from quiesce.drain.moved import SHORT_WORK
+from quiesce.drain.filters import STALE_AFTER
 from quiesce.drain.notes import Notes
 from quiesce.drain.observation import Ending, Observation, ProofReads
 from quiesce.drain.plan import shape_of
@@ -24,6 +24,8 @@ from quiesce.ssh.errors import SSHError
 SWEEP_EVERY = timedelta(seconds=30)
 # How old the host's list of servers may be in a glance.
 LIST_AGE = timedelta(seconds=10)
+# How long Nova may take to write down why a move failed. A step whose nova-compute died in it never ends.
+CAUSE_WITHIN = timedelta(seconds=30)
 PROGRESS_WITHIN = timedelta(minutes=2)
 MOST_MEMBERS = 50  # members of server groups that a plan looks up: it is a plausibility
 
@@ -126,14 +128,17 @@ def remember(notes: Notes, seen: Observation) -> None:
             metrics.move_finished("live" if m.live else "cold", m.status)
     notes.look(seen.migrations, seen.now)
     notes.names |= {server.id: server.name for server in seen.servers}
-    open_here = {m.server_id for m in seen.migrations if not m.terminal and m.source == seen.host}
-    idle = {
-        s.id for s in seen.servers if s.id in open_here and s.task_state is None and s.status in ("ACTIVE", "SHUTOFF", "PAUSED")
-    }
-    notes.idle_since = {server_id: notes.idle_since.get(server_id, seen.now) for server_id in idle}
     for server in seen.servers:
         if server.task_state is not None:
             notes.refusals.pop(server.id, None)
+
+
+def note_idle(notes: Notes, seen: Observation) -> None:
+    """Since when servers stand idle, here or elsewhere, although a migration of them is open."""
+    unfinished = {m.server_id for m in seen.migrations if not m.terminal}
+    known = (*seen.servers, *(server for server in seen.elsewhere.values() if server))
+    idle = {server.id for server in known if server.idle and server.id in unfinished}
+    notes.idle_since = {server_id: notes.idle_since.get(server_id, seen.now) for server_id in idle}
 
 
 def elsewhere(cloud: Cloud, memory: Memory, notes: Notes, seen: Observation) -> dict[str, Server | None]:
@@ -164,7 +169,7 @@ def needs_a_look(m: Migration, memory: Memory, notes: Notes, seen: Observation) 
     if m.status in FAILED:
         return m.id > memory.found_migration and m.id not in notes.healthy
     lasts = seen.now - notes.seen.get((m.id, m.status), seen.now)
-    return not m.terminal and (lasts > SHORT_WORK or (m.status != "finished" and m.server_id not in notes.names))
+    return not m.terminal and (lasts > STALE_AFTER or (m.status != "finished" and m.server_id not in notes.names))
 
 
 def healthy(server: Server) -> bool:
@@ -182,6 +187,7 @@ def look_closer(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, see
     """What only some servers need: where those are that left, server groups, causes of failures, checks, live progress."""
     remember(notes, seen)
     seen = replace(seen, elsewhere=elsewhere(cloud, memory, notes, seen))
+    note_idle(notes, seen)
     left = {server.id for server in seen.elsewhere.values() if server and server.host != seen.host}
     seen = replace(seen, servers=tuple(server for server in seen.servers if server.id not in left))
     notes.servers = seen.servers
@@ -189,8 +195,9 @@ def look_closer(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, see
         seen = replace(seen, groups=cloud.groups())
     for server in seen.servers:
         for m in own_migrations(server.id, memory, seen):
-            if m.status in FAILED and m.id > memory.attempts_from and m.id not in notes.endings:
-                notes.endings[m.id] = ending(cloud, m, seen.now)
+            before = notes.endings.get(m.id)
+            if m.status in FAILED and m.id > memory.attempts_from and (before is None or not before.final):
+                notes.endings[m.id] = ending(cloud, m, before, seen.now)
     verify = [s for s in seen.elsewhere.values() if s is not None and s.status == "VERIFY_RESIZE" and s.task_state is None]
     checks = spec.confirmation.checks
     if verify and checks.ports and not seen.ports:
@@ -217,11 +224,14 @@ def look_for_room(cloud: Cloud, notes: Notes, seen: Observation) -> Observation:
         return seen
 
 
-def ending(cloud: Cloud, m: Migration, now: datetime) -> Ending:
+def ending(cloud: Cloud, m: Migration, before: Ending | None, now: datetime) -> Ending:
+    """Nova sets the migration to error within the very step whose event then gets the cause: until that has ended it may come."""
+    since = before.seen if before else now
     kinds = ("live-migration",) if m.live else ("migrate", "resize")
     found = cloud.action_events(m.server_id, kinds, m.created)
     text = (found.details or found.failed_event) if found else None
-    return Ending(text or f"Nova gives no cause (migration {m.id} is {m.status})", now)
+    final = found is None or not found.open or now - since >= CAUSE_WITHIN
+    return Ending(text or f"Nova gives no cause (migration {m.id} is {m.status})", since, final)
 
 
 def progressing(cloud: Cloud, spec: DrainSpec, notes: Notes, seen: Observation) -> frozenset[int]:
@@ -288,7 +298,7 @@ def with_notes(seen: Observation, notes: Notes) -> Observation:
         endings=dict(notes.endings),
         unknown=dict(notes.unknown),
         refusals=dict(notes.refusals),
-        service_refusal=notes.service_refusal,
+        told_to_end=dict(notes.told_to_end),
         clean_since=notes.clean_since,
         stopped_at=notes.stopped_at,
         started_again=notes.started_again,

@@ -15,7 +15,7 @@ from quiesce.api.spec import DrainSpec
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import Blocked, Held, Move, Offload, Resume, Verdict
 from quiesce.drain.words import count, some
-from quiesce.nova.records import SUCCEEDED, Migration, Server, Shape
+from quiesce.nova.records import SUCCEEDED, Migration, Room, Server, Shape
 
 Capacity = Literal["Fits", "Short", "Unknown"]
 
@@ -92,26 +92,35 @@ def shape_of(server: Server) -> Shape:
 
 
 def weigh(spec: DrainSpec, seen: Observation, movers: list[Candidate]) -> tuple[Capacity, str]:
-    """First fit, decreasing: the largest first, each into the first host with room that its groups and its zone allow."""
+    """Whether they can be placed at all: closely packed, or spread over the hosts as Nova's scheduler does by default."""
     if seen.rooms is None:
         return "Unknown", "placement could not be asked"
     usable = {s.host for s in seen.services if s.status == "enabled" and s.state == "up"} - {seen.host}
     if spec.migration.target_host:
         usable &= {spec.migration.target_host}
+    rooms = [room for room in seen.rooms if room.host in usable]
+    others = count(len(rooms), "other host")
+    packed, spread = (homeless(movers, rooms, seen, spread=spread) for spread in (False, True))
+    if packed and spread:
+        return "Short", f"{len(packed)} of {count(len(movers), 'server')} find no room on {others}: {some(packed)}"
+    text = f"room for {count(len(movers), 'server')} on {others}, as far as placement tells"
+    if spread:
+        text += f", but only closely packed: {len(spread)} may find none where Nova's scheduler spreads them: {some(spread)}"
+    return "Fits", text
+
+
+def homeless(movers: list[Candidate], rooms: Iterable[Room], seen: Observation, *, spread: bool) -> list[str]:
+    """Who finds no room, by name: the largest first, each onto the first host that can take it, or (`spread`) the emptiest."""
     zones = {s.host: s.zone for s in seen.services}
-    free = {room.host: dict(room.free) for room in seen.rooms if room.host in usable}
-    allowed = {shape: {r.host for r in seen.rooms if shape in r.takes} for shape in {m.shape for m in movers}}
+    free = {room.host: dict(room.free) for room in rooms}
+    allowed = {shape: {r.host for r in rooms if shape in r.takes} for shape in {m.shape for m in movers}}
     taken = group_members_elsewhere(seen)
-    homeless = []
+    names = []
     for mover in sorted(movers, key=lambda m: (m.shape.size, m.server.id), reverse=True):
-        spot = place(mover, free, allowed[mover.shape], zones, taken, seen)
-        if spot is None:
-            homeless.append(mover.server.name)
-    if not homeless:
-        text = f"room for {count(len(movers), 'server')} on {count(len(free), 'other host')}, as far as placement tells"
-        return "Fits", text
-    text = f"{len(homeless)} of {count(len(movers), 'server')} find no room on {count(len(free), 'other host')}: {some(homeless)}"
-    return "Short", text
+        hosts = sorted(free, key=lambda host: (-free[host].get("MEMORY_MB", 0) if spread else 0, host))
+        if place(mover, hosts, free, allowed[mover.shape], zones, taken, seen) is None:
+            names.append(mover.server.name)
+    return names
 
 
 def group_members_elsewhere(seen: Observation) -> dict[str, set[str]]:
@@ -125,6 +134,7 @@ def group_members_elsewhere(seen: Observation) -> dict[str, set[str]]:
 
 def place(
     mover: Candidate,
+    hosts: Iterable[str],
     free: dict[str, dict[str, int]],
     allowed: set[str],
     zones: Mapping[str, str],
@@ -132,7 +142,7 @@ def place(
     seen: Observation,
 ) -> str | None:
     groups = [g.id for g in seen.groups if g.id in taken and mover.server.id in g.members]
-    for host in sorted(free):
+    for host in hosts:
         pinned = mover.server.zone_pinned
         if host not in allowed or (pinned and zones.get(host) != pinned) or any(host in taken[g] for g in groups):
             continue

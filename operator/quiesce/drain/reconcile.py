@@ -19,7 +19,7 @@ from quiesce.drain.decide import Decision, Goal, Judged, Limits, decide, suffice
 from quiesce.drain.failures import back_off
 from quiesce.drain.host import Who
 from quiesce.drain.notes import Notes
-from quiesce.drain.observation import Observation, Paths
+from quiesce.drain.observation import HostTrouble, Observation, Paths, Refusal
 from quiesce.drain.observe import complete, glance, observe
 from quiesce.drain.proof import worth_reading
 from quiesce.drain.report import Report, newest_migration, stamp, status, troubled
@@ -124,7 +124,7 @@ class Drains:
             raise
         note_proof(notes, decision, seen)
         if decision.given_back:
-            self.let_go(resource)
+            self.let_go(resource, decision.left_undone)
             return None
         self.report(Report(who, spec, memory, seen, decision, dict(resource.status), resource.generation), resource)
         notes.was |= {j.server_id: j.server.status for j in decision.judged if j.server and j.server_id in decision.started}
@@ -202,6 +202,9 @@ class Drains:
         if decision.started or any(is_lively(j) for j in decision.judged):
             return settings.poll_interval
         waits = [j.verdict.until - seen.now for j in decision.judged if isinstance(j.verdict, Wait | Blocked) and j.verdict.until]
+        tried: list[Refusal | HostTrouble] = [refusal for _, refusal in decision.refused]
+        tried += [seen.host_trouble] if seen.host_trouble else []
+        waits += [each.at + back_off(each.count, seen.host) - seen.now for each in tried]
         soon = [w.total_seconds() for w in waits if w.total_seconds() > 0]
         if decision.goal is Goal.KEPT_DRAINED and decision.proof.clean and not decision.proof.complete:
             soon.append(settings.settle)
@@ -238,11 +241,16 @@ class Drains:
         except Problem:
             return True
 
-    def let_go(self, resource: Resource) -> None:
+    def let_go(self, resource: Resource, left_undone: str = "") -> None:
+        """`left_undone`: told before the resource goes, and with it the last place to read it."""
         if FINALIZER in resource.finalizers:
+            if left_undone:
+                self.context.events.emit(resource, "Warning", "NovaComputeNotRunning", "Restore", left_undone)
+                log.warning("%s", left_undone, extra={"drain": str(resource.key)})
             self.context.store.remove_finalizer(resource)
             abandoned = resource.annotations.get(ABANDON) == "true"
             text = "let go without giving the host back (quiesce.dev/abandon)" if abandoned else "the host is given back"
+            text += ", but for nova-compute" if left_undone else ""
             self.context.events.emit(resource, "Normal", "Abandoned" if abandoned else "Restored", "Restore", text)
             log.info(text, extra={"drain": str(resource.key)})
         self.notes.pop(resource.uid, None)

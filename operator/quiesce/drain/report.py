@@ -12,9 +12,9 @@ from quiesce.api.errors import Problem, Terminal
 from quiesce.api.memory import Memory
 from quiesce.api.spec import AfterDrain, DrainSpec, WhileRunning
 from quiesce.drain import host
-from quiesce.drain.actions import DeleteService
+from quiesce.drain.actions import DeleteService, DisableService, HostAction
 from quiesce.drain.conditions import Condition, State, merged, ready
-from quiesce.drain.decide import Decision, Goal, Judged, lacks_capacity
+from quiesce.drain.decide import START_TRIES, Decision, Goal, Judged, lacks_capacity, start_trouble, starved
 from quiesce.drain.host import Who
 from quiesce.drain.observation import Observation
 from quiesce.drain.proof import ended_moves
@@ -36,6 +36,7 @@ from quiesce.nova.records import Migration
 
 PROBLEM_ROWS = 20
 MOVING_ROWS = 100
+CLAIMS = 10  # named in one message: each is to be given up by a person
 TEXT = 1024
 
 
@@ -65,6 +66,17 @@ class Report:
     def moving(self) -> list[Judged]:
         flying = [j for j in self.decision.judged if j.here and j.in_flight and not isinstance(j.verdict, Blocked)]
         return [j for j in self.decision.judged if j.server_id in self.decision.started or j in flying]
+
+
+def refusal_of(report: Report, kind: type[HostAction]) -> str:
+    """Nova's words where it refuses such a call for the host; empty: it does not."""
+    return next((said.text or f"HTTP {said.status}" for action, said in report.decision.refused if isinstance(action, kind)), "")
+
+
+def disable_refused(report: Report) -> str:
+    """Nova's words where that is why the service is not disabled; one that is needs our reason only."""
+    service = report.seen.service
+    return refusal_of(report, DisableService) if service is not None and service.status != "disabled" else ""
 
 
 def rank(verdict: Blocked | Held) -> int:
@@ -299,6 +311,8 @@ def deleted_text(report: Report) -> str:
 def stall(report: Report) -> tuple[str, str]:
     """(reason, message) where only a person can help; ('', '') where the drain can still go on by itself."""
     judged = report.decision.judged
+    if disable_refused(report):
+        return "", ""
     if not report.memory.begun and lacks_capacity(report.spec, report.decision):
         plan = report.decision.plan
         said = plan.capacity_message if plan else "no plan yet"
@@ -315,10 +329,12 @@ def stall(report: Report) -> tuple[str, str]:
         return waiting_for_delete(report)
     if not report.problems or report.moving:
         return "", ""
-    if any(not isinstance(j.verdict, Blocked | Held) for j in judged if j.here):
+    waiting = starved(report.spec, report.seen, judged)
+    if any(not isinstance(j.verdict, Blocked | Held) for j in judged if j.here and j not in waiting):
         return "", ""
     reasons = {verdict.reason for _, verdict in report.problems}
-    return reasons.pop() if len(reasons) == 1 else "ServersBlocked", problems_text(report)
+    text = problems_text(report) + (f"; waiting for them: {some(j.name for j in waiting)}" if waiting else "")
+    return reasons.pop() if len(reasons) == 1 else "ServersBlocked", text
 
 
 def leaked_text(report: Report) -> str:
@@ -327,7 +343,7 @@ def leaked_text(report: Report) -> str:
     moves, others = [c for c in leaked if c in ended], [c for c in leaked if c not in ended]
     parts = [f"no server is left, but placement still counts {count(len(leaked), 'allocation')} on the host that Nova forgot"]
     if moves:
-        parts.append(f"of moves that have ended: {some(moves)} (openstack resource provider allocation delete UUID)")
+        parts.append(f"of moves that have ended: {some(moves, CLAIMS)} (openstack resource provider allocation delete UUID)")
     if others:
         parts.append(f"of others: {some(others)} (nova-manage placement audit says whose they are, and --delete gives them up)")
     return "; ".join(parts)
@@ -354,6 +370,9 @@ def working(report: Report, progress: dict[str, Any]) -> tuple[str, str, str]:
     trouble = waits_text(report) + (f"; {problems_text(report)}" if report.problems else "")
     if not report.memory.begun:
         return "Pending", "Starting", "found the service; disabling it" if seen.service else "looking for the service"
+    if refused := disable_refused(report):
+        text = f"Nova refuses to disable the service, and nothing moves before it is: {refused}; it is tried again"
+        return "Draining", "DisableRefused", text
     if seen.service is not None and seen.service.status != "disabled":
         return "Draining", "Disabling", "disabling the service"
     if progress["moved"] < progress["total"] or report.problems:
@@ -370,8 +389,8 @@ def working(report: Report, progress: dict[str, Any]) -> tuple[str, str, str]:
 
 def waiting_for_delete(report: Report) -> tuple[str, str]:
     seen = report.seen
-    if seen.service_refusal is not None:
-        return "DeleteRefused", f"the host is empty, and Nova refuses to delete its service: {seen.service_refusal.text}"
+    if refused := refusal_of(report, DeleteService):
+        return "DeleteRefused", f"the host is empty, and Nova refuses to delete its service: {refused}"
     if seen.host_trouble is not None:
         return seen.host_trouble.reason, f"the host is empty, and nova-compute there cannot be stopped: {seen.host_trouble.text}"
     if any(isinstance(a, DeleteService) for a in report.decision.actions):
@@ -385,10 +404,10 @@ def waiting_for_delete(report: Report) -> tuple[str, str]:
 
 
 def restoring_message(report: Report) -> str:
-    held = [(j, verdict) for j, verdict in report.problems if isinstance(verdict, Held)]
+    held = [(j, verdict) for j, verdict in report.problems if isinstance(verdict, Held) or verdict.ours]
     if held:
         return (
-            f"giving the host back waits for a decision on {held[0][0].name}: {held[0][1].message}"
+            f"giving the host back waits for {held[0][0].name}: {held[0][1].message}"
             " (or let go at once: annotate with quiesce.dev/abandon=true)"
         )
     moving = sum(j.in_flight and j.here for j in report.decision.judged)
@@ -396,8 +415,11 @@ def restoring_message(report: Report) -> str:
         return f"giving the host back; waiting for {count(moving, 'move')} in flight to end"
     if report.seen.service is not None and report.seen.service.status == "UNKNOWN":
         return "giving the host back waits until Nova can see it again: its cell is down"
-    if report.seen.service_refusal is not None:
-        return f"giving the host back; Nova refuses to {report.seen.service_refusal.call}: {report.seen.service_refusal.text}"
+    if trouble := start_trouble(report.seen):
+        return f"giving the host back; nova-compute there cannot be started: {trouble.text}; tried {START_TRIES} times in all"
+    if report.decision.refused:
+        said = "; ".join(f"Nova refuses to {said.call}: {said.text}" for _, said in report.decision.refused)
+        return f"giving the host back; {said}; it is tried again (or let go at once: annotate with quiesce.dev/abandon=true)"
     return "giving the host back as it was found"
 
 
@@ -410,15 +432,18 @@ def service_disabled(report: Report) -> Condition:
             "ServiceDeleted" if report.memory.begun else "HostNotFound",
             "Nova lists no service of this host",
         )
+    refused = refusal_of(report, DisableService)
+    unmarked = f"; Nova refuses to disable it for this drain: {refused}" if refused else ""
     if service.status != "disabled":
-        return Condition("ServiceDisabled", "False", service.status.capitalize(), "the scheduler may place servers here")
+        text = f"the scheduler may place servers here{unmarked}"
+        return Condition("ServiceDisabled", "False", service.status.capitalize(), text[:TEXT])
     if host.is_ours(report.who, service.disabled_reason):
         return Condition("ServiceDisabled", "True", "Disabled", "disabled by this drain")
     return Condition(
         "ServiceDisabled",
         "True",
         "DisabledByOthers",
-        f"disabled by somebody else: {service.disabled_reason or 'no reason given'}"[:TEXT],
+        f"disabled by somebody else: {service.disabled_reason or 'no reason given'}{unmarked}"[:TEXT],
     )
 
 
@@ -453,7 +478,7 @@ def service_deleted(report: Report) -> Condition:
 
 
 def capacity(report: Report) -> Condition:
-    """From the plan; where none was made in this tick, as it was."""
+    """From the plan; where none was made in this tick, as it was, unless the host is empty all the same."""
     plan = report.decision.plan
     if plan is not None:
         states: dict[str, State] = {"Fits": "True", "Short": "False", "Unknown": "Unknown"}
@@ -461,6 +486,8 @@ def capacity(report: Report) -> Condition:
     before = next((c for c in report.previous.get("conditions") or () if c["type"] == "CapacityAvailable"), None)
     if before is None:
         return Condition("CapacityAvailable", "Unknown", "NotPlanned", "no plan has been made yet")
+    if before["status"] == "False" and report.decision.proof.complete:
+        return Condition("CapacityAvailable", "True", "Fits", "planned as short of room, and all have found some")
     return Condition("CapacityAvailable", before["status"], before["reason"], before["message"])
 
 

@@ -185,6 +185,16 @@ UNDER_WAY = (
         sight={"idle_since": {"web-1": LONG_AGO}},
     ),
     Case("ACTIVE", when="the last call had no answer", sight={"unknown": {"web-1": JUST_NOW}}),
+    Case(
+        "RESIZE", "resize_migrating", "our cold move, nova-compute of this host is down", moves=(move("migrating"),), sight=DOWN
+    ),
+    Case(
+        "MIGRATING",
+        "migrating",
+        "our live move over its time, nova-compute of this host is down",
+        moves=(move("running", type="live-migration", created=LONG_AGO),),
+        sight=DOWN,
+    ),
     Case("RESIZE", "resize_migrating", "our cold move, over `migration.timeout`", moves=(move("migrating", created=LONG_AGO),)),
     *(
         Case(
@@ -201,6 +211,8 @@ TROUBLE = (
     Case("ACTIVE", when="nova-compute of this host is down", sight=DOWN),
     Case("ACTIVE", when="a cold try failed a moment ago", moves=(move("error"),),
          sight={"endings": {BEGAN + 1: Ending("…", JUST_NOW)}}),
+    Case("ACTIVE", when="its last move has failed, and Nova has not said why yet", moves=(move("error"),),
+         sight={"endings": {BEGAN + 1: Ending("…", JUST_NOW, final=False)}}),
     Case("ACTIVE", when="all cold tries found no host", **failed(NO_HOST)),
     Case("ACTIVE", when="all live tries found no host", **failed(NO_HOST, "live-migration")),
     Case("ACTIVE", when="the same, pinned to a zone", server={"zone_pinned": "az1"}, **failed(NO_HOST)),
@@ -299,7 +311,26 @@ ARRIVED: tuple[Case, ...] = (
         "RESIZE", "resize_finish", "somebody's move to this host or from it", server=away(), moves=(move("migrating", **ADMIN),)
     ),
     Case("ACTIVE", when="our move, `confirmed` or `completed`", server=away(), moves=(move("confirmed"),)),
-    Case("ACTIVE", when="its migration does not end for minutes", server=away(), moves=(move("migrating"),)),
+    Case(
+        "ACTIVE",
+        when="its migration has not ended for a minute",
+        server=away(),
+        moves=(move("migrating"),),
+        sight={"idle_since": {"web-1": LONG_AGO}},
+    ),
+    Case(
+        "ACTIVE",
+        when="an older migration of it has not ended",
+        server=away(),
+        moves=(move("queued", type="live-migration"), move("confirmed", BEGAN + 2)),
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="its confirm has not ended for minutes",
+        server=away(),
+        moves=(move("confirming"),),
+        sight={"idle_since": {"web-1": LONG_AGO}},
+    ),
     Case("ERROR", when="its move failed there", server=away(fault="disk full"), moves=(move("error"),)),
     Case("ACTIVE", when="its move failed, and it is well there", server=away(), moves=(move("error"),)),
 )

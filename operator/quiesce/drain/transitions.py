@@ -15,6 +15,8 @@ class Event:
     message: str
 
 
+TROUBLE = ("CloudUnreachable", "DisableRefused", "DeleteRefused")
+"""Reasons of a drain that goes on by itself, and that somebody should know of all the same."""
 ACTION = {
     "Draining": "Drain",
     "Drained": "Drain",
@@ -28,12 +30,11 @@ ACTION = {
 
 
 def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Event, ...]:
-    found = []
+    found, cause = [], ready_reason(after)
+    kind: Literal["Normal", "Warning"] = "Warning" if after["phase"] == "Stalled" or cause in TROUBLE else "Normal"
     if after["phase"] != before.get("phase"):
-        kind: Literal["Normal", "Warning"] = "Warning" if after["phase"] == "Stalled" else "Normal"
         found.append(Event(kind, after["phase"], ACTION[after["phase"]], after["message"]))
-    elif (cause := ready_reason(after)) != (was := ready_reason(before)) and was is not None:
-        kind = "Warning" if after["phase"] == "Stalled" or cause in ("CloudUnreachable", "DeleteRefused") else "Normal"
+    elif cause != (was := ready_reason(before)) and was is not None:
         found.append(Event(kind, cause or "Changed", ACTION[after["phase"]], after["message"]))
     known = {(row["id"], row["reason"]) for row in before.get("problems") or ()}
     new = [row for row in after.get("problems") or () if (row["id"], row["reason"]) not in known]

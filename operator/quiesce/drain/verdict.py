@@ -79,6 +79,7 @@ class Blocked:
     message: str
     urgent: bool = False  # a guest is off, or the only good copy of a disk is here: top of the list
     until: datetime | None = None  # when it is tried again all the same
+    ours: bool = False  # counts as one of our moves in flight
 
 
 @dataclass(frozen=True, slots=True)

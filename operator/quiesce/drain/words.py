@@ -10,8 +10,8 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def some(names: Iterable[str]) -> str:
-    """The first three by name, and how many more: `db-1, db-2, db-3 and 4 more`."""
+def some(names: Iterable[str], most: int = NAMED) -> str:
+    """The first by name, and how many more: `db-1, db-2, db-3 and 4 more`."""
     every = sorted(names)
-    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    return ", ".join(every[:NAMED]) + more
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more

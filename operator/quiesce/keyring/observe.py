@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from quiesce.api.errors import BadCredentials, CloudUnreachable
+from quiesce.api.errors import BadCredentials
 from quiesce.api.keyring import KeyringSpec
 from quiesce.keyring.access import given_pins, host_login, trusted_pins
 from quiesce.keyring.errors import NoHosts
@@ -52,8 +52,8 @@ def observe(resource: Resource, secrets: Secrets, clouds: Clouds, now: datetime)
     namespace, store = resource.key.namespace, KeyStore(secrets, resource, spec)
     login, given = host_login(secrets, namespace, spec.host_access), given_pins(secrets, namespace, spec.host_access)
     cloud = _cloud(secrets, clouds, namespace, spec)
-    services = _services(cloud)
-    hosts = compute_hosts(cloud.hypervisors(), spec.hosts)
+    services, hypervisors = cloud.computes()
+    hosts = compute_hosts(hypervisors, spec.hosts)
     if not hosts and not resource.deleting:
         raise NoHosts("Nova shows no compute host besides those in spec.hosts.exclude")
     keys = None if resource.deleting else store.keys(now)
@@ -62,16 +62,6 @@ def observe(resource: Resource, secrets: Secrets, clouds: Clouds, now: datetime)
     pins = Pins(given.pins + trusted.pins, given.revoked)
     identity = Identity(namespace, resource.key.name)
     return Inputs(spec, place(spec, identity), hosts, destinations(services), login, pins, state, keys)
-
-
-def _services(cloud: Cloud) -> tuple[Service, ...]:
-    """All of them, of a whole cloud. While a cell is down Nova lists fewer hypervisors and says nothing; its services
-    show it as UNKNOWN."""
-    services = cloud.services()
-    unknown = sorted(service.host for service in services if service.status == "UNKNOWN")
-    if unknown:
-        raise CloudUnreachable(f"a cell of Nova is down ({len(unknown)} hosts, {unknown[0]} first): the list is incomplete")
-    return services
 
 
 def destinations(services: Iterable[Service]) -> frozenset[str]:

@@ -42,7 +42,7 @@ class Keyrings:
     clouds: Clouds
     lanes: Lanes = field(default_factory=Lanes)
     fleets: dict[str, Fleet] = field(default_factory=dict)
-    visit: Callable[[Order], Visit] = visit
+    visit: Callable[[Order, float], Visit] = visit
 
     def reconcile(self, key: Key) -> float | None:
         """One tick. -> seconds until the next look; None: the keyring is gone."""
@@ -55,7 +55,8 @@ class Keyrings:
         if FINALIZER not in resource.finalizers:
             self.context.store.add_finalizer(resource)
             return AT_ONCE
-        fleet = self.fleets.setdefault(resource.uid, Fleet(self.lanes, self.visit))
+        timeout = self.context.settings.visit_timeout
+        fleet = self.fleets.setdefault(resource.uid, Fleet(self.lanes, lambda order: self.visit(order, timeout)))
         try:
             return self.remove(resource, fleet) if resource.deleting else self.keep(resource, fleet)
         except Problem as problem:

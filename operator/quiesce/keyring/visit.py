@@ -15,9 +15,8 @@ from quiesce.ssh.errors import PermissionDenied, SSHError
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.session import SHELL, Login, Session, Target, connect, presented_key
 
-VISIT_SECONDS = 40.0
 PROBE_SECONDS = 3.0
-"""For each path that is tried, on top: several are tried at a time."""
+"""For each path that is tried, besides the time for the visit itself: several are tried at a time."""
 ROUNDS = 2
 """Of changes: a first one may make the account; what is in its home can be seen, and put right, only after that."""
 
@@ -84,12 +83,12 @@ class ChangeFailed(Exception):
         self.reason = reason
 
 
-def visit(order: Order) -> Visit:
-    """Never raises: what went wrong is the result."""
+def visit(order: Order, timeout: float) -> Visit:
+    """In `timeout` seconds, and some for each path. Never raises: what went wrong is the result."""
     try:
         if order.trust and not order.pinned:
-            return Visit(presented=presented_key(order.target, VISIT_SECONDS))
-        seconds = VISIT_SECONDS + PROBE_SECONDS * len(order.targets)
+            return Visit(presented=presented_key(order.target, timeout))
+        seconds = timeout + PROBE_SECONDS * len(order.targets)
         with connect(order.target, order.login, order.pinned, order.revoked, seconds) as session:
             return _clear(session, order) if order.wanted is None else _keep(session, order, order.wanted)
     except SSHError as error:

@@ -65,6 +65,7 @@ class Cloud:
         self._services = Shared(self._read_services, SERVICES_AGE, clock)
         self._groups = Shared(self._read_groups, GROUPS_AGE, clock)
         self._hypervisors = Shared(self._read_hypervisors, HYPERVISORS_AGE, clock)
+        self._computes = Shared(self._read_computes, HYPERVISORS_AGE, clock)
 
     @property
     def broken(self) -> bool:
@@ -140,11 +141,13 @@ class Cloud:
 
     def _events(self, server_id: str, request_id: str) -> ActionEvents:
         body = self._api.get("compute", f"/servers/{server_id}/os-instance-actions/{request_id}")["instanceAction"]
-        failed: dict[str, Any] = next((e for e in body.get("events") or [] if e.get("result") not in ("Success", None)), {})
+        events: list[dict[str, Any]] = body.get("events") or []
+        failed = next((e for e in events if e.get("result") not in ("Success", None)), {})
+        unended = not failed and any(e.get("result") is None for e in events)
         started = moment(body["start_time"])
         if started is None:
             raise CloudUnreachable(f"instance action {request_id} has no start time")
-        return ActionEvents(request_id, body["action"], started, failed.get("event"), failed.get("details"))
+        return ActionEvents(request_id, body["action"], started, failed.get("event"), failed.get("details"), unended)
 
     def live_progress(self, server_id: str) -> LiveProgress | None:
         """Counters of the server's running live migration, if there is one (memory and disk together)."""
@@ -220,6 +223,19 @@ class Cloud:
     def _read_hypervisors(self) -> tuple[Hypervisor, ...]:
         found = rows(self._api.get("compute", "/os-hypervisors/detail"), "hypervisors")
         return tuple(Hypervisor(h["hypervisor_hostname"], h["service"]["host"], h.get("host_ip") or "") for h in found)
+
+    def computes(self) -> tuple[tuple[Service, ...], tuple[Hypervisor, ...]]:
+        """All services and all hypervisors of a cloud whose cells all answer. Raises CloudUnreachable while one does not."""
+        return self._computes.get()
+
+    def _read_computes(self) -> tuple[tuple[Service, ...], tuple[Hypervisor, ...]]:
+        """While a cell is down Nova lists fewer hypervisors and says nothing; its services show it as UNKNOWN.
+
+        They are read before and after the hypervisors: it may go down, or come back, between two requests.
+        """
+        whole(self.services(fresh=True))
+        hypervisors = self._hypervisors.get(fresh=True)
+        return whole(self.services(fresh=True)), hypervisors
 
     def aggregates(self) -> tuple[Aggregate, ...]:
         found = rows(self._api.get("compute", "/os-aggregates"), "aggregates")
@@ -301,6 +317,14 @@ class Cloud:
 
     def _action(self, server_id: str, body: dict[str, Any]) -> str | None:
         return self._api.write("compute", "POST", f"/servers/{server_id}/action", body)
+
+
+def whole(services: tuple[Service, ...]) -> tuple[Service, ...]:
+    """The services as they are, where none of them is in a cell that is down."""
+    unknown = sorted(service.host for service in services if service.status == "UNKNOWN")
+    if unknown:
+        raise CloudUnreachable(f"a cell of Nova is down ({len(unknown)} hosts, {unknown[0]} first): the list is incomplete")
+    return services
 
 
 def rows(body: Any, key: str) -> list[dict[str, Any]]:

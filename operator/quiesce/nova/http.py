@@ -35,16 +35,20 @@ class Api:
     broken = False
 
     def __init__(self, connection: Connection, timeout: float) -> None:
-        """Raises CloudTooOld, and what keystoneauth raises where it cannot authenticate or find Nova."""
+        """Raises CloudTooOld, CloudUnreachable, BadCredentials, and what keystoneauth raises where it cannot authenticate."""
         self._timeout = timeout
         self._connection = connection
         session = connection.config.get_session()
         self.user_id: str = session.get_user_id() or ""
         compute: Adapter = connection.compute
         found = compute.get_endpoint_data()
-        newest = found.max_microversion if found else None
-        if found is None or not newest or newest < FLOOR:
-            shown = ".".join(map(str, newest)) if newest else "none"
+        if found is None:
+            raise BadCredentials("clouds.yaml: the cloud's catalog has no compute service for this project, region and interface")
+        newest = found.max_microversion
+        if newest is None:  # keystoneauth goes on with the catalog's URL where it gets no version document
+            raise CloudUnreachable(f"Nova's version document at {found.url} could not be read")
+        if newest < FLOOR:
+            shown = ".".join(map(str, newest))
             raise CloudTooOld(f"Nova offers microversion {shown}, and a safe drain needs 2.80 (OpenStack Ussuri, 2020) or newer")
         self.microversion = ".".join(map(str, min(newest, CEILING)))
         self.identity = str(found.url)  # what tells one cloud from another: where its Nova is
@@ -101,11 +105,12 @@ class Api:
             raise NotInCatalog(f"the cloud's catalog has no {service} service") from error
         except (ks.Unauthorized, ks.NotFound) as error:
             raise BadCredentials(f"Keystone refuses the credentials: {error}") from error
-        except (sdk.SDKException, AssertionError) as error:
-            # The SDK keeps a failed discovery of a service for good, and keystoneauth asserts where two threads
-            # renew one token at once: in both cases only a new connection helps.
+        except (sdk.SDKException, AssertionError, LookupError) as error:
+            # The SDK keeps a failed discovery of a service for good; keystoneauth asserts where two threads renew
+            # one token at once, and keeps a token document in which something is missing: only a new connection helps.
             self.broken = True
-            raise CloudUnreachable(f"{method} {path}: {error or 'the session broke while its token was renewed'}") from error
+            why = str(error) if isinstance(error, sdk.SDKException) else "the session broke while its token was renewed"
+            raise CloudUnreachable(f"{method} {path}: {why}") from error
         except (ks.ClientException, requests.RequestException) as error:
             metrics.nova_request(service, method, route(path), "none")
             raise CloudUnreachable(f"{method} {path}: {cause(error)}") from error

@@ -158,13 +158,17 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class ActionEvents:
-    """One instance action and the text of its first failed event (`details` since 2.84)."""
+    """One instance action and the text of its first failed event (`details` since 2.84).
+
+    `open`: none has failed, and one has not ended yet.
+    """
 
     request_id: str
     action: str
     started: datetime
     failed_event: str | None
     details: str | None
+    open: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import openstack.config
 import openstack.connection
 import yaml
 from keystoneauth1 import exceptions as ks
+from keystoneauth1.identity.base import BaseIdentityPlugin
 from openstack import exceptions as sdk
 
 from quiesce import __version__
@@ -34,6 +35,30 @@ class Secret(Protocol):
     def version(self) -> str: ...
     @property
     def data(self) -> Mapping[str, bytes]: ...
+
+
+class OneEntry:
+    """A lock for keystoneauth's plugin that refuses a thread which is in already, as Keystone would.
+
+    Where Keystone's version document is answered with 401, keystoneauth asks for a token to read it
+    with (discover.get_version_data, 5.18), while it holds this lock for getting one: with its own
+    lock the thread waits for itself for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside: int | None = None
+
+    def __enter__(self) -> None:
+        """Raises Unauthorized on a second entry."""
+        if self._inside == threading.get_ident():
+            raise ks.Unauthorized("Keystone's version document was refused (HTTP 401)")
+        self._lock.acquire()
+        self._inside = threading.get_ident()
+
+    def __exit__(self, *_error: object) -> None:
+        self._inside = None
+        self._lock.release()
 
 
 class Clouds:
@@ -74,6 +99,8 @@ class Clouds:
             region = openstack.config.OpenStackConfig(
                 load_yaml_config=False, load_envvars=False, app_name="quiesce", app_version=__version__
             ).get_one(**config)
+            if isinstance(plugin := region.get_session().auth, BaseIdentityPlugin):
+                plugin._lock = OneEntry()  # type: ignore[assignment]
             connection = openstack.connection.Connection(config=region)
             return Cloud(Api(connection, self._timeout), self._clock)
         except (CloudUnreachable, CloudTooOld, BadCredentials):
@@ -87,6 +114,8 @@ class Clouds:
             ks.DiscoveryFailure,
         ) as error:
             raise CloudUnreachable(f"{where}, cloud {cloud_name!r}: {cause(error)}") from error
+        except LookupError as error:
+            raise CloudUnreachable(f"{where}, cloud {cloud_name!r}: Keystone's token document lacks {error}") from error
         except (ks.ClientException, sdk.SDKException, TypeError, ValueError) as error:
             raise BadCredentials(f"{where}, cloud {cloud_name!r}: clouds.yaml cannot be used: {error}") from error
 

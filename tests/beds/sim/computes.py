@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from tests.beds.sim.errors import BadRequestError, ConflictError, NotFoundError, WorkError
 from tests.beds.sim.placement import DISABLED
 from tests.beds.sim.process import Process
-from tests.beds.sim.records import Aggregate, Provider, Server, Service
+from tests.beds.sim.records import Aggregate, Migration, Provider, Server, Service
 from tests.beds.sim.state import Compute, State
-from tests.beds.sim.states import RUNNING, SHUTDOWN
+from tests.beds.sim.states import ENDED_MIGRATION, RUNNING, SHUTDOWN, status_of
 
 HOSTING = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
 IN_PROGRESS = (
@@ -115,6 +115,7 @@ class Computes:
             if compute.process.running and compute.process.life == life:
                 self._provide(compute)
                 self._forget_deleted(compute)
+                self._end_stale(compute)
                 self.state.clock.call_later(self.state.config.update_resources_interval, again)
 
         self.state.clock.call_later(self.state.config.update_resources_interval, again)
@@ -131,6 +132,19 @@ class Computes:
             server = self.state.servers.get(consumer)
             if server is not None and server.deleted:
                 self.state.placement.release(consumer, compute.provider)
+
+    def _end_stale(self, compute: Compute) -> None:
+        """ResourceTracker._update_usage_from_migrations: of a server in another cold move, the record that changed last."""
+        last: dict[str, Migration] = {}
+        for migration in sorted(self.state.migrations, key=lambda m: m.updated_at or m.created_at):
+            ended = migration.status in ENDED_MIGRATION and migration.status != "error"
+            if compute.host in (migration.source, migration.dest) and not ended and not migration.deleted:
+                last[migration.server] = migration
+        for server_id, migration in last.items():
+            server, current = self.state.servers[server_id], self.state.moves_of[server_id][-1]
+            resizes = status_of(server.vm_state, server.task_state) in ("RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE")
+            if resizes and current.dest and current is not migration and current.kind in ("migration", "resize"):
+                self.state.set_status(migration, "error")
 
     # Services
 

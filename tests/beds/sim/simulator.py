@@ -160,6 +160,23 @@ class Simulator:
 
         self.application.hook = hook
 
+    def refuse(self, route: str, *, times: int = 1) -> None:
+        """On the next requests of a route drop the connection and listen no more, until `start`: a service that died."""
+
+        def hook(request: Request) -> HttpFault | None:
+            nonlocal times
+            if not times or f"{request.service} {request.method} {request.route}" != route:
+                return None
+            times -= 1
+            self.stop()
+            return HttpFault("reset")
+
+        self.application.hook = hook
+
+    @property
+    def listens(self) -> bool:
+        return self._server is not None
+
     def heal(self) -> None:
         """Take every HTTP fault away."""
         self.application.hook = None

@@ -121,8 +121,9 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
 
 
 @pytest.fixture
-def keyring(kube: Kube, credentials: str, bed: Bed) -> Iterator[Keyring]:
+def keyring(kube: Kube, cloud: Lab, credentials: str, bed: Bed) -> Iterator[Keyring]:
     """Everything that a keyring needs, but not the keyring itself."""
+    cloud.bring_up(bed.hosts)
     made = Keyring(kube, credentials, bed)
     made.login()
     made.pin()
@@ -155,6 +156,7 @@ def standing_keyring(
     kube.credentials(namespace, cloud.operator_clouds_yaml)
     operator = Operator(account, place / "operator.log", ("--namespace", namespace), FLAGS + flags)
     with running(5, place / "hosts") as hosts:
+        cloud.bring_up(hosts.hosts)
         made = Keyring(kube, namespace, hosts)
         try:
             made.login()

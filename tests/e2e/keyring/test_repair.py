@@ -38,7 +38,8 @@ DAMAGE = {
 
 @pytest.fixture(scope="module")
 def standing(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with standing_keyring(kube, cloud, account, tmp_path_factory.mktemp("standing")) as found:
+    place, sooner = tmp_path_factory.mktemp("standing"), ("--idle-interval", "5s")
+    with standing_keyring(kube, cloud, account, place, sooner) as found:
         yield found
 
 
@@ -133,10 +134,10 @@ def test_a_missing_account_is_made_again_and_told(keyring: Keyring, bed: Bed) ->
 TRAPS = {
     "cmp1": (
         "NotAFile",
-        f"mv {SSH}/authorized_keys /root/kept; ln -s /etc/shadow {SSH}/authorized_keys",
+        f"mv {SSH}/authorized_keys ~root/kept; ln -s /etc/shadow {SSH}/authorized_keys",
         f"rm {SSH}/authorized_keys",
     ),
-    "cmp2": ("NotADirectory", f"mv {SSH} /var/lib/nova/kept; ln -s /root/.ssh {SSH}", f"rm {SSH}; mv /var/lib/nova/kept {SSH}"),
+    "cmp2": ("NotADirectory", f"mv {SSH} /var/lib/nova/kept; ln -s ~root/.ssh {SSH}", f"rm {SSH}; mv /var/lib/nova/kept {SSH}"),
     "cmp3": ("WrongOwner", f"chown root:root {SSH}/authorized_keys", f"chown nova: {SSH}/authorized_keys"),
     "cmp4": ("WrongMode", "chmod 777 /var/lib/nova", "chmod 755 /var/lib/nova"),
 }
@@ -164,7 +165,7 @@ def test_a_trap_is_not_stepped_into(keyring: Keyring, bed: Bed, operator: Operat
 
 
 def roots(bed: Bed, name: str) -> str:
-    return bed[name].run("sha256sum /etc/shadow /root/.ssh/*; stat -c '%U %a' /etc/shadow /root/.ssh /root/.ssh/*")
+    return bed[name].run("sha256sum /etc/shadow ~root/.ssh/*; stat -c '%U %a' /etc/shadow ~root/.ssh ~root/.ssh/*")
 
 
 def test_a_path_that_breaks_is_named_with_its_cause(keyring: Keyring, bed: Bed, cloud: Lab) -> None:

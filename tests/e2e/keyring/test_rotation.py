@@ -117,8 +117,18 @@ class Hosts:
             return ""  # it was renamed just now
 
 
-def test_killed_at_every_step_it_changes_over_without_a_failed_login(standing: Standing) -> None:
-    """Asked for by an annotation alone; a host that is dead holds the change up and is named, then it comes back."""
+@pytest.fixture
+def disabled(cloud: Lab) -> Iterator[str]:
+    """A host to which Nova moves nothing."""
+    name = "cmp2"
+    cloud.set_service(name, "disabled")
+    yield name
+    cloud.set_service(name, "enabled")
+
+
+def test_killed_at_every_step_it_changes_over_without_a_failed_login(standing: Standing, disabled: str) -> None:
+    """Asked for by an annotation alone; a host that is dead holds the change up and is named, then it comes back. One that
+    is disabled in Nova takes part as any other."""
     keyring, bed, operator = standing.keyring, standing.bed, standing.operator
     first, hosts = keyring.ready()["fingerprint"], Hosts(bed)
     old, alive = hosts.uses("cmp1"), [name for name in bed.hosts if name != DEAD]
@@ -144,6 +154,7 @@ def test_killed_at_every_step_it_changes_over_without_a_failed_login(standing: S
         no_login_failed(logs)
 
     assert status["fingerprint"] != first
+    assert disabled in status["provenHosts"]
     assert {hosts.accepts(name) for name in bed.hosts} == {hosts.private_keys(name) for name in bed.hosts} == {1}
     assert hosts.litter() == []
     for name in bed.hosts:

@@ -37,11 +37,11 @@ def tarpit(bed: Bed, name: str) -> Undo:
 
 def hanging_shell(bed: Bed, name: str) -> Undo:
     """Whoever logs in waits for ever; nothing is said."""
-    bed[name].run("sed -i 's#^root:\\(.*\\):[^:]*$#root:\\1:/root/hang#' /etc/passwd")
-    bed[name].run("printf '#!/bin/sh\\necho $$ >> /root/hanging\\nexec sleep 1000\\n' > /root/hang; chmod +x /root/hang")
+    bed[name].run("sed -i 's#^root:\\(.*\\):[^:]*$#root:\\1:/etc/hang#' /etc/passwd")
+    bed[name].run("printf '#!/bin/sh\\necho $$ >> /run/hanging\\nexec sleep 1000\\n' > /etc/hang; chmod +x /etc/hang")
 
     def undo() -> None:
-        bed[name].run("sed -i 's#/root/hang#/bin/bash#' /etc/passwd; kill $(cat /root/hanging)", check=False)
+        bed[name].run("sed -i 's#/etc/hang#/bin/bash#' /etc/passwd; kill $(cat /run/hanging)", check=False)
 
     return undo
 
@@ -64,8 +64,8 @@ def new_host_key(bed: Bed, name: str) -> Undo:
 
 
 def locked_out(bed: Bed, name: str) -> Undo:
-    bed[name].run("mv /root/.ssh/authorized_keys /root/kept")
-    return lambda: bed[name].run("mv /root/kept /root/.ssh/authorized_keys")
+    bed[name].run("mv ~root/.ssh/authorized_keys ~root/kept")
+    return lambda: bed[name].run("mv ~root/kept ~root/.ssh/authorized_keys")
 
 
 KINDS: dict[str, tuple[Callable[[Bed, str], Undo], tuple[str, ...]]] = {
@@ -86,7 +86,8 @@ TOGETHER = [("powered off", "tarpit", "hanging shell"), ("no sshd", "full disk",
 
 @pytest.fixture(scope="module")
 def standing(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with standing_keyring(kube, cloud, account, tmp_path_factory.mktemp("standing")) as found:
+    place, sooner = tmp_path_factory.mktemp("standing"), ("--visit-timeout", "20s")
+    with standing_keyring(kube, cloud, account, place, sooner) as found:
         yield found
 
 
@@ -107,6 +108,7 @@ def test_hosts_in_trouble(standing: Standing, kinds: tuple[str, ...]) -> None:
     for name in sick:
         assert named(keyring, name)["reason"] in KINDS[sick[name]][1], sick[name]
     status = keyring.until("no trouble but this", lambda s: told(s, sick))
+    assert "hanging shell" not in kinds or "was cut off after 20s" in str(status["problems"])
     assert status["provenHosts"] == []  # Nova would move servers to the sick ones
     assert condition(status, "Ready")["status"] == "False"
     # kstatus: Stalled where only a person helps, Reconciling where it may pass, never both.

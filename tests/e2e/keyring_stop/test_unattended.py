@@ -1,6 +1,7 @@
 """From `kubectl apply` to the deleted service and back, without a hand on the host."""
 
 import base64
+import json
 
 from tests.beds.hosts.hosts import Bed
 from tests.e2e.keyring.conftest import NAME, Keyring
@@ -17,7 +18,7 @@ def test_a_node_is_retired_and_given_back_without_a_hand(
     """Cold moves wait until the host's paths are proven; a dead host, to which Nova moves nothing, holds them up no longer
     than Nova takes to see it down."""
     servers = cloud.boot(host, ["run-1", "run-2"]) + cloud.boot(host, ["off-1"], "SHUTOFF")
-    bed[host].run("mkdir -p /root/kept && mv /usr/bin/ssh /root/kept/ssh")
+    bed[host].run("mkdir -p ~root/kept && mv /usr/bin/ssh ~root/kept/ssh")
     keyring.apply()
     keyring.trouble(host, "NoClient")
     drain = Drain.apply(kube, keyring.namespace, host, keyringRef={"name": NAME}, service=STOP)
@@ -25,7 +26,7 @@ def test_a_node_is_retired_and_given_back_without_a_hand(
     drain.until("to be told", lambda status: "NoClient" in str(status))
     assert [each for each in cloud.actions(servers[0]) if each == "migrate"] == []
 
-    bed[host].run("mv /root/kept/ssh /usr/bin/ssh")
+    bed[host].run("mv ~root/kept/ssh /usr/bin/ssh")
     drain.wait("Ready")
 
     assert dead in {row["host"] for row in keyring.status["problems"]}
@@ -49,9 +50,9 @@ def given_back(cloud: Lab, drain: Drain, supervised: Supervisor, host: str) -> N
 
 
 def test_a_drain_with_access_of_its_own_keeps_the_first_key_of_the_host(
-    kube: Kube, cloud: Lab, keyring: Keyring, supervised: Supervisor, doorway: Doorway, operator: Operator, host: str
+    kube: Kube, keyring: Keyring, cloud: Lab, supervised: Supervisor, doorway: Doorway, operator: Operator, host: str, bed: Bed
 ) -> None:
-    """There is no keyring, only what it would log in with."""
+    """There is no keyring, only what it would log in with. Where that is lost until the drain goes, it says what to do."""
     access = {"port": doorway.port, "privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}
     drain = Drain.apply(kube, keyring.namespace, host, service=STOP, hostAccess=access)
 
@@ -63,4 +64,20 @@ def test_a_drain_with_access_of_its_own_keeps_the_first_key_of_the_host(
     assert kept is not None
     assert host in base64.b64decode(kept["data"]["known_hosts"]).decode()
     assert kept["metadata"]["ownerReferences"][0]["name"] == drain.name
+
+    bed[host].run("mv ~root/.ssh/authorized_keys ~root/kept")
+    drain.delete()
+
+    assert f"Start nova-compute on {host} by hand" in told(kube, drain, "NovaComputeNotRunning")
+    assert not supervised.runs
+    bed[host].run("systemctl unmask nova-compute; systemctl enable --now nova-compute")
+    until("nova-compute to run again", lambda: supervised.runs)
+    assert supervised.boot == "enabled"
     assert operator.healthy()
+
+
+def told(kube: Kube, drain: Drain, reason: str) -> str:
+    """The words of the drain's warnings with this reason: they are there when it is gone."""
+    found = json.loads(kube.kubectl("get", "events", "-n", drain.namespace, "-o", "json").stdout)["items"]
+    mine = [event for event in found if event["involvedObject"]["name"] == drain.name and event["type"] == "Warning"]
+    return " ".join(event["message"] for event in mine if event["reason"] == reason)

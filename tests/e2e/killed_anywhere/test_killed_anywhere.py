@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.harness.books import NeverWronglyDrained
 from tests.harness.kubernetes import FLAGS, Drain, Kube, Operator
 from tests.harness.mixed import METHOD, Mixed
 from tests.harness.openstack import Lab, until
@@ -60,13 +61,13 @@ def test_twenty_kills_at_requests_change_nothing_about_the_end(
 
     moving = proxy.watch = Reaper(operator, [chance.randint(1, FURTHEST) for _ in range(WHILE_MOVING)], weigh)
     drain = Drain.apply(kube, namespace, host, METHOD, migration={"maxParallel": 6})
-    until("the kills", lambda: len(moving.killed) == WHILE_MOVING, timeout=900)
-    drain.wait("Drained", timeout=600)
-    assert cloud.servers_on(host) == []
-    ending = proxy.watch = Reaper(operator, [chance.randint(1, FURTHEST) for _ in range(AT_THE_END)], weigh)
-    cloud.stop_compute(host)
-    until("the last kills", lambda: len(ending.killed) == AT_THE_END, timeout=600)
-    drain.wait("Ready")
+    with NeverWronglyDrained(cloud, drain, host):
+        until("the kills", lambda: len(moving.killed) == WHILE_MOVING, timeout=900)
+        drain.wait("Drained", timeout=600)
+        ending = proxy.watch = Reaper(operator, [chance.randint(1, FURTHEST) for _ in range(AT_THE_END)], weigh)
+        cloud.stop_compute(host)
+        until("the last kills", lambda: len(ending.killed) == AT_THE_END, timeout=600)
+        drain.wait("Ready")
     print("\n".join(["killed:", *moving.killed, *ending.killed]))
 
     servers.all_moved_once()

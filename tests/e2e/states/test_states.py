@@ -88,6 +88,7 @@ ON_THE_HOST = {
         mend=("reboot", HARD),
         done=("resetState", "reboot", *LIVE),
     ),
+    "soft-deleted": State(row(PLAIN, "SOFT_DELETED"), mend=("restore", None), done=("restore", *LIVE)),
     "locked": State(
         row(PLAIN, "ACTIVE", "locked"),
         row(PLAIN, "ACTIVE", "locked, `servers.locked: Block`"),
@@ -198,6 +199,7 @@ def bring(cloud: Lab, host: str, ids: dict[str, str]) -> None:
     actions["came"] = ("migrate", {"host": host})
     for name, action in actions.items():
         cloud.admin.action(ids[name], *action)
+    cloud.soft_delete(ids["soft-deleted"])
     wanted = {name: (state.usual.status, state.usual.task, name in ON_THE_HOST) for name, state in STATES.items()}
 
     def differs() -> dict[str, Any]:

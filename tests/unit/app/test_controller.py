@@ -95,7 +95,7 @@ def test_a_relist_finds_what_the_watch_missed_and_leaves_the_rest_at_its_pace(ma
     controller = make(store, seen)
     controller.relist()
     controller.start(workers=1)
-    seen.wait_for(lambda keys: len(keys) == 2)
+    seen.wait_for(lambda keys: len(keys) >= 2)
     store.resources = [Resource(drain("a")), Resource(drain("b", generation=2)), Resource(drain("c"))]
     controller.relist()
     seen.wait_for(lambda keys: sorted(keys[2:]) == ["b", "c"])
@@ -181,7 +181,7 @@ def test_a_failing_tick_is_tried_again_and_told_once(
     controller = make(Store("a"), seen)
     controller.relist()
     controller.start(workers=1)
-    seen.wait_for(lambda keys: len(keys) == 4)
+    seen.wait_for(lambda keys: len(keys) >= 4)
     assert [record.levelno for record in caplog.records] == [level] * 3
     assert [bool(record.exc_info) for record in caplog.records] == [traceback, False, False]
     assert all(str(error) in record.getMessage() for record in caplog.records)
@@ -200,7 +200,7 @@ def test_a_success_ends_the_back_off(make: Make, monkeypatch: pytest.MonkeyPatch
     controller = make(Store("a"), seen)
     controller.relist()
     controller.start(workers=1)
-    seen.wait_for(lambda keys: len(keys) == 6)
+    seen.wait_for(lambda keys: len(keys) >= 6)
     assert asked[:4] == [1, 2, 1, 2]
 
 
@@ -216,9 +216,9 @@ def test_an_event_ends_the_wait_of_a_back_off(make: Make, monkeypatch: pytest.Mo
     controller = make(Store("a"), seen)
     controller.relist()
     controller.start(workers=1)
-    seen.wait_for(lambda keys: len(keys) == 1)
+    seen.wait_for(lambda keys: len(keys) >= 1)
     controller.on_event(Resource(drain("a", generation=2)), False)
-    seen.wait_for(lambda keys: len(keys) == 2)
+    seen.wait_for(lambda keys: len(keys) >= 2)
 
 
 @pytest.mark.parametrize(("failures", "longest"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (8, 60), (5000, 60)])
@@ -240,7 +240,7 @@ def test_stopping_lets_a_tick_in_work_end_and_begins_no_other(make: Make) -> Non
     controller = make(Store("a", "b"), seen)
     controller.relist()
     controller.start(workers=1)
-    seen.wait_for(lambda keys: len(keys) == 1)
+    seen.wait_for(lambda keys: len(keys) >= 1)
     controller.stop()
     assert controller.join(0) == [Key("ns", "a")]
     going.set()
@@ -270,7 +270,7 @@ def test_health_tells_of_a_tick_that_does_not_end(make: Make) -> None:
     controller = make(Store("a"), seen, clock=clock)
     controller.relist()
     controller.start(workers=1)
-    seen.wait_for(lambda keys: len(keys) == 1)
+    seen.wait_for(lambda keys: len(keys) >= 1)
     clock.now += 601
     controller.relist()
     (wrong,) = controller.sick()

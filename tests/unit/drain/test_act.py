@@ -130,6 +130,13 @@ def test_an_accepted_call_forgets_the_refusals_before_it() -> None:
     assert not carry_out(Recorder(), StartMove("s1", "cold", None), notes=notes).refusals
 
 
+@pytest.mark.parametrize("action", [AbortLive("s1", 7), ForceCompleteLive("s1", 7)])
+@pytest.mark.parametrize("error", [None, Refused(409, "no", None), Unknown("reset")])
+def test_a_live_migration_told_to_end_is_noted(action: Action, error: Exception | None) -> None:
+    fails = {"abort_live": error, "force_complete": error} if error else {}
+    assert carry_out(Recorder(**fails), action).told_to_end == {7: NOW}
+
+
 def test_one_sick_server_does_not_hold_up_the_others() -> None:
     cloud = Recorder(migrate=Refused(409, "no", None))
     carry_out(cloud, *(StartMove(f"s{n}", "cold", None) for n in range(9)))
@@ -187,24 +194,36 @@ def test_a_service_that_changed_since_it_was_read_is_left_to_the_next_look(
     assert not cloud.calls
 
 
+DELETE = "delete the service"
+
+
 def test_a_refused_delete_is_noted_and_begins_the_proof_anew() -> None:
     notes = Notes(clean_since=NOW - timedelta(hours=1))
     cloud = Recorder(delete_service=Refused(409, "in-progress migrations", None))
     carry_out(cloud, DeleteService("svc-1"), notes=notes)
     carry_out(cloud, DeleteService("svc-1"), notes=notes)
     assert notes.clean_since is None
-    assert notes.service_refusal is not None
-    assert (notes.service_refusal.text, notes.service_refusal.count) == ("in-progress migrations", 2)
-    assert carry_out(Recorder(), DeleteService("svc-1"), notes=notes).service_refusal is None
+    assert notes.refusals == {DELETE: Refusal(DELETE, 409, "in-progress migrations", 2, NOW)}
+    assert not carry_out(Recorder(), DeleteService("svc-1"), notes=notes).refusals
+
+
+def test_a_call_for_the_host_that_is_accepted_leaves_the_refusals_of_others() -> None:
+    notes = Notes(clean_since=NOW)
+    cloud = Recorder(add_to_aggregate=Refused(409, "another zone", None))
+    carry_out(cloud, AddToAggregate(3, HOST), EnableService("svc-1"), notes=notes)
+    assert [(refusal.call, refusal.text) for refusal in notes.refusals.values()] == [
+        ("add the host to aggregate 3", "another zone")
+    ]
+    assert notes.clean_since == NOW
 
 
 def test_a_service_that_is_already_gone_is_a_success() -> None:
-    assert carry_out(Recorder(delete_service=NotFound(404, "not found", None)), DeleteService("svc-1")).service_refusal is None
+    assert carry_out(Recorder(delete_service=NotFound(404, "not found", None)), DeleteService("svc-1")).refusals == {}
 
 
 def test_a_write_to_the_service_without_an_answer_is_looked_at() -> None:
     cloud = Recorder(delete_service=Unknown("timed out"))
-    assert carry_out(cloud, DeleteService("svc-1")).service_refusal is None
+    assert not carry_out(cloud, DeleteService("svc-1")).refusals
     assert cloud.calls == [("delete_service", "svc-1")]
 
 

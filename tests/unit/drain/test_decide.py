@@ -94,11 +94,6 @@ IN_FLIGHT: dict[str, tuple[list[Server], list[Migration], dict[str, Any]]] = {
     "confirming": ([], [migration(status_="confirming", server_id="x")], {}),
     "reverting": ([], [migration(status_="reverting", server_id="x")], {}),
     "stuck": ([server("x", "RESIZE", "resize_prep")], [migration(status_="migrating", server_id="x", created=ago(99999))], {}),
-    "source down": (
-        [],
-        [migration(server_id="x")],
-        {"elsewhere": [arrived_elsewhere("x")], "services": (service(state="down"),)},
-    ),
 }
 
 
@@ -203,6 +198,9 @@ def test_with_require_capacity_nothing_is_begun_without_a_plan_that_fits() -> No
 # The delete of the service
 
 
+REFUSED = {"delete the service": refusal("delete the service")}
+
+
 def test_the_service_is_deleted_when_the_host_is_proven_empty_and_nova_compute_down() -> None:
     assert actions(empty(service=service(state="down"))) == (DeleteService("svc-1"),)
 
@@ -222,7 +220,7 @@ def test_the_service_is_deleted_when_the_host_is_proven_empty_and_nova_compute_d
         (replace(empty(service=service(state="down")), servers=(server("s1", "SOFT_DELETED"),)), spec()),
         (replace(empty(service=service(state="down")), migrations=(migration(user_id=TENANT),)), spec()),
         (empty(service=service(state="down"), migrations=(migration(status_="queued", source="cmp3", dest=HOST),)), spec()),
-        (empty(service=service(state="down"), service_refusal=refusal("delete the service")), spec()),
+        (empty(service=service(state="down"), refusals=REFUSED), spec()),
         (empty(service=service(state="down"), migrations=(migration(status_="error"),),
                elsewhere=[server("s1", "ERROR", host="cmp2")]), spec()),
     ],
@@ -236,7 +234,7 @@ def test_while_running_delete_does_not_wait_for_nova_compute() -> None:
 
 
 def test_a_refused_delete_is_tried_again_later() -> None:
-    later = empty(service=service(state="down"), service_refusal=refusal("delete the service", seconds_ago=60))
+    later = empty(service=service(state="down"), refusals={"delete the service": refusal("delete the service", seconds_ago=60)})
     assert actions(later) == (DeleteService("svc-1"),)
 
 

@@ -1,7 +1,7 @@
 """The verdict of every server on the host: what Nova's state, the method and the policies make of it."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -183,6 +183,29 @@ def test_a_live_migration_over_its_time(how: str, until: str, wanted: str) -> No
     assert said(verdict(replace(sight, progressing=frozenset({late.id})), asked)) == "follow Migrating"
 
 
+@pytest.mark.parametrize("kind", ["migration", "live-migration"])
+@pytest.mark.parametrize("created", [ago(1), ago(3601)])
+def test_a_move_under_way_while_nova_compute_is_down_is_reported(kind: str, created: datetime) -> None:
+    """It goes on when nova-compute comes back, so it is not over, and nothing is aborted: the call would wait in a queue."""
+    task = "migrating" if kind == "live-migration" else "resize_migrating"
+    moving = migration(status_="running", type=kind, created=created)
+    sight = seen([server("s1", "MIGRATING", task)], [moving], service=service(state="down"))
+    found = judged(sight, spec("Live"))["s1"]
+    assert said(found.verdict) == "blocked SourceDown"
+    assert found.in_flight
+    assert not decided(sight, spec("Live")).actions
+
+
+@pytest.mark.parametrize(("how", "verb"), [("Abort", "abort"), ("ForceComplete", "forcecomplete")])
+def test_a_live_migration_is_not_told_to_end_at_every_look(how: str, verb: str) -> None:
+    """Nova shows nothing of it until it has ended, and a second call is one more action in the server's log."""
+    late = migration(status_="running", type="live-migration", created=ago(3601))
+    asked = spec("Live", migration={"onLiveTimeout": how})
+    sight = seen([server("s1", "MIGRATING", "migrating")], [late], told_to_end={late.id: ago(1)})
+    assert said(verdict(sight, asked)) == "follow Ending"
+    assert said(verdict(replace(sight, told_to_end={late.id: ago(61)}), asked)) == verb
+
+
 def test_a_late_cold_migration_is_reported_and_still_counts_as_a_move_in_flight() -> None:
     found = judged(seen([server("s1", "RESIZE", "resize_migrating")], [migration(status_="migrating", created=ago(3601))]))
     assert said(found["s1"].verdict) == "blocked Stuck"
@@ -292,6 +315,14 @@ def test_when_all_tries_are_spent_the_cause_is_named(
     assert "tried 1 time" in once.message
     assert "1 times" not in once.message
     assert said(verdict(failed(2, text, **fields))) == "cold"
+
+
+def test_as_long_as_nova_has_not_said_why_nobody_is_called() -> None:
+    """It may be that only the scheduler said no: then it goes on by itself."""
+    unsaid = failed(3, "Nova gives no cause", seconds_ago=1)
+    sight = replace(unsaid, endings={id_: replace(e, final=False) for id_, e in unsaid.endings.items()})
+    assert said(verdict(unsaid)) == "blocked MigrationFailed"
+    assert said(verdict(sight)) == "wait Settling"
 
 
 def test_a_failed_live_migration_is_named_so_and_live_then_cold_falls_back() -> None:

@@ -1,5 +1,7 @@
 """The host's own service: disabled with our reason, never over somebody else's unsaved, and given back exactly as found."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tests.unit.drain.build import (
     decided,
     empty,
     migration,
+    refusal,
     seen,
     server,
     service,
@@ -23,8 +26,9 @@ from tests.unit.drain.build import (
 
 from quiesce.api.memory import Memory
 from quiesce.drain import host
-from quiesce.drain.actions import AddToAggregate, DisableService, EnableService
+from quiesce.drain.actions import AddToAggregate, DisableService, EnableService, HostAction, words
 from quiesce.drain.host import Who
+from quiesce.drain.observation import Observation
 from quiesce.nova.records import RUNNING, Aggregate
 
 OURS = host.mark(WHO)
@@ -212,3 +216,68 @@ def test_a_host_whose_cell_is_down_is_not_let_go_before_it_is_seen() -> None:
 
 def test_an_empty_host_is_given_back_too() -> None:
     assert decided(empty(), who=LEAVING).actions == (EnableService("svc-1"),)
+
+
+# Where Nova says no
+
+ENABLED = seen([server()], service=service("enabled"), aggregates=())
+UNMARKED = replace(ENABLED, service=service(disabled_reason=THEIRS))
+FOUND_DISABLED = begun(found_status="disabled", found_reason=THEIRS)
+DISABLE, ENABLE = DisableService("svc-1", OURS), EnableService("svc-1")
+RACKS = tuple(Aggregate(number, f"rack-{number}", None, ()) for number in (7, 8))
+ANEW = empty(service=service(id="svc-2"), aggregates=RACKS)
+BACK = (AddToAggregate(7, HOST), AddToAggregate(8, HOST), EnableService("svc-2"))
+IN_RACKS = begun(found_aggregates=(7, 8))
+
+
+def refused(sight: Observation, calls: Iterable[HostAction], **how: Any) -> Observation:
+    return replace(sight, refusals={words(call): refusal(words(call), **how) for call in calls})
+
+
+@pytest.mark.parametrize(
+    ("sight", "memory", "who", "wanted"),
+    [
+        (ENABLED, begun(), WHO, (DISABLE,)),
+        (UNMARKED, FOUND_DISABLED, WHO, (DISABLE,)),
+        (empty(), begun(), LEAVING, (ENABLE,)),
+        (ANEW, IN_RACKS, LEAVING, BACK),
+    ],
+    ids=["disable", "our reason", "enable", "aggregates"],
+)
+@pytest.mark.parametrize(
+    ("how", "tried"),
+    [
+        ({"count": 1}, False),
+        ({"count": 1, "seconds_ago": 7}, True),
+        ({"count": 3, "seconds_ago": 7}, False),
+        ({"count": 9, "seconds_ago": 400}, True),
+    ],
+    ids=["just now", "rested", "more often", "after five minutes"],
+)
+def test_a_refused_call_for_the_host_is_made_again_ever_more_slowly(
+    sight: Observation, memory: Memory, who: Who, wanted: tuple[HostAction, ...], how: dict[str, Any], tried: bool
+) -> None:
+    assert set(wanted) <= set(actions(sight, memory=memory, who=who))
+    found = decided(refused(sight, wanted, **how), memory=memory, who=who)
+    assert [action for action in found.actions if action in wanted] == (list(wanted) if tried else [])
+    assert [action for action, _ in found.refused] == list(wanted)
+    assert not found.given_back
+
+
+def test_one_refused_call_holds_up_no_other_and_keeps_the_drain() -> None:
+    found = decided(refused(ANEW, BACK[:1]), memory=IN_RACKS, who=LEAVING)
+    assert found.actions == BACK[1:]
+    last = empty(service=service("enabled", id="svc-2"), aggregates=(RACKS[0], replace(RACKS[1], hosts=(HOST,))))
+    found = decided(refused(last, BACK[:1]), memory=IN_RACKS, who=LEAVING)
+    assert not found.actions
+    assert not found.given_back
+
+
+def test_a_refused_disable_does_not_keep_the_servers_of_a_disabled_host() -> None:
+    """Only the reason in Nova is not ours yet."""
+    found = decided(refused(UNMARKED, [DISABLE]), memory=FOUND_DISABLED)
+    assert found.started == {"s1"}
+
+
+def test_another_reason_is_another_call() -> None:
+    assert actions(refused(ENABLED, [DISABLE]), spec(reason="RAM swap")) == (DisableService("svc-1", f"{OURS}: RAM swap"),)

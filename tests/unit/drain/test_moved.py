@@ -28,11 +28,11 @@ from tests.unit.drain.build import (
 from tests.unit.drain.test_filters import said
 
 from quiesce.drain.actions import ConfirmMove, RevertMove
-from quiesce.drain.filters import UNKNOWN_FOR
+from quiesce.drain.filters import STALE_AFTER, UNKNOWN_FOR
 from quiesce.drain.moved import GRACE, SHORT_WORK
 from quiesce.drain.observation import Observation
 from quiesce.drain.verdict import Blocked, Confirm, Held, Revert
-from quiesce.nova.records import RUNNING, SHUTDOWN, Port, Server
+from quiesce.nova.records import RUNNING, SHUTDOWN, Migration, Port, Server
 
 LONG_AGO = 100_000
 
@@ -155,9 +155,9 @@ def test_nothing_is_reverted_or_confirmed_while_the_source_is_down() -> None:
     for decisions in ([], [{"server": "s1", "action": "Revert"}], [{"server": "s1", "action": "Confirm"}]):
         asked = spec(confirmation={"onFailedCheck": "Revert", "decisions": decisions})
         sight = left(arrived(SHUTDOWN), service=down)
-        found = judged(sight, asked, was("ACTIVE"))["s1"]
-        assert said(found.verdict) == "wait SourceDown"
-        assert found.in_flight
+        found = verdict(sight, asked, was("ACTIVE"))
+        assert isinstance(found, Held)
+        assert found.reason == "SourceDown"
         assert not decided(sight, asked, was("ACTIVE")).actions
 
 
@@ -246,18 +246,58 @@ def test_a_confirm_after_a_long_wait_is_not_taken_for_a_stuck_move() -> None:
     assert said(verdict(stuck)) == "blocked Stuck"
 
 
+def lingering(record: Migration, at: Server, since: timedelta, idle: timedelta) -> Observation:
+    """The server stands there idle, and this is its only record."""
+    return seen(
+        migrations=[record], elsewhere=[at], seen={(record.id, record.status): NOW - since}, idle_since={at.id: NOW - idle}
+    )
+
+
+LATE = timedelta(seconds=1)
+
+
 @pytest.mark.parametrize("status", ["migrating", "post-migrating", "queued", "confirming", "finished"])
 @pytest.mark.parametrize("kind", [{}, {"user_id": TENANT}, {"id_": FOUND}])
 def test_a_record_that_never_ends_is_named_with_the_ways_out(status: str, kind: dict[str, Any]) -> None:
     record = migration(status_=status, **kind)
     at = server("s1", "ACTIVE", host="cmp3")
-    sight = seen(migrations=[record], elsewhere=[at], seen={(record.id, status): NOW - SHORT_WORK - timedelta(seconds=1)})
+    sight = lingering(record, at, STALE_AFTER + LATE, STALE_AFTER + LATE)
     found = verdict(sight)
     assert isinstance(found, Blocked)
     assert found.reason == "StuckMigration"
     assert f"stays {status}" in found.message
-    assert "Ways out" in found.message
+    where = f"id={record.id} AND uuid='{record.uuid}' AND status='{status}'"
+    assert f"UPDATE migrations SET status='error' WHERE {where};" in found.message
+    assert "cold-migrate that server once more" in found.message
     assert not judged(sight)["s1"].in_flight
+
+
+def test_a_long_live_migration_that_just_ended_is_not_taken_for_one_that_never_ends() -> None:
+    """Nova ends the record a moment after the server has arrived."""
+    long = migration(status_="running", type="live-migration")
+    sight = lingering(long, server("s1", "ACTIVE", host="cmp2"), SHORT_WORK + LATE, timedelta(0))
+    assert said(verdict(sight)) == "follow Migrating"
+
+
+def test_a_record_older_than_another_of_its_server_never_ends() -> None:
+    """Nova has one move of a server in hand at a time."""
+    old, new = migration(FOUND + 1, "migrating"), migration(FOUND + 2, "confirmed")
+    at = server("s1", "ACTIVE", host="cmp2")
+    sight = seen(migrations=[old, new], elsewhere=[at])
+    assert said(verdict(sight)) == "blocked StuckMigration"
+    assert said(verdict(replace(sight, elsewhere={"s1": replace(at, task_state="resize_prep")}))) == "follow Migrating"
+
+
+def test_a_confirm_that_was_cut_off_can_be_taken_up_again() -> None:
+    """Nova refuses both confirm and revert then, and every other move."""
+    at = arrived_elsewhere()
+    cut = migration(status_="confirming")
+    assert said(verdict(lingering(cut, at, SHORT_WORK - LATE, SHORT_WORK + LATE))) == "follow Confirming"
+    found = verdict(lingering(cut, at, SHORT_WORK + LATE, SHORT_WORK + LATE))
+    assert isinstance(found, Blocked)
+    assert found.reason == "StuckMigration"
+    assert "SET status='finished' WHERE" in found.message
+    assert "cold-migrate" not in found.message
 
 
 # Failed

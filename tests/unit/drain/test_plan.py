@@ -61,6 +61,26 @@ def test_the_largest_are_placed_first() -> None:
     assert planned(servers, rooms).capacity == "Fits"
 
 
+def of_memory(*sizes: int) -> list[Server]:
+    return [sized(f"s{n}", Flavor(vcpus=1, ram=ram, disk=1)) for n, ram in enumerate(sizes)]
+
+
+def test_there_is_room_where_a_scheduler_that_spreads_finds_it() -> None:
+    """Packed closely, the largest takes the first host for itself and one of the others finds none."""
+    servers = of_memory(3, 2, 2, 2)
+    assert planned(servers, (room("cmp2", servers, 4), room("cmp3", servers, 5))).capacity == "Fits"
+
+
+def test_room_that_only_close_packing_finds_is_said_to_be_so() -> None:
+    """Nova's scheduler takes the emptiest host by default, and so divides the large pair that would have to share one."""
+    servers = of_memory(4, 4, 3, 3, 3, 3)
+    found = planned(servers, (room("cmp2", servers, 8), room("cmp3", servers, 12)))
+    assert found.capacity == "Fits"
+    assert "only closely packed: 1 may find none where Nova's scheduler spreads them: name-s" in found.capacity_message
+    easy = planned(servers, (room("cmp2", servers, 12), room("cmp3", servers, 12)))
+    assert easy.capacity_message == "room for 6 servers on 2 other hosts, as far as placement tells"
+
+
 def test_who_finds_no_room_is_named() -> None:
     servers = [sized("a"), sized("big", LARGE)]
     found = planned(servers, (room("cmp2", servers),))

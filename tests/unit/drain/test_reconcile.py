@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 from tests.harness.inprocess import KEY, Boundary, MemoryEvents, MemorySecrets, MemoryStore
-from tests.unit.drain.build import FOUND, HOST, ME, NOW, migration, other, server, service
+from tests.unit.drain.build import FOUND, HOST, ME, NOW, condition, migration, other, server, service
 
 from quiesce.api.errors import BadCredentials, NotAllowed, Problem
+from quiesce.drain.decide import START_TRIES
 from quiesce.drain.notes import Notes
+from quiesce.drain.observation import HostTrouble
 from quiesce.drain.reconcile import FINALIZER, LOOK_FOR_A_PERSON, Brake, Drains
 from quiesce.kinds import Context
 from quiesce.nova.cloud import Cloud
+from quiesce.nova.errors import Refused
 from quiesce.nova.records import Migration, Server, Service
 from quiesce.settings import Settings
 
@@ -166,6 +169,23 @@ def test_what_the_brake_gives_one_drain_no_other_is_given(monkeypatch: pytest.Mo
     assert cloud.calls.count("migrate") == 1
 
 
+def test_a_refused_disable_is_told_and_left_alone_for_a_while() -> None:
+    cloud = Still(disable_service=Refused(409, "the conductor is away", None))
+    drains, store = operator(cloud)
+    drains.reconcile(KEY)
+    first = drains.reconcile(KEY)
+    assert first is not None
+    assert 1.0 < first < Settings().idle_interval  # as soon as it has rested
+    assert cloud.calls == ["disable_service"]
+    status = store.objects[KEY]["status"]
+    assert "the conductor is away" in status["message"]
+    assert condition(status, "Ready")["reason"] == "DisableRefused"  # type: ignore[index]
+    cloud.fails = {}
+    drains.notes["uid-drain-0000"] = Notes()  # a new process asks at once
+    drains.reconcile(KEY)
+    assert cloud.calls == ["disable_service"] * 2
+
+
 def test_a_drain_without_credentials_has_begun_nothing_and_goes_at_once() -> None:
     drains, store = operator(BadCredentials("no such Secret"))
     drains.reconcile(KEY)
@@ -196,6 +216,36 @@ def test_abandon_lets_go_at_once_and_writes_nothing() -> None:
     assert drains.reconcile(KEY) is None
     assert KEY not in store.objects
     assert not cloud.calls
+
+
+def test_a_nova_compute_that_did_not_start_is_tried_again_as_soon_as_it_has_rested() -> None:
+    cloud = Still()
+    drains, store = operator(cloud)
+    drains.reconcile(KEY)
+    store.objects[KEY]["status"]["service"]["foundUnit"] = "running enabled"
+    cloud.the_services, cloud.the_servers = (other(),), ()
+    store.delete(KEY)
+    drains.reconcile(KEY)  # by no way: the spec names none
+    wait = drains.reconcile(KEY)
+    assert wait is not None
+    assert 1.0 < wait < Settings().idle_interval
+    assert "names no way into the host" in store.objects[KEY]["status"]["message"]
+
+
+def test_a_nova_compute_that_could_not_be_started_again_is_told_before_the_drain_goes() -> None:
+    cloud = Still()
+    drains, store = operator(cloud)
+    drains.reconcile(KEY)
+    store.objects[KEY]["status"]["service"]["foundUnit"] = "running enabled"
+    drains.notes["uid-drain-0000"].host_trouble = HostTrouble("Timeout", "no answer", False, START_TRIES, NOW, starting=True)
+    cloud.the_services, cloud.the_servers = (other(),), ()
+    store.delete(KEY)
+    assert drains.reconcile(KEY) is None
+    assert KEY not in store.objects
+    events = drains.context.events.emitted  # type: ignore[attr-defined]
+    assert [reason for reason, _ in events[-2:]] == ["NovaComputeNotRunning", "Restored"]
+    assert f"no answer. Start nova-compute on {HOST} by hand (it was found running enabled)" in events[-2][1]
+    assert events[-1][1] == "the host is given back, but for nova-compute"
 
 
 def test_a_host_that_nova_does_not_know_is_named_with_near_misses() -> None:

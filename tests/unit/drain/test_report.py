@@ -30,15 +30,31 @@ from tests.unit.drain.build import (
 
 from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, NotAllowed, Problem
 from quiesce.api.memory import Memory
-from quiesce.drain.observation import Observation, ProofReads
+from quiesce.drain import host
+from quiesce.drain.observation import Observation, ProofReads, Refusal
 from quiesce.drain.plan import Plan
 from quiesce.drain.report import status, troubled
 
 EXPECTED = ("CapacityAvailable", "Drained", "Ready", "ServiceDeleted", "ServiceDisabled")
 
 
+DEAD = seen(
+    [server("s1", "RESIZE", "resize_migrating"), server("s2")],
+    [migration(status_="migrating"), migration(FOUND + 2, server_id="s3")],
+    elsewhere=[arrived_elsewhere("s3")],
+    service=service(state="down"),
+)
+
+
 def crowd(count: int, status: str = "ACTIVE") -> list[Any]:
     return [server(f"s{n:04}", status) for n in range(count)]
+
+
+DISABLE = f"disable the service ({host.mark(WHO)})"
+
+
+def refused(call: str) -> dict[str, Refusal]:
+    return {call: refusal(call)}
 
 
 SIGHTS: dict[str, tuple[Observation, Any, Memory, Any]] = {
@@ -57,7 +73,15 @@ SIGHTS: dict[str, tuple[Observation, Any, Memory, Any]] = {
     "proving": (empty(clean_since=None), spec(), begun(), WHO),
     "wait": (empty(), spec(), begun(), WHO),
     "deleting": (empty(service=service(state="down")), spec(), begun(), WHO),
-    "refused": (empty(service_refusal=refusal("delete the service")), spec(), begun(), WHO),
+    "refused": (empty(service=service(state="down"), refusals=refused("delete the service")), spec(), begun(), WHO),
+    "disable refused": (seen(crowd(3), service=service("enabled"), refusals=refused(DISABLE)), spec(), begun(), WHO),
+    "disable refused, blocked": (
+        seen(crowd(3, "SUSPENDED"), service=service("enabled"), refusals=refused(DISABLE)),
+        spec(),
+        begun(),
+        WHO,
+    ),
+    "enable refused": (empty(refusals=refused("enable the service")), spec(), begun(), LEAVING),
     "deleted": (empty(service=None, proof=ProofReads(frozenset(), False)), spec(), begun(), WHO),
     "left behind": (empty(service=None, proof=ProofReads(frozenset({"c"}), True)), spec(), begun(), WHO),
     "kept": (empty(), spec(service={"afterDrain": "KeepDisabled"}), begun(), WHO),
@@ -71,6 +95,14 @@ SIGHTS: dict[str, tuple[Observation, Any, Memory, Any]] = {
         begun(),
         WHO,
     ),
+    "stuck, and no place for others": (
+        seen([server("s1", "RESIZE", "resize_migrating"), server("s2")], [migration(status_="migrating", created=ago(9999))]),
+        spec(migration={"maxParallel": 1}),
+        begun(),
+        WHO,
+    ),
+    "source down": (DEAD, spec(), begun(), WHO),
+    "restoring, source down": (DEAD, spec(), begun(), LEAVING),
     "enabled by hand": (seen(crowd(3), service=service("enabled")), spec(), begun(), WHO),
 }
 
@@ -143,13 +175,22 @@ PHASES = {
     "wait": ("Drained", "Now stop nova-compute on cmp1"),
     "deleting": ("Drained", "the host is empty; deleting its service"),
     "refused": ("Drained", "Nova refuses to delete its service: Nova's words"),
+    "disable refused": ("Draining", "Nova refuses to disable the service, and nothing moves before it is: Nova's words"),
+    "disable refused, blocked": ("Draining", "Nova refuses to disable the service"),
+    "enable refused": ("Restoring", "Nova refuses to enable the service: Nova's words; it is tried again (or let go at once: "),
     "deleted": ("Deleted", "nothing is left behind"),
     "left behind": ("Stalled", "resource provider cmp1"),
     "kept": ("Drained", "the host is empty and its service disabled"),
     "suspended": ("Suspended", "nothing is written to OpenStack"),
     "plan": ("Planned", "making a plan"),
     "stuck": ("Stalled", "1 blocked: name-s1 (Stuck)"),
+    "stuck, and no place for others": ("Stalled", "1 blocked: name-s1 (Stuck); waiting for them: name-s2"),
     "restoring": ("Restoring", "giving the host back as it was found"),
+    "restoring, source down": (
+        "Restoring",
+        "giving the host back waits for name-s3: it has moved, but nova-compute of this host",
+    ),
+    "source down": ("Stalled", "3 blocked: name-s1, name-s2, name-s3 (SourceDown)"),
     "enabled by hand": ("Draining", "disabling the service"),
 }
 
@@ -163,6 +204,13 @@ def test_phase_and_message(name: str) -> None:
     ready = condition(found, "Ready")
     assert ready is not None
     assert ready["message"] == found["message"]
+
+
+def test_whoever_waits_for_the_service_to_be_disabled_reads_why_it_is_not() -> None:
+    found = condition(shown("disable refused"), "ServiceDisabled")
+    assert found is not None
+    assert (found["status"], found["reason"]) == ("False", "Enabled")
+    assert "Nova's words" in found["message"]
 
 
 def test_ready_is_true_only_where_the_end_state_holds() -> None:
@@ -395,3 +443,16 @@ def test_require_capacity_says_why_nothing_is_begun() -> None:
     assert found["phase"] == "Stalled"
     assert "requireCapacity" in found["message"]
     assert not Memory.read(found).begun
+
+
+def test_a_host_that_was_emptied_all_the_same_is_not_short_of_room() -> None:
+    """The plan is that of the beginning; room has been made since, and a drain that is Ready contradicts itself else."""
+    what = report(seen(crowd(3)), spec(), begun())
+    short = Plan(0, 3, 0, 0, "Short", "1 of 3 servers find no room on 1 other host: s0", None, ())
+    planned = status(replace(what, decision=replace(what.decision, plan=short)))
+    moving = status_of(seen(crowd(1)), previous=planned)
+    drained = status_of(empty(), spec(service={"afterDrain": "KeepDisabled"}), previous=moving)
+    late = status_of(at(seen(crowd(1)), 60), previous=drained)
+    states = [(condition(found, "CapacityAvailable") or {})["status"] for found in (planned, moving, drained, late)]
+    assert states == ["False", "False", "True", "True"]
+    assert drained["plan"] == planned["plan"]

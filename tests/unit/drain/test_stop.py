@@ -25,6 +25,7 @@ from quiesce.api.memory import Memory
 from quiesce.drain.actions import DeleteService, EnableService, StartCompute, StopCompute
 from quiesce.drain.compute import with_remembered
 from quiesce.drain.decide import REGISTERS_WITHIN, START_TRIES, STOP_AGAIN
+from quiesce.drain.notes import Notes
 from quiesce.drain.observation import HostTrouble, Observation
 from quiesce.nova.cloud import Cloud
 from quiesce.nova.records import Hypervisor
@@ -36,8 +37,8 @@ STOP = spec(
 )
 
 
-def trouble(count: int = 1, seconds_ago: float = 0, *, person: bool = False) -> HostTrouble:
-    return HostTrouble("Unreachable", "connection refused", person, count, ago(seconds_ago))
+def trouble(count: int = 1, seconds_ago: float = 0, *, person: bool = False, starting: bool = False) -> HostTrouble:
+    return HostTrouble("Unreachable", "connection refused", person, count, ago(seconds_ago), starting)
 
 
 def actions(what: Observation, **memory: Any) -> tuple[Any, ...]:
@@ -111,13 +112,47 @@ def test_a_service_that_was_deleted_is_waited_for_until_it_registers_again() -> 
 
 
 def test_a_host_that_is_gone_does_not_hold_the_drain_for_ever() -> None:
-    resting = replace(empty(service=None), host_trouble=trouble())
+    resting = replace(empty(service=None), host_trouble=trouble(starting=True))
     assert not leaving(resting, found_unit=RUNNING).actions
     assert not leaving(resting, found_unit=RUNNING).given_back
-    again = replace(resting, host_trouble=trouble(seconds_ago=60))
+    again = replace(resting, host_trouble=trouble(seconds_ago=60, starting=True))
     assert leaving(again, found_unit=RUNNING).actions == (StartCompute(RUNNING),)
-    given_up = replace(resting, host_trouble=trouble(START_TRIES))
+    given_up = replace(resting, host_trouble=trouble(START_TRIES, starting=True))
     assert leaving(given_up, found_unit=RUNNING).given_back
+
+
+def test_what_keeps_it_from_starting_is_shown_while_the_drain_is_being_deleted() -> None:
+    found = status_of(replace(empty(service=None), host_trouble=trouble(starting=True)), STOP, begun(found_unit=RUNNING), LEAVING)
+    assert found["phase"] == "Restoring"
+    assert "cannot be started: connection refused" in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("sight", "found", "told"),
+    [
+        (empty(service=None, host_trouble=trouble(START_TRIES, starting=True)), RUNNING, "Start nova-compute on cmp1 by hand"),
+        (empty(service=None, started_again=NOW - REGISTERS_WITHIN), RUNNING, "does not come back to Nova: see its log on cmp1"),
+        (empty(service=service("enabled"), started_again=ago(5)), RUNNING, ""),
+        (empty(service=None, host_trouble=trouble(START_TRIES)), "stopped,disabled", ""),
+        (empty(service=None), None, ""),
+    ],
+    ids=["not started", "not registered", "runs", "found stopped", "never stopped"],
+)
+def test_what_is_left_to_a_person_is_told(sight: Observation, found: str | None, told: str) -> None:
+    decision = leaving(sight, found_unit=found)
+    assert decision.given_back
+    assert told in decision.left_undone
+    assert bool(decision.left_undone) == bool(told)
+
+
+def test_what_could_not_be_stopped_is_started_all_the_same() -> None:
+    """It may have stopped since, or not start any more at the next boot; and the host may be back."""
+    sight = replace(empty(), host_trouble=trouble(START_TRIES))
+    assert leaving(sight, found_unit=RUNNING).actions == (StartCompute(RUNNING),)
+    notes = Notes(host_trouble=trouble(START_TRIES))
+    notes.fail_on_host("Unreachable", "no route", NOW, person=False, starting=True)
+    notes.fail_on_host("Unreachable", "no route", NOW, person=False, starting=True)
+    assert notes.host_trouble == HostTrouble("Unreachable", "no route", False, 2, NOW, True)
 
 
 def test_the_host_is_reached_where_it_was_after_nova_has_forgotten_it() -> None:

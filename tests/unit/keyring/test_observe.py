@@ -7,12 +7,13 @@ from typing import Any, cast
 import pytest
 from tests.unit.keyring.build import OLD
 from tests.unit.keyring.test_keys import Shelf
+from tests.unit.nova.answers import Wire
 
 from quiesce.api.errors import BadCredentials, CloudUnreachable
 from quiesce.keyring.errors import BadHostAccess, NoHosts
 from quiesce.keyring.observe import Inputs, observe
 from quiesce.kube.resource import Resource
-from quiesce.nova.records import Hypervisor, Service
+from quiesce.nova.cloud import Cloud
 from quiesce.nova.session import Clouds
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,15 +26,20 @@ class Nova:
     def __init__(self, services: Mapping[str, tuple[str, str]]) -> None:
         self.rows = services
 
-    def get(self, *_: Any) -> "Nova":
-        return self
+    def get(self, *_: Any) -> Cloud:
+        return Cloud(Wire(lambda _service, _method, path, *_: getattr(self, path.removeprefix("/os-").partition("/")[0])))
 
-    def services(self) -> tuple[Service, ...]:
-        return tuple(Service(host, host, status, state, None) for host, (status, state) in self.rows.items())
+    @property
+    def services(self) -> dict[str, Any]:
+        rows = self.rows.items()
+        return {"services": [{"id": host, "host": host, "status": status, "state": state} for host, (status, state) in rows]}
 
-    def hypervisors(self) -> tuple[Hypervisor, ...]:
+    @property
+    def hypervisors(self) -> dict[str, Any]:
         shown = [host for host, (status, _) in self.rows.items() if status != "UNKNOWN"]
-        return tuple(Hypervisor(host, host, f"192.0.2.{number}") for number, host in enumerate(shown, start=1))
+        named = [(host, f"192.0.2.{number}") for number, host in enumerate(shown, start=1)]
+        rows = [{"hypervisor_hostname": host, "service": {"host": host}, "host_ip": address} for host, address in named]
+        return {"hypervisors": rows}
 
 
 UP = ("enabled", "up")

@@ -112,6 +112,43 @@ def test_services_are_shared_for_a_moment_and_read_anew_after_each_write_or_on_d
     assert len(wire.sent) == 4
 
 
+def listed(*hosts: str, **cell: str) -> dict[str, Any]:
+    rows = [{"id": f"svc-{host}", "host": host, "status": "enabled", "state": "up"} for host in hosts]
+    return {"services": [*rows, *({"host": host, "status": status} for host, status in cell.items())]}
+
+
+def hypervisors(*hosts: str) -> dict[str, Any]:
+    return {"hypervisors": [{"hypervisor_hostname": host, "service": {"host": host}, "host_ip": "192.0.2.1"} for host in hosts]}
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        (listed("cmp1", cmp2="UNKNOWN"),),
+        (listed("cmp1", cmp2="UNKNOWN"), hypervisors("cmp1"), listed("cmp1", "cmp2")),
+        (listed("cmp1", "cmp2"), hypervisors("cmp1"), listed("cmp1", cmp2="UNKNOWN")),
+    ],
+    ids=["down", "comes back", "goes down"],
+)
+def test_hypervisors_are_believed_only_while_all_cells_answer(replies: tuple[Any, ...]) -> None:
+    """However old the lists are that drains share: of a cell that is down Nova shows no hypervisor, and says nothing."""
+    there, _ = cloud(listed("cmp1", "cmp2"), hypervisors("cmp1", "cmp2"), *replies)
+    there.services()
+    there.hypervisors()
+    with pytest.raises(CloudUnreachable, match="a cell of Nova is down"):
+        there.computes()
+
+
+def test_services_and_hypervisors_of_one_moment_are_shared_for_a_while() -> None:
+    whole = (listed("cmp1"), hypervisors("cmp1"), listed("cmp1"))
+    there, wire = cloud(*whole)
+    services, nodes = there.computes()
+    assert ([s.host for s in services], [h.host for h in nodes]) == (["cmp1"], ["cmp1"])
+    assert there.computes() == (services, nodes)
+    assert (there.services(), there.hypervisors()) == (services, nodes)
+    assert len(wire.sent) == len(whole)
+
+
 # Migrations
 
 
@@ -179,6 +216,22 @@ def test_the_action_behind_a_migration_is_the_nearest_of_its_kind_before_it() ->
     assert found is not None
     assert wire.sent[1][2].endswith("/req-1")
     assert (found.failed_event, found.details) == ("cold_migrate", "No valid host")
+
+
+@pytest.mark.parametrize(
+    ("events", "open_"),
+    [
+        ([("compute_prep_resize", "Success", None), ("cold_migrate", None, None)], True),
+        ([("cold_migrate", "Success", None)], False),
+        ([("compute_prep_resize", "Error", "disk full"), ("cold_migrate", None, None)], False),
+    ],
+)
+def test_an_event_that_has_not_ended_may_yet_bring_the_cause(events: list[Any], open_: bool) -> None:
+    """Nova sets the migration to error within the very step whose event then gets the cause."""
+    there, _ = cloud(actions(("migrate", 2)), one_action("migrate", *events))
+    found = there.action_events("s1", ("migrate",), datetime(2026, 3, 1, 12, tzinfo=UTC))
+    assert found is not None
+    assert found.open is open_
 
 
 def test_an_action_that_is_not_there_is_no_cause() -> None:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 import pytest
+from keystoneauth1.exceptions import Unauthorized
 
 from quiesce.api.errors import BadCredentials
-from quiesce.nova.session import cloud_config
+from quiesce.nova.session import OneEntry, cloud_config
 
 GOOD = """
 clouds:
@@ -71,3 +72,11 @@ def test_bytes_that_are_no_text_are_a_malformed_secret() -> None:
 
 def test_no_python_object_is_made_from_a_secret() -> None:
     assert "not valid YAML" in said(clouds_yaml="!!python/object/apply:os.system ['true']")
+
+
+def test_a_thread_that_would_wait_for_itself_is_refused() -> None:
+    lock = OneEntry()
+    with lock, pytest.raises(Unauthorized), lock:
+        pass
+    with lock:  # free again
+        pass

@@ -18,6 +18,7 @@ FLAGS_AND_VARIABLES: list[tuple[str, str, str, str, Any]] = [
     ("--idle-interval", "QUIESCE_IDLE_INTERVAL", "1m30s", "idle_interval", 90.0),
     ("--max-moves", "QUIESCE_MAX_MOVES", "20", "max_moves", 20),
     ("--settle", "QUIESCE_SETTLE", "0", "settle", 0.0),
+    ("--visit-timeout", "QUIESCE_VISIT_TIMEOUT", "2m", "visit_timeout", 120.0),
     ("--log-format", "QUIESCE_LOG_FORMAT", "JSON", "log_format", "json"),
     ("--log-level", "QUIESCE_LOG_LEVEL", "debug", "log_level", "debug"),
     ("--listen", "QUIESCE_LISTEN", "0.0.0.0:9000", "listen", Listen("0.0.0.0", 9000)),

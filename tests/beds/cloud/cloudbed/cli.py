@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from . import databases, faults, packages
+from .backing import sql
 from .errors import BedError
 from .services import Cloud
 from .settings import PREFIX, Knobs, Paths, current, find_paths, remember, remembered
@@ -153,6 +154,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="show processes and compute services; 0 if all is up")
     commands.add_parser("env", help="print shell exports that name the cloud")
     commands.add_parser("purge-deleted", help="drop soft-deleted compute services")
+    commands.add_parser("sql", help="run a statement in the database of Nova's cell").add_argument("statement")
     node = commands.add_parser("compute", help="start, stop or kill (-9) nova-compute on hosts")
     node.add_argument("action", choices=("start", "stop", "kill"))
     node.add_argument("host", nargs="+")
@@ -180,6 +182,9 @@ def run(paths: Paths, arguments: argparse.Namespace) -> int:
             edit_faults(paths, arguments)
         case "purge-deleted":
             databases.purge_deleted(paths)
+        case "sql":
+            if not sql(paths, arguments.statement, "nova_cell1"):
+                raise BedError(f"the database refuses it, or the cloud is not up (`cloud status`); see {paths.log / 'sql.out'}")
         case "up" | "down" | "compute":
             with locked(paths.run):
                 change(paths, arguments)

@@ -1,0 +1,37 @@
+"""The cause of a failed move, which Nova writes down a moment after the failure itself."""
+
+from datetime import timedelta
+from typing import Any
+
+from tests.unit.drain.build import FOUND, NOW, migration
+from tests.unit.nova.answers import Wire
+
+from quiesce.drain.observe import CAUSE_WITHIN, ending
+from quiesce.nova.cloud import Cloud
+
+FAILED = migration(FOUND + 1, "error", dest=None)
+SAID, UNSAID = ("Error", "No valid host was found."), (None, None)
+
+
+def cloud(result: str | None, details: str | None) -> Cloud:
+    began = FAILED.created.isoformat()
+    event = {"event": "cold_migrate", "result": result, "details": details}
+    replies: list[Any] = [
+        {"instanceActions": [{"action": "migrate", "request_id": "req-1", "start_time": began}]},
+        {"instanceAction": {"action": "migrate", "start_time": began, "events": [event]}},
+    ]
+    return Cloud(Wire(lambda *_: replies.pop(0)))
+
+
+def test_a_cause_that_nova_has_not_written_down_yet_is_read_again() -> None:
+    first = ending(cloud(*UNSAID), FAILED, None, NOW)
+    assert not first.final
+    again = ending(cloud(*SAID), FAILED, first, NOW + timedelta(seconds=2))
+    assert (again.final, again.text, again.seen) == (True, "No valid host was found.", NOW)
+
+
+def test_a_cause_that_never_comes_is_not_waited_for_for_ever() -> None:
+    first = ending(cloud(*UNSAID), FAILED, None, NOW)
+    late = ending(cloud(*UNSAID), FAILED, first, NOW + CAUSE_WITHIN)
+    assert late.final
+    assert "Nova gives no cause" in late.text
