@@ -44,15 +44,16 @@ class Tier:
 
     def pytest(self) -> tuple[str, ...]:
         ignored = (f"--ignore=tests/{self.without}",) if self.without else ()
-        return ("-m", "pytest", f"tests/{self.path or self.name}", *ignored, *LONG)
+        slowest = ("--durations=12", "--durations-min=5")  # in seconds: where the time goes
+        return ("-m", "pytest", f"tests/{self.path or self.name}", *ignored, *slowest, *LONG)
 
 
 COMPUTING = (Tier("docs"), Tier("unit"), Tier("beds"), Tier("model"), Tier("faults"))
 WAITING = (  # all of them change the one cloud: one after the other
-    Tier("keyring", ("kube", "cloud"), path="e2e/keyring"),  # before the idle drain of e2e disables a host for its time
+    *([Tier("nightly", ("kube", "cloud"))] if NIGHTLY else []),
+    Tier("keyring", ("kube", "cloud"), path="e2e/keyring"),  # before stories that take hosts out of the cloud
     Tier("contract", ("cloud",)),
     Tier("e2e", ("kube", "cloud"), without="e2e/keyring"),
-    *([Tier("nightly", ("kube", "cloud"))] if NIGHTLY else []),
 )
 TIERS = (*COMPUTING, *WAITING)
 CHECKS = {
