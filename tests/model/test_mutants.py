@@ -11,7 +11,7 @@ from quiesce.api.memory import Memory
 from quiesce.drain import act, decide, failures, filters, host, moved, proof, reconcile, report
 from quiesce.drain.actions import DeleteService, EnableService
 from quiesce.drain.decide import Judged
-from quiesce.drain.verdict import Confirm, Follow, Held, Move
+from quiesce.drain.verdict import Blocked, Confirm, Follow, Held, Move
 from quiesce.nova import http
 from quiesce.nova.cloud import Cloud
 from quiesce.nova.errors import Unknown
@@ -171,6 +171,29 @@ def goes_on_cold(original: Any, s: Any) -> str:
     return "cold" if s.failed("live") else str(original(s))
 
 
+def overlooks_tasks(original: Any, leaver: Any) -> Any:
+    elsewhere = {i: server and replace(server, task_state=None) for i, server in leaver.seen.elsewhere.items()}
+    return original(replace(leaver, seen=replace(leaver.seen, elsewhere=elsewhere)))
+
+
+def confirms_early(original: Any, leaver: Any) -> Any:
+    return Confirm(leaver.migration)
+
+
+def evacuates(original: Any, cloud: Cloud, server_id: str, target: str | None) -> Any:
+    return cloud._action(server_id, {"evacuate": {"host": target}})
+
+
+def resets(original: Any, cloud: Cloud, server_id: str) -> Any:
+    cloud._action(server_id, {"os-resetState": {"state": "active"}})
+    return original(cloud, server_id)
+
+
+def one_sick_server_stops_all(original: Any, spec: Any, seen: Any, judged: Any, limits: Any) -> Any:
+    sick = any(isinstance(j.verdict, Blocked | Held) for j in judged)
+    return () if sick else original(spec, seen, judged, limits)
+
+
 def confirms_what_it_holds(original: Any, leaver: Any) -> Any:
     found = original(leaver)
     return Confirm(found.migration) if isinstance(found, Held) else found
@@ -213,6 +236,10 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     "confirms whatever the checks say": (answer(moved, "failed_checks", ""), "confirms_no_guest_that_is_off"),
     "does not look at ports": (answer(moved, "wrong_port", ""), "confirms_no_guest_that_is_cut_off"),
     "does not look at the power state": (answer(moved, "wrong_power", ""), "confirms_no_guest_that_is_off_after_a_restart"),
+    "confirms before the server has arrived": (
+        wrap(moved, "judge_under_way", confirms_early), "confirms_no_guest_that_is_still_arriving"),
+    "confirms a server that is in the middle of something": (
+        wrap(moved, "judge_finished", overlooks_tasks), "confirms_no_guest_that_its_owner_is_deleting"),
     "confirms without a decision": (
         wrap(moved, "judge_finished", confirms_what_it_holds), "waits_for_a_decision_where_the_policy_is_manual"),
     "reverts to a source that is down": (
@@ -253,6 +280,10 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         wrap(http.Api, "write", repeats_without_a_look), "loses_the_answers_of_all_writes_and_repeats_none"),
     "takes no answer for a no": (
         wrap(filters, "answer_is_awaited", no_answer_is_a_failure), "repeats_no_call_whose_effect_comes_late"),
+    "evacuates": (wrap(Cloud, "migrate", evacuates), "empties_a_host_with_one_migrate_and_one_confirm_each"),
+    "resets states": (wrap(Cloud, "confirm", resets), "empties_a_host_with_one_migrate_and_one_confirm_each"),
+    "lets one sick server hold up all": (
+        wrap(decide, "choose", one_sick_server_stops_all), "lets_no_sick_server_hold_up_another"),
     "goes on while suspended": (wrap(reconcile, "decide", suspended_goes_on), "writes_nothing_while_suspended"),
     "goes on under a plan": (wrap(decide, "goal_of", plan_goes_on), "writes_nothing_for_a_plan"),
     "moves while nova-compute is down": (filter_out("source_is_down"), "goes_on_by_itself_when_nova_compute_comes_back"),

@@ -197,6 +197,26 @@ def confirms_no_guest_that_is_off_after_a_restart() -> None:
 
 
 @scenario
+def confirms_no_guest_that_is_still_arriving() -> None:
+    world = drain("active")
+    world.model.faults.set("finish_migration", "sleep:20")
+    world.until(lambda: ended(world))
+    assert calls(world, servers(world)[0], *MOVES) == ["migrate", "confirmResize"]
+
+
+@scenario
+def confirms_no_guest_that_its_owner_is_deleting() -> None:
+    world = drain("active", confirmation={"checks": {"soak": "10s"}})
+    (server,) = servers(world)
+    world.until(lambda: server.vm_state == "resized")
+    world.model.faults.set("destroy", "sleep:30")
+    world.do("delete", server)
+    assert server.task_state == "deleting"
+    world.run(20)
+    assert calls(world, server, *MOVES) == ["migrate"]
+
+
+@scenario
 def confirms_no_guest_that_is_cut_off() -> None:
     world, server = moved_and_broken("unplug")
     world.run(60)
@@ -528,6 +548,18 @@ def writes_nothing_for_a_plan() -> None:
 
 
 # Always
+
+
+# Never 11: nobody holds up another
+
+
+@scenario
+def lets_no_sick_server_hold_up_another() -> None:
+    world = drain("suspended", "active", "active", "active", migration={"maxParallel": 2})
+    world.model.faults.set("migrate_disk_and_power_off", "hang", server="s1")
+    world.rest()
+    assert sum(server.host != HOST for server in servers(world)) == 2
+    assert {row["name"]: row["reason"] for row in world.status["problems"]} == {"s0": "Suspended", "s1": "Stuck"}
 
 
 @scenario

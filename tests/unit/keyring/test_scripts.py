@@ -49,6 +49,12 @@ def test_values_stay_values(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_values_that_are_not_quoted_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripts.shlex, "quote", str)
+    with pytest.raises(AssertionError):
+        test_values_stay_values(tmp_path)
+
+
 def test_private_keys_are_words_of_no_command() -> None:
     """In the script they are arguments of a function, which the shell keeps to itself."""
     text = scripts.apply(PLACE, changes(wants(), UNTOUCHED))
