@@ -44,7 +44,7 @@ faults: venv  ## every call made to fail, and a death at every moment, on the st
 contract: venv  ## what we believe of Nova, on the real one and on the stand-in
 	$(PYTEST) tests/contract
 
-e2e: venv  ## the stories, on the real API server and the real Nova; the keyrings' first
+e2e: venv  ## the stories, on the real API server and the real Nova; the keyrings' on a cloud of their own
 	@$(BIN)/python tests/run.py keyring e2e
 
 docs-check: venv  ## links, manifests, reasons, flags and metrics in the documentation

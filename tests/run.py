@@ -1,9 +1,9 @@
 """All tests in one go: `make test`. Tier by tier, with times, and one plain closing line: `N passed, N failed`.
 
-Two lanes run side by side: one waits for Nova most of its time, the other one computes. The
-first one's output is shown as it comes, a tier of the other one when it has ended. The beds
-start in the background at once. What this run started it stops again, also after a failure, a
-signal or Ctrl-C; what was up before stays up.
+Three lanes run side by side: one computes, two wait for Nova most of their time, each for one of its
+own. The output of the longest is shown as it comes, a tier of the others when it has ended. The
+beds start in the background at once. What this run started it stops again, also after a failure,
+a signal or Ctrl-C; what was up before stays up.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +33,20 @@ LONG = ("--timeout=0",) if NIGHTLY else ()  # thousands of histories are one tes
 TELL_EVERY = 30.0  # seconds between two lines about a bed that is waited for
 
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quiesce"
+# A cloud beside the first one, and a network for hosts: what looks at all hosts of a cloud runs beside what changes them.
+SECOND_CLOUD = {
+    "QUIESCE_HOSTS_NETWORK": "10.213.78",
+    "QUIESCE_CLOUD_RUN": os.environ.get("QUIESCE_CLOUD_RUN", str(CACHE / "cloud" / "run")) + "-second",
+    "QUIESCE_CLOUD_PORT_BASE": str(int(os.environ.get("QUIESCE_CLOUD_PORT_BASE", "21500")) + 100),
+}
+COMMANDS = {
+    "kube": (BEDS / "kube" / "kube.py", {}),
+    "cloud": (BEDS / "cloud" / "cloud", {}),
+    "second cloud": (BEDS / "cloud" / "cloud", SECOND_CLOUD),
+}
+
+
 @dataclass(frozen=True)
 class Tier:
     """A directory of tests but for `without`, and the beds it needs."""
@@ -40,27 +54,36 @@ class Tier:
     name: str
     beds: tuple[str, ...] = ()
     path: str = ""
-    without: str = ""
+    without: tuple[str, ...] = ()
 
     def pytest(self) -> tuple[str, ...]:
-        ignored = (f"--ignore=tests/{self.without}",) if self.without else ()
+        ignored = [f"--ignore=tests/{path}" for path in self.without]
         slowest = ("--durations=12", "--durations-min=5")  # in seconds: where the time goes
         return ("-m", "pytest", f"tests/{self.path or self.name}", *ignored, *slowest, *LONG)
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return SECOND_CLOUD if "second cloud" in self.beds else {}
 
+
+KEYRING = "e2e/keyring"  # its stories look at all hosts of a cloud, and other stories take hosts out of it
 COMPUTING = (Tier("docs"), Tier("unit"), Tier("beds"), Tier("model"), Tier("faults"))
-WAITING = (  # all of them change the one cloud: one after the other
+STORIES = (
     *([Tier("nightly", ("kube", "cloud"))] if NIGHTLY else []),
-    Tier("keyring", ("kube", "cloud"), path="e2e/keyring"),  # before stories that take hosts out of the cloud
-    Tier("contract", ("cloud",)),
-    Tier("e2e", ("kube", "cloud"), without="e2e/keyring"),
+    Tier("contract", ("cloud",)),  # it needs no Kubernetes, which may still be built
+    Tier("e2e", ("kube", "cloud"), without=(KEYRING,)),
 )
-TIERS = (*COMPUTING, *WAITING)
+KEYS = (Tier("keyring", ("kube", "second cloud"), path=KEYRING),)
+LANES = (STORIES, KEYS, COMPUTING)  # the longest first
+TIERS = tuple(tier for lane in LANES for tier in lane)
 CHECKS = {
     "ruff check": ("-m", "ruff", "check", "operator", "tests"),
     "ruff format": ("-m", "ruff", "format", "--check", "operator", "tests"),
     "mypy": ("-m", "mypy"),
 }
+
+
+SPEAKING = threading.RLock()  # the lanes speak, and count, one at a time
 
 
 @dataclass
@@ -70,15 +93,13 @@ class Count:
     skipped: int = 0
 
     def add(self, other: "Count") -> None:
-        self.passed += other.passed
-        self.failed += other.failed
-        self.skipped += other.skipped
+        with SPEAKING:
+            self.passed += other.passed
+            self.failed += other.failed
+            self.skipped += other.skipped
 
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else "")
-
-
-SPEAKING = threading.RLock()  # so that the lanes do not speak at once
 
 
 def say(text: str) -> None:
@@ -88,26 +109,30 @@ def say(text: str) -> None:
 
 @dataclass
 class Bed:
-    """A bed that is brought up in the background. `started`: by us, so that we take it down again."""
+    """A bed that is brought up in the background. `started`: by us, so that we take it down again.
+
+    `after`: one that makes what both are made of, so it is to be up first.
+    """
 
     name: str
     log: Path
+    after: "Bed | None" = None
     started: bool = False
     process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def command(self) -> str:
-        return str(BEDS / "cloud" / "cloud" if self.name == "cloud" else BEDS / "kube" / "kube.py")
+    def command(self, *words: str) -> tuple[str, ...]:
+        program, environment = COMMANDS[self.name]
+        return ("env", *(f"{name}={value}" for name, value in environment.items()), str(program), *words)
 
     def start(self) -> None:
         """A cloud that we start begins empty: what an earlier one kept (servers, disabled hosts) is no part of a test."""
         self.started = not self.runs()
-        if self.started and self.name == "cloud":
-            subprocess.run([self.command, "down", "--wipe"], capture_output=True, check=False)
+        if self.started and "cloud" in self.name:
+            subprocess.run(self.command("down", "--wipe"), capture_output=True, check=False)
         say(f"bed {self.name}: " + ("starts in the background" if self.started else "is up already, and stays so"))
         with self.log.open("wb") as log:  # `up` also mends a bed of which a part has ended
             self.process = subprocess.Popen(
-                [self.command, "up"],
+                self.command("up"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -116,13 +141,15 @@ class Bed:
 
     def runs(self) -> bool:
         """By its central process: a bed with a compute host stopped by hand is somebody's all the same."""
-        command = [self.command, "status"]
-        shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        shown = subprocess.run(self.command("status"), capture_output=True, text=True, check=False).stdout
         return re.search(r"^(nova-api\s+\d|kube-apiserver: pid)", shown, re.MULTILINE) is not None
 
     def await_up(self) -> bool:
+        if self.after and not self.after.await_up():
+            return False
         if self.process is None:
-            return True
+            self.start()
+        assert self.process
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 up = self.process.wait(TELL_EVERY) == 0
@@ -141,7 +168,7 @@ class Bed:
             self.process.terminate()
             self.process.wait()
         if self.started:
-            subprocess.run([self.command, "down"], capture_output=True, check=False)
+            subprocess.run(self.command("down"), capture_output=True, check=False)
             say(f"bed {self.name}: stopped")
 
 
@@ -162,7 +189,7 @@ class Run:
                 self.tier(tier, live=live)
 
     def check(self, name: str, arguments: Sequence[str]) -> None:
-        good = self.python(name, arguments) == 0
+        good = self.python(name, arguments, {}) == 0
         self.count.add(Count(passed=int(good), failed=int(not good)))
         if not good:
             self.broken.append(name)
@@ -175,7 +202,7 @@ class Run:
             return
         report = self.work / f"{tier.name}.xml"
         pytest = (*tier.pytest(), "-o", f"cache_dir={self.work / tier.name}")
-        code = self.python(tier.name, (*pytest, f"--junitxml={report}"), live=live)
+        code = self.python(tier.name, (*pytest, f"--junitxml={report}"), tier.environment, live=live)
         counted = read(report)
         if tier.beds and 0 < counted.failed <= SECOND_TRIES and not self.stopping:
             code, counted = self.again(tier, pytest, counted, live=live)
@@ -189,28 +216,30 @@ class Run:
         """A few failures on real beds get a second try, said aloud: a busy machine is no defect, but one that stays is."""
         say(f"{tier.name}: {first.failed} failed; they are tried once more")
         report = self.work / f"{tier.name}-again.xml"
-        code = self.python(f"{tier.name}, second try", (*pytest, "--last-failed", f"--junitxml={report}"), live=live)
+        arguments = (*pytest, "--last-failed", f"--junitxml={report}")
+        code = self.python(f"{tier.name}, second try", arguments, tier.environment, live=live)
         still = read(report).failed or int(code != 0)
         say(f"{tier.name}: UNSTEADY: {first.failed - still} of {first.failed} passed only at the second try")
         return code, Count(first.passed + first.failed - still, still, first.skipped)
 
-    def python(self, name: str, arguments: Sequence[str], *, live: bool = True) -> int:
-        """Run it; its output as it comes, or, of the lane beside, when it has ended."""
+    def python(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], *, live: bool = True) -> int:
+        """Run it; its output as it comes, or, of a lane beside, when it has ended."""
         say(f"{name} ..." + ("" if live else " (its output comes when it has ended)"))
         began, log = time.monotonic(), self.work / f"{name}.log"
         with log.open("wb") as quiet:
-            code = self.call([sys.executable, *arguments], None if live else quiet)
+            code = self.call([sys.executable, *arguments], environment, None if live else quiet)
         said = log.read_text(errors="replace")
         with SPEAKING:
             print(said, end="", flush=True)
             say(f"{name}: {'ok' if code == 0 else f'FAILED (exit code {code})'} in {time.monotonic() - began:.0f} s")
         return code
 
-    def call(self, command: Sequence[str], output: BinaryIO | None) -> int:
+    def call(self, command: Sequence[str], environment: Mapping[str, str], output: BinaryIO | None) -> int:
         """In a session of its own: on a signal to us it is interrupted (`interrupt`), and given time to put away its things."""
         with subprocess.Popen(
             command,
             cwd=ROOT,
+            env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output and subprocess.STDOUT,
@@ -256,7 +285,10 @@ def beds(run: Run, names: Sequence[str]) -> Iterator[None]:
     try:
         for name in names:
             run.beds[name] = bed = Bed(name, run.work / f"bed-{name}.log")
-            bed.start()
+            if name == "second cloud" and "cloud" in run.beds:
+                bed.after = run.beds["cloud"]
+            else:
+                bed.start()
         yield
     finally:
         for bed in run.beds.values():
@@ -264,25 +296,29 @@ def beds(run: Run, names: Sequence[str]) -> Iterator[None]:
 
 
 def go(run: Run, tiers: Sequence[Tier], *, checks: bool) -> None:
-    """The lane that computes runs in a thread beside; a lane alone is shown as it comes."""
-    waiting = [tier for tier in tiers if tier in WAITING]
-    computing = [tier for tier in tiers if tier not in WAITING]
+    """The longest lane is shown as it comes; the others run in threads beside it."""
+    lanes = [wanted for lane in LANES if (wanted := [tier for tier in lane if tier in tiers])]
 
-    def beside() -> None:
-        if checks:
-            for name, arguments in CHECKS.items():
-                run.check(name, arguments)
-        run.lane(computing, live=not waiting)
+    def check() -> None:
+        for name, arguments in CHECKS.items():
+            run.check(name, arguments)
 
-    thread = threading.Thread(target=beside)
-    thread.start()
+    def beside(lane: Sequence[Tier]) -> None:
+        if checks and lane[0] in COMPUTING:
+            check()
+        run.lane(lane, live=False)
+
+    threads = [threading.Thread(target=beside, args=(lane,)) for lane in lanes[1:]]
+    for thread in threads:
+        thread.start()
     try:
-        run.lane(waiting, live=True)
-        thread.join()
+        run.lane(lanes[0], live=True)
     except BaseException:
         run.interrupt()
-        thread.join()
         raise
+    finally:
+        for thread in threads:
+            thread.join()
 
 
 def main() -> int:
@@ -296,7 +332,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="quiesce-test-") as work:
         run = Run(Path(work))
         try:
-            with beds(run, sorted({bed for tier in tiers for bed in tier.beds}, reverse=True)):
+            with beds(run, [name for name in COMMANDS if any(name in tier.beds for tier in tiers)]):
                 go(run, tiers, checks=not wanted)
         except (SystemExit, KeyboardInterrupt):
             run.broken.append("interrupted")
