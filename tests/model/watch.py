@@ -14,7 +14,8 @@ from tests.beds.sim.web import Request, Response
 
 HOST = "cmp1"
 MARK = "quiesce: drain "
-STARTS = ("migrate", "os-migrateLive", "shelveOffload", "resume")
+STARTS = {"migrate": "resize_prep", "os-migrateLive": "migrating", "shelveOffload": "shelving_offloading", "resume": "resuming"}
+"""What a drain begins with a server, and the task in which Nova has it then."""
 Json = Mapping[str, Any]
 
 
@@ -39,7 +40,7 @@ class Watch:
     drain: dict[str, Any] = field(default_factory=dict)
     listed: dict[str, Json] = field(default_factory=dict)  # servers of the host, as read in this tick
     seen: dict[str, Json] = field(default_factory=dict)  # any server, as read in this tick
-    begun: dict[str, int] = field(default_factory=dict)  # server whose move we began -> how many migrations it had
+    begun: dict[str, tuple[str, int]] = field(default_factory=dict)  # server -> its task by our call, migrations it had then
     refusals: dict[tuple[str, str], int] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)  # calls of this tick
     awaited: dict[tuple[str, str], float] = field(default_factory=dict)  # calls without an answer, and when
@@ -145,7 +146,7 @@ class Watch:
         promise(not (row["locked"] and self.policy("servers", "locked", "Move") == "Block"), f"{name} of a locked server")
         self.start_by_method(server, row["status"], name)
         self.room(server, name)
-        self.begun[server_id] = len(self.cloud.migrations_of(server))
+        self.begun[server_id] = STARTS[name], len(self.cloud.migrations_of(server))
 
     def start_by_method(self, server: Server, status: str, name: str) -> None:
         method = self.spec["migration"]["method"]
@@ -182,9 +183,8 @@ class Watch:
 
     def is_starting(self, server_id: str) -> bool:
         """Taken in hand by Nova for us, and without a migration record yet."""
-        server = self.cloud.state.servers[server_id]
-        recorded = len(self.cloud.migrations_of(server)) > self.begun[server_id]
-        return server.task_state is not None and not server.deleted and not recorded
+        server, (task, migrations) = self.cloud.state.servers[server_id], self.begun[server_id]
+        return server.task_state == task and not server.deleted and len(self.cloud.migrations_of(server)) == migrations
 
     def is_ours(self, m: Migration) -> bool:
         by_us = m.initiator.name == "quiesce" and m.kind in ("migration", "live-migration")
