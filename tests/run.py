@@ -67,14 +67,25 @@ class Tier:
 
 
 KEYRING = "e2e/keyring"  # its stories look at all hosts of a cloud, and other stories take hosts out of it
+CALLS = "nightly/test_every_call_fails.py"  # longer than all the rest of a night
+FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (Tier("docs"), Tier("unit"), Tier("beds"), Tier("model"), Tier("faults"))
-STORIES = (
-    *([Tier("nightly", ("kube", "cloud"))] if NIGHTLY else []),
-    Tier("contract", ("cloud",)),  # it needs no Kubernetes, which may still be built
-    Tier("e2e", ("kube", "cloud"), without=(KEYRING,)),
+DAY = (
+    (Tier("contract", ("cloud",)), Tier("e2e", FIRST, without=(KEYRING,))),  # Kubernetes may still be built meanwhile
+    (Tier("keyring", SECOND, path=KEYRING),),
+    COMPUTING,
 )
-KEYS = (Tier("keyring", ("kube", "second cloud"), path=KEYRING),)
-LANES = (STORIES, KEYS, COMPUTING)  # the longest first
+NIGHT = (
+    (Tier("calls", FIRST, path=CALLS),),
+    (
+        Tier("nightly", SECOND, without=(CALLS,)),
+        Tier("keyring", SECOND, path=KEYRING),
+        Tier("contract", ("second cloud",)),
+        Tier("e2e", SECOND, without=(KEYRING,)),
+    ),
+    COMPUTING,
+)
+LANES = NIGHT if NIGHTLY else DAY  # the longest first
 TIERS = tuple(tier for lane in LANES for tier in lane)
 CHECKS = {
     "ruff check": ("-m", "ruff", "check", "operator", "tests"),
