@@ -48,7 +48,7 @@ class Tier:
         return ("-m", "pytest", f"tests/{self.path or self.name}", *ignored, *slowest, *LONG)
 
 
-COMPUTING = (Tier("docs"), Tier("unit"), Tier("beds"), Tier("model"), Tier("faults"))
+COMPUTING = (Tier("docs"), Tier("unit"), Tier("supervisors"), Tier("beds"), Tier("model"), Tier("faults"))
 WAITING = (  # all of them change the one cloud: one after the other
     *([Tier("nightly", ("kube", "cloud"))] if NIGHTLY else []),
     Tier("keyring", ("kube", "cloud"), path="e2e/keyring"),  # before stories that take hosts out of the cloud
