@@ -69,7 +69,7 @@ class Tier:
 KEYRING = "e2e/keyring"  # its stories look at all hosts of a cloud, and other stories take hosts out of it
 CALLS = "nightly/test_every_call_fails.py"  # longer than all the rest of a night
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
-COMPUTING = (Tier("docs"), Tier("unit"), Tier("beds"), Tier("model"), Tier("faults"))
+COMPUTING = (Tier("docs"), Tier("unit"), Tier("beds"), Tier("model"), Tier("faults"), Tier("supervisors"))
 DAY = (
     (Tier("contract", ("cloud",)), Tier("e2e", FIRST, without=(KEYRING,))),  # Kubernetes may still be built meanwhile
     (Tier("keyring", SECOND, path=KEYRING),),

@@ -323,11 +323,12 @@ def start_trouble(seen: Observation) -> HostTrouble | None:
 
 
 def start_compute(memory: Memory, seen: Observation) -> tuple[HostAction, ...] | None:
-    """What is to be done until nova-compute that we stopped runs again as found; None: nothing is left to do.
+    """What is to be done until nova-compute that we stopped is again as found; None: nothing is left to do.
 
+    One that was found stopped is kept from starting as well (Nova takes a while to see it down): that ends here.
     A host that cannot be reached is mostly one that is gone for good: after some tries it is left as it is.
     """
-    if memory.found_unit is None or not memory.found_unit.startswith("running"):
+    if memory.found_unit is None:
         return None
     trouble = start_trouble(seen)
     if trouble is not None and trouble.count >= START_TRIES:
@@ -335,19 +336,22 @@ def start_compute(memory: Memory, seen: Observation) -> tuple[HostAction, ...] |
     if seen.started_again is None:
         rested = trouble is None or seen.now >= trouble.at + failures.back_off(trouble.count, seen.host)
         return (StartCompute(memory.found_unit),) if rested else ()
-    registers = seen.service is None and seen.now - seen.started_again < REGISTERS_WITHIN
+    registers = found_running(memory) and seen.service is None and seen.now - seen.started_again < REGISTERS_WITHIN
     return () if registers else None
 
 
+def found_running(memory: Memory) -> bool:
+    return memory.found_unit is not None and memory.found_unit.startswith("running")
+
+
 def not_running(memory: Memory, seen: Observation) -> str:
-    """What to do about a nova-compute that we stopped and that is not seen to run again; empty: nothing."""
-    if memory.found_unit is None or not memory.found_unit.startswith("running"):
-        return ""
+    """What to do about a nova-compute that we stopped and that is not seen to be as found; empty: nothing."""
     stopped, trouble = f"nova-compute on {seen.host} was stopped by this drain", start_trouble(seen)
-    if trouble is not None:
-        failed = f"{stopped} and could not be started again, tried {trouble.count} times: {trouble.text}"
-        return f"{failed}. Start nova-compute on {seen.host} by hand (it was found {memory.found_unit})"
-    if seen.service is None:
+    if trouble is not None and memory.found_unit is not None:
+        failed = f"{stopped} and could not be {'started' if found_running(memory) else 'let start'} again"
+        by_hand = f"Start nova-compute on {seen.host} by hand" if found_running(memory) else f"Let it start again on {seen.host}"
+        return f"{failed}, tried {trouble.count} times: {trouble.text}. {by_hand} (it was found {memory.found_unit})"
+    if found_running(memory) and seen.service is None:
         return f"{stopped} and started again, but does not come back to Nova: see its log on {seen.host}"
     return ""
 

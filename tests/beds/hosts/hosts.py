@@ -200,10 +200,14 @@ class Host:
 
     def launch(self) -> None:
         """Starts its processes; ready() awaits them."""
-        space = [] if self.loopback else ["--net"]
+        self._launch(programs())
+
+    def _launch(self, programs: Path, *then: str, spaces: Sequence[str] = ()) -> None:
+        """`then`: the program that the first process becomes, `spaces`: namespaces of its own besides the usual ones."""
+        net = [] if self.loopback else ["--net"]
         address = "-" if self.loopback else f"{self.address}/24"
-        init = ["/bin/sh", str(HERE / "init.sh"), str(self.dir), self.name, str(programs()), address]
-        self.tree.start([*space, *init], self.dir / "init.log")
+        init = ["/bin/sh", str(HERE / "init.sh"), str(self.dir), self.name, str(programs), address]
+        self.tree.start([*net, *spaces, *init, *then], self.dir / "init.log")
 
     def ready(self) -> None:
         """Waits until it accepts connections."""
@@ -283,11 +287,13 @@ class Host:
 class Bed:
     """Some hosts on one bridge, which lives in a namespace too; this machine has one leg in their network."""
 
-    def __init__(self, run: Path, count: int, loopback: bool = False, network: str = NETWORK) -> None:
+    def __init__(
+        self, run: Path, count: int, loopback: bool = False, network: str = NETWORK, kind: Callable[..., Host] = Host
+    ) -> None:
         """`loopback`: the hosts share this machine's network and listen on 127.77.0.N, port 22077."""
         self.run, self.loopback, self.network = run, loopback, network
         self.switch = Tree()
-        self.hosts = {name: Host(run, name, address, port, loopback) for name, address, port in self._places(count)}
+        self.hosts = {name: kind(run, name, address, port, loopback) for name, address, port in self._places(count)}
 
     def _places(self, count: int) -> Iterator[tuple[str, str, int]]:
         for number in range(1, count + 1):
@@ -364,8 +370,10 @@ class Bed:
 
     def _plug_in(self, host: Host) -> None:
         port = f"{self.leg}-{host.name}"
-        # Both ends are made here, where both pids are known, and then moved.
-        ip("link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(host.tree.first))
+        # Both ends are made here, where both pids are known, and then moved. A host keeps its address on the wire when
+        # it starts again: this machine would go on sending to the old one for a while.
+        wire = "02:" + ":".join(f"{int(part):02x}" for part in (*host.address.split("."), "0"))
+        ip("link", "add", port, "type", "veth", "peer", "name", "eth0", "address", wire, "netns", str(host.tree.first))
         ip("link", "set", port, "netns", str(self.switch.first))
         ip("link", "set", port, "up", "master", "switch", inside=self.switch)
 
@@ -392,12 +400,14 @@ class Bed:
 
 
 @contextmanager
-def running(count: int, run: Path, loopback: bool = False, network: str = NETWORK) -> Iterator[Bed]:
+def running(
+    count: int, run: Path, loopback: bool = False, network: str = NETWORK, kind: Callable[..., Host] = Host
+) -> Iterator[Bed]:
     """Hosts for the time of a `with` block; a bed in the same directory or network is waited for."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{'loopback' if loopback else network}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        bed = Bed(run, count, loopback, network)
+        bed = Bed(run, count, loopback, network, kind)
         try:
             yield bed.up()
         finally:

@@ -22,13 +22,18 @@ class Supervisor(threading.Thread):
 
     def __init__(self, host: Host, cloud: Lab) -> None:
         super().__init__(daemon=True)
-        self.unit, self.name_of_host, self.cloud = host.dir / "lib" / "unit", host.name, cloud
+        self.host, self.unit, self.cloud = host, host.dir / "lib" / "unit", cloud
         self.ended = threading.Event()
         self.runs = True
 
     @property
     def boot(self) -> str:
         return (self.unit / "boot").read_text().strip()
+
+    @property
+    def held(self) -> bool:
+        """Kept from starting, by the drop-in that the operator lays."""
+        return (self.host.dir / "etc/systemd/system/nova-compute.service.d/quiesce.conf").exists()
 
     @property
     def wanted(self) -> bool:
@@ -38,7 +43,7 @@ class Supervisor(threading.Thread):
         while not self.ended.wait(0.2):
             if self.wanted != self.runs:
                 self.runs = self.wanted
-                (self.cloud.start_compute if self.runs else self.cloud.stop_compute)(self.name_of_host)
+                (self.cloud.start_compute if self.runs else self.cloud.stop_compute)(self.host.name)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_a_node_is_retired_and_given_back_without_a_hand(
     assert dead in {row["host"] for row in keyring.status["problems"]}
     assert cloud.service(host) is None
     assert cloud.provider(host) is None
-    assert (supervised.runs, supervised.boot) == (False, "masked")
+    assert (supervised.runs, supervised.held) == (False, True)
     for server_id in servers:
         assert cloud.host_of(server_id) not in (None, host)
         assert [each for each in cloud.actions(server_id) if each in ("migrate", "confirmResize")] == ["migrate", "confirmResize"]
@@ -44,7 +44,7 @@ def test_a_node_is_retired_and_given_back_without_a_hand(
 def given_back(cloud: Lab, drain: Drain, supervised: Supervisor, host: str) -> None:
     drain.delete()
     until("nova-compute to run again", lambda: supervised.runs)
-    assert supervised.boot == "enabled"
+    assert (supervised.held, supervised.boot) == (False, "enabled")
     until("its service to be back", lambda: (cloud.service(host) or {}).get("state") == "up")
     assert (cloud.service(host) or {})["status"] == "enabled"
 
@@ -59,7 +59,7 @@ def test_a_drain_with_access_of_its_own_keeps_the_first_key_of_the_host(
     drain.wait("Ready")
 
     assert cloud.service(host) is None
-    assert (supervised.runs, supervised.boot) == (False, "masked")
+    assert (supervised.runs, supervised.held) == (False, True)
     kept = kube.get(f"secret/{drain.name}-host-key", keyring.namespace)
     assert kept is not None
     assert host in base64.b64decode(kept["data"]["known_hosts"]).decode()
@@ -70,9 +70,10 @@ def test_a_drain_with_access_of_its_own_keeps_the_first_key_of_the_host(
 
     assert f"Start nova-compute on {host} by hand" in told(kube, drain, "NovaComputeNotRunning")
     assert not supervised.runs
-    bed[host].run("systemctl unmask nova-compute; systemctl enable --now nova-compute")
+    bed[host].run(
+        "rm /etc/systemd/system/nova-compute.service.d/quiesce.conf; systemctl daemon-reload; systemctl start nova-compute"
+    )
     until("nova-compute to run again", lambda: supervised.runs)
-    assert supervised.boot == "enabled"
     assert operator.healthy()
 
 

@@ -31,6 +31,7 @@ from quiesce.nova.cloud import Cloud
 from quiesce.nova.records import Hypervisor
 
 RUNNING = "running,enabled"
+STOPPED = "stopped disabled"
 STOP = spec(
     service={"whileRunning": "Stop"},
     hostAccess={"privateKeySecretRef": {"name": "login"}, "knownHostsRef": {"kind": "Secret", "name": "hosts"}},
@@ -97,9 +98,14 @@ def test_what_was_running_is_started_first() -> None:
     assert leaving(empty(service=None), found_unit=RUNNING).actions == (StartCompute(RUNNING),)
 
 
-@pytest.mark.parametrize("found", [None, "stopped,disabled"])
-def test_what_was_not_running_is_not_started(found: str | None) -> None:
-    assert leaving(empty(), found_unit=found).actions == (EnableService("svc-1"),)
+def test_what_was_not_touched_is_not_started() -> None:
+    assert leaving(empty(), found_unit=None).actions == (EnableService("svc-1"),)
+
+
+def test_what_was_found_stopped_is_let_start_again_and_not_waited_for() -> None:
+    """It was kept from starting as well: without that undone, the host would not be as it was found."""
+    assert leaving(empty(), found_unit=STOPPED).actions == (StartCompute(STOPPED),)
+    assert leaving(empty(service=None, started_again=ago(5)), found_unit=STOPPED).given_back
 
 
 def test_a_service_that_was_deleted_is_waited_for_until_it_registers_again() -> None:
@@ -133,10 +139,11 @@ def test_what_keeps_it_from_starting_is_shown_while_the_drain_is_being_deleted()
         (empty(service=None, host_trouble=trouble(START_TRIES, starting=True)), RUNNING, "Start nova-compute on cmp1 by hand"),
         (empty(service=None, started_again=NOW - REGISTERS_WITHIN), RUNNING, "does not come back to Nova: see its log on cmp1"),
         (empty(service=service("enabled"), started_again=ago(5)), RUNNING, ""),
-        (empty(service=None, host_trouble=trouble(START_TRIES)), "stopped,disabled", ""),
+        (empty(service=None, host_trouble=trouble(START_TRIES, starting=True)), STOPPED, "Let it start again on cmp1"),
+        (empty(service=None, started_again=ago(5)), STOPPED, ""),
         (empty(service=None), None, ""),
     ],
-    ids=["not started", "not registered", "runs", "found stopped", "never stopped"],
+    ids=["not started", "not registered", "runs", "not let start", "found stopped", "never stopped"],
 )
 def test_what_is_left_to_a_person_is_told(sight: Observation, found: str | None, told: str) -> None:
     decision = leaving(sight, found_unit=found)

@@ -1,0 +1,171 @@
+"""A host of this bed that has booted: Debian's systemd as first process, with sshd, podman and dockerd as its units.
+
+Nothing is installed on this machine: packages are unpacked into the cache and seen by the host alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.beds.hosts import hosts
+from tests.beds.hosts.hosts import CACHE, SSHD_UID, Bed, BedError, Host, running, say, until
+
+PACKAGES = ("systemd", "dbus", "openssh-server", "sudo", "podman", "netavark", "docker.io", "busybox-static")
+FRONT, THIRD = hosts.NETWORK.rsplit(".", 1)
+NETWORK = f"{FRONT}.{(int(THIRD) + 100) % 256}"  # beside that of the other hosts
+MESSAGEBUS_UID, DOCKER_GID = SSHD_UID + 10, SSHD_UID + 11
+UNITS = Path("/lib/systemd/system")
+ENABLED = {  # as the maintainer scripts of the packages do
+    "multi-user.target.wants": ("ssh.service", "docker.service", "containerd.service"),
+    "sockets.target.wants": ("docker.socket",),
+    "default.target.wants": ("podman-restart.service",),
+}
+MASKED = (  # they would act on this machine's kernel and devices
+    "systemd-udevd.service",
+    "systemd-udev-trigger.service",
+    "systemd-modules-load.service",
+    "systemd-logind.service",
+    "getty.target",
+    "dev-hugepages.mount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "podman.socket",
+)
+# No CAP_SYS_RESOURCE and no cgroup controller may be given: crun insists on a limit for locked memory that needs the
+# first, podman's default for the number of processes needs the second.
+CONTAINERS_CONF = '[containers]\npids_limit = 0\n[engine]\nruntime = "runc"\n'
+DAEMON_JSON = '{"bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false}\n'
+
+
+def packages() -> Path:
+    """A directory with the files of PACKAGES and of what they need, laid out as on a host where /lib is /usr/lib."""
+    ready = CACHE / f"packages-{hashlib.sha256(' '.join(PACKAGES).encode()).hexdigest()[:8]}"
+    with (CACHE / "packages.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # hosts of another network may be in want of them too
+        if not ready.exists():
+            say(f"getting {', '.join(PACKAGES)} from Debian's packages (once)")
+            with tempfile.TemporaryDirectory(dir=CACHE) as work:
+                _download(Path(work))
+                for package in sorted(Path(work).glob("*.deb")):
+                    _unpack(package, Path(work, "files"))
+                Path(work, "files").rename(ready)
+    return ready
+
+
+def _download(into: Path) -> None:
+    """With dependencies that this machine lacks; PACKAGES themselves also where it has them."""
+    (into / "partial").mkdir()
+    options = ("--yes", "--download-only", "--reinstall", "--no-install-recommends", "-o", "APT::Sandbox::User=root")
+    place = ("-o", f"Dir::Cache::archives={into}", "-o", "Debug::NoLocking=1")
+    get = ["apt-get", "-q", *options, *place, "install", *PACKAGES]
+    if subprocess.run(get, capture_output=True).returncode == 0:
+        return
+    subprocess.run(["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "update"], check=True, capture_output=True)
+    done = subprocess.run(get, capture_output=True, text=True)
+    if done.returncode:
+        raise BedError(f"apt-get cannot download {' '.join(PACKAGES)}: {done.stderr.strip()}")
+
+
+def _unpack(package: Path, into: Path) -> None:
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (into / "usr" / name).mkdir(parents=True, exist_ok=True)
+        if not (into / name).is_symlink():
+            (into / name).symlink_to(f"usr/{name}")
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as files:
+        subprocess.run(["tar", "-x", "--keep-directory-symlink", "-C", into], stdin=files.stdout, check=True)
+    if files.returncode:
+        raise BedError(f"{package} cannot be unpacked: dpkg-deb ended with {files.returncode}; is the disk full?")
+
+
+class Booted(Host):
+    """Its disks outlive a stop(): starting it again is a reboot."""
+
+    def create(self, login_key: str) -> None:
+        super().create(login_key)
+        for part in ("units", "containers", "docker", "etc/docker", "etc/containers", "etc/default", "etc/systemd"):
+            (self.dir / part).mkdir(parents=True, exist_ok=True)
+        settings = {
+            "fstab": "",
+            "hostname": f"{self.name}\n",
+            "machine-id": f"{uuid.uuid4().hex}\n",
+            "default/ssh": "SSHD_OPTS='-E /run/sshd.log'\n",
+            "systemd/system.conf": "[Manager]\nDefaultTimeoutStopSec=5s\n",  # a podman container restarts itself at shutdown
+            "docker/daemon.json": DAEMON_JSON,
+            "containers/containers.conf": CONTAINERS_CONF,
+        }
+        for name, text in settings.items():
+            (self.dir / "etc" / name).write_text(text)
+        self._units()
+
+    def _accounts(self) -> None:
+        super()._accounts()
+        for file, row in {
+            "passwd": f"messagebus:x:{MESSAGEBUS_UID}:{MESSAGEBUS_UID}::/nonexistent:/usr/sbin/nologin\n",
+            "group": f"messagebus:x:{MESSAGEBUS_UID}:\ndocker:x:{DOCKER_GID}:\n",
+        }.items():
+            with (self.dir / "etc" / file).open("a") as out:
+                out.write(row)
+
+    def _units(self) -> None:
+        units = self.dir / "units"
+        (units / "default.target").symlink_to(UNITS / "multi-user.target")
+        for folder, names in ENABLED.items():
+            (units / folder).mkdir()
+            for name in names:
+                (units / folder / name).symlink_to(UNITS / name)
+        for name in MASKED:
+            (units / name).symlink_to("/dev/null")
+
+    @property
+    def group(self) -> str:
+        """Its control group, in the root of the hierarchy."""
+        return f"quiesce-{self.address}"
+
+    def launch(self) -> None:
+        shutil.copy(Path(__file__).with_name("boot.sh"), self.dir)
+        self._launch(packages(), "/bin/sh", "boot.sh", self.group, spaces=("--ipc",))
+
+    def ready(self) -> None:
+        """Waits until all that starts at boot has started."""
+        systemd = Path(f"/proc/{self.tree.first}/root/run/systemd/private")
+        until(lambda: systemd.exists() or not self.tree.runs, f"the boot of host {self.name}")
+        if not self.tree.runs:
+            raise self.broken()
+        state = self.run("timeout 60 systemctl is-system-running --wait 2>/dev/null", check=False).strip()
+        if state != "running":
+            failed = self.run("systemctl --failed --no-legend --plain", check=False)
+            raise BedError(f"host {self.name} is {state or 'not up after 60 s'}; failed units: {failed or 'none'}")
+
+    def power_off(self) -> None:
+        """An orderly shutdown: units are stopped."""
+        self.run("systemctl poweroff --no-block")
+        until(lambda: not self.tree.runs, f"the shutdown of host {self.name}")
+        self.stop()
+
+
+@contextmanager
+def booted(count: int) -> Iterator[Bed]:
+    """Booted hosts for the time of a `with` block; what an earlier run left behind is taken down first."""
+    with running(count, CACHE / f"booted-{NETWORK}", network=NETWORK, kind=Booted) as bed:
+        groups = [host.group for host in bed.hosts.values() if isinstance(host, Booted)]
+        try:
+            yield bed
+        finally:
+            bed.down()
+            _remove(groups)
+
+
+def _remove(groups: list[str]) -> None:
+    """Control groups without a process."""
+    script = 'mount -t cgroup2 cgroup2 /mnt && cd /mnt && find "$@" -depth -type d -delete'
+    subprocess.run(["unshare", "--mount", "/bin/sh", "-c", script, "-", *groups], check=True)

@@ -1,0 +1,103 @@
+"""One booted host with Debian's systemd, podman and dockerd. The product's own code reaches it over its real sshd."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+from tests.beds.hosts.booted import Booted, booted
+
+from quiesce.ssh import stop
+from quiesce.ssh.keys import login_key
+from quiesce.ssh.pins import read_pins
+from quiesce.ssh.session import Login, Session, Target, connect
+from quiesce.ssh.stop import Unit, UnitState
+
+SESSION_SECONDS = 120.0
+PROGRAM = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
+"""What runs in place of nova-compute: it ends at once where it is told to."""
+CONTAINER = f"--detach --network host nova sh -c {shlex.quote(PROGRAM)}"
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """The host as the operator sees it, by SSH, and as somebody sees it who sits in front of it."""
+
+    host: Booted
+    open: Callable[..., AbstractContextManager[Session]]
+    reboot: Callable[[], None]
+    power_cut: Callable[[], None]
+
+    def look(self, unit: Unit) -> UnitState:
+        with self.open() as session:
+            return stop.look(session, unit)
+
+    def stop(self, unit: Unit) -> UnitState:
+        with self.open() as session:
+            return stop.stop(session, unit)
+
+    def restore(self, unit: Unit, found: UnitState) -> UnitState:
+        """From what a status holds, as a drain does it."""
+        with self.open() as session:
+            return stop.restore(session, unit, UnitState.read(found.text))
+
+    def run(self, script: str) -> str:
+        return self.host.run(script)
+
+    def fails(self, script: str) -> str:
+        """Its output, where it must not succeed."""
+        said = self.host.run(f"if {{ {script}; }} 2>&1; then echo IT WORKED; fi")
+        assert "IT WORKED" not in said, f"{script}: {said}"
+        return said
+
+    def write(self, path: str, text: str) -> None:
+        self.run(f"mkdir -p '{path.rpartition('/')[0]}' && cat >'{path}' <<'END'\n{text}\nEND")
+
+
+@pytest.fixture(scope="session")
+def supervised() -> Iterator[Supervised]:
+    with booted(1) as bed:
+        host = bed["cmp1"]
+        assert isinstance(host, Booted)
+        pins = read_pins(host.known_hosts, "the bed's known hosts").of([host.address], host.port)
+        login = Login("root", login_key(bed.login_key.encode(), "the bed's login key"))
+
+        @contextmanager
+        def opened(seconds: float = SESSION_SECONDS) -> Iterator[Session]:
+            with connect(Target(host.name, host.address, host.port), login, pins, frozenset(), seconds) as session:
+                yield session
+
+        def reboot() -> None:
+            host.power_off()
+            bed.start(host.name)
+
+        def power_cut() -> None:
+            host.stop()
+            bed.start(host.name)
+
+        yield Supervised(host, opened, reboot, power_cut)
+
+
+@pytest.fixture(scope="session")
+def rootfs(supervised: Supervised) -> str:
+    """On the host: an archive with a shell and nothing else, to import as an image."""
+    # On its disk: /tmp does not outlive a reboot.
+    path = "/var/lib/rootfs.tar"
+    supervised.run(
+        "d=$(mktemp -d) && mkdir $d/bin $d/dev $d/proc $d/sys $d/etc $d/run && cp /bin/busybox $d/bin/"
+        f" && for each in sh sleep; do ln -s busybox $d/bin/$each; done && tar -C $d -cf {path} ."
+    )
+    return path
+
+
+numbers = count(1)
+
+
+@pytest.fixture
+def name(supervised: Supervised) -> Iterator[str]:
+    """Of a container that is removed after the test."""
+    name = f"nova_compute.{next(numbers)}"
+    yield name
+    supervised.run(f"podman rm --force --ignore --time 0 '{name}'; docker rm --force '{name}' || :")

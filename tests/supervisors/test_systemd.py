@@ -1,0 +1,283 @@
+"""nova-compute as a unit of a real systemd: wherever its file lies, and however it is made to start."""
+
+from dataclasses import dataclass
+
+import pytest
+from tests.supervisors.conftest import PROGRAM, Supervised
+
+from quiesce.ssh import stop as stopping
+from quiesce.ssh.errors import TimedOut
+from quiesce.ssh.stop import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
+
+LIB, ETC = "/usr/lib/systemd/system", "/etc/systemd/system"
+SERVICE = f"""\
+[Service]
+Restart=always
+ExecStart=/bin/sh -c "{PROGRAM.replace("$", "$$")}"
+ExecStop=/bin/sh -c 'echo %n >>/var/lib/stopped'
+"""
+WANTED = "[Install]\nWantedBy=multi-user.target\n"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way in which a unit comes to be: its files, what an administrator did, and systemd's word for it."""
+
+    unit: str
+    files: dict[str, str]
+    made: str
+    boot: str = "enabled"
+    main: str = ""
+    """Its name where `unit` is an alias."""
+    at_boot: bool = True
+
+
+CASES = {
+    "package": Case("nova-compute", {f"{LIB}/nova-compute.service": SERVICE + WANTED}, "systemctl enable nova-compute"),
+    "full name": Case("a-nova.service", {f"{LIB}/a-nova.service": SERVICE + WANTED}, "systemctl enable a-nova"),
+    "kolla, whose files lie in /etc": Case(
+        "kolla-nova_compute-container.service",
+        {f"{ETC}/kolla-nova_compute-container.service": SERVICE + WANTED},
+        "systemctl enable kolla-nova_compute-container",
+    ),
+    "static": Case(
+        "nova-static",
+        {f"{LIB}/nova-static.service": SERVICE},
+        f"ln -s ../nova-static.service {LIB}/multi-user.target.wants/",
+        "static",
+    ),
+    "static, in /etc, wanted by another unit": Case(
+        "nova-pulled",
+        {
+            f"{ETC}/nova-pulled.service": SERVICE,
+            f"{ETC}/puller.service": f"[Unit]\nWants=nova-pulled.service\n[Service]\nExecStart=/bin/sleep inf\n{WANTED}",
+        },
+        "systemctl enable puller",
+        "static",
+    ),
+    "disabled, and wanted by another unit": Case(
+        "nova-wanted",
+        {
+            f"{ETC}/nova-wanted.service": SERVICE + WANTED,
+            f"{ETC}/wanter.service": f"[Unit]\nWants=nova-wanted.service\n[Service]\nExecStart=/bin/sleep inf\n{WANTED}",
+        },
+        "systemctl enable wanter",
+        "disabled",
+    ),
+    "instance": Case(
+        "nova-compute@cell-1.rack_2",
+        {f"{LIB}/nova-compute@.service": SERVICE + WANTED},
+        "systemctl enable nova-compute@cell-1.rack_2",
+    ),
+    "linked from elsewhere": Case(
+        "nova-linked", {"/opt/nova/nova-linked.service": SERVICE + WANTED}, "systemctl enable /opt/nova/nova-linked.service"
+    ),
+    "alias": Case(
+        "nova-alias",
+        {f"{LIB}/openstack-nova.service": f"{SERVICE}{WANTED}Alias=nova-alias.service\n"},
+        "systemctl enable openstack-nova",
+        main="openstack-nova",
+    ),
+    "alias of the package": Case(
+        "nova-other",
+        {f"{LIB}/nova-main.service": SERVICE + WANTED},
+        f"ln -s nova-main.service {LIB}/nova-other.service; systemctl enable nova-main",
+        main="nova-main",
+    ),
+    "with settings of its own": Case(
+        "nova-tuned",
+        {
+            f"{LIB}/nova-tuned.service": SERVICE + WANTED,
+            f"{ETC}/nova-tuned.service.d/limits.conf": "[Service]\nLimitNOFILE=1024\n",
+        },
+        "systemctl enable nova-tuned",
+    ),
+    "enabled until the next boot": Case(
+        "nova-runtime",
+        {f"{LIB}/nova-runtime.service": SERVICE + WANTED},
+        "systemctl enable --runtime nova-runtime",
+        "enabled-runtime",
+        at_boot=False,
+    ),
+}
+
+
+def unit(name: str) -> Unit:
+    return Unit(Supervisor.SYSTEMD, name)
+
+
+def made(supervised: Supervised, *cases: Case) -> Unit:
+    """Installed, and running. The (last) unit."""
+    for case in cases:
+        for path, text in case.files.items():
+            supervised.write(path, text)
+    steps = "; ".join(case.made for case in cases)
+    supervised.run(f"{steps}; systemctl daemon-reload; systemctl start {' '.join(case.unit for case in cases)}")
+    return unit(cases[-1].unit)
+
+
+def administration(supervised: Supervised) -> str:
+    """Every file, link and directory that says what starts, but for the dates."""
+    return supervised.run(f"cd {ETC} && find . -printf '%p %y %m %l ' -type f -exec sha256sum {{}} ';' -o -printf '\\n' | sort")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_made(supervised: Supervised) -> None:
+    made(supervised, *CASES.values())
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_stopped_so_that_nothing_starts_it_and_given_back_as_found(supervised: Supervised, case: Case) -> None:
+    wanted, before = unit(case.unit), administration(supervised)
+    main = (case.main or case.unit.removesuffix(".service")) + ".service"
+    supervised.run("rm -f /var/lib/stopped")
+
+    found = supervised.look(wanted)
+    assert found == UnitState(True, case.boot)
+    assert administration(supervised) == before
+
+    for _ in range(2):
+        assert not supervised.stop(wanted).running
+    assert supervised.run(f"systemctl show -p ActiveState --value '{case.unit}'").strip() == "inactive"
+    assert supervised.run("cat /var/lib/stopped").strip() == main  # in its own way, and once
+    supervised.fails(f"systemctl start '{case.unit}'")
+    supervised.fails(f"systemctl restart '{main}'")
+    assert not supervised.look(wanted).running
+
+    for _ in range(2):
+        assert supervised.restore(wanted, found) == found
+    assert administration(supervised) == before
+    supervised.run(f"systemctl restart '{case.unit}'")
+
+
+def test_all_stay_down_over_boots_and_start_at_the_next_one_once_given_back(supervised: Supervised) -> None:
+    """Those that a boot starts by itself; that it does so without us is seen first, and last."""
+    units = [unit(case.unit) for case in CASES.values() if case.at_boot]
+    supervised.reboot()
+    with supervised.open() as session:
+        found = {each: stopping.look(session, each) for each in units}
+        assert all(state.running for state in found.values())
+        for each in units:
+            stopping.stop(session, each)
+
+    for boot in (supervised.reboot, supervised.power_cut):
+        boot()
+        with supervised.open() as session:
+            assert [each for each in units if stopping.look(session, each).running] == []
+
+    with supervised.open() as session:
+        for each in units:
+            stopping.stop(session, each)
+            assert stopping.restore(session, each, found[each]) == found[each]
+    supervised.reboot()
+    with supervised.open() as session:
+        assert {each: stopping.look(session, each) for each in units} == found
+
+
+@pytest.mark.parametrize(
+    ("then", "boot"),
+    [("disable --now", "disabled"), ("mask --now", "masked"), ("mask --runtime --now", "masked-runtime"), ("stop", "enabled")],
+)
+def test_what_did_not_run_is_kept_down_and_left_as_it_was(supervised: Supervised, then: str, boot: str) -> None:
+    wanted = made(supervised, Case("nova-idle", {f"{LIB}/nova-idle.service": SERVICE + WANTED}, "systemctl enable nova-idle"))
+    supervised.run(f"systemctl {then} nova-idle")
+    before = administration(supervised)
+
+    found = supervised.look(wanted)
+    assert found == UnitState(False, boot)
+    for _ in range(2):
+        assert not supervised.stop(wanted).running
+    supervised.fails("systemctl start nova-idle")
+
+    assert supervised.restore(wanted, found) == found
+    assert administration(supervised) == before
+    supervised.run("systemctl unmask nova-idle; systemctl unmask --runtime nova-idle")
+
+
+def test_a_mask_until_the_next_boot_is_not_taken_for_one_that_stays(supervised: Supervised) -> None:
+    wanted = made(supervised, Case("nova-idle", {f"{LIB}/nova-idle.service": SERVICE + WANTED}, "systemctl enable nova-idle"))
+    supervised.run("systemctl mask --runtime --now nova-idle")
+
+    supervised.stop(wanted)
+    supervised.power_cut()
+
+    assert not supervised.look(wanted).running
+    supervised.restore(wanted, UnitState(False, "masked-runtime"))
+    supervised.run("systemctl start nova-idle")
+
+
+def test_one_that_waits_to_be_restarted_counts_as_running_and_is_stopped(supervised: Supervised) -> None:
+    broken = "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=1h\n" + WANTED
+    wanted = made(supervised, Case("nova-loop", {f"{ETC}/nova-loop.service": broken}, "systemctl enable nova-loop"))
+    supervised.run("until systemctl show -p SubState nova-loop | grep -q auto-restart; do sleep 0.05; done")
+
+    assert supervised.look(wanted) == UnitState(True, "enabled")
+    assert not supervised.stop(wanted).running
+    assert supervised.run("systemctl show -p SubState --value nova-loop").strip() in ("dead", "failed")
+
+
+def test_a_stop_that_outlasts_the_session_is_held_already_and_ends_with_the_next_one(supervised: Supervised) -> None:
+    """ExecStop waits until it is let go. Cut off in the middle, nothing can start the unit any more."""
+    slow = SERVICE + "TimeoutStopSec=60\nExecStop=/bin/sh -c 'until [ -e /run/let-go ]; do sleep 0.05; done'\n" + WANTED
+    wanted = made(supervised, Case("nova-slow", {f"{ETC}/nova-slow.service": slow}, "systemctl enable nova-slow"))
+    found = supervised.look(wanted)
+
+    with pytest.raises(TimedOut), supervised.open(seconds=3.0) as session:
+        stopping.stop(session, wanted)
+    assert supervised.look(wanted).running
+    supervised.run("touch /run/let-go; until systemctl show -p ActiveState nova-slow | grep -q inactive; do sleep 0.05; done")
+    supervised.fails("systemctl start nova-slow")
+
+    assert not supervised.stop(wanted).running
+    assert supervised.restore(wanted, found) == found
+
+
+def test_one_that_cannot_be_kept_from_starting_is_not_stopped(supervised: Supervised) -> None:
+    wanted = made(supervised, Case("nova-ro", {f"{LIB}/nova-ro.service": SERVICE + WANTED}, "systemctl enable nova-ro"))
+    supervised.run(f"mount --bind {ETC} {ETC} && mount -o remount,bind,ro {ETC}")
+    try:
+        with pytest.raises(StopFailed, match="Read-only file system"):
+            supervised.stop(wanted)
+        assert supervised.look(wanted) == UnitState(True, "enabled")
+    finally:
+        supervised.run(f"umount {ETC}")
+
+
+def test_one_that_does_not_start_again_is_an_error_in_systemds_words(supervised: Supervised) -> None:
+    wanted = made(supervised, Case("nova-gone", {f"{LIB}/nova-gone.service": SERVICE + WANTED}, "systemctl enable nova-gone"))
+    found = supervised.look(wanted)
+    supervised.stop(wanted)
+    supervised.run("systemctl mask nova-gone")
+
+    with pytest.raises(StopFailed, match="masked"):
+        supervised.restore(wanted, found)
+
+    supervised.run("systemctl unmask nova-gone")
+    assert supervised.restore(wanted, found) == found
+
+
+@pytest.mark.parametrize("name", ["no-such-thing", "nova-compute@", "-o"])
+def test_a_name_that_is_no_unit_is_an_error_that_says_where_to_set_it(supervised: Supervised, name: str) -> None:
+    with pytest.raises(NoSuchUnit, match=r"service\.stop"):
+        supervised.look(unit(name))
+
+
+def test_a_systemd_that_does_not_answer_is_not_taken_for_one_that_knows_no_unit(supervised: Supervised) -> None:
+    supervised.run("mv /usr/bin/systemctl /usr/bin/systemctl.away")
+    try:
+        with pytest.raises(StopFailed, match="not found") as caught:
+            supervised.look(unit("nova-compute"))
+    finally:
+        supervised.run("mv /usr/bin/systemctl.away /usr/bin/systemctl")
+    assert not isinstance(caught.value, NoSuchUnit)
+
+
+def test_a_person_on_the_host_is_told_why_it_does_not_start(supervised: Supervised) -> None:
+    wanted = made(supervised, Case("nova-told", {f"{LIB}/nova-told.service": SERVICE + WANTED}, "systemctl enable nova-told"))
+    found = supervised.look(wanted)
+    supervised.stop(wanted)
+
+    assert "Assertion failed" in supervised.fails("systemctl start nova-told")
+    assert "quiesce" in supervised.run("systemctl status nova-told || :")
+
+    supervised.restore(wanted, found)
