@@ -213,6 +213,22 @@ def test_reset_state(nova: Lab, by_status: dict[str, str]) -> None:
     assert nova.migration(server)["status"] == "finished"
 
 
+def test_a_server_that_is_on_no_host(nova: Lab) -> None:
+    """Offloaded, and reset to active by an admin: a live migration is taken and fails, a cold one is refused."""
+    server = nova.server()
+    assert nova.act(server, "shelve").status == 202
+    nova.settled(server, "SHELVED")
+    assert nova.act(server, "shelveOffload").status == 202
+    nova.settled(server, "SHELVED_OFFLOADED")
+    nova.act(server, "os-resetState", {"state": "active"})
+    refused = nova.migrate(server)
+    assert (refused.status, refused.message) == (409, f"Instance {server} is not ready")
+    assert nova.migrate_live(server).status == 202
+    nova.until(server, "error")
+    row, record = nova.settled(server, "ACTIVE"), nova.migration(server)
+    assert (row["OS-EXT-SRV-ATTR:host"], record["source_compute"], record["dest_compute"]) == (None, None, None)
+
+
 def test_unknown_server(nova: Lab) -> None:
     missing = "00000000-0000-4000-8000-000000000000"
     for answer in (nova.api("GET", f"/servers/{missing}"), nova.migrate(missing)):

@@ -200,7 +200,7 @@ class Views:
         source, dest = (self.state.computes.get(host or "") for host in (migration.source, migration.dest))
         cold = migration.kind != "live-migration"
         return {
-            "source_compute": migration.source,
+            "source_compute": migration.source or None,
             "source_node": source.node if source else None,
             "dest_compute": migration.dest,
             "dest_node": dest.node if dest else None,

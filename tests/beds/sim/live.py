@@ -18,7 +18,9 @@ from tests.beds.sim.states import LIVE_IN_PROGRESS
 # A check that raises one of these says no to its host, and another is asked.
 SAYS_NO = frozenset(("Invalid", "MigrationPreCheckError", "InvalidCPUInfo", "InvalidLocalStorage", "InvalidSharedStorage"))
 # After these the server is as it was (nova/conductor/manager.py _live_migrate).
-KNOWN = SAYS_NO | {"NoValidHost", "ComputeServiceUnavailable", "UnableToMigrateToSelf", "HypervisorUnavailable"}
+KNOWN = SAYS_NO | {
+    "NoValidHost", "ComputeServiceUnavailable", "UnableToMigrateToSelf", "HypervisorUnavailable", "InstanceInvalidState",
+}  # fmt: skip
 GLANCE = 0.5  # seconds between two looks of a copy at whether it is to be aborted or forced
 
 
@@ -95,9 +97,9 @@ class LiveMigrations:
     def _conduct(self, context: Context, server: Server, host: str | None) -> Work:
         with self.state.event(server, "conductor_live_migrate_instance", "conductor"):
             migration = self.state.new_migration(server, "live-migration", "accepted", context)
-            source = self.state.computes[server.host or ""]
             try:
                 yield self.state.latency(self.state.timing.schedule)
+                source = self._source(server)
                 target = yield from self._find(server, migration, source, host)
             except WorkError as error:
                 self._refused(server, migration, error)
@@ -114,6 +116,12 @@ class LiveMigrations:
             raise error
         self.state.error_out(server, error)
         raise WorkError("MigrationError", f"Migration error: {error.message}")
+
+    def _source(self, server: Server) -> Compute:
+        """A server that was offloaded, and whose state an admin has reset, is on no host, and off."""
+        if server.host is None:
+            raise WorkError("InstanceInvalidState", f"Instance {server.id} is off: it cannot be live-migrated")
+        return self.state.computes[server.host]
 
     def _find(self, server: Server, migration: Migration, source: Compute, host: str | None) -> Work:
         """Choose hosts until one agrees; a `host` that was asked for is the only one asked."""
