@@ -68,11 +68,12 @@ class Tier:
 
 KEYRING = "e2e/keyring"  # its stories look at all hosts of a cloud, and other stories take hosts out of it
 CALLS = "nightly/test_every_call_fails.py"  # longer than all the rest of a night
+DEATHS = "e2e/compute_dies"  # the longest story
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (Tier("docs"), Tier("unit"), Tier("beds"), Tier("model"), Tier("faults"), Tier("supervisors"))
 DAY = (
-    (Tier("contract", ("cloud",)), Tier("e2e", FIRST, without=(KEYRING,))),  # Kubernetes may still be built meanwhile
-    (Tier("keyring", SECOND, path=KEYRING),),
+    (Tier("contract", ("cloud",)), Tier("e2e", FIRST, without=(KEYRING, DEATHS))),  # Kubernetes may still be built meanwhile
+    (Tier("keyring", SECOND, path=KEYRING), Tier("deaths", SECOND, path=DEATHS)),
     COMPUTING,
 )
 NIGHT = (
@@ -81,7 +82,8 @@ NIGHT = (
         Tier("nightly", SECOND, without=(CALLS,)),
         Tier("keyring", SECOND, path=KEYRING),
         Tier("contract", ("second cloud",)),
-        Tier("e2e", SECOND, without=(KEYRING,)),
+        Tier("deaths", SECOND, path=DEATHS),
+        Tier("e2e", SECOND, without=(KEYRING, DEATHS)),
     ),
     COMPUTING,
 )
