@@ -44,7 +44,7 @@ class Killer:
 
 
 @pytest.mark.timeout(0)
-def test_a_kill_at_any_boundary_changes_nothing_about_the_end(lanes: Lanes) -> None:
+def test_a_kill_at_any_boundary_changes_nothing_about_the_end(lanes: Lanes, capsys: pytest.CaptureFixture[str]) -> None:
     done: set[tuple[int, str]] = set()
     lock = threading.Lock()
     for number in range(1, ROUNDS + 1):
@@ -57,7 +57,8 @@ def test_a_kill_at_any_boundary_changes_nothing_about_the_end(lanes: Lanes) -> N
         wrong = lanes.run(dict.fromkeys(HOSTS, prepare))
         assert not wrong, "\n".join(f"{host}: {text}" for host, text in wrong.items())
         kills = [killer.kills for killer in killers]
-        print(f"round {number}: drains with {kills} kills; {len(done)} boundaries so far", flush=True)
+        with capsys.disabled():
+            print(f"\nround {number}: drains with {kills} kills; {len(done)} boundaries so far", flush=True)
         if 0 in kills:
             return
     raise AssertionError(f"after {ROUNDS} rounds drains still meet boundaries that are new: {sorted(done)}")
