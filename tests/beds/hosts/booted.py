@@ -137,7 +137,7 @@ class Booted(Host):
 
     def ready(self) -> None:
         """Waits until all that starts at boot has started."""
-        systemd = Path(f"/proc/{self.tree.first}/root/run/systemd/private")
+        systemd = Path("/proc", str(self.tree.first), "root", "run", "systemd", "private")
         until(lambda: systemd.exists() or not self.tree.runs, f"the boot of host {self.name}")
         if not self.tree.runs:
             raise self.broken()
