@@ -290,6 +290,7 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     "gives up where there was no room": (
         lambda m: m.setattr(failures, "SLOW_RETRY", timedelta(days=999)), "goes_on_by_itself_when_there_is_room_again"),
     "follows a stuck record for ever": (answer(moved, "never_ending", None), "names_a_record_that_never_ends"),
+    "waits for a task for ever": (answer(filters, "never_ends", None), "names_a_task_that_never_ends"),
     "renews a time at every look": (wrap(reconcile, "status", times_are_renewed), "an_idle_drain_writes_nothing"),
 }  # fmt: skip
 

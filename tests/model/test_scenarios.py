@@ -605,6 +605,25 @@ def names_a_record_that_never_ends() -> None:
 
 
 @scenario
+def names_a_task_that_never_ends() -> None:
+    """Brought back by a person's word, and nova-compute dies in the middle of it: the record has ended, the task has not."""
+    world = drain("active", confirmation={"policy": "Manual"})
+    (server,) = servers(world)
+    world.model.faults.set("finish_revert_migration", "sleep:30,once")
+    world.until(lambda: server.vm_state == "resized" and server.task_state is None)
+    world.edit(lambda spec: spec["confirmation"].update(decisions=[{"server": server.id, "action": "Revert"}]))
+    world.until(lambda: server.host == HOST and server.task_state == "resize_reverting")
+    world.model.kill_compute(HOST)
+    world.model.clock.advance(20)
+    world.run(10)
+    assert {row["reason"] for row in world.status["problems"]} == {"SourceDown"}
+    world.model.start_compute(HOST)
+    world.rest()
+    assert {row["reason"] for row in world.status["problems"]} == {"Stuck"}
+    assert world.status["phase"] == "Stalled"
+
+
+@scenario
 def goes_on_when_a_person_has_ended_a_record_by_another_move() -> None:
     world = drain("active")
     (server,) = servers(world)

@@ -364,7 +364,7 @@ def give_back(who: Who, spec: DrainSpec, memory: Memory, seen: Observation, deci
     if seen.service is not None and seen.service.status == "UNKNOWN":
         return decision  # its cell is down: neither servers nor moves in flight can be seen, nor can it be enabled
     unfinished = [j for j in decision.judged if j.in_flight or isinstance(j.verdict, Held)]
-    unfinished = [j for j in unfinished if not (isinstance(j.verdict, Wait) and j.verdict.reason == "Busy")]
+    unfinished = [j for j in unfinished if not (j.server and j.server.task_state in filters.BESIDES)]
     if unfinished:
         return decision
     if spec.on_delete is OnDelete.LEAVE:

@@ -77,8 +77,9 @@ def is_soft_deleted(s: Subject) -> Verdict | None:
 
 
 def is_being_deleted(s: Subject) -> Verdict | None:
-    gone = s.server.status == "DELETED" or s.server.task_state in ("deleting", "soft-deleting")
-    return Wait("Deleting", "is being deleted") if gone else None
+    if s.server.status != "DELETED" and s.server.task_state not in ("deleting", "soft-deleting"):
+        return None
+    return never_ends(s, "delete it once more") or Wait("Deleting", "is being deleted")
 
 
 def has_left_already(s: Subject) -> Verdict | None:
@@ -112,7 +113,7 @@ def follows_our_move(s: Subject) -> Verdict | None:
 def waits_for_foreign_move(s: Subject) -> Verdict | None:
     if s.idle or s.open is None:
         return None
-    return Wait("ForeignMigration", f"somebody else's {s.open.type} of it is {s.open.status}")
+    return never_ends(s) or Wait("ForeignMigration", f"somebody else's {s.open.type} of it is {s.open.status}")
 
 
 def is_starting(s: Subject) -> Verdict | None:
@@ -147,8 +148,31 @@ def answer_is_awaited(seen: Observation, server_id: str) -> bool:
 def is_busy(s: Subject) -> Verdict | None:
     if s.server.task_state is None or (s.server.status == "ERROR" and s.server.task_state in MOVE_TASKS):
         return None
-    ours = s.server.task_state in ("shelving_offloading", "resuming") and s.server.id in s.memory.rows
-    return Wait("Busy", f"busy: {s.server.task_state}", ours=ours)
+    ours = s.server.task_state in BESIDES and s.server.id in s.memory.rows
+    return never_ends(s, ours=ours) or Wait("Busy", f"busy: {s.server.task_state}", ours=ours)
+
+
+BESIDES = ("shelving_offloading", "resuming")
+"""Tasks of what a drain begins besides migrations."""
+
+
+def never_ends(s: Subject, remedy: str = "reset its state to active and hard-reboot it", *, ours: bool = False) -> Blocked | None:
+    """A task on which nobody can work, or nobody seems to: Nova takes few up again (compute/manager.py _init_instance)."""
+    task = s.server.task_state
+    if task is None:
+        return None
+    if is_down(s.seen):
+        text = f"its task {task} does not end while nova-compute of this host is down: start it"
+        return Blocked("SourceDown", text, ours=ours)
+    since = s.seen.busy_since.get((s.server.id, task), s.seen.now)
+    if s.seen.now - since < timedelta(seconds=s.spec.migration.timeout):
+        return None
+    return Blocked(
+        "Stuck",
+        f"stays in task {task} for more than {durations.text(s.spec.migration.timeout)}: look at nova-compute of this host. "
+        f"Where it was restarted meanwhile nobody works on that any more: {remedy}",
+        ours=ours,
+    )
 
 
 def record_is_settling(s: Subject) -> Verdict | None:

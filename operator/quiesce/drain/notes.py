@@ -23,6 +23,7 @@ class Notes:
     seen: dict[tuple[int, str], datetime] = field(default_factory=dict)
     held_since: dict[str, datetime] = field(default_factory=dict)
     idle_since: dict[str, datetime] = field(default_factory=dict)
+    busy_since: dict[tuple[str, str], datetime] = field(default_factory=dict)
     endings: dict[int, Ending] = field(default_factory=dict)
     unknown: dict[str, datetime] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)

@@ -82,6 +82,7 @@ class Observation:
     `seen`, when a migration was first seen in its present
     status; `held_since`, since when a consumer is seen to hold something on the host that is
     else empty; `idle_since`, since when a server with an open migration stands idle on the host;
+    `busy_since`, since when one on the host is seen in a task, by its id and the task;
     `endings` of failed migrations; `told_to_end`, when a live one was last aborted or forced;
     `unknown`, calls whose answer never came; `refusals`, by server id, and by the words of a call for the host itself.
     """
@@ -114,6 +115,7 @@ class Observation:
     seen: Mapping[tuple[int, str], datetime] = field(default_factory=dict)
     held_since: Mapping[str, datetime] = field(default_factory=dict)
     idle_since: Mapping[str, datetime] = field(default_factory=dict)
+    busy_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     endings: Mapping[int, Ending] = field(default_factory=dict)
     unknown: Mapping[str, datetime] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)

@@ -133,8 +133,10 @@ def remember(notes: Notes, seen: Observation) -> None:
             notes.refusals.pop(server.id, None)
 
 
-def note_idle(notes: Notes, seen: Observation) -> None:
-    """Since when servers stand idle, here or elsewhere, although a migration of them is open."""
+def note_rest(notes: Notes, seen: Observation) -> None:
+    """Since when servers stand idle, here or elsewhere, although a migration of them is open; and since when others are busy."""
+    busy = {(server.id, server.task_state) for server in seen.servers if server.task_state}
+    notes.busy_since = {key: notes.busy_since.get(key, seen.now) for key in busy}
     unfinished = {m.server_id for m in seen.migrations if not m.terminal}
     known = (*seen.servers, *(server for server in seen.elsewhere.values() if server))
     idle = {server.id for server in known if server.idle and server.id in unfinished}
@@ -187,7 +189,7 @@ def look_closer(cloud: Cloud, spec: DrainSpec, memory: Memory, notes: Notes, see
     """What only some servers need: where those are that left, server groups, causes of failures, checks, live progress."""
     remember(notes, seen)
     seen = replace(seen, elsewhere=elsewhere(cloud, memory, notes, seen))
-    note_idle(notes, seen)
+    note_rest(notes, seen)
     left = {server.id for server in seen.elsewhere.values() if server and server.host != seen.host}
     seen = replace(seen, servers=tuple(server for server in seen.servers if server.id not in left))
     notes.servers = seen.servers
@@ -295,6 +297,7 @@ def with_notes(seen: Observation, notes: Notes) -> Observation:
         seen=dict(notes.seen),
         held_since=dict(notes.held_since),
         idle_since=dict(notes.idle_since),
+        busy_since=dict(notes.busy_since),
         endings=dict(notes.endings),
         unknown=dict(notes.unknown),
         refusals=dict(notes.refusals),

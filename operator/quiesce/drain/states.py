@@ -206,6 +206,14 @@ UNDER_WAY = (
         )
         for choice in ("Abort", "ForceComplete", "Wait")
     ),
+    Case(
+        "ACTIVE",
+        "powering-off",
+        "a task for more than `migration.timeout`",
+        sight={"busy_since": {("web-1", "powering-off"): LONG_AGO}},
+    ),
+    Case("ACTIVE", "powering-off", "a task, nova-compute of this host is down", sight=DOWN),
+    Case("ACTIVE", "deleting", "nova-compute of this host is down", sight=DOWN),
 )
 TROUBLE = (
     Case("ACTIVE", when="nova-compute of this host is down", sight=DOWN),

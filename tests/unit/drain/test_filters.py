@@ -227,6 +227,39 @@ def test_a_server_in_error_is_that_whatever_task_it_was_left_with(task: str) -> 
     assert said(verdict(seen([server("s1", "ERROR", "rebooting_hard")]))) == "wait Busy"
 
 
+@pytest.mark.parametrize(
+    ("status", "task", "waits", "words"),
+    [
+        ("ACTIVE", "powering-off", "wait Busy", "reset its state to active and hard-reboot it"),
+        ("REVERT_RESIZE", "resize_reverting", "wait Busy", "reset its state to active and hard-reboot it"),
+        ("ACTIVE", "deleting", "wait Deleting", "delete it once more"),
+    ],
+)
+def test_a_task_that_does_not_end_is_named(status: str, task: str, waits: str, words: str) -> None:
+    sight = seen([server("s1", status, task)])
+    hour = timedelta(hours=1)
+    assert said(verdict(replace(sight, busy_since={("s1", task): NOW - hour + timedelta(seconds=1)}))) == waits
+    found = verdict(replace(sight, busy_since={("s1", task): NOW - hour}))
+    assert said(found) == "blocked Stuck"
+    assert words in found.message  # type: ignore[union-attr]
+    assert said(verdict(replace(sight, service=service(state="down")))) == "blocked SourceDown"
+
+
+def test_somebodys_move_that_does_not_end_is_named() -> None:
+    theirs = migration(status_="migrating", user_id="someone")
+    sight = seen([server("s1", "RESIZE", "resize_migrating")], [theirs])
+    assert said(verdict(sight)) == "wait ForeignMigration"
+    assert said(verdict(replace(sight, busy_since={("s1", "resize_migrating"): ago(7200)}))) == "blocked Stuck"
+    assert said(verdict(replace(sight, service=service(state="down")))) == "blocked SourceDown"
+
+
+def test_our_offload_that_does_not_end_still_counts_as_in_flight() -> None:
+    sight = seen([server("s1", "SHELVED", "shelving_offloading")], busy_since={("s1", "shelving_offloading"): ago(7200)})
+    found = judged(sight, memory=begun(rows={"s1": {"id": "s1"}}))["s1"]
+    assert said(found.verdict) == "blocked Stuck"
+    assert found.in_flight
+
+
 def test_a_call_without_an_answer_is_not_repeated_before_a_good_look() -> None:
     sight = seen([server()], unknown={"s1": ago(1)})
     found = judged(sight)["s1"]
