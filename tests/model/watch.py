@@ -200,8 +200,8 @@ class Watch:
         shown = row is not None and row["status"] == "VERIFY_RESIZE" and row["OS-EXT-STS:task_state"] is None
         promise(shown, f"{name} of {server.name}, not seen in VERIFY_RESIZE without a task in this tick")
         m = self.cloud.state.migration_by_status(server, "finished")
-        if m is None:
-            return  # Nova will refuse it
+        if m is None or server.vm_state != "resized":
+            return  # somebody was quicker, and Nova will refuse it
         if not self.is_ours(m):
             promise(name == "confirmResize", f"revert of somebody else's {m.kind} of {server.name}")
             promise(self.policy("confirmation", "foreign", "Wait") == "Confirm", f"confirm of somebody else's {m.kind}")
