@@ -224,6 +224,7 @@ def test_a_server_that_is_on_no_host(nova: Lab) -> None:
     nova.settled(server, "SHELVED")
     assert nova.act(server, "shelveOffload").status == 202
     nova.settled(server, "SHELVED_OFFLOADED")
+    nova.wait("its host forgotten", lambda: nova.show(server)["OS-EXT-SRV-ATTR:host"] is None)  # a moment later
     nova.act(server, "os-resetState", {"state": "active"})
     refused = nova.migrate(server)
     assert (refused.status, refused.message) == (409, f"Instance {server} is not ready")
