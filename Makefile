@@ -48,7 +48,7 @@ contract: venv  ## what we believe of Nova, on the real one and on the stand-in
 	$(PYTEST) tests/contract
 
 e2e: venv  ## the stories, on the real API server and the real Nova; the keyrings' on a cloud of their own
-	@$(BIN)/python tests/run.py keyring deaths e2e
+	@$(BIN)/python tests/run.py keyring trouble e2e
 
 docs-check: venv  ## links, manifests, reasons, flags and metrics in the documentation
 	$(PYTEST) tests/docs
