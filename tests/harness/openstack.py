@@ -277,8 +277,8 @@ class Lab:
         """All these hosts are up and listed; a story may have left one without nova-compute and its service deleted."""
         if missing := [host for host in hosts if not self.is_up(host)]:
             self.start_compute(*missing)
-            # Rows of deleted services make Nova refuse cold migrations from a host that came back (a known limit of Nova).
-            subprocess.run([BED, "purge-deleted"], check=True, capture_output=True)
+        # Rows of deleted services make Nova refuse cold migrations from a host that came back (a known limit of Nova).
+        subprocess.run([BED, "purge-deleted"], check=True, capture_output=True)
 
     def is_up(self, host: str) -> bool:
         service = self.service(host)

@@ -14,7 +14,7 @@ from quiesce.api.memory import Memory
 from quiesce.api.spec import DecisionAction, DrainSpec, ForeignPolicy, LockedPolicy, Method, ShelvedPolicy, SuspendedPolicy
 from quiesce.drain import failures
 from quiesce.drain.limits import live_obstacle
-from quiesce.drain.observation import Observation
+from quiesce.drain.observation import Observation, Refusal
 from quiesce.drain.verdict import Blocked, Confirm, Follow, How, Move, Offload, Resume, Verdict, Wait
 from quiesce.nova.records import FAILED, NOSTATE, RUNNING, SHUTDOWN, Migration, Server, ServerGroup, moment
 
@@ -398,8 +398,19 @@ def refused_lately(s: Subject, call: str) -> Verdict | None:
         return None
     until = refusal.at + failures.back_off(refusal.count, s.server.id)
     if refusal.count > 1 or refusal.status == 400:
-        return None if s.seen.now >= until else Blocked("Refused", f"Nova refuses {refusal.call}: {refusal.text}")
+        text = f"Nova refuses {refusal.call}: {refusal.text}{remedy(refusal)}"
+        return None if s.seen.now >= until else Blocked("Refused", text)
     return Wait("Refused", f"Nova refused {refusal.call}: {refusal.text}", until) if s.seen.now < until else None
+
+
+def remedy(refusal: Refusal) -> str:
+    """For the one refusal that nobody would understand: this is asked only where nova-compute of the host is up."""
+    if refusal.call != "migrate" or "Service is unavailable" not in refusal.text:
+        return ""
+    return (
+        " But nova-compute of this host is up: Nova takes a deleted service of the same host for it. Have the rows of deleted "
+        "services removed from its database (nova-manage db archive_deleted_rows)"
+    )
 
 
 def foreign_unconfirmed(spec: DrainSpec, seen: Observation, migration: Migration, failed: str) -> Verdict:

@@ -227,6 +227,16 @@ def test_a_server_in_error_is_that_whatever_task_it_was_left_with(task: str) -> 
     assert said(verdict(seen([server("s1", "ERROR", "rebooting_hard")]))) == "wait Busy"
 
 
+def test_a_refusal_that_nobody_would_understand_is_explained() -> None:
+    """Nova says that the service is unavailable, and it is up: a deleted service of the same host is meant."""
+    said_so = replace(refusal("migrate", count=2), text="Service is unavailable at this time.")
+    found = verdict(seen([server()], refusals={"s1": said_so}))
+    assert said(found) == "blocked Refused"
+    assert "archive_deleted_rows" in found.message  # type: ignore[union-attr]
+    found = verdict(seen([server()], refusals={"s1": refusal("migrate", count=2)}))
+    assert found.message == "Nova refuses migrate: Nova's words"  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("status", "task", "waits", "words"),
     [
