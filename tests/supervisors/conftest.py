@@ -13,7 +13,7 @@ from quiesce.ssh import stop
 from quiesce.ssh.keys import login_key
 from quiesce.ssh.pins import read_pins
 from quiesce.ssh.session import Login, Session, Target, connect
-from quiesce.ssh.stop import Unit, UnitState
+from quiesce.ssh.stop import Supervisor, Unit, UnitState
 
 SESSION_SECONDS = 120.0
 PROGRAM = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
@@ -42,6 +42,14 @@ class Supervised:
         """From what a status holds, as a drain does it."""
         with self.open() as session:
             return stop.restore(session, unit, UnitState.read(found.text))
+
+    def container(self, kind: Supervisor, name: str, policy: str, *options: str) -> Unit:
+        """One that runs, from the image `nova`."""
+        self.run(f"{kind.lower()} run --name '{name}' --restart {policy} {' '.join(options)} {CONTAINER}")
+        return Unit(kind, name)
+
+    def runs(self, kind: Supervisor, name: str) -> bool:
+        return self.run(f"{kind.lower()} ps --quiet --filter 'name=^{name}$'").strip() != ""
 
     def run(self, script: str) -> str:
         return self.host.run(script)

@@ -1,7 +1,7 @@
 """nova-compute as a container of a real dockerd."""
 
 import pytest
-from tests.supervisors.conftest import CONTAINER, Supervised
+from tests.supervisors.conftest import Supervised
 
 from quiesce.ssh.stop import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
 
@@ -29,12 +29,11 @@ def image(supervised: Supervised, rootfs: str) -> None:
 
 
 def container(supervised: Supervised, name: str, policy: str) -> Unit:
-    supervised.run(f"docker run --name '{name}' --restart {policy} {CONTAINER}")
-    return Unit(Supervisor.DOCKER, name)
+    return supervised.container(Supervisor.DOCKER, name, policy)
 
 
 def runs(supervised: Supervised, name: str) -> bool:
-    return supervised.run(f"docker ps --quiet --filter 'name=^{name}$'").strip() != ""
+    return supervised.runs(Supervisor.DOCKER, name)
 
 
 @pytest.mark.parametrize("policy", ["no", "on-failure", "on-failure:5", "unless-stopped", "always"])

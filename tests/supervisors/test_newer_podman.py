@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.supervisors.conftest import CONTAINER, Supervised
+from tests.supervisors.conftest import Supervised
 from tests.supervisors.podman import VERSION, newer_podman
 
 from quiesce.ssh.stop import Supervisor, Unit, UnitState
@@ -28,12 +28,11 @@ def newer(request: pytest.FixtureRequest, supervised: Supervised, rootfs: str) -
 
 
 def container(supervised: Supervised, name: str, policy: str) -> Unit:
-    supervised.run(f"podman run --name '{name}' --restart {policy} --security-opt seccomp=unconfined {CONTAINER}")
-    return Unit(Supervisor.PODMAN, name)
+    return supervised.container(Supervisor.PODMAN, name, policy, "--security-opt seccomp=unconfined")
 
 
 def runs(supervised: Supervised, name: str) -> bool:
-    return supervised.run(f"podman ps --quiet --filter 'name=^{name}$'").strip() != ""
+    return supervised.runs(Supervisor.PODMAN, name)
 
 
 @pytest.mark.parametrize("policy", ["no", "on-failure:5", "unless-stopped", "always"])

@@ -1,7 +1,7 @@
 """nova-compute as a container of a real podman: 4.3, which cannot change the restart policy of a container that is there."""
 
 import pytest
-from tests.supervisors.conftest import CONTAINER, Supervised
+from tests.supervisors.conftest import Supervised
 
 from quiesce.ssh.stop import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
 
@@ -15,12 +15,11 @@ def image(supervised: Supervised, rootfs: str) -> None:
 
 
 def container(supervised: Supervised, name: str, policy: str) -> Unit:
-    supervised.run(f"podman run --name '{name}' --restart {policy} {CONTAINER}")
-    return Unit(Supervisor.PODMAN, name)
+    return supervised.container(Supervisor.PODMAN, name, policy)
 
 
 def runs(supervised: Supervised, name: str) -> bool:
-    return supervised.run(f"podman ps --quiet --filter 'name=^{name}$'").strip() != ""
+    return supervised.runs(Supervisor.PODMAN, name)
 
 
 def test_this_podman_cannot_change_a_restart_policy(supervised: Supervised, name: str) -> None:
