@@ -63,13 +63,13 @@ nightly: venv  ## the long profiles: hours
 	@QUIESCE_NIGHTLY=1 HYPOTHESIS_PROFILE=nightly $(BIN)/python tests/run.py
 
 lint: venv  ## ruff and mypy --strict
-	$(BIN)/ruff check operator tests
-	$(BIN)/ruff format --check operator tests
+	$(BIN)/ruff check operator tests tools
+	$(BIN)/ruff format --check operator tests tools
 	$(BIN)/mypy
 
 fmt: venv  ## let ruff format and sort
-	$(BIN)/ruff check --fix-only operator tests
-	$(BIN)/ruff format operator tests
+	$(BIN)/ruff check --fix-only operator tests tools
+	$(BIN)/ruff format operator tests tools
 
 # ---- test beds
 

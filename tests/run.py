@@ -37,7 +37,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quie
 # A cloud beside the first one, and a network for hosts: what looks at all hosts of a cloud runs beside what changes them.
 SECOND_CLOUD = {
     "QUIESCE_HOSTS_NETWORK": "10.213.78",
-    "QUIESCE_CLOUD_RUN": os.environ.get("QUIESCE_CLOUD_RUN", str(CACHE / "cloud" / "run")) + "-second",
+    "QUIESCE_CLOUD_RUN": os.environ.get("QUIESCE_CLOUD_RUN", str(CACHE / "cloud" / "run"))
+    + "-second",
     "QUIESCE_CLOUD_PORT_BASE": str(int(os.environ.get("QUIESCE_CLOUD_PORT_BASE", "21500")) + 100),
 }
 COMMANDS = {
@@ -59,20 +60,43 @@ class Tier:
     def pytest(self) -> tuple[str, ...]:
         ignored = [f"--ignore=tests/{path}" for path in self.without]
         slowest = ("--durations=12", "--durations-min=5")  # in seconds: where the time goes
-        return ("-m", "pytest", *(f"tests/{path}" for path in self.paths or (self.name,)), *ignored, *slowest, *LONG)
+        return (
+            "-m",
+            "pytest",
+            *(f"tests/{path}" for path in self.paths or (self.name,)),
+            *ignored,
+            *slowest,
+            *LONG,
+        )
 
     @property
     def environment(self) -> Mapping[str, str]:
         return SECOND_CLOUD if "second cloud" in self.beds else {}
 
 
-KEYRING = ("e2e/keyring",)  # its stories look at all hosts of a cloud, and other stories take hosts out of it
-TROUBLE = ("e2e/compute_dies", "e2e/injected_failures", "e2e/killed_anywhere")  # the longest stories
+KEYRING = (
+    "e2e/keyring",
+)  # its stories look at all hosts of a cloud, and other stories take hosts out of it
+TROUBLE = (
+    "e2e/compute_dies",
+    "e2e/injected_failures",
+    "e2e/killed_anywhere",
+)  # the longest stories
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
-COMPUTING = (Tier("docs"), Tier("unit"), Tier("beds"), Tier("model"), Tier("faults"), Tier("supervisors"))
+COMPUTING = (
+    Tier("docs"),
+    Tier("unit"),
+    Tier("beds"),
+    Tier("model"),
+    Tier("faults"),
+    Tier("supervisors"),
+)
 DAY = (
-    (Tier("contract", ("cloud",)), Tier("e2e", FIRST, without=KEYRING + TROUBLE)),  # Kubernetes may still be built meanwhile
+    (
+        Tier("contract", ("cloud",)),
+        Tier("e2e", FIRST, without=KEYRING + TROUBLE),
+    ),  # Kubernetes may still be built meanwhile
     (Tier("keyring", SECOND, KEYRING), Tier("trouble", SECOND, TROUBLE)),
     COMPUTING,
 )
@@ -89,8 +113,8 @@ NIGHT = (
 LANES = NIGHT if NIGHTLY else DAY  # the longest first
 TIERS = tuple(tier for lane in LANES for tier in lane)
 CHECKS = {
-    "ruff check": ("-m", "ruff", "check", "operator", "tests"),
-    "ruff format": ("-m", "ruff", "format", "--check", "operator", "tests"),
+    "ruff check": ("-m", "ruff", "check", "operator", "tests", "tools"),
+    "ruff format": ("-m", "ruff", "format", "--check", "operator", "tests", "tools"),
     "mypy": ("-m", "mypy"),
 }
 
@@ -111,7 +135,9 @@ class Count:
             self.skipped += other.skipped
 
     def __str__(self) -> str:
-        return f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else "")
+        return f"{self.passed} passed, {self.failed} failed" + (
+            f", {self.skipped} skipped" if self.skipped else ""
+        )
 
 
 def say(text: str) -> None:
@@ -134,14 +160,22 @@ class Bed:
 
     def command(self, *words: str) -> tuple[str, ...]:
         program, environment = COMMANDS[self.name]
-        return ("env", *(f"{name}={value}" for name, value in environment.items()), str(program), *words)
+        return (
+            "env",
+            *(f"{name}={value}" for name, value in environment.items()),
+            str(program),
+            *words,
+        )
 
     def start(self) -> None:
         """A cloud that we start begins empty: what an earlier one kept (servers, disabled hosts) is no part of a test."""
         self.started = not self.runs()
         if self.started and "cloud" in self.name:
             subprocess.run(self.command("down", "--wipe"), capture_output=True, check=False)
-        say(f"bed {self.name}: " + ("starts in the background" if self.started else "is up already, and stays so"))
+        say(
+            f"bed {self.name}: "
+            + ("starts in the background" if self.started else "is up already, and stays so")
+        )
         with self.log.open("wb") as log:  # `up` also mends a bed of which a part has ended
             self.process = subprocess.Popen(
                 self.command("up"),
@@ -153,7 +187,9 @@ class Bed:
 
     def runs(self) -> bool:
         """By its central process: a bed with a compute host stopped by hand is somebody's all the same."""
-        shown = subprocess.run(self.command("status"), capture_output=True, text=True, check=False).stdout
+        shown = subprocess.run(
+            self.command("status"), capture_output=True, text=True, check=False
+        ).stdout
         return re.search(r"^(nova-api\s+\d|kube-apiserver: pid)", shown, re.MULTILINE) is not None
 
     def await_up(self) -> bool:
@@ -214,27 +250,42 @@ class Run:
             return
         report = self.work / f"{tier.name}.xml"
         pytest = (*tier.pytest(), "-o", f"cache_dir={self.work / tier.name}")
-        code = self.python(tier.name, (*pytest, f"--junitxml={report}"), tier.environment, live=live)
+        code = self.python(
+            tier.name, (*pytest, f"--junitxml={report}"), tier.environment, live=live
+        )
         counted = read(report)
         if tier.beds and 0 < counted.failed <= SECOND_TRIES and not self.stopping:
             code, counted = self.again(tier, pytest, counted, live=live)
         if code and not counted.failed:
-            counted.failed = 1  # pytest itself failed: a usage error, an interrupt, or no test at all
+            counted.failed = (
+                1  # pytest itself failed: a usage error, an interrupt, or no test at all
+            )
         self.count.add(counted)
         if code:
             self.broken.append(f"{tier.name} (no tests)" if code == NO_TESTS else tier.name)
 
-    def again(self, tier: Tier, pytest: Sequence[str], first: Count, *, live: bool) -> tuple[int, Count]:
+    def again(
+        self, tier: Tier, pytest: Sequence[str], first: Count, *, live: bool
+    ) -> tuple[int, Count]:
         """A few failures on real beds get a second try, said aloud: a busy machine is no defect, but one that stays is."""
         say(f"{tier.name}: {first.failed} failed; they are tried once more")
         report = self.work / f"{tier.name}-again.xml"
         arguments = (*pytest, "--last-failed", f"--junitxml={report}")
         code = self.python(f"{tier.name}, second try", arguments, tier.environment, live=live)
         still = read(report).failed or int(code != 0)
-        say(f"{tier.name}: UNSTEADY: {first.failed - still} of {first.failed} passed only at the second try")
+        say(
+            f"{tier.name}: UNSTEADY: {first.failed - still} of {first.failed} passed only at the second try"
+        )
         return code, Count(first.passed + first.failed - still, still, first.skipped)
 
-    def python(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], *, live: bool = True) -> int:
+    def python(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        live: bool = True,
+    ) -> int:
         """Run it; its output as it comes, or, of a lane beside, when it has ended."""
         say(f"{name} ..." + ("" if live else " (its output comes when it has ended)"))
         began, log = time.monotonic(), self.work / f"{name}.log"
@@ -243,10 +294,14 @@ class Run:
         said = log.read_text(errors="replace")
         with SPEAKING:
             print(said, end="", flush=True)
-            say(f"{name}: {'ok' if code == 0 else f'FAILED (exit code {code})'} in {time.monotonic() - began:.0f} s")
+            say(
+                f"{name}: {'ok' if code == 0 else f'FAILED (exit code {code})'} in {time.monotonic() - began:.0f} s"
+            )
         return code
 
-    def call(self, command: Sequence[str], environment: Mapping[str, str], output: BinaryIO | None) -> int:
+    def call(
+        self, command: Sequence[str], environment: Mapping[str, str], output: BinaryIO | None
+    ) -> int:
         """In a session of its own: on a signal to us it is interrupted (`interrupt`), and given time to put away its things."""
         with subprocess.Popen(
             command,
@@ -283,7 +338,9 @@ def read(report: Path) -> Count:
         return Count()
     count = Count()
     for suite in ET.parse(report).getroot().iter("testsuite"):
-        tests, failures, errors, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped"))
+        tests, failures, errors, skipped = (
+            int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")
+        )
         count.add(Count(max(0, tests - failures - errors - skipped), failures + errors, skipped))
     return count
 
@@ -335,7 +392,11 @@ def go(run: Run, tiers: Sequence[Tier], *, checks: bool) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tiers", nargs="*", help=f"of {', '.join(t.name for t in TIERS)}; all of them by default, and lint")
+    parser.add_argument(
+        "tiers",
+        nargs="*",
+        help=f"of {', '.join(t.name for t in TIERS)}; all of them by default, and lint",
+    )
     wanted = parser.parse_args().tiers
     tiers = [tier for tier in TIERS if not wanted or tier.name in wanted]
     for number in (signal.SIGTERM, signal.SIGHUP):

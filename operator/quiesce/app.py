@@ -9,11 +9,9 @@ from types import FrameType
 from typing import NoReturn
 
 from quiesce import __version__
-from quiesce.controller import Controller
 from quiesce.drain.reconcile import make_reconciler as make_drain_reconciler
 from quiesce.exits import Exit
 from quiesce.keyring.reconcile import make_reconciler as make_keyring_reconciler
-from quiesce.kinds import Context, Kind, Reconciler
 from quiesce.kube.client import Cluster, NoCluster, connect, served_plurals
 from quiesce.kube.errors import KubeError, KubeForbidden
 from quiesce.kube.events import Events
@@ -21,10 +19,12 @@ from quiesce.kube.resource import GROUP
 from quiesce.kube.secrets import Secrets
 from quiesce.kube.store import Store
 from quiesce.kube.watch import WatchLost, watch
-from quiesce.nova.session import Clouds
+from quiesce.openstack.session import Clouds
 from quiesce.ops import metrics
 from quiesce.ops.health import HealthServer
 from quiesce.ops.logging import get_logger, set_up
+from quiesce.runtime.controller import Controller
+from quiesce.runtime.kinds import Context, Kind, Reconciler
 from quiesce.settings import Settings
 
 __all__ = ["KINDS", "Context", "Kind", "Reconciler", "run"]
@@ -69,15 +69,27 @@ def _work(settings: Settings, kinds: Sequence[Kind], controllers: dict[str, Cont
     namespaces = None if settings.all_namespaces else settings.namespaces or (cluster.namespace,)
     made = _controllers(settings, cluster, served, namespaces)
     where = "all namespaces" if namespaces is None else f"namespace {', '.join(namespaces)}"
-    log.info("quiesce %s looks after %s at %s (%s)", __version__, where, cluster.server, cluster.found)
-    made = {kind.plural: made[kind.plural] for kind in served if _may_list(kind, made[kind.plural], where)}
+    log.info(
+        "quiesce %s looks after %s at %s (%s)", __version__, where, cluster.server, cluster.found
+    )
+    made = {
+        kind.plural: made[kind.plural]
+        for kind in served
+        if _may_list(kind, made[kind.plural], where)
+    }
     controllers.update(made)
     try:
         for controller in made.values():
             controller.start(settings.workers)
-        watch({plural: controller.on_event for plural, controller in made.items()}, namespaces, cluster.login)
+        watch(
+            {plural: controller.on_event for plural, controller in made.items()},
+            namespaces,
+            cluster.login,
+        )
     except WatchLost as error:
-        raise _Failed(Exit.WATCH_LOST, f"the watch on {cluster.server} is lost: {error}; start again") from error
+        raise _Failed(
+            Exit.WATCH_LOST, f"the watch on {cluster.server} is lost: {error}; start again"
+        ) from error
     finally:
         _stop(made.values())
 
@@ -89,7 +101,11 @@ def _may_list(kind: Kind, controller: Controller, where: str) -> bool:
     except KubeForbidden as error:
         if kind.required:
             raise _Failed(Exit.NO_API, f"cannot list {kind.plural} in {where}: {error}") from error
-        log.warning("%s are off until the next start, for the right to list them is missing: %s", kind.plural, error)
+        log.warning(
+            "%s are off until the next start, for the right to list them is missing: %s",
+            kind.plural,
+            error,
+        )
         return False
     except KubeError as error:
         raise _Failed(Exit.NO_API, f"cannot list {kind.plural} in {where}: {error}") from error
@@ -109,12 +125,17 @@ def _served(cluster: Cluster, kinds: Sequence[Kind]) -> list[Kind]:
     try:
         plurals = served_plurals(cluster.client)
     except KubeError as error:
-        raise _Failed(Exit.NO_API, f"API server {cluster.server} ({cluster.found}): {error}") from error
+        raise _Failed(
+            Exit.NO_API, f"API server {cluster.server} ({cluster.found}): {error}"
+        ) from error
     missing = [kind for kind in kinds if kind.plural not in plurals]
     for kind in missing:
         name = f"{kind.plural}.{GROUP}"
         if kind.required:
-            raise _Failed(Exit.NO_CRD, f"CRD {name} is not installed at {cluster.server}: kubectl apply -k crds")
+            raise _Failed(
+                Exit.NO_CRD,
+                f"CRD {name} is not installed at {cluster.server}: kubectl apply -k crds",
+            )
         log.info("CRD %s is not installed: that kind is off until the next start", name)
     return [kind for kind in kinds if kind not in missing]
 
@@ -122,7 +143,10 @@ def _served(cluster: Cluster, kinds: Sequence[Kind]) -> list[Kind]:
 def _controllers(
     settings: Settings, cluster: Cluster, kinds: Sequence[Kind], namespaces: Sequence[str] | None
 ) -> dict[str, Controller]:
-    stores = {kind.plural: Store(cluster.client, kind.plural, namespaces, kind.finalizer) for kind in kinds}
+    stores = {
+        kind.plural: Store(cluster.client, kind.plural, namespaces, kind.finalizer)
+        for kind in kinds
+    }
     secrets, events, clouds = Secrets(cluster.client), Events(cluster.client), Clouds()
     made = {}
     for kind in kinds:
@@ -138,7 +162,10 @@ def _stop(controllers: Collection[Controller]) -> None:
     give_up = time.monotonic() + STOP_SECONDS
     for controller in controllers:
         for key in controller.join(give_up - time.monotonic()):
-            log.warning("left in the middle of a look; the next start takes it up", extra={controller.name: key})
+            log.warning(
+                "left in the middle of a look; the next start takes it up",
+                extra={controller.name: key},
+            )
     log.info("stopped")
 
 

@@ -18,5 +18,8 @@ class Exit(IntEnum):
     BUG = 1, "unexpected error: a bug; the log has a traceback"
     USAGE = 2, "a flag or a QUIESCE_ variable is wrong, or the --listen address cannot be had"
     NO_CRD = 3, "the ComputeNodeDrain CRD is not installed: kubectl apply -k crds"
-    NO_API = 4, "at start: no kubeconfig or service account, or the API server is out of reach or refuses us"
+    NO_API = (
+        4,
+        "at start: no kubeconfig or service account, or the API server is out of reach or refuses us",
+    )
     WATCH_LOST = 5, "the watch on the API server was lost for good: start again, nothing is lost"

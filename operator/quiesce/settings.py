@@ -74,7 +74,9 @@ class _Option:
 
 def _namespace(text: str) -> str:
     if not _NAMESPACE.fullmatch(text):
-        raise ValueError(f"{text!r} is not the name of a namespace: lower-case letters, digits and '-', up to 63")
+        raise ValueError(
+            f"{text!r} is not the name of a namespace: lower-case letters, digits and '-', up to 63"
+        )
     return text
 
 
@@ -123,7 +125,12 @@ def _listen(text: str) -> Listen | None:
     if text.lower() == "none":
         return None
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+    if (
+        not colon
+        or not port.isdecimal()
+        or int(port) > 65535
+        or (":" in host and not host.startswith("["))
+    ):
         raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT, :PORT or none")
     return Listen(host.strip("[]"), int(port))
 
@@ -146,10 +153,26 @@ _OPTIONS = (
         "look after the drains in every namespace; needs rights in the whole cluster",
         _WATCH,
     ),
-    _Option("--context", "NAME", str, "use this context of the kubeconfig, even inside a cluster", _WATCH),
-    _Option("--workers", "N", _number(1, 64), "resources of one kind worked on at the same time", _PACE),
-    _Option("--poll-interval", "DURATION", _duration(0.1), "how often to look at a host with moves in flight", _PACE),
-    _Option("--idle-interval", "DURATION", _duration(0.1), "how often to look at a host at rest", _PACE),
+    _Option(
+        "--context",
+        "NAME",
+        str,
+        "use this context of the kubeconfig, even inside a cluster",
+        _WATCH,
+    ),
+    _Option(
+        "--workers", "N", _number(1, 64), "resources of one kind worked on at the same time", _PACE
+    ),
+    _Option(
+        "--poll-interval",
+        "DURATION",
+        _duration(0.1),
+        "how often to look at a host with moves in flight",
+        _PACE,
+    ),
+    _Option(
+        "--idle-interval", "DURATION", _duration(0.1), "how often to look at a host at rest", _PACE
+    ),
     _Option(
         "--max-moves",
         "N",
@@ -218,7 +241,9 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     }
     _settle_scope(run, flags, variables)
     fields = {option.name: option.field or option.name for option in _OPTIONS}
-    given = {fields[name]: value for name, value in {**variables, **flags}.items() if name in fields}
+    given = {
+        fields[name]: value for name, value in {**variables, **flags}.items() if name in fields
+    }
     given["namespaces"] = tuple(dict.fromkeys(given.get("namespaces", ())))
     return Settings(**given)
 
@@ -272,7 +297,14 @@ def _add(group: Any, option: _Option) -> None:
         return
     action = "extend" if option.parse is _namespaces else "store"
     kind = _for_argparse(option.parse)
-    group.add_argument(option.flag, action=action, type=kind, metavar=option.metavar, default=argparse.SUPPRESS, help=text)
+    group.add_argument(
+        option.flag,
+        action=action,
+        type=kind,
+        metavar=option.metavar,
+        default=argparse.SUPPRESS,
+        help=text,
+    )
 
 
 def _shown(default: Any) -> str:

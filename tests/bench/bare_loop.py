@@ -29,13 +29,20 @@ def drain(cloud: Lab, host: str, ids: list[str], parallel: int) -> Result:
                 server_id = waiting.pop(0)
                 moving.add(server_id)
                 pool.submit(cloud.admin.action, server_id, "migrate")
-            rows = {row["id"]: row for row in cloud.admin.get("/servers/detail?all_tenants=1")["servers"]}
+            rows = {
+                row["id"]: row
+                for row in cloud.admin.get("/servers/detail?all_tenants=1")["servers"]
+            }
             for server_id in list(moving):
                 row = rows[server_id]
                 if row["status"] == "VERIFY_RESIZE" and row["OS-EXT-STS:task_state"] is None:
                     moving.remove(server_id)
                     confirming.add(server_id)
                     pool.submit(cloud.admin.action, server_id, "confirmResize")
-            confirming -= {s for s in confirming if rows[s]["status"] == "ACTIVE" and rows[s]["OS-EXT-SRV-ATTR:host"] != host}
+            confirming -= {
+                s
+                for s in confirming
+                if rows[s]["status"] == "ACTIVE" and rows[s]["OS-EXT-SRV-ATTR:host"] != host
+            }
             time.sleep(LOOK)
     return Result(time.monotonic() - started)

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 from quiesce.keyring.reconcile import FINALIZER, Keyrings
 from quiesce.keyring.visit import Order, Visit, visit
-from quiesce.kinds import Context
 from quiesce.kube.events import Events
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secret, Secrets
 from quiesce.kube.store import Store
-from quiesce.nova.records import Hypervisor, Service
-from quiesce.nova.session import Clouds
+from quiesce.openstack.records import Hypervisor, Service
+from quiesce.openstack.session import Clouds
+from quiesce.runtime.kinds import Context
 from quiesce.settings import Settings
 from tests.beds.hosts.hosts import Bed
 
@@ -46,7 +46,14 @@ class InMemory(Secrets):
     def get(self, namespace: str, name: str) -> Secret | None:
         return Secret(namespace, name, "1", self.held[name]) if name in self.held else None
 
-    def apply(self, namespace: str, name: str, data: Mapping[str, bytes], type_: str, owner: Resource | None) -> Secret:
+    def apply(
+        self,
+        namespace: str,
+        name: str,
+        data: Mapping[str, bytes],
+        type_: str,
+        owner: Resource | None,
+    ) -> Secret:
         self.held[name] = dict(data)
         return Secret(namespace, name, "1", data)
 
@@ -83,8 +90,13 @@ class Run:
     ticks: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        hosts = tuple(Hypervisor(host.name, host.name, host.address) for host in self.bed.hosts.values())
-        access = {"port": next(iter(self.bed.hosts.values())).port, "privateKeySecretRef": {"name": "login"}}
+        hosts = tuple(
+            Hypervisor(host.name, host.name, host.address) for host in self.bed.hosts.values()
+        )
+        access = {
+            "port": next(iter(self.bed.hosts.values())).port,
+            "privateKeySecretRef": {"name": "login"},
+        }
         addresses = {host.name: host.address for host in self.bed.hosts.values()}
         self.spec: Json = {
             "probe": self.probe,
@@ -92,9 +104,20 @@ class Run:
             "hosts": {"addresses": addresses},
             "hostAccess": {**access, "knownHostsRef": {"name": "hosts"}},
         }
-        meta = {"namespace": KEY.namespace, "name": KEY.name, "uid": "u", "generation": 1, "finalizers": [FINALIZER]}
+        meta = {
+            "namespace": KEY.namespace,
+            "name": KEY.name,
+            "uid": "u",
+            "generation": 1,
+            "finalizers": [FINALIZER],
+        }
         self.store = OneObject(
-            {"apiVersion": "quiesce.dev/v1alpha1", "kind": "MigrationKeyring", "metadata": meta, "spec": self.spec}
+            {
+                "apiVersion": "quiesce.dev/v1alpha1",
+                "kind": "MigrationKeyring",
+                "metadata": meta,
+                "spec": self.spec,
+            }
         )
         login = {"ssh-privatekey": self.bed.login_key.encode()}
         secrets = InMemory({"login": login, "openstack-clouds": {}}, self.bed.known_hosts)

@@ -63,14 +63,21 @@ def gaps(cloud: Lab, ids: list[str]) -> list[float]:
         log = cloud.admin.get(f"/servers/{server_id}/os-instance-actions")["instanceActions"]
         migrate = next(row for row in log if row["action"] == "migrate")
         confirm = next(row for row in log if row["action"] == "confirmResize")
-        events = cloud.admin.get(f"/servers/{server_id}/os-instance-actions/{migrate['request_id']}")["instanceAction"]["events"]
+        events = cloud.admin.get(
+            f"/servers/{server_id}/os-instance-actions/{migrate['request_id']}"
+        )["instanceAction"]["events"]
         end = next(e["finish_time"] for e in events if e["event"] == "compute_finish_resize")
         found.append(seconds_between(end, confirm["start_time"]))
     return found
 
 
 def test_a_drain_is_as_fast_as_nova_lets_it_be(
-    kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str, capsys: pytest.CaptureFixture[str]
+    kube: Kube,
+    cloud: Lab,
+    operator: Operator,
+    credentials: str,
+    host: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     ids = cloud.boot(host, [f"bare-{i}" for i in range(SERVERS)])
     cloud.set_service(host, "disabled", "bench")
@@ -81,10 +88,22 @@ def test_a_drain_is_as_fast_as_nova_lets_it_be(
     ids = cloud.boot(host, [f"drained-{i}" for i in range(SERVERS)])
     before = nova_requests()
     started = time.monotonic()
-    drain = Drain.apply(kube, credentials, host, migration={"maxParallel": PARALLEL}, service={"afterDrain": "KeepDisabled"})
-    until("the service to be disabled", lambda: (cloud.service(host) or {})["status"] == "disabled", pause=0.05)
+    drain = Drain.apply(
+        kube,
+        credentials,
+        host,
+        migration={"maxParallel": PARALLEL},
+        service={"afterDrain": "KeepDisabled"},
+    )
+    until(
+        "the service to be disabled",
+        lambda: (cloud.service(host) or {})["status"] == "disabled",
+        pause=0.05,
+    )
     disabled = time.monotonic() - started
-    drain.until("all servers moved", lambda s: s.get("progress", {}).get("moved") == SERVERS, timeout=600)
+    drain.until(
+        "all servers moved", lambda s: s.get("progress", {}).get("moved") == SERVERS, timeout=600
+    )
     moved = time.monotonic() - started
     drain.wait("Ready")
     made = nova_requests() - before
@@ -104,6 +123,8 @@ def test_a_drain_is_as_fast_as_nova_lets_it_be(
         )
     drain.delete()
     assert disabled <= DISABLE_WITHIN
-    assert statistics.quantiles(gap, n=20)[-1] <= GAP_WITHIN + 1  # Nova's action log has whole seconds
+    assert (
+        statistics.quantiles(gap, n=20)[-1] <= GAP_WITHIN + 1
+    )  # Nova's action log has whole seconds
     assert requests <= REQUESTS_PER_SERVER
     assert moved / bare.seconds <= TIME_AGAINST_BARE_LOOP

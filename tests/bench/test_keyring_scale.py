@@ -35,13 +35,26 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 def bare_loop(bed: Bed) -> float:
     """Seconds for one login to every host and one run of the look script there, and nothing else."""
-    script = scripts.look(Place(Identity("bench", "bare"), "nova", "/var/lib/nova", "/bin/bash", "/etc/ssh/ssh_known_hosts"))
-    login, pins = Login("root", login_key(bed.login_key.encode(), "login")), read_pins(bed.known_hosts, "hosts")
+    script = scripts.look(
+        Place(
+            Identity("bench", "bare"),
+            "nova",
+            "/var/lib/nova",
+            "/bin/bash",
+            "/etc/ssh/ssh_known_hosts",
+        )
+    )
+    login, pins = (
+        Login("root", login_key(bed.login_key.encode(), "login")),
+        read_pins(bed.known_hosts, "hosts"),
+    )
 
     def once(name: str) -> None:
         host = bed[name]
         pinned = pins.of([host.address], host.port)
-        with connect(Target(name, host.address, host.port), login, pinned, frozenset(), 60.0) as session:
+        with connect(
+            Target(name, host.address, host.port), login, pinned, frozenset(), 60.0
+        ) as session:
             assert session.run(SHELL, script).output.endswith("end\n")
 
     began = time.monotonic()
@@ -76,10 +89,18 @@ def test_many_hosts(bed: Bed) -> None:
     grown = memory() - before
 
     print(f"\n{HOSTS} hosts; a bare loop of logins with one look each takes {bare:.1f} s")
-    print(f"install: {install:.1f} s, {install / bare:.2f} x the bare loop, {sessions / HOSTS:.2f} sessions a host")
-    print(f"unchanged look: {look:.1f} s, {look / bare:.2f} x, {len(run.visits) / HOSTS:.2f} sessions a host")
-    print(f"the operator itself: {used / HOSTS * 1000:.0f} ms of processor time for each host looked at")
-    print(f"memory: {grown:.0f} MiB more; longest tick {max(run.ticks):.1f} s; {writes} status writes to install")
+    print(
+        f"install: {install:.1f} s, {install / bare:.2f} x the bare loop, {sessions / HOSTS:.2f} sessions a host"
+    )
+    print(
+        f"unchanged look: {look:.1f} s, {look / bare:.2f} x, {len(run.visits) / HOSTS:.2f} sessions a host"
+    )
+    print(
+        f"the operator itself: {used / HOSTS * 1000:.0f} ms of processor time for each host looked at"
+    )
+    print(
+        f"memory: {grown:.0f} MiB more; longest tick {max(run.ticks):.1f} s; {writes} status writes to install"
+    )
     assert (sessions, sorted(run.visits)) == (HOSTS, sorted(bed.hosts))
     assert run.store.writes == writes
     assert install / bare <= INSTALL_AGAINST_BARE_LOOP
@@ -90,7 +111,9 @@ def test_many_hosts(bed: Bed) -> None:
 def test_every_host_reaches_the_next(bed: Bed) -> None:
     run = Run(bed, probe="Ring")
     seconds = run.until(lambda status: status.get("paths", {}).get("summary") == f"{HOSTS}/{HOSTS}")
-    print(f"\n{HOSTS} hosts in a ring proven in {seconds:.1f} s, {len(run.visits) / HOSTS:.2f} sessions a host")
+    print(
+        f"\n{HOSTS} hosts in a ring proven in {seconds:.1f} s, {len(run.visits) / HOSTS:.2f} sessions a host"
+    )
 
 
 def test_dead_and_slow_hosts_hold_up_no_other(bed: Bed) -> None:
@@ -100,7 +123,10 @@ def test_dead_and_slow_hosts_hold_up_no_other(bed: Bed) -> None:
     run.visits.clear()
     healthy = run.until(lambda _: len(run.visits) >= HOSTS)
 
-    dead, slow = [f"cmp{number}" for number in range(1, 21)], [f"cmp{number}" for number in range(21, 31)]
+    dead, slow = (
+        [f"cmp{number}" for number in range(1, 21)],
+        [f"cmp{number}" for number in range(21, 31)],
+    )
     for name in dead:
         bed[name].stop()
     pits = [bed[name].tarpit() for name in slow]
@@ -115,7 +141,9 @@ def test_dead_and_slow_hosts_hold_up_no_other(bed: Bed) -> None:
         for pit in pits:
             pit.kill()
             pit.wait()
-    print(f"\n{len(left)} healthy hosts looked at in {with_dead:.1f} s beside {len(dead)} dead and {len(slow)} slow ones")
+    print(
+        f"\n{len(left)} healthy hosts looked at in {with_dead:.1f} s beside {len(dead)} dead and {len(slow)} slow ones"
+    )
     print(f"longest tick {max(run.ticks):.1f} s")
     print(f"all {HOSTS} in {healthy:.1f} s when all are healthy: {with_dead / healthy:.2f} x")
     assert with_dead / healthy <= WITH_DEAD_HOSTS

@@ -71,13 +71,20 @@ class RealLab(Lab):
 
     def _quietest(self) -> list[str]:
         """Return the two hosts with the fewest servers: others may be at work on this cloud."""
-        used = Counter(row["OS-EXT-SRV-ATTR:host"] for row in self.get("/servers/detail?all_tenants=1", "servers"))
+        used = Counter(
+            row["OS-EXT-SRV-ATTR:host"]
+            for row in self.get("/servers/detail?all_tenants=1", "servers")
+        )
         services = self.get("/os-services?binary=nova-compute", "services")
-        usable = [row["host"] for row in services if (row["status"], row["state"]) == ("enabled", "up")]
+        usable = [
+            row["host"] for row in services if (row["status"], row["state"]) == ("enabled", "up")
+        ]
         return sorted(sorted(usable, reverse=True), key=lambda host: used[host])[:2]
 
     def run(self, *arguments: str) -> str:
-        done = subprocess.run([self.command, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [self.command, *arguments], check=True, stdout=subprocess.PIPE, text=True
+        )
         return done.stdout
 
     def pause(self, seconds: float) -> None:

@@ -31,7 +31,9 @@ class Answer:
             return ""
         content = next(iter(self.body.values()))
         first = content[0] if isinstance(content, list) else content
-        return str(first.get("message") or first.get("detail", "")) if isinstance(first, dict) else ""
+        return (
+            str(first.get("message") or first.get("detail", "")) if isinstance(first, dict) else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class Lab(ABC):
     def clock(self) -> float:
         """Return the seconds that passed in the cloud since some moment."""
 
-    def wait(self, what: str, look: Callable[[], Value | None], within: float = 90.0, every: float = 0.25) -> Value:
+    def wait(
+        self, what: str, look: Callable[[], Value | None], within: float = 90.0, every: float = 0.25
+    ) -> Value:
         """Look until there is something to see; AssertionError with `what` if there never is."""
         end = self.clock() + within
         while True:
@@ -107,8 +111,12 @@ class Lab(ABC):
         version: str | None = None,
     ) -> Answer:
         adapter = getattr(self.connection(user), service)
-        wanted = version or (VERSION if service == "compute" else "1.39" if service == "placement" else None)
-        answer: requests.Response = adapter.request(path, method, json=body, microversion=wanted, raise_exc=False, redirect=False)
+        wanted = version or (
+            VERSION if service == "compute" else "1.39" if service == "placement" else None
+        )
+        answer: requests.Response = adapter.request(
+            path, method, json=body, microversion=wanted, raise_exc=False, redirect=False
+        )
         content = answer.json() if answer.content.startswith((b"{", b"[")) else None
         return Answer(answer.status_code, content, answer.headers.get("x-openstack-request-id", ""))
 
@@ -118,7 +126,9 @@ class Lab(ABC):
         assert answer.status == 200, f"GET {path}: {answer.status} {answer.message}"
         return answer.body[key] if key else answer.body
 
-    def act(self, server: str, action: str, argument: Any = None, *, user: str = "operator") -> Answer:
+    def act(
+        self, server: str, action: str, argument: Any = None, *, user: str = "operator"
+    ) -> Answer:
         return self.api("POST", f"/servers/{server}/action", {action: argument}, user=user)
 
     def migrate(self, server: str, host: str | None = None) -> Answer:
@@ -126,11 +136,15 @@ class Lab(ABC):
         return self.act(server, "migrate", {"host": host or self.spare})
 
     def migrate_live(self, server: str, host: str | None = None) -> Answer:
-        return self.act(server, "os-migrateLive", {"host": host or self.spare, "block_migration": "auto"})
+        return self.act(
+            server, "os-migrateLive", {"host": host or self.spare, "block_migration": "auto"}
+        )
 
     # Servers
 
-    def boot(self, *, metadata: Json | None = None, group: str = "", host: str = "", flavor: str = "tiny") -> str:
+    def boot(
+        self, *, metadata: Json | None = None, group: str = "", host: str = "", flavor: str = "tiny"
+    ) -> str:
         """Ask for a server on `source`, or another host, and return its id."""
         self._look_up()
         server = {
@@ -157,8 +171,12 @@ class Lab(ABC):
     def _look_up(self) -> None:
         if not self._image:
             self._image = self.find_image()
-            self._network = self.get("/networks?name=lab-net", "networks", service="network")[0]["id"]
-            self._flavors = {row["name"]: row["id"] for row in self.get("/flavors/detail", "flavors")}
+            self._network = self.get("/networks?name=lab-net", "networks", service="network")[0][
+                "id"
+            ]
+            self._flavors = {
+                row["name"]: row["id"] for row in self.get("/flavors/detail", "flavors")
+            }
 
     def flavor(self, name: str) -> str:
         self._look_up()
@@ -195,7 +213,9 @@ class Lab(ABC):
         def look() -> Json | None:
             shown = self.show(server)
             calm = shown["OS-EXT-STS:task_state"] is None
-            assert "ERROR" in statuses or shown["status"] != "ERROR", f"{server}: {shown.get('fault')}"
+            assert "ERROR" in statuses or shown["status"] != "ERROR", (
+                f"{server}: {shown.get('fault')}"
+            )
             return shown if calm and shown["status"] in statuses else None
 
         return self.wait(f"server {server} being {' or '.join(statuses)}", look)
@@ -203,7 +223,9 @@ class Lab(ABC):
     def delete(self, server: str) -> None:
         """Delete a server and wait until it is gone."""
         self.api("DELETE", f"/servers/{server}")
-        self.wait(f"server {server} gone", lambda: self.api("GET", f"/servers/{server}").status == 404)
+        self.wait(
+            f"server {server} gone", lambda: self.api("GET", f"/servers/{server}").status == 404
+        )
         self._mine.discard(server)
 
     @contextmanager
@@ -241,7 +263,9 @@ class Lab(ABC):
 
     def migration(self, server: str) -> Json:
         """Return the newest migration of a server, waiting for there to be one."""
-        return self.wait(f"a migration of {server}", lambda: next(iter(self.migrations(server)), None))
+        return self.wait(
+            f"a migration of {server}", lambda: next(iter(self.migrations(server)), None)
+        )
 
     def until(self, server: str, *statuses: str, within: float = 90.0) -> Json:
         """Wait until the newest migration of a server has one of the statuses."""
@@ -289,7 +313,9 @@ class Lab(ABC):
         return rows[0] if rows else None
 
     def provider(self, host: str) -> str | None:
-        rows = self.get(f"/resource_providers?name={host}", "resource_providers", service="placement")
+        rows = self.get(
+            f"/resource_providers?name={host}", "resource_providers", service="placement"
+        )
         return rows[0]["uuid"] if rows else None
 
     def held(self, host: str) -> dict[str, Json]:

@@ -46,7 +46,9 @@ def story(cloud: Lab) -> Iterator[Story]:
         cloud.kill_compute(cloud.source)
         assert cloud.migrate(servers["accepted"]).status == 202
         assert cloud.migrate_live(servers["waiting"]).status == 202
-        cloud.wait("the service down", lambda: (cloud.service(cloud.source) or {}).get("state") == "down")
+        cloud.wait(
+            "the service down", lambda: (cloud.service(cloud.source) or {}).get("state") == "down"
+        )
         refused = [
             cloud.migrate(servers["idle"]).message,
             str(cloud.migrate_live(servers["idle"]).status),
@@ -84,7 +86,10 @@ def begin(nova: Lab) -> list[str]:
 
 def note(nova: Lab, servers: dict[str, str]) -> tuple[dict[str, Json], dict[str, str]]:
     shown = {name: nova.show(server) for name, server in servers.items()}
-    moves = {name: next((row["status"] for row in nova.migrations(server)), "") for name, server in servers.items()}
+    moves = {
+        name: next((row["status"] for row in nova.migrations(server)), "")
+        for name, server in servers.items()
+    }
     return shown, moves
 
 
@@ -141,7 +146,10 @@ def test_a_queued_move_after_the_return(nova: Lab, story: Story) -> None:
 
 def test_what_waited_in_the_queue(nova: Lab, story: Story) -> None:
     """The requests accepted while it was away are carried out when it is back, on servers it reset meanwhile."""
-    assert (state(story.back["accepted"]), story.back_moves["accepted"]) == (("ERROR", "resize_migrating"), "error")
+    assert (state(story.back["accepted"]), story.back_moves["accepted"]) == (
+        ("ERROR", "resize_migrating"),
+        "error",
+    )
     assert story.back["accepted"]["OS-EXT-SRV-ATTR:host"] == nova.source
     assert (state(story.back["waiting"]), story.back_moves["waiting"]) == (("ERROR", None), "error")
     assert story.back["waiting"]["OS-EXT-SRV-ATTR:host"] == nova.spare

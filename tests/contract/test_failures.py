@@ -28,7 +28,9 @@ class Failure:
 
 
 FAILURES = {
-    "cold copy": Failure("migrate_disk_and_power_off", "ERROR", "source", "error", event="compute_resize_instance"),
+    "cold copy": Failure(
+        "migrate_disk_and_power_off", "ERROR", "source", "error", event="compute_resize_instance"
+    ),
     "cold copy, rolled back": Failure(
         "migrate_disk_and_power_off",
         "ACTIVE",
@@ -37,7 +39,9 @@ FAILURES = {
         spec="fail:InstanceFaultRollback",
         event="compute_resize_instance",
     ),
-    "cold finish": Failure("finish_migration", "ERROR", "spare", "error", event="compute_finish_resize"),
+    "cold finish": Failure(
+        "finish_migration", "ERROR", "spare", "error", event="compute_finish_resize"
+    ),
     "confirm": Failure(
         "confirm_migration",
         "ERROR",
@@ -93,7 +97,9 @@ FAILURES = {
         event="compute_check_can_live_migrate_source",
         dest=False,
     ),
-    "live end on the source": Failure("post_live_migration", "ERROR", "spare", "error", "os-migrateLive", leaks=True),
+    "live end on the source": Failure(
+        "post_live_migration", "ERROR", "spare", "error", "os-migrateLive", leaks=True
+    ),
     "live end on the destination": Failure(
         "post_live_migration_at_destination",
         "ERROR",
@@ -120,7 +126,9 @@ def outcomes(cloud: Lab) -> Iterator[dict[str, Outcome]]:
     """All failures together, each with its own server."""
     with cloud.case():
         metadata = [{f"fault.{failure.operation}": failure.spec} for failure in FAILURES.values()]
-        servers = dict(zip(FAILURES, cloud.many({"metadata": faults} for faults in metadata), strict=True))
+        servers = dict(
+            zip(FAILURES, cloud.many({"metadata": faults} for faults in metadata), strict=True)
+        )
         requests = {name: start(cloud, FAILURES[name], server) for name, server in servers.items()}
         for name, server in servers.items():
             requests[name] = go_on(cloud, FAILURES[name], server) or requests[name]
@@ -146,7 +154,10 @@ def go_on(nova: Lab, failure: Failure, server: str) -> str:
 def outcome(nova: Lab, server: str, request: str) -> Outcome:
     """Wait for the end of a move, then for what comes after it, and note all that is left."""
     nova.until(server, "error", "failed", "reverted", "confirmed")
-    nova.wait(f"an end of the tasks of {server}", lambda: nova.show(server)["OS-EXT-STS:task_state"] is None)
+    nova.wait(
+        f"an end of the tasks of {server}",
+        lambda: nova.show(server)["OS-EXT-STS:task_state"] is None,
+    )
     nova.wait(f"an end of the steps of {server}", lambda: all_over(nova.event(server, request)[1]))
     nova.pause(2.0)  # nothing shows whether `error` will become `failed` yet, or an allocation go
     message, events = nova.event(server, request)

@@ -23,7 +23,9 @@ MIGRATION = {
     "new_instance_type_id", "old_instance_type_id", "source_compute", "source_node", "status", "updated_at",
     "uuid",
 }  # fmt: skip
-MEMBER = SERVER - {field for field in SERVER if "SRV-ATTR" in field} - {"host_status"} | {"OS-EXT-SRV-ATTR:hostname"}
+MEMBER = SERVER - {field for field in SERVER if "SRV-ATTR" in field} - {"host_status"} | {
+    "OS-EXT-SRV-ATTR:hostname"
+}
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,22 @@ def test_server_fields(nova: Lab, moved: Moved, version: str, added: set[str]) -
     shown = nova.get(f"/servers/{moved.stayed}", "server", version=version)
     assert set(shown) == SERVER | added | {"server_groups"}
     assert ("properties" in row["image"]) == (version == "2.100")
-    assert set(row["flavor"]) == {"disk", "ephemeral", "extra_specs", "original_name", "ram", "swap", "vcpus"}
+    assert set(row["flavor"]) == {
+        "disk",
+        "ephemeral",
+        "extra_specs",
+        "original_name",
+        "ram",
+        "swap",
+        "vcpus",
+    }
 
 
 def test_migration_fields(nova: Lab, moved: Moved) -> None:
     """dest_host is an address of a cold move's destination; a live one has none."""
-    cold, live = (migrations(nova, f"instance_uuid={server}")[0] for server in (moved.cold, moved.live))
+    cold, live = (
+        migrations(nova, f"instance_uuid={server}")[0] for server in (moved.cold, moved.live)
+    )
     for row in (cold, live):
         assert set(row) == MIGRATION | {"user_id", "project_id"}
         assert row["source_compute"] == nova.source
@@ -129,7 +141,10 @@ def test_only_the_last_of_a_repeated_uuid_counts(nova: Lab, moved: Moved) -> Non
         ("/servers/detail", "'nonsense' does not match any of the regexes: '^_'"),
         ("/os-migrations", "Additional properties are not allowed ('nonsense' was unexpected)"),
         ("/os-services", "Additional properties are not allowed ('nonsense' was unexpected)"),
-        ("/os-hypervisors/detail", "Additional properties are not allowed ('nonsense' was unexpected)"),
+        (
+            "/os-hypervisors/detail",
+            "Additional properties are not allowed ('nonsense' was unexpected)",
+        ),
     ],
 )
 def test_unknown_filter(nova: Lab, path: str, words: str) -> None:
@@ -234,7 +249,9 @@ def test_a_record_never_changed_is_not_changed_since(nova: Lab) -> None:
 
 def test_hypervisors(nova: Lab, moved: Moved) -> None:
     """The pattern matches anywhere; the address and the service's host come with details."""
-    rows = nova.get(f"/os-hypervisors/detail?hypervisor_hostname_pattern={nova.source[:-1]}", "hypervisors")
+    rows = nova.get(
+        f"/os-hypervisors/detail?hypervisor_hostname_pattern={nova.source[:-1]}", "hypervisors"
+    )
     by_host = {row["service"]["host"]: row for row in rows}
     assert {nova.source, nova.spare} <= set(by_host)
     assert set(by_host[nova.source]) == {
@@ -246,12 +263,19 @@ def test_hypervisors(nova: Lab, moved: Moved) -> None:
     names = nova.get(path, "hypervisor")["servers"]
     assert moved.stayed in {row["uuid"] for row in names}
     answer = nova.api("GET", "/os-hypervisors?hypervisor_hostname_pattern=nonsense")
-    assert (answer.status, answer.message) == (404, "No hypervisor matching 'nonsense' could be found.")
+    assert (answer.status, answer.message) == (
+        404,
+        "No hypervisor matching 'nonsense' could be found.",
+    )
 
 
 def test_groups_and_flavors(nova: Lab) -> None:
     """A group shows its members to an admin who asks for all projects."""
-    made = nova.api("POST", "/os-server-groups", {"server_group": {"name": nova.prefix, "policy": "anti-affinity"}})
+    made = nova.api(
+        "POST",
+        "/os-server-groups",
+        {"server_group": {"name": nova.prefix, "policy": "anti-affinity"}},
+    )
     group = made.body["server_group"]["id"]
     server = nova.active(group=group)
     rows = nova.get("/os-server-groups?all_projects=true", "server_groups", user="lab")
@@ -277,12 +301,19 @@ def test_microversions(nova: Lab) -> None:
 
 def test_a_token_that_is_none(nova: Lab) -> None:
     """401, which makes a client sign in again; by every service."""
-    for service, path in (("compute", "/os-services"), ("placement", "/resource_providers"), ("network", "/ports")):
+    for service, path in (
+        ("compute", "/os-services"),
+        ("placement", "/resource_providers"),
+        ("network", "/ports"),
+    ):
         adapter = getattr(nova.connection("operator"), service)
         headers = {"X-Auth-Token": "nonsense"}
         answer = adapter.request(path, "GET", headers=headers, raise_exc=False, authenticated=False)
         assert answer.status_code == 401, service
-        assert answer.json()["error"]["message"] == "The request you have made requires authentication."
+        assert (
+            answer.json()["error"]["message"]
+            == "The request you have made requires authentication."
+        )
 
 
 def test_allocations(nova: Lab, moved: Moved) -> None:
@@ -302,10 +333,16 @@ def test_allocations(nova: Lab, moved: Moved) -> None:
 def test_providers(nova: Lab) -> None:
     """One per host, by its name; an unknown name is an empty list, an unknown id 404."""
     provider = nova.provider(nova.source)
-    rows = nova.get(f"/resource_providers?in_tree={provider}", "resource_providers", service="placement")
+    rows = nova.get(
+        f"/resource_providers?in_tree={provider}", "resource_providers", service="placement"
+    )
     assert [row["uuid"] for row in rows] == [provider]
-    assert nova.get("/resource_providers?name=nonsense", service="placement") == {"resource_providers": []}
-    inventories = nova.get(f"/resource_providers/{provider}/inventories", "inventories", service="placement")
+    assert nova.get("/resource_providers?name=nonsense", service="placement") == {
+        "resource_providers": []
+    }
+    inventories = nova.get(
+        f"/resource_providers/{provider}/inventories", "inventories", service="placement"
+    )
     assert set(inventories) == {"VCPU", "MEMORY_MB", "DISK_GB"}
     keys = {"allocation_ratio", "max_unit", "min_unit", "reserved", "step_size", "total"}
     assert set(inventories["VCPU"]) == keys

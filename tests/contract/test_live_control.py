@@ -41,7 +41,9 @@ def abort(nova: Lab, server: str, row: Json) -> Answer:
 
 
 def force(nova: Lab, server: str, row: Json) -> Answer:
-    return nova.api("POST", f"/servers/{server}/migrations/{row['id']}/action", {"force_complete": None})
+    return nova.api(
+        "POST", f"/servers/{server}/migrations/{row['id']}/action", {"force_complete": None}
+    )
 
 
 def test_progress(nova: Lab, crowd: Crowd) -> None:
@@ -56,7 +58,9 @@ def test_progress(nova: Lab, crowd: Crowd) -> None:
 
     row = nova.wait("counters", counted)
     assert row["memory_total_bytes"] == 64 * 2**20
-    assert row["memory_processed_bytes"] + row["memory_remaining_bytes"] == row["memory_total_bytes"]
+    assert (
+        row["memory_processed_bytes"] + row["memory_remaining_bytes"] == row["memory_total_bytes"]
+    )
     alone = nova.get(f"/servers/{server}/migrations/{migration['id']}", "migration")
     assert set(alone) == set(row)
     assert "links" in nova.migration(server)

@@ -53,7 +53,9 @@ def cold(cloud: Lab) -> Iterator[Cold]:
         way = to_verify(cloud, server)
         holders = {host: set(cloud.held(host)) for host in (cloud.source, cloud.spare)}
         assert cloud.act(server, "confirmResize").status == 204
-        yield Cold(server, way, holders, cloud.watch(server, lambda sight: sight.status == "ACTIVE"))
+        yield Cold(
+            server, way, holders, cloud.watch(server, lambda sight: sight.status == "ACTIVE")
+        )
 
 
 @dataclass
@@ -98,7 +100,9 @@ def test_both_hosts_are_held_until_the_confirmation(nova: Lab, cold: Cold) -> No
 def test_confirmation(nova: Lab, cold: Cold) -> None:
     """`confirmed`, then ACTIVE; a confirming server shows VERIFY_RESIZE."""
     assert in_order(different(sight.migration for sight in cold.confirmation), CONFIRM)
-    assert in_order(different(sight.status for sight in cold.confirmation), ("VERIFY_RESIZE", "ACTIVE"))
+    assert in_order(
+        different(sight.status for sight in cold.confirmation), ("VERIFY_RESIZE", "ACTIVE")
+    )
     assert cold.confirmation[-1] == Sight("ACTIVE", None, nova.spare, "confirmed", nova.spare)
 
 
@@ -158,7 +162,9 @@ def test_ports_follow(nova: Lab, cold: Cold, live: Live) -> None:
     def bound() -> bool:
         ports = nova.get(f"/ports?{query}", "ports", service="network")
         assert {port["device_id"] for port in ports} == {cold.server, live.server}
-        return {(port["binding:host_id"], port["status"]) for port in ports} == {(nova.spare, "ACTIVE")}
+        return {(port["binding:host_id"], port["status"]) for port in ports} == {
+            (nova.spare, "ACTIVE")
+        }
 
     nova.wait("the ports on the destination", bound)
 
@@ -214,9 +220,14 @@ def test_no_valid_host(nova: Lab) -> None:
 
     The only member of an affinity group may go nowhere: its own host is ruled out.
     """
-    group = nova.api("POST", "/os-server-groups", {"server_group": {"name": nova.prefix, "policy": "affinity"}})
+    group = nova.api(
+        "POST", "/os-server-groups", {"server_group": {"name": nova.prefix, "policy": "affinity"}}
+    )
     stopped, running = nova.many([{"group": group.body["server_group"]["id"]} for _ in range(2)])
-    requests = {stopped: nova.act(stopped, "migrate"), running: nova.act(running, "os-migrateLive", ANYWHERE)}
+    requests = {
+        stopped: nova.act(stopped, "migrate"),
+        running: nova.act(running, "os-migrateLive", ANYWHERE),
+    }
     steps = {stopped: "cold_migrate", running: "conductor_live_migrate_instance"}
     for server, answer in requests.items():
         assert answer.status == 202

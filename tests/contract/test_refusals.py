@@ -15,12 +15,21 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "ACTIVE": ("active", ("confirmResize", "revertResize", "shelveOffload")),
     "SHUTOFF": ("stopped", ("os-migrateLive", "confirmResize", "revertResize", "os-stop")),
     "PAUSED": ("paused", ("migrate", "confirmResize", "revertResize", "os-stop")),
-    "SUSPENDED": ("suspended", ("migrate", "os-migrateLive", "confirmResize", "revertResize", "os-stop")),
+    "SUSPENDED": (
+        "suspended",
+        ("migrate", "os-migrateLive", "confirmResize", "revertResize", "os-stop"),
+    ),
     "SHELVED": ("shelved", ("migrate", "os-migrateLive", "confirmResize", "os-stop", "shelve")),
-    "SHELVED_OFFLOADED": ("shelved_offloaded", ("migrate", "os-migrateLive", "shelveOffload", "shelve")),
+    "SHELVED_OFFLOADED": (
+        "shelved_offloaded",
+        ("migrate", "os-migrateLive", "shelveOffload", "shelve"),
+    ),
     "RESCUE": ("rescued", ("migrate", "os-migrateLive", "confirmResize", "os-stop", "shelve")),
     "ERROR": ("error", ("migrate", "os-migrateLive", "confirmResize", "revertResize", "shelve")),
-    "VERIFY_RESIZE": ("resized", ("migrate", "os-migrateLive", "os-stop", "shelve", "pause", "suspend")),
+    "VERIFY_RESIZE": (
+        "resized",
+        ("migrate", "os-migrateLive", "os-stop", "shelve", "pause", "suspend"),
+    ),
 }
 REFUSED = [(status, action) for status, (_, actions) in STATES.items() for action in actions]
 
@@ -65,20 +74,26 @@ def test_wrong_state(nova: Lab, by_status: dict[str, str], status: str, action: 
     server = by_status[status]
     answer = nova.act(server, action, ARGUMENTS.get(action))
     vm_state = STATES[status][0]
-    words = f"Cannot '{NAMES.get(action, action)}' instance {server} while it is in vm_state {vm_state}"
+    words = (
+        f"Cannot '{NAMES.get(action, action)}' instance {server} while it is in vm_state {vm_state}"
+    )
     assert (answer.status, answer.message) == (409, words)
     assert set(answer.body) == {"conflictingRequest"}
     assert nova.show(server)["status"] == status
 
 
-def test_a_shelved_server_is_on_its_host_until_offloaded(nova: Lab, by_status: dict[str, str]) -> None:
+def test_a_shelved_server_is_on_its_host_until_offloaded(
+    nova: Lab, by_status: dict[str, str]
+) -> None:
     assert nova.show(by_status["SHELVED"])["OS-EXT-SRV-ATTR:host"] == nova.source
     offloaded = by_status["SHELVED_OFFLOADED"]
     nova.wait("no host", lambda: nova.show(offloaded)["OS-EXT-SRV-ATTR:host"] is None)
     assert offloaded not in nova.held(nova.source)
 
 
-@pytest.mark.parametrize(("method", "task"), [("migrate", "resize_"), ("os-migrateLive", "migrating")])
+@pytest.mark.parametrize(
+    ("method", "task"), [("migrate", "resize_"), ("os-migrateLive", "migrating")]
+)
 def test_a_server_on_its_way(nova: Lab, method: str, task: str) -> None:
     """409 while it is in task_state ..; an abort of a cold move is refused so too."""
     faults = {"fault.migrate_disk_and_power_off": "sleep:2", "fault.live_migration": "sleep:2"}
@@ -104,7 +119,10 @@ def test_targets(nova: Lab) -> None:
     """The same host and an unknown one are 400 for a cold move; for a live one only the unknown."""
     server = nova.server()
     same, unknown = nova.migrate(server, nova.source), nova.migrate(server, "nope")
-    assert (same.status, same.message) == (400, "Cannot migrate to the host where the server exists.")
+    assert (same.status, same.message) == (
+        400,
+        "Cannot migrate to the host where the server exists.",
+    )
     assert (unknown.status, unknown.message) == (400, "Compute host nope could not be found.")
     assert set(same.body) == {"badRequest"}
     unknown = nova.migrate_live(server, "nope")
@@ -174,7 +192,11 @@ def test_two_confirmations_at_once(nova: Lab) -> None:
     statuses = sorted(answer.status for answer in together(nova, server, "confirmResize"))
     assert statuses in ([204, 204], [204, 400])
     shown = nova.settled(server, "ACTIVE", "ERROR")
-    assert nova.until(server, "confirmed", "error")["dest_compute"] == shown["OS-EXT-SRV-ATTR:host"] == nova.spare
+    assert (
+        nova.until(server, "confirmed", "error")["dest_compute"]
+        == shown["OS-EXT-SRV-ATTR:host"]
+        == nova.spare
+    )
     if shown["status"] == "ERROR":
         assert statuses == [204, 204]
         assert "get_pci_mapping_for_migration" in shown["fault"]["details"]
@@ -224,20 +246,28 @@ def test_a_server_that_is_on_no_host(nova: Lab) -> None:
     nova.settled(server, "SHELVED")
     assert nova.act(server, "shelveOffload").status == 202
     nova.settled(server, "SHELVED_OFFLOADED")
-    nova.wait("its host forgotten", lambda: nova.show(server)["OS-EXT-SRV-ATTR:host"] is None)  # a moment later
+    nova.wait(
+        "its host forgotten", lambda: nova.show(server)["OS-EXT-SRV-ATTR:host"] is None
+    )  # a moment later
     nova.act(server, "os-resetState", {"state": "active"})
     refused = nova.migrate(server)
     assert (refused.status, refused.message) == (409, f"Instance {server} is not ready")
     assert nova.migrate_live(server).status == 202
     nova.until(server, "error")
     row, record = nova.settled(server, "ACTIVE"), nova.migration(server)
-    assert (row["OS-EXT-SRV-ATTR:host"], record["source_compute"], record["dest_compute"]) == (None, None, None)
+    assert (row["OS-EXT-SRV-ATTR:host"], record["source_compute"], record["dest_compute"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_unknown_server(nova: Lab) -> None:
     missing = "00000000-0000-4000-8000-000000000000"
     for answer in (nova.api("GET", f"/servers/{missing}"), nova.migrate(missing)):
-        words = {"itemNotFound": {"code": 404, "message": f"Instance {missing} could not be found."}}
+        words = {
+            "itemNotFound": {"code": 404, "message": f"Instance {missing} could not be found."}
+        }
         assert (answer.status, answer.body) == (404, words)
 
 

@@ -10,10 +10,18 @@ import pytest
 from tests.contract.lab import Answer, Json, Lab
 
 HOSTING = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
-IN_PROGRESS = (
-    "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
-)
-FIELDS = {"binary", "disabled_reason", "forced_down", "host", "id", "state", "status", "updated_at", "zone"}
+IN_PROGRESS = "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
+FIELDS = {
+    "binary",
+    "disabled_reason",
+    "forced_down",
+    "host",
+    "id",
+    "state",
+    "status",
+    "updated_at",
+    "zone",
+}
 
 
 def service(nova: Lab, host: str) -> Json:
@@ -39,7 +47,9 @@ def test_fields(nova: Lab) -> None:
     assert (row["status"], row["state"], row["disabled_reason"]) == ("enabled", "up", None)
     assert (row["binary"], row["zone"], row["forced_down"]) == ("nova-compute", "nova", False)
     everything = nova.get("/os-services", "services")
-    assert {"nova-compute", "nova-conductor", "nova-scheduler"} <= {row["binary"] for row in everything}
+    assert {"nova-compute", "nova-conductor", "nova-scheduler"} <= {
+        row["binary"] for row in everything
+    }
 
 
 def test_disable(untouched: Lab) -> None:
@@ -76,10 +86,18 @@ def test_host_status(untouched: Lab) -> None:
 
 def test_bad_updates(nova: Lab) -> None:
     path = f"/os-services/{service(nova, nova.spare)['id']}"
-    for body in ({}, {"status": "gone"}, {"status": "disabled", "disabled_reason": "x" * 256}, {"nonsense": 1}):
+    for body in (
+        {},
+        {"status": "gone"},
+        {"status": "disabled", "disabled_reason": "x" * 256},
+        {"nonsense": 1},
+    ):
         assert nova.api("PUT", path, body).status == 400, body
     both = nova.api("PUT", path, {"status": "enabled", "disabled_reason": "why"})
-    assert (both.status, both.message) == (400, "Specifying 'disabled_reason' with status 'enabled' is invalid.")
+    assert (both.status, both.message) == (
+        400,
+        "Specifying 'disabled_reason' with status 'enabled' is invalid.",
+    )
     assert nova.api("PUT", "/os-services/12", {"status": "enabled"}).status == 400
     missing = "00000000-0000-4000-8000-000000000000"
     answer = nova.api("PUT", f"/os-services/{missing}", {"status": "enabled"})
@@ -94,7 +112,10 @@ def test_a_disabled_host_gets_no_server(untouched: Lab) -> None:
     put(nova, nova.spare, status="disabled")
     server = nova.boot(host=nova.spare)
     nova.settled(server, "ERROR")
-    shown = nova.wait("its fault, written a moment later", lambda: found if "fault" in (found := nova.show(server)) else None)
+    shown = nova.wait(
+        "its fault, written a moment later",
+        lambda: found if "fault" in (found := nova.show(server)) else None,
+    )
     assert shown["fault"]["message"].startswith("No valid host was found.")
     assert shown["OS-EXT-SRV-ATTR:host"] is None
 
@@ -133,7 +154,10 @@ def emptied(nova: Lab) -> Iterator[Lab]:
     for row in nova.get(f"/servers/detail?all_tenants=1&host={nova.spare}", "servers"):
         assert row["name"].startswith("contract-"), f"{row['name']} is in the way on {nova.spare}"
         nova.api("DELETE", f"/servers/{row['id']}")
-    nova.wait("an empty host", lambda: not nova.get(f"/servers?all_tenants=1&host={nova.spare}", "servers"))
+    nova.wait(
+        "an empty host",
+        lambda: not nova.get(f"/servers?all_tenants=1&host={nova.spare}", "servers"),
+    )
     yield nova
     nova.start_compute(nova.spare)
     nova.forget_deleted_services()
@@ -185,7 +209,9 @@ def test_availability_zones(emptied: Lab) -> None:
     numbers = []
     for zone in ("east", "west"):
         wanted = {"name": f"{nova.prefix}-{zone}", "availability_zone": f"{nova.prefix}-{zone}"}
-        numbers.append(nova.api("POST", "/os-aggregates", {"aggregate": wanted}).body["aggregate"]["id"])
+        numbers.append(
+            nova.api("POST", "/os-aggregates", {"aggregate": wanted}).body["aggregate"]["id"]
+        )
     east, west = (f"/os-aggregates/{number}" for number in numbers)
     host = {"host": nova.spare}
     assert nova.api("POST", f"{east}/action", {"add_host": host}).status == 200
@@ -213,5 +239,8 @@ def test_deleted_while_it_runs(emptied: Lab) -> None:
     nova.pause(5)
     assert nova.service(nova.spare) is None
     unknown = nova.migrate(nova.server(), nova.spare)
-    assert (unknown.status, unknown.message) == (400, f"Compute host {nova.spare} could not be found.")
+    assert (unknown.status, unknown.message) == (
+        400,
+        f"Compute host {nova.spare} could not be found.",
+    )
     nova.kill_compute(nova.spare)

@@ -55,19 +55,32 @@ class Demo:
     # The stage
 
     def install(self) -> None:
-        say("Install: namespace, CRDs, roles, Deployment (no kubelet here, so the operator runs as a process beside it)")
+        say(
+            "Install: namespace, CRDs, roles, Deployment (no kubelet here, so the operator runs as a process beside it)"
+        )
         self.run("apply", "-k", "manifests/base")
-        self.kube.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/name=quiesce", "--timeout=60s")
+        self.kube.kubectl(
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "-l",
+            "app.kubernetes.io/name=quiesce",
+            "--timeout=60s",
+        )
         self.kube.kubectl("create", "namespace", NAMESPACE, check=False)
         self.kube.credentials(NAMESPACE, self.cloud.operator_clouds_yaml)
-        put(f"secret/openstack-clouds applied in namespace {NAMESPACE} (from the cloud's clouds.yaml)")
+        put(
+            f"secret/openstack-clouds applied in namespace {NAMESPACE} (from the cloud's clouds.yaml)"
+        )
 
     def reset(self) -> None:
         """Whatever an earlier run left behind, of this demo alone."""
         if self.drain.get():
             self.drain.annotate("quiesce.dev/abandon=true")
             patch = '{"metadata": {"finalizers": null}}'  # no operator runs that could let go
-            self.kube.kubectl("patch", f"cnd/{NAME}", "-n", NAMESPACE, "--type=merge", "-p", patch, check=False)
+            self.kube.kubectl(
+                "patch", f"cnd/{NAME}", "-n", NAMESPACE, "--type=merge", "-p", patch, check=False
+            )
             self.drain.delete()
         self.kube.kubectl("delete", "events.events.k8s.io", "--all", "-n", NAMESPACE, check=False)
         self.clean_cloud()
@@ -112,41 +125,86 @@ class Demo:
             columns = "custom-columns=TYPE:.type,REASON:.reason,NOTE:.note"
             for mark, words in {
                 "cnd": ("get", "cnd", "-n", NAMESPACE, "--watch"),
-                "event": ("get", "events.events.k8s.io", "-n", NAMESPACE, "--watch", "--no-headers", "-o", columns),
+                "event": (
+                    "get",
+                    "events.events.k8s.io",
+                    "-n",
+                    NAMESPACE,
+                    "--watch",
+                    "--no-headers",
+                    "-o",
+                    columns,
+                ),
             }.items():
                 streams.callback(Stream(mark, self.kube.environment, *words).stop)
             yield
 
     def ask_a_person(self) -> None:
-        self.drain.until("the drain to ask for a person", lambda s: s.get("phase") == "Stalled", PATIENCE)
-        say("Eleven have moved. Nova moves no suspended server, and nothing is done to it unasked. The status says what to do:")
-        problem = "{range .status.problems[*]}{.name}: {.reason}: {.message}{'\\n'}{end}".replace("'", '"')
+        self.drain.until(
+            "the drain to ask for a person", lambda s: s.get("phase") == "Stalled", PATIENCE
+        )
+        say(
+            "Eleven have moved. Nova moves no suspended server, and nothing is done to it unasked. The status says what to do:"
+        )
+        problem = "{range .status.problems[*]}{.name}: {.reason}: {.message}{'\\n'}{end}".replace(
+            "'", '"'
+        )
         self.run("get", f"cnd/{NAME}", "-n", NAMESPACE, "-o", f"jsonpath={problem}")
         say("So be it: resume it, then live-migrate it")
-        self.run("patch", f"cnd/{NAME}", "-n", NAMESPACE, "--type=merge", "-p", '{"spec": {"servers": {"suspended": "Resume"}}}')
+        self.run(
+            "patch",
+            f"cnd/{NAME}",
+            "-n",
+            NAMESPACE,
+            "--type=merge",
+            "-p",
+            '{"spec": {"servers": {"suspended": "Resume"}}}',
+        )
         self.drain.wait("Drained", PATIENCE)
 
     def retire(self) -> None:
-        say(f"Proven empty. Now nova-compute on {HOST} has to be stopped: that is for a person, or the power button")
+        say(
+            f"Proven empty. Now nova-compute on {HOST} has to be stopped: that is for a person, or the power button"
+        )
         shell("systemctl", "disable", "--now", "nova-compute")
         self.cloud.stop_compute(HOST)
         self.drain.wait("Ready", PATIENCE)
-        say(f"The service is deleted from Nova, its resource provider from Placement. Compute hosts now: {self.hosts()}")
-        say(f"All are alive elsewhere. {STUBBORN} could not live-migrate (an injected fault), so it went cold:")
-        self.table("NOW", lambda server: server["status"], "BY", lambda server: self.moves(server["id"]))
+        say(
+            f"The service is deleted from Nova, its resource provider from Placement. Compute hosts now: {self.hosts()}"
+        )
+        say(
+            f"All are alive elsewhere. {STUBBORN} could not live-migrate (an injected fault), so it went cold:"
+        )
+        self.table(
+            "NOW", lambda server: server["status"], "BY", lambda server: self.moves(server["id"])
+        )
 
     def come_back(self) -> None:
-        say("A drain is a desired state. Somebody starts nova-compute again: it registers as enabled, and is disabled at once")
+        say(
+            "A drain is a desired state. Somebody starts nova-compute again: it registers as enabled, and is disabled at once"
+        )
         self.cloud.start_compute(HOST)
-        until(f"{HOST} disabled again", lambda: (self.cloud.service(HOST) or {}).get("status") == "disabled", PATIENCE)
+        until(
+            f"{HOST} disabled again",
+            lambda: (self.cloud.service(HOST) or {}).get("status") == "disabled",
+            PATIENCE,
+        )
         self.drain.until("the drain to rest", lambda s: s["phase"] == "Drained", PATIENCE)
 
     def give_back(self) -> None:
-        say("Delete the drain: the host is given back as it was found, enabled and in its aggregate")
+        say(
+            "Delete the drain: the host is given back as it was found, enabled and in its aggregate"
+        )
         self.run("delete", f"cnd/{NAME}", "-n", NAMESPACE, "--timeout=120s")
         service = self.cloud.service(HOST) or {}
-        inside = [a["name"] for a in self.cloud.admin.get("/os-aggregates")["aggregates"] if HOST in a["hosts"]]
-        put(f"{HOST}: {service.get('status')}, {service.get('state')}, in aggregates {', '.join(inside) or 'none'}")
+        inside = [
+            a["name"]
+            for a in self.cloud.admin.get("/os-aggregates")["aggregates"]
+            if HOST in a["hosts"]
+        ]
+        put(
+            f"{HOST}: {service.get('status')}, {service.get('state')}, in aggregates {', '.join(inside) or 'none'}"
+        )
 
     # What is there
 
@@ -159,21 +217,35 @@ class Demo:
         return ", ".join(sorted(row["host"] for row in rows))
 
     def moves(self, server_id: str) -> str:
-        shown = {"live-migration": "live", "migrate": "cold", "confirmResize": "confirm", "resume": "resume"}
-        return ", ".join(shown[action] for action in self.cloud.actions(server_id) if action in shown)
+        shown = {
+            "live-migration": "live",
+            "migrate": "cold",
+            "confirmResize": "confirm",
+            "resume": "resume",
+        }
+        return ", ".join(
+            shown[action] for action in self.cloud.actions(server_id) if action in shown
+        )
 
     def table(self, *columns: Any) -> None:
         """`columns`: heading, value of a server, heading, value, …"""
         headings, values = columns[::2], columns[1::2]
-        put(f"  {'SERVER':14} {'WAS':10} {'HOST':6} " + " ".join(f"{heading:10}" for heading in headings).rstrip())
+        put(
+            f"  {'SERVER':14} {'WAS':10} {'HOST':6} "
+            + " ".join(f"{heading:10}" for heading in headings).rstrip()
+        )
         for server_id, was in self.servers.items():
             server = self.cloud.server(server_id) or {}
             cells = " ".join(f"{value(server):10}" for value in values)
-            put(f"  {server['name']:14} {was:10} {server['OS-EXT-SRV-ATTR:host']:6} {cells}".rstrip())
+            put(
+                f"  {server['name']:14} {was:10} {server['OS-EXT-SRV-ATTR:host']:6} {cells}".rstrip()
+            )
 
 
 def beds_up() -> None:
-    say("Beds: a real Kubernetes control plane and a real OpenStack, on loopback (the first time builds them: 10 to 20 minutes)")
+    say(
+        "Beds: a real Kubernetes control plane and a real OpenStack, on loopback (the first time builds them: 10 to 20 minutes)"
+    )
     starting = [subprocess.Popen([bed, "up"], stdout=subprocess.DEVNULL) for bed in (KUBE, CLOUD)]
     try:
         codes = [process.wait() for process in starting]
@@ -189,10 +261,16 @@ def beds_up() -> None:
 def closing() -> None:
     say("Done. The beds are still up; look around:")
     put(f'  eval "$({KUBE} env)"; kubectl get cnd -A; kubectl explain cnd.spec.migration')
-    put(f'  eval "$({CLOUD} env)"      # for any OpenStack client: OS_CLIENT_CONFIG_FILE and OS_CLOUD=lab')
-    put("  OS_CLOUD=operator make run # in that shell: the operator in the foreground, for drains of your own")
+    put(
+        f'  eval "$({CLOUD} env)"      # for any OpenStack client: OS_CLIENT_CONFIG_FILE and OS_CLOUD=lab'
+    )
+    put(
+        "  OS_CLOUD=operator make run # in that shell: the operator in the foreground, for drains of your own"
+    )
     put(f"  less {WORK / 'operator.log'}")
-    put("  make beds-down            # stop the beds;  make clean-beds also forgets what was in them")
+    put(
+        "  make beds-down            # stop the beds;  make clean-beds also forgets what was in them"
+    )
 
 
 def main() -> int:
@@ -208,8 +286,15 @@ def main() -> int:
     demo.boot()
     log = WORK / "operator.log"
     log.unlink(missing_ok=True)
-    say(f"Run the operator under its service account, with no right but those of manifests/base. Log: {log}")
-    operator = Operator(kube.account_kubeconfig(WORK / "kubeconfig"), log, ("--namespace", NAMESPACE), kubernetes.FLAGS)
+    say(
+        f"Run the operator under its service account, with no right but those of manifests/base. Log: {log}"
+    )
+    operator = Operator(
+        kube.account_kubeconfig(WORK / "kubeconfig"),
+        log,
+        ("--namespace", NAMESPACE),
+        kubernetes.FLAGS,
+    )
     shell("quiesce", "run", *operator.scope, *kubernetes.FLAGS)
     try:
         operator.start()
@@ -230,7 +315,9 @@ def interruptible(program: Callable[[], int]) -> int:
         put("\ndemo: stopped. The beds may still be up: make beds-down stops them")
         return 130
     except (AssertionError, TimeoutError, subprocess.CalledProcessError) as error:
-        put(f"\ndemo: {error}\nThe operator's log: {WORK / 'operator.log'}. The beds are still up: make beds-down stops them")
+        put(
+            f"\ndemo: {error}\nThe operator's log: {WORK / 'operator.log'}. The beds are still up: make beds-down stops them"
+        )
         return 1
 
 

@@ -26,7 +26,9 @@ def entry(cloud: str) -> tuple[dict[str, object], bytes | None]:
     where = config.config_filename or "clouds.yaml in ., ~/.config/openstack, /etc/openstack"
     clouds = config.cloud_config.get("clouds") or {}
     if cloud not in clouds:
-        sys.exit(f"run: {where} has no cloud {cloud!r} (it has: {', '.join(sorted(clouds)) or 'none'}); correct OS_CLOUD")
+        sys.exit(
+            f"run: {where} has no cloud {cloud!r} (it has: {', '.join(sorted(clouds)) or 'none'}); correct OS_CLOUD"
+        )
     found = dict(clouds[cloud])
     ca = found.pop("cacert", None)
     print(f"run: cloud {cloud!r} of {where}", flush=True)
@@ -42,15 +44,22 @@ def files() -> list[str] | None:
 
 def make_secret(cloud: str, namespace: str | None) -> None:
     found, ca = entry(cloud)
-    data = {"clouds.yaml": yaml.safe_dump({"clouds": {CLOUD: found}}).encode()} | ({"cacert": ca} if ca else {})
+    data = {"clouds.yaml": yaml.safe_dump({"clouds": {CLOUD: found}}).encode()} | (
+        {"cacert": ca} if ca else {}
+    )
     cluster = connect(None, connections=1)
     where = namespace or cluster.namespace
     Secrets(cluster.client).apply(where, SECRET, data, "Opaque", None)
-    print(f"run: Secret {where}/{SECRET} now holds it as cloud {CLOUD!r}, at {cluster.server} ({cluster.found})", flush=True)
+    print(
+        f"run: Secret {where}/{SECRET} now holds it as cloud {CLOUD!r}, at {cluster.server} ({cluster.found})",
+        flush=True,
+    )
 
 
 def main(arguments: list[str]) -> int:
-    namespace = arguments[arguments.index("--namespace") + 1] if "--namespace" in arguments else None
+    namespace = (
+        arguments[arguments.index("--namespace") + 1] if "--namespace" in arguments else None
+    )
     cloud = os.environ.get("OS_CLOUD")
     if cloud:
         try:
@@ -59,7 +68,10 @@ def main(arguments: list[str]) -> int:
             print(f"run: {error}", file=sys.stderr)
             return Exit.NO_API
     else:
-        print(f"run: OS_CLOUD is not set, so no Secret is made; drains use the {SECRET} that is there", flush=True)
+        print(
+            f"run: OS_CLOUD is not set, so no Secret is made; drains use the {SECRET} that is there",
+            flush=True,
+        )
     return quiesce(["run", *arguments])
 
 

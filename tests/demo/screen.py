@@ -41,7 +41,11 @@ class Stream:
         shell("kubectl", *words)
         self._mark = mark
         self._process = subprocess.Popen(
-            ["kubectl", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | environment
+            ["kubectl", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | environment,
         )
         self._reader = threading.Thread(target=self._show, daemon=True)
         self._reader.start()
@@ -49,7 +53,9 @@ class Stream:
     def _show(self) -> None:
         before = ""
         for line in self._process.stdout or ():
-            shown = line.rpartition(" ")[0] if self._mark == "cnd" else line  # all but the last column, which is the age
+            shown = (
+                line.rpartition(" ")[0] if self._mark == "cnd" else line
+            )  # all but the last column, which is the age
             if shown != before:  # else a write that no column shows
                 put(f"{styled(f'{self._mark:>5} |', self._mark)} {line.rstrip()}")
             before = shown

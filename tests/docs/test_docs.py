@@ -8,26 +8,34 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quiesce.api.spec import DrainSpec
+from quiesce.api.drain.spec import DrainSpec
 from quiesce.exits import Exit
 from quiesce.ops import metrics
 from quiesce.settings import _OPTIONS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "operator" / "quiesce"
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "tests" / "beds").glob("*/README.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "tests" / "beds").glob("*/README.md"),
+    ]
+)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 WORD = re.compile(r"[A-Z][a-z]+([A-Z]+[a-z]*)*")
 SPEAKING = (
-    "drain/report.py",
-    "drain/filters.py",
-    "drain/moved.py",
-    "drain/failures.py",
-    "drain/act.py",
+    "drain/report/status.py",
+    "drain/decide/rules.py",
+    "drain/decide/departed.py",
+    "drain/decide/failures.py",
+    "drain/act/calls.py",
     "api/errors.py",
     "ssh/errors.py",
 )
-NOT_SHOWN = frozenset({"True", "False", "NoValidHost", "MaxRetriesExceeded"})  # the last two are looked for in Nova's words
+NOT_SHOWN = frozenset(
+    {"True", "False", "NoValidHost", "MaxRetriesExceeded"}
+)  # the last two are looked for in Nova's words
 
 
 def identify(page: Path) -> str:
@@ -58,13 +66,19 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=identify)
 def test_every_page_is_reached_from_the_index(page: Path) -> None:
     index = ROOT / "docs" / "index.md"
-    reached = {(index.parent / target.partition("#")[0]).resolve() for target in LINK.findall(index.read_text())}
+    reached = {
+        (index.parent / target.partition("#")[0]).resolve()
+        for target in LINK.findall(index.read_text())
+    }
     assert page.parent != index.parent or page == index or page in reached
 
 
 def manifests() -> Iterator[tuple[str, dict[str, object]]]:
     texts = [(identify(page), text) for page in PAGES for text in blocks(page, "yaml")]
-    texts += [(identify(file), file.read_text()) for file in sorted((ROOT / "manifests" / "examples").glob("*.yaml"))]
+    texts += [
+        (identify(file), file.read_text())
+        for file in sorted((ROOT / "manifests" / "examples").glob("*.yaml"))
+    ]
     for name, text in texts:
         for document in yaml.safe_load_all(text):
             if isinstance(document, dict) and document.get("kind") == "ComputeNodeDrain":
@@ -88,8 +102,15 @@ def test_parts_of_manifests_shown_are_valid() -> None:
 def words_of_the_status() -> set[str]:
     """Every CamelCase word in the code that makes the status: reasons, phases, states."""
     files = [SOURCE / name for name in SPEAKING]
-    constants = [node.value for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)]
-    return {value for value in constants if isinstance(value, str) and WORD.fullmatch(value)} - NOT_SHOWN
+    constants = [
+        node.value
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant)
+    ]
+    return {
+        value for value in constants if isinstance(value, str) and WORD.fullmatch(value)
+    } - NOT_SHOWN
 
 
 @pytest.mark.parametrize("word", sorted(words_of_the_status()))
@@ -99,16 +120,25 @@ def test_every_word_of_the_status_is_explained(word: str) -> None:
 
 def test_every_phase_of_the_crd_is_explained() -> None:
     crd = yaml.safe_load((ROOT / "crds" / "quiesce.dev_computenodedrains.yaml").read_text())
-    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"][
+        "properties"
+    ]
     shown = (ROOT / "docs" / "status.md").read_text()
     assert [phase for phase in status["phase"]["enum"] if f"| `{phase}` |" not in shown] == []
 
 
 def test_every_field_of_the_spec_is_named_in_the_usage() -> None:
     crd = yaml.safe_load((ROOT / "crds" / "quiesce.dev_computenodedrains.yaml").read_text())
-    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"][
+        "properties"
+    ]
     usage = (ROOT / "docs" / "usage.md").read_text()
-    fields = [*spec, *spec["migration"]["properties"], *spec["servers"]["properties"], *spec["confirmation"]["properties"]]
+    fields = [
+        *spec,
+        *spec["migration"]["properties"],
+        *spec["servers"]["properties"],
+        *spec["confirmation"]["properties"],
+    ]
     assert [field for field in fields if f"`{field}" not in usage] == []
 
 
@@ -120,22 +150,34 @@ def test_every_flag_and_variable_is_listed() -> None:
 
 def test_every_exit_code_is_listed() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text()
-    assert [code.value for code in Exit if not re.search(rf"^\| {code.value} \|", operations, re.MULTILINE)] == []
+    assert [
+        code.value
+        for code in Exit
+        if not re.search(rf"^\| {code.value} \|", operations, re.MULTILINE)
+    ] == []
 
 
 def test_every_metric_is_listed_and_no_other() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text()
     metrics.queue_depth("drain", lambda: 0)
     metrics.drain_phase("one", "Drained")
-    families = [family for family in metrics.REGISTRY.collect() if family.name.startswith("quiesce_")]
-    exposed = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    families = [
+        family for family in metrics.REGISTRY.collect() if family.name.startswith("quiesce_")
+    ]
+    exposed = {
+        f"{family.name}_total" if family.type == "counter" else family.name for family in families
+    }
     assert set(re.findall(r"^\| `(quiesce_\w+)` \|", operations, re.MULTILINE)) == exposed
 
 
 def test_the_readme_shows_make_targets_that_exist() -> None:
     made = set(re.findall(r"^([a-z0-9-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
     shown = {
-        target for page in PAGES for target in re.findall(r"`?\bmake ([a-z][a-z0-9-]+)\b(?=[`\s;:]|$)", "\n".join(code(page)))
+        target
+        for page in PAGES
+        for target in re.findall(
+            r"`?\bmake ([a-z][a-z0-9-]+)\b(?=[`\s;:]|$)", "\n".join(code(page))
+        )
     }
     assert shown - made == set()
 

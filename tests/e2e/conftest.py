@@ -67,7 +67,16 @@ def namespace(kube: Kube) -> Iterator[str]:
     kube.kubectl("create", "namespace", name)
     yield name
     for drain in kube.kubectl("get", "cnd", "-n", name, "-o", "name").stdout.split():
-        kube.kubectl("patch", drain, "-n", name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}', check=False)
+        kube.kubectl(
+            "patch",
+            drain,
+            "-n",
+            name,
+            "--type=merge",
+            "-p",
+            '{"metadata": {"finalizers": null}}',
+            check=False,
+        )
     kube.kubectl("delete", "namespace", name, "--wait=false")
 
 

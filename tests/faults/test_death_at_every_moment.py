@@ -29,7 +29,9 @@ def drain(monkeypatch: pytest.MonkeyPatch, fatal: int) -> tuple[World, list[str]
 
 def outcome(world: World, server_id: str) -> str:
     server = world.sim.cloud.state.servers[server_id]
-    touched = world.actions(server_id, ("migrate", "live-migration", "confirmResize", "revertResize", "shelveOffload"))
+    touched = world.actions(
+        server_id, ("migrate", "live-migration", "confirmResize", "revertResize", "shelveOffload")
+    )
     return f"{server.vm_state}/{server.task_state} {'away' if server.host != HOST else 'HERE'} {' '.join(touched)}"
 
 
@@ -51,5 +53,7 @@ def test_a_death_at_any_moment_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
         world, outcomes = drain(monkeypatch, fatal)
         assert world.restarts == 1
         if outcomes != RIGHT or world.status["progress"]["summary"] != "12/12":
-            wrong.append((fatal, world.boundary.names[fatal - 1], outcomes, world.status["progress"]))
+            wrong.append(
+                (fatal, world.boundary.names[fatal - 1], outcomes, world.status["progress"])
+            )
     assert not wrong

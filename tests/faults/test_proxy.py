@@ -54,7 +54,12 @@ def test_every_request_of_a_drain_passes_it(world: World, proxy: Proxy) -> None:
     assert right(world)
     assert proxy.log.counts.total() == world.sim.log.counts.total() > 50
     assert proxy.log.counts[MIGRATE] == 3
-    assert {name.split()[0] for name in proxy.log.counts} == {"identity", "compute", "placement", "network"}
+    assert {name.split()[0] for name in proxy.log.counts} == {
+        "identity",
+        "compute",
+        "placement",
+        "network",
+    }
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,9 @@ def test_every_request_of_a_drain_passes_it(world: World, proxy: Proxy) -> None:
     ],
     ids=lambda fault: f"{fault.kind} {fault.after}",
 )
-def test_what_it_breaks_is_mended_by_the_drain(world: World, proxy: Proxy, fault: HttpFault) -> None:
+def test_what_it_breaks_is_mended_by_the_drain(
+    world: World, proxy: Proxy, fault: HttpFault
+) -> None:
     for name in ("compute GET /os-services", MIGRATE):
         proxy.fail(name, fault, times=2)
     lifetime(world, world.sim)
@@ -94,9 +101,13 @@ def test_a_death_after_a_request_leaves_its_effect(world: World, proxy: Proxy) -
     finish(world)
 
 
-def test_a_request_of_which_only_a_part_arrives_is_not_sent_on(populated: Simulator, proxy: Proxy) -> None:
+def test_a_request_of_which_only_a_part_arrives_is_not_sent_on(
+    populated: Simulator, proxy: Proxy
+) -> None:
     with socket.create_connection(("127.0.0.1", proxy.port)) as sender:
-        sender.sendall(b'POST /identity/identity/v3/auth/tokens HTTP/1.1\r\nContent-Length: 50\r\n\r\n{"auth":')
+        sender.sendall(
+            b'POST /identity/identity/v3/auth/tokens HTTP/1.1\r\nContent-Length: 50\r\n\r\n{"auth":'
+        )
         sender.shutdown(socket.SHUT_WR)
         assert sender.recv(1) == b""
     assert proxy.log.counts == populated.log.counts == {}

@@ -20,13 +20,24 @@ def on_the_books(cloud: Lab, host: str) -> list[str]:
     in ERROR elsewhere that were moved away from it last: it may have the only good copy of their disks.
     """
     servers, moves = cloud.servers(), cloud.migrations(host)
-    last_from = {row["instance_uuid"]: row["source_compute"] for row in sorted(moves, key=lambda row: int(row["id"]))}
+    last_from = {
+        row["instance_uuid"]: row["source_compute"]
+        for row in sorted(moves, key=lambda row: int(row["id"]))
+    }
     there = [s for s in servers if s["OS-EXT-SRV-ATTR:host"] == host]
-    lost = [s for s in servers if s["status"] == "ERROR" and s not in there and last_from.get(s["id"]) == host]
+    lost = [
+        s
+        for s in servers
+        if s["status"] == "ERROR" and s not in there and last_from.get(s["id"]) == host
+    ]
     return [
         *(f"{s['name']} is there, {s['status']}" for s in there),
         *(f"{s['name']} came from there and is in ERROR" for s in lost),
-        *(f"migration {row['id']} is {row['status']}" for row in moves if row["status"] not in ENDED),
+        *(
+            f"migration {row['id']} is {row['status']}"
+            for row in moves
+            if row["status"] not in ENDED
+        ),
         *(f"{consumer} holds an allocation" for consumer in cloud.holders(host)),
     ]
 
@@ -42,7 +53,14 @@ class NeverWronglyDrained:
     def __enter__(self) -> Self:
         self._watch = subprocess.Popen(
             [
-                *("kubectl", "get", f"cnd/{self.drain.name}", "-n", self.drain.namespace, "--watch"),
+                *(
+                    "kubectl",
+                    "get",
+                    f"cnd/{self.drain.name}",
+                    "-n",
+                    self.drain.namespace,
+                    "--watch",
+                ),
                 *("-o", """jsonpath={.status.conditions[?(@.type=="Drained")].status}{"\\n"}"""),
             ],
             env=os.environ | self.drain.kube.environment,
@@ -53,12 +71,19 @@ class NeverWronglyDrained:
         self._reader.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Raises AssertionError where the drain was ever wrong, or never said it at all; what failed before goes first."""
         self._watch.terminate()
         self._watch.wait()
         self._reader.join()
-        assert not self.wrong, f"{self.drain.name} said Drained, and {self.host} still had: {self.wrong}"
+        assert not self.wrong, (
+            f"{self.drain.name} said Drained, and {self.host} still had: {self.wrong}"
+        )
         assert self.times or kind, f"{self.drain.name} never said Drained: nothing was looked at"
 
     def _read(self) -> None:

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
-from quiesce.drain.reconcile import FINALIZER, Brake, Drains
-from quiesce.kinds import Context
+from quiesce.drain.reconcile import FINALIZER, Drains, MoveLimiter
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secret
-from quiesce.nova.http import Api, Catalog, route
-from quiesce.nova.session import Clouds
+from quiesce.openstack.http import Api, Catalog, route
+from quiesce.openstack.session import Clouds
+from quiesce.runtime.kinds import Context
 from quiesce.settings import Settings
 from tests.beds.sim.simulator import Simulator
 
@@ -86,7 +86,12 @@ class MemoryStore:
             "annotations": {},
         }
         kind = {"apiVersion": "quiesce.dev/v1alpha1", "kind": "ComputeNodeDrain"}
-        self.objects[key] = {**kind, "metadata": metadata, "spec": spec, "status": {"observedGeneration": -1}}
+        self.objects[key] = {
+            **kind,
+            "metadata": metadata,
+            "spec": spec,
+            "status": {"observedGeneration": -1},
+        }
 
     def edit(self, key: Key, change: Callable[[Json], None]) -> None:
         change(self.objects[key]["spec"])
@@ -106,7 +111,10 @@ class MemoryStore:
         return [Resource(copy.deepcopy(found)) for found in self.objects.values()]
 
     def add_finalizer(self, resource: Resource) -> None:
-        self._write("finalizer", lambda: self.objects[resource.key]["metadata"]["finalizers"].append(FINALIZER))
+        self._write(
+            "finalizer",
+            lambda: self.objects[resource.key]["metadata"]["finalizers"].append(FINALIZER),
+        )
 
     def remove_finalizer(self, resource: Resource) -> None:
         def remove() -> None:
@@ -136,7 +144,9 @@ class MemorySecrets:
     version: int = 1
 
     def get(self, namespace: str, name: str) -> Secret | None:
-        return Secret(namespace, name, f"uid/{self.version}", {"clouds.yaml": self.clouds_yaml.encode()})
+        return Secret(
+            namespace, name, f"uid/{self.version}", {"clouds.yaml": self.clouds_yaml.encode()}
+        )
 
 
 @dataclass
@@ -153,7 +163,9 @@ class World:
 
     sim: Simulator
     boundary: Boundary = field(default_factory=Boundary)
-    settings: Settings = field(default_factory=lambda: Settings(namespaces=("openstack",), listen=None))
+    settings: Settings = field(
+        default_factory=lambda: Settings(namespaces=("openstack",), listen=None)
+    )
     timeout: float = 5.0
     store: MemoryStore = field(init=False)
     secrets: MemorySecrets = field(init=False)
@@ -163,7 +175,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.boundary)
-        self.secrets = MemorySecrets(yaml.safe_dump({"clouds": {"openstack": self.sim.cloud_entry("quiesce")}}))
+        self.secrets = MemorySecrets(
+            yaml.safe_dump({"clouds": {"openstack": self.sim.cloud_entry("quiesce")}})
+        )
         self.start()
 
     def start(self) -> None:
@@ -171,7 +185,7 @@ class World:
         self.boundary.dead = False
         context = Context(self.settings, self.store, self.secrets, self.events, {})  # type: ignore[arg-type]
         clouds = Clouds(self.timeout, self.sim.cloud.clock.now)
-        self.drains = Drains(context, clouds, Brake(self.settings.max_moves), {}, self.now)
+        self.drains = Drains(context, clouds, MoveLimiter(self.settings.max_moves), {}, self.now)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.sim.cloud.clock.now(), UTC)
@@ -196,7 +210,9 @@ class World:
         """Tick until it holds. AssertionError with the status where virtual time runs out."""
         spent = 0.0
         while not until():
-            assert spent < within, f"not within {within} virtual seconds:\n{yaml.safe_dump(self.status)}"
+            assert spent < within, (
+                f"not within {within} virtual seconds:\n{yaml.safe_dump(self.status)}"
+            )
             spent += self.tick()
 
     @property
@@ -208,7 +224,13 @@ class World:
         return next((c for c in self.status.get("conditions") or () if c["type"] == kind), {})
 
     def actions(
-        self, server_id: str, of: Iterable[str] = ("migrate", "live-migration", "confirmResize", "revertResize")
+        self,
+        server_id: str,
+        of: Iterable[str] = ("migrate", "live-migration", "confirmResize", "revertResize"),
     ) -> list[str]:
         """Nova's action log of a server, oldest first."""
-        return [action.name for action in self.sim.cloud.state.actions.get(server_id, []) if action.name in of]
+        return [
+            action.name
+            for action in self.sim.cloud.state.actions.get(server_id, [])
+            if action.name in of
+        ]

@@ -18,17 +18,27 @@ from tests.harness.openstack import until
 
 ROOT = Path(__file__).parents[2]
 BED = ROOT / "tests" / "beds" / "kube"
-ACCOUNT = ("quiesce-system", "quiesce")  # namespace and name of the service account in manifests/base
+ACCOUNT = (
+    "quiesce-system",
+    "quiesce",
+)  # namespace and name of the service account in manifests/base
 
 FLAGS = ("--listen", "none", "--log-level", "debug")
-SOONER = ("--idle-interval", "10s", "--settle", "3s")  # than by default: what stories wait for, dozens of times
+SOONER = (
+    "--idle-interval",
+    "10s",
+    "--settle",
+    "3s",
+)  # than by default: what stories wait for, dozens of times
 
 Json = dict[str, Any]
 
 
 def bed_environment() -> dict[str, str]:
     """What `kube.py env` prints, as variables for a child process. Raises CalledProcessError where the bed is not up."""
-    printed = subprocess.run([BED / "kube.py", "env"], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        [BED / "kube.py", "env"], check=True, capture_output=True, text=True
+    ).stdout
     found = dict(re.findall(r"^export (\w+)=(.*)$", printed, re.MULTILINE))
     return found | {"PATH": found["PATH"].replace("$PATH", os.environ["PATH"])}
 
@@ -39,12 +49,21 @@ class Kube:
 
     environment: dict[str, str]
 
-    def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def kubectl(
+        self, *args: str, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Run kubectl. Raises AssertionError with its words where it fails and `check` is set."""
         done = subprocess.run(
-            ["kubectl", *args], input=stdin, text=True, capture_output=True, check=False, env=os.environ | self.environment
+            ["kubectl", *args],
+            input=stdin,
+            text=True,
+            capture_output=True,
+            check=False,
+            env=os.environ | self.environment,
         )
-        assert not check or done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr or done.stdout}"
+        assert not check or done.returncode == 0, (
+            f"kubectl {' '.join(args)}: {done.stderr or done.stdout}"
+        )
         return done
 
     def apply(self, *documents: Json, namespace: str) -> None:
@@ -62,15 +81,24 @@ class Kube:
 
     def credentials(self, namespace: str, clouds_yaml: str, name: str = "openstack-clouds") -> None:
         """The Secret with clouds.yaml that a drain names."""
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"clouds.yaml": clouds_yaml}}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name},
+            "stringData": {"clouds.yaml": clouds_yaml},
+        }
         self.apply(secret, namespace=namespace)
 
     def account_kubeconfig(self, path: Path) -> Path:
         """A kubeconfig whose user is the operator's service account: exactly the rights of manifests/base."""
         namespace, name = ACCOUNT
-        token = self.kubectl("create", "token", name, "-n", namespace, "--duration=12h").stdout.strip()
+        token = self.kubectl(
+            "create", "token", name, "-n", namespace, "--duration=12h"
+        ).stdout.strip()
         config = yaml.safe_load(Path(self.environment["KUBECONFIG"]).read_text())
-        config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+        config["users"] = [
+            {"name": user["name"], "user": {"token": token}} for user in config["users"]
+        ]
         path.write_text(yaml.safe_dump(config))
         path.chmod(0o600)
         return path
@@ -148,7 +176,9 @@ class Drain:
     name: str
 
     @classmethod
-    def apply(cls, kube: Kube, namespace: str, host: str, method: str = "Cold", **spec: Any) -> "Drain":
+    def apply(
+        cls, kube: Kube, namespace: str, host: str, method: str = "Cold", **spec: Any
+    ) -> "Drain":
         """`spec`: further fields; `migration` is merged with the method."""
         drain = cls(kube, namespace, f"drain-{host}-{secrets.token_hex(2)}")
         drain.write(host, method, **spec)
@@ -157,7 +187,12 @@ class Drain:
     def write(self, host: str, method: str = "Cold", **spec: Any) -> None:
         whole = {"host": host, **spec, "migration": {"method": method, **spec.get("migration", {})}}
         self.kube.apply(
-            {"apiVersion": "quiesce.dev/v1alpha1", "kind": "ComputeNodeDrain", "metadata": {"name": self.name}, "spec": whole},
+            {
+                "apiVersion": "quiesce.dev/v1alpha1",
+                "kind": "ComputeNodeDrain",
+                "metadata": {"name": self.name},
+                "spec": whole,
+            },
             namespace=self.namespace,
         )
 
@@ -187,22 +222,34 @@ class Drain:
     def until(self, what: str, look: Callable[[Json], Any], timeout: float = 240.0) -> Json:
         """The first status of the operator's for which `look(status)` is true; the whole last one where it does not come."""
         try:
-            found = until(what, lambda: "phase" in (s := self.status) and look(s) and s, timeout, pause=0.5)
+            found = until(
+                what, lambda: "phase" in (s := self.status) and look(s) and s, timeout, pause=0.5
+            )
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{yaml.safe_dump(self.status)}") from error
         return dict(found)
 
     def annotate(self, annotation: str) -> None:
-        self.kube.kubectl("annotate", f"cnd/{self.name}", "-n", self.namespace, annotation, "--overwrite")
+        self.kube.kubectl(
+            "annotate", f"cnd/{self.name}", "-n", self.namespace, annotation, "--overwrite"
+        )
 
     def patch(self, spec: Json) -> subprocess.CompletedProcess[str]:
         return self.kube.kubectl(
-            "patch", f"cnd/{self.name}", "-n", self.namespace, "--type=merge", "-p", json.dumps({"spec": spec})
+            "patch",
+            f"cnd/{self.name}",
+            "-n",
+            self.namespace,
+            "--type=merge",
+            "-p",
+            json.dumps({"spec": spec}),
         )
 
     def row(self, *flags: str) -> list[str]:
         """The line of `kubectl get`, in words."""
-        printed = self.kube.kubectl("get", f"cnd/{self.name}", "-n", self.namespace, "--no-headers", *flags).stdout
+        printed = self.kube.kubectl(
+            "get", f"cnd/{self.name}", "-n", self.namespace, "--no-headers", *flags
+        ).stdout
         return printed.split()
 
     def events(self) -> list[str]:
@@ -212,4 +259,11 @@ class Drain:
         return [line.split()[1] for line in table]
 
     def delete(self, timeout: float = 240.0) -> None:
-        self.kube.kubectl("delete", f"cnd/{self.name}", "-n", self.namespace, "--ignore-not-found", f"--timeout={timeout:.0f}s")
+        self.kube.kubectl(
+            "delete",
+            f"cnd/{self.name}",
+            "-n",
+            self.namespace,
+            "--ignore-not-found",
+            f"--timeout={timeout:.0f}s",
+        )

@@ -22,11 +22,28 @@ class Mixed:
     shelved: list[str]
 
     @classmethod
-    def boot(cls, cloud: Lab, host: str, running: int = 7, stopped: int = 3, paused: int = 1, shelved: int = 1) -> "Mixed":
+    def boot(
+        cls,
+        cloud: Lab,
+        host: str,
+        running: int = 7,
+        stopped: int = 3,
+        paused: int = 1,
+        shelved: int = 1,
+    ) -> "Mixed":
         """Twelve by default: seven that run, three that are shut off, one paused, one shelved."""
-        ids = cloud.boot(host, [f"{host}-{number:02}" for number in range(running + stopped + paused + shelved)])
+        ids = cloud.boot(
+            host, [f"{host}-{number:02}" for number in range(running + stopped + paused + shelved)]
+        )
         cuts = (running, running + stopped, running + stopped + paused)
-        found = cls(cloud, host, ids[: cuts[0]], ids[cuts[0] : cuts[1]], ids[cuts[1] : cuts[2]], ids[cuts[2] :])
+        found = cls(
+            cloud,
+            host,
+            ids[: cuts[0]],
+            ids[cuts[0] : cuts[1]],
+            ids[cuts[1] : cuts[2]],
+            ids[cuts[2] :],
+        )
         states = (("SHUTOFF", found.stopped), ("PAUSED", found.paused), ("SHELVED", found.shelved))
         with ThreadPoolExecutor(len(states)) as pool:
             list(pool.map(lambda wanted: cloud.bring(wanted[1], wanted[0]), states))
@@ -51,7 +68,9 @@ class Mixed:
 def offloaded(cloud: Lab, server_id: str) -> None:
     server = cloud.server(server_id)
     assert server is not None
-    assert (server["status"], server["OS-EXT-STS:task_state"]) == ("SHELVED_OFFLOADED", None), server.get("fault")
+    assert (server["status"], server["OS-EXT-STS:task_state"]) == ("SHELVED_OFFLOADED", None), (
+        server.get("fault")
+    )
     assert server["OS-EXT-SRV-ATTR:host"] is None
     assert cloud.allocations(server_id) == {}
     assert cloud.actions(server_id) == ["create", "shelve", "shelveOffload"]

@@ -35,7 +35,12 @@ def until(what: str, look: Callable[[], T], timeout: float = 120.0, pause: float
 def bed_environment() -> dict[str, str]:
     """What `cloud env` prints, as variables. Raises CalledProcessError where the bed is not up."""
     printed = subprocess.run([BED, "env"], check=True, capture_output=True, text=True).stdout
-    words = [word for line in printed.splitlines() for word in line.removeprefix("export ").split() if "=" in word]
+    words = [
+        word
+        for line in printed.splitlines()
+        for word in line.removeprefix("export ").split()
+        if "=" in word
+    ]
     return dict(word.split("=", 1) for word in words)
 
 
@@ -47,11 +52,18 @@ class Person:
     connection: openstack.connection.Connection = field(init=False)
 
     def __post_init__(self) -> None:
-        region = openstack.config.OpenStackConfig(load_yaml_config=False, load_envvars=False).get_one(**self.config)
+        region = openstack.config.OpenStackConfig(
+            load_yaml_config=False, load_envvars=False
+        ).get_one(**self.config)
         self.connection = openstack.connection.Connection(config=region)
 
     def ask(
-        self, method: str, path: str, body: Any = None, service: str = "compute", microversion: str = MICROVERSION
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        service: str = "compute",
+        microversion: str = MICROVERSION,
     ) -> tuple[int, Any]:
         """(HTTP status, JSON body or None)."""
         adapter = getattr(self.connection, service)
@@ -101,7 +113,12 @@ class Lab:
     # Servers
 
     def boot(
-        self, host: str | None, names: Iterable[str], state: str = "ACTIVE", person: Person | None = None, **extra: Any
+        self,
+        host: str | None,
+        names: Iterable[str],
+        state: str = "ACTIVE",
+        person: Person | None = None,
+        **extra: Any,
     ) -> list[str]:
         """Boot servers at once and bring them to a status; their ids, in order. Only the admin (the default) may name a host."""
         wanted = list(names)
@@ -112,7 +129,9 @@ class Lab:
             self.bring(ids, state)
         return ids
 
-    def create(self, host: str | None, name: str, person: Person | None = None, **extra: Any) -> str:
+    def create(
+        self, host: str | None, name: str, person: Person | None = None, **extra: Any
+    ) -> str:
         """Ask for one server, wherever that leads; its id. `flavor` by name, `hints` for the scheduler, others as in the API."""
         hints = extra.pop("hints", None)
         server = {
@@ -151,7 +170,9 @@ class Lab:
 
     def flavor(self, name: str) -> str:
         if f"flavor {name}" not in self._ids:
-            self._ids[f"flavor {name}"] = self.admin.connection.compute.find_flavor(name, ignore_missing=False).id
+            self._ids[f"flavor {name}"] = self.admin.connection.compute.find_flavor(
+                name, ignore_missing=False
+            ).id
         return self._ids[f"flavor {name}"]
 
     def server(self, server_id: str) -> Json | None:
@@ -165,9 +186,15 @@ class Lab:
 
         def look() -> bool:
             found = {s["id"]: s for s in self.servers() if s["id"] in wanted}
-            failed = {s["id"]: s.get("fault") for s in found.values() if s["status"] == "ERROR" != status}
+            failed = {
+                s["id"]: s.get("fault") for s in found.values() if s["status"] == "ERROR" != status
+            }
             assert not failed, failed
-            right = {s["id"] for s in found.values() if s["status"] == status and s["OS-EXT-STS:task_state"] is None}
+            right = {
+                s["id"]
+                for s in found.values()
+                if s["status"] == status and s["OS-EXT-STS:task_state"] is None
+            }
             return right == wanted
 
         until(f"{len(wanted)} servers in {status}", look, timeout, pause=0.5)
@@ -200,7 +227,12 @@ class Lab:
         for server_id in ids:
             self.admin.ask("DELETE", f"/servers/{server_id}")
         left = set(ids)
-        until(f"servers deleted: {ids}", lambda: not left & {s["id"] for s in self.servers()}, timeout=300.0, pause=0.5)
+        until(
+            f"servers deleted: {ids}",
+            lambda: not left & {s["id"] for s in self.servers()},
+            timeout=300.0,
+            pause=0.5,
+        )
 
     def actions(self, server_id: str) -> list[str]:
         """What Nova's action log says was done with a server, oldest first."""
@@ -224,7 +256,9 @@ class Lab:
         return list(self.admin.get(f"/os-migrations?host={host}")["migrations"])
 
     def provider(self, host: str) -> Json | None:
-        found = self.admin.get(f"/resource_providers?name={host}", service="placement")["resource_providers"]
+        found = self.admin.get(f"/resource_providers?name={host}", service="placement")[
+            "resource_providers"
+        ]
         return dict(found[0]) if found else None
 
     def holders(self, host: str) -> list[str]:
@@ -232,7 +266,9 @@ class Lab:
         provider = self.provider(host)
         if provider is None:
             return []
-        body = self.admin.get(f"/resource_providers/{provider['uuid']}/allocations", service="placement")
+        body = self.admin.get(
+            f"/resource_providers/{provider['uuid']}/allocations", service="placement"
+        )
         return sorted(body["allocations"])
 
     def give_up(self, consumer: str) -> None:
@@ -251,7 +287,9 @@ class Lab:
     def seem_alive(self, *hosts: str) -> None:
         """Have Nova take these computes for alive for another service_down_time, dead or not."""
         names = ", ".join(f"'{host}'" for host in hosts)
-        self.in_cell(f"UPDATE services SET last_seen_up=UTC_TIMESTAMP() WHERE `binary`='nova-compute' AND host IN ({names});")
+        self.in_cell(
+            f"UPDATE services SET last_seen_up=UTC_TIMESTAMP() WHERE `binary`='nova-compute' AND host IN ({names});"
+        )
 
     def start_compute(self, *hosts: str) -> None:
         """Start them and wait until Nova lists them as up and mapped."""
@@ -293,7 +331,9 @@ class Lab:
     def clear_faults(self, *scopes: str) -> None:
         """Take back the faults of these scopes, as given to `fault`; without any: all."""
         for scope in scopes or ("",):
-            subprocess.run([BED, "faults", "clear", *filter(None, [scope])], check=True, capture_output=True)
+            subprocess.run(
+                [BED, "faults", "clear", *filter(None, [scope])], check=True, capture_output=True
+            )
 
     def in_cell(self, statement: str) -> None:
         """What a database administrator does in the database of Nova's cell."""
@@ -313,7 +353,9 @@ class Lab:
         assert status == 200, body
         for host in hosts:
             status, answer = self.admin.ask(
-                "POST", f"/os-aggregates/{body['aggregate']['id']}/action", {"add_host": {"host": host}}
+                "POST",
+                f"/os-aggregates/{body['aggregate']['id']}/action",
+                {"add_host": {"host": host}},
             )
             assert status == 200, answer
         return int(body["aggregate"]["id"])
@@ -323,7 +365,9 @@ class Lab:
 
     def drop_aggregate(self, aggregate_id: int) -> None:
         for host in self.aggregate_hosts(aggregate_id):
-            self.admin.ask("POST", f"/os-aggregates/{aggregate_id}/action", {"remove_host": {"host": host}})
+            self.admin.ask(
+                "POST", f"/os-aggregates/{aggregate_id}/action", {"remove_host": {"host": host}}
+            )
         self.admin.ask("DELETE", f"/os-aggregates/{aggregate_id}")
 
 

@@ -9,12 +9,19 @@ POWER = {"ACTIVE": 1, "PAUSED": 3, "SHUTOFF": 4}  # nova/compute/power_state.py
 
 
 def moved(
-    cloud: Lab, server_id: str, host: str, status: str, actions: Sequence[str], before: Sequence[str] = ("create",)
+    cloud: Lab,
+    server_id: str,
+    host: str,
+    status: str,
+    actions: Sequence[str],
+    before: Sequence[str] = ("create",),
 ) -> None:
     """The server left `host` by exactly these actions, stands idle in its old state, and holds resources in one place only."""
     server = cloud.server(server_id)
     assert server is not None
-    assert (server["status"], server["OS-EXT-STS:task_state"]) == (status, None), server.get("fault")
+    assert (server["status"], server["OS-EXT-STS:task_state"]) == (status, None), server.get(
+        "fault"
+    )
     assert server["OS-EXT-STS:power_state"] == POWER[status]
     assert server["OS-EXT-SRV-ATTR:host"] != host
     assert len(cloud.allocations(server_id)) == 1

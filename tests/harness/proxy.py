@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 import yaml
 
-from quiesce.nova.http import route
+from quiesce.openstack.http import route
 from tests.beds.sim.errors import ApiError
 from tests.beds.sim.web import Application, Handler, HttpFault, Request, Response, Server
 
@@ -24,7 +24,15 @@ Json = dict[str, Any]
 
 UPSTREAM_TIMEOUT = 120.0  # seconds: longer than the operator waits
 # Headers of one connection, and those that the server writes by itself (RFC 9110, 7.6.1).
-PER_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-type", "content-encoding", "host"}
+PER_HOP = {
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "host",
+}
 TOKENS = "identity POST /auth/tokens"
 
 
@@ -90,7 +98,9 @@ class Proxy(Application):
 
     def clouds_yaml(self, entry: Json) -> str:
         """A clouds.yaml with one cloud named `openstack`: this entry, but by way of the proxy."""
-        auth = entry["auth"] | {"auth_url": f"{self.base}/identity{self.upstreams['identity'].path}"}
+        auth = entry["auth"] | {
+            "auth_url": f"{self.base}/identity{self.upstreams['identity'].path}"
+        }
         return yaml.safe_dump({"clouds": {"openstack": entry | {"auth": auth}}})
 
     def fail(self, name: str, fault: HttpFault | Refusal, times: int = 1) -> None:
@@ -126,7 +136,12 @@ class Proxy(Application):
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.comeback is not None:
             self.comeback.cancel()
         self.stop()
@@ -164,7 +179,9 @@ class Proxy(Application):
     def forward(self, request: Request) -> Response:
         """Send it on, on a connection of its own, once."""
         upstream = self.upstreams[request.service]
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in PER_HOP}
+        headers = {
+            name: value for name, value in request.headers.items() if name.lower() not in PER_HOP
+        }
         with requests.Session() as session:
             session.trust_env = False
             answer = session.request(
@@ -176,7 +193,9 @@ class Proxy(Application):
                 timeout=UPSTREAM_TIMEOUT,
                 allow_redirects=False,
             )
-        kept = {name: value for name, value in answer.headers.items() if name.lower() not in PER_HOP}
+        kept = {
+            name: value for name, value in answer.headers.items() if name.lower() not in PER_HOP
+        }
         return Response(answer.status_code, self.rewritten(request, answer), kept)
 
     def rewritten(self, request: Request, answer: requests.Response) -> Any:
@@ -185,7 +204,9 @@ class Proxy(Application):
             return None
         if f"{request.service} {request.method} {request.route}" == TOKENS:
             return self._catalog(answer.json())
-        text = answer.text.replace(self.upstreams[request.service].origin, f"{self.base}/{request.service}")
+        text = answer.text.replace(
+            self.upstreams[request.service].origin, f"{self.base}/{request.service}"
+        )
         return json.loads(text)
 
     def _catalog(self, body: Json) -> Json:
@@ -200,7 +221,10 @@ class Proxy(Application):
 
     def refuse(self, request: Request, error: ApiError) -> Response:
         """An injected refusal, worded as Keystone's middleware does."""
-        return Response(error.status, {"error": {"code": error.status, "title": "Injected", "message": error.message}})
+        return Response(
+            error.status,
+            {"error": {"code": error.status, "title": "Injected", "message": error.message}},
+        )
 
     def now(self) -> float:
         return 0.0

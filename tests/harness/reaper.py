@@ -12,7 +12,12 @@ class Reaper:
     A kill after the last read of a look falls before the status is written: the status is written before the first call.
     """
 
-    def __init__(self, operator: Operator, waits: Iterable[int], weigh: Callable[[str], int] = lambda _moment: 1) -> None:
+    def __init__(
+        self,
+        operator: Operator,
+        waits: Iterable[int],
+        weigh: Callable[[str], int] = lambda _moment: 1,
+    ) -> None:
         """`weigh`: for how many a moment counts."""
         self.operator, self.weigh = operator, weigh
         self.killed: list[str] = []

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol, cast
 import requests
 
 from quiesce.api.errors import CloudUnreachable
-from quiesce.nova.errors import NotInCatalog
-from quiesce.nova.http import Api
+from quiesce.openstack.errors import NotInCatalog
+from quiesce.openstack.http import Api
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import CloudApplication
 from tests.beds.sim.web import Request, Response
@@ -17,8 +17,18 @@ from tests.beds.sim.web import Request, Response
 TOKEN = "token"
 LATENCY = 0.05  # virtual seconds of each half of a request
 
-Fault = Literal["refused", "reset", "500 before", "500 after", "503", "429", "truncated", "401", "403"]
-FAULTS: tuple[Fault, ...] = ("refused", "reset", "500 before", "500 after", "503", "429", "truncated")
+Fault = Literal[
+    "refused", "reset", "500 before", "500 after", "503", "429", "truncated", "401", "403"
+]
+FAULTS: tuple[Fault, ...] = (
+    "refused",
+    "reset",
+    "500 before",
+    "500 after",
+    "503",
+    "429",
+    "truncated",
+)
 AFTER: tuple[Fault, ...] = ("reset", "500 after", "truncated")  # the request took effect
 STATUS = {"500 before": 500, "500 after": 500, "503": 503, "429": 429, "401": 401, "403": 403}
 
@@ -55,7 +65,11 @@ class InProcess(Api):
     """An Api whose requests are answered by the model. Time passes with each of them."""
 
     def __init__(
-        self, cloud: Cloud, application: CloudApplication, watch: Watch, fault: Callable[[str, str], Fault | None]
+        self,
+        cloud: Cloud,
+        application: CloudApplication,
+        watch: Watch,
+        fault: Callable[[str, str], Fault | None],
     ) -> None:
         """`fault`: what goes wrong with the next request of a method and path, if anything."""
         self.absent: tuple[str, ...] = ()  # services that are not in the catalog
@@ -67,10 +81,14 @@ class InProcess(Api):
         self._headers["X-Auth-Token"] = TOKEN
         self._headers["OpenStack-API-Version"] = "compute 2.100"
 
-    def _send(self, service: Any, method: str, path: str, query: Any = (), body: Any = None) -> requests.Response:
+    def _send(
+        self, service: Any, method: str, path: str, query: Any = (), body: Any = None
+    ) -> requests.Response:
         pairs = query.items() if isinstance(query, Mapping) else query
         prefix = {"compute": "/v2.1", "network": "/v2.0", "placement": ""}[service]
-        request = Request(service, method, prefix + path, [(k, str(v)) for k, v in pairs], self._headers, body)
+        request = Request(
+            service, method, prefix + path, [(k, str(v)) for k, v in pairs], self._headers, body
+        )
         if service in self.absent:
             raise NotInCatalog(f"the cloud's catalog has no {service} service")
         self._watch.moment(f"before {method} {path}")
@@ -94,4 +112,6 @@ class InProcess(Api):
                 return Answer(response.status, None, {}, whole=False)
         if fault in ("refused", "reset"):
             raise CloudUnreachable(f"{request.method} {request.path}: connection {fault}")
-        return Answer(STATUS[fault], {"error": {"message": f"injected {fault}"}}, {"Retry-After": "1"})
+        return Answer(
+            STATUS[fault], {"error": {"message": f"injected {fault}"}}, {"Retry-After": "1"}
+        )

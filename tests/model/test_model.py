@@ -63,7 +63,10 @@ specs = st.fixed_dictionaries(
             }
         ),
         "service": st.fixed_dictionaries(
-            {"afterDrain": st.sampled_from(["Delete", "KeepDisabled"]), "whileRunning": st.sampled_from(["Wait", "Delete"])}
+            {
+                "afterDrain": st.sampled_from(["Delete", "KeepDisabled"]),
+                "whileRunning": st.sampled_from(["Wait", "Delete"]),
+            }
         ),
         "onDelete": st.sampled_from(["Restore", "Restore", "Leave"]),
     }
@@ -80,7 +83,9 @@ class Drain(RuleBasedStateMachine):
         group=st.sampled_from([None, "anti-affinity", "affinity"]),
         found=st.sampled_from(["", "", "rack team", None]),
     )
-    def begin(self, spec: dict[str, Any], states: list[str], group: str | None, found: str | None) -> None:
+    def begin(
+        self, spec: dict[str, Any], states: list[str], group: str | None, found: str | None
+    ) -> None:
         self.world = World()
         self.people_touched_the_service = False
         servers = [self.world.boot(f"s{n}", state=state) for n, state in enumerate(states)]
@@ -132,7 +137,9 @@ class Drain(RuleBasedStateMachine):
 
     @rule(act=st.sampled_from(GUEST_ACTS), index=st.integers(0, 7), then=st.integers(0, 3))
     def somebody_acts(self, act: str, index: int, then: int) -> None:
-        self.world.do(act, self.some_server(index), "demo" if act in ("lock", "resize", "delete") else "admin")
+        self.world.do(
+            act, self.some_server(index), "demo" if act in ("lock", "resize", "delete") else "admin"
+        )
         self.world.run(then)
 
     @rule(act=st.sampled_from(GUEST_ACTS), index=st.integers(0, 7), moment=st.integers(1, 20))
@@ -203,7 +210,9 @@ class Drain(RuleBasedStateMachine):
         server = self.some_server(index)
 
         def add(spec: dict[str, Any]) -> None:
-            others = [d for d in spec["confirmation"].get("decisions", []) if d["server"] != server.id]
+            others = [
+                d for d in spec["confirmation"].get("decisions", []) if d["server"] != server.id
+            ]
             spec["confirmation"]["decisions"] = [*others, {"server": server.id, "action": action}]
 
         self.edit(add)
@@ -211,7 +220,9 @@ class Drain(RuleBasedStateMachine):
     @rule(value=st.sampled_from(["a", "b", "c"]))
     def asks_for_new_attempts(self, value: str) -> None:
         if KEY in self.world.store.objects:
-            self.world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/requestedAt"] = value
+            self.world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/requestedAt"] = (
+                value
+            )
 
     @precondition(lambda self: self.world.moments > 0)
     @rule(ticks=st.integers(0, 3), when=st.integers(0, 5))
@@ -240,7 +251,9 @@ class Drain(RuleBasedStateMachine):
         world.model.clock.advance(15)
         for server in world.model.state.servers.values():
             for m in world.model.migrations_of(server):
-                if m.status == "finished" and not (m.initiator.name == "quiesce" and m.source == HOST):
+                if m.status == "finished" and not (
+                    m.initiator.name == "quiesce" and m.source == HOST
+                ):
                     world.do("confirm", server, "admin")
         decisions = [{"server": s, "action": "Confirm"} for s in world.model.state.servers]
         world.edit(lambda spec: spec["confirmation"].update(decisions=decisions))
@@ -281,7 +294,9 @@ class Drain(RuleBasedStateMachine):
             return status["phase"] in ("Stalled", "Draining")
         if here:
             return status["phase"] == "Stalled" and "waiting for them: " in status["message"]
-        return status["phase"] == "Stalled" or any(w in status["message"] for w in ("allocation", "its cell is down"))
+        return status["phase"] == "Stalled" or any(
+            w in status["message"] for w in ("allocation", "its cell is down")
+        )
 
     def gives_back(self) -> None:
         world = self.world
@@ -289,7 +304,9 @@ class Drain(RuleBasedStateMachine):
             leave = world.watch.spec.get("onDelete") == "Leave"
             world.delete_drain()
             world.rest()
-            for server in world.model.state.servers.values():  # of moves that died with a nova-compute
+            for (
+                server
+            ) in world.model.state.servers.values():  # of moves that died with a nova-compute
                 if server.task_state is not None:
                     world.do("reset to active", server, "admin")
             world.until(lambda: KEY not in world.store.objects)

@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
-from quiesce.api.memory import Memory
-from quiesce.drain import act, decide, failures, filters, host, moved, proof, reconcile, report
-from quiesce.drain.actions import DeleteService, EnableService
-from quiesce.drain.decide import Judged
-from quiesce.drain.verdict import Blocked, Confirm, Follow, Held, Move
-from quiesce.nova import http
-from quiesce.nova.cloud import Cloud
-from quiesce.nova.errors import Unknown
+from quiesce.api.drain.record import Record
+from quiesce.drain import reconcile
+from quiesce.drain.act import calls as act
+from quiesce.drain.decide import compute_service, departed, failures, proof, rules
+from quiesce.drain.decide import goals as decide
+from quiesce.drain.decide.goals import ServerVerdict
+from quiesce.drain.model.actions import DeleteService, EnableService
+from quiesce.drain.model.verdict import Blocked, Confirm, Follow, Held, Move
+from quiesce.drain.report import status as report
+from quiesce.openstack import http
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.errors import Unknown
 from tests.model.test_scenarios import SCENARIOS
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -24,8 +28,10 @@ def filter_out(*names: str) -> Patch:
     """The table of verdicts without some of its filters."""
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-        assert {f.__name__ for f in filters.FILTERS} >= set(names)
-        monkeypatch.setattr(filters, "FILTERS", tuple(f for f in filters.FILTERS if f.__name__ not in names))
+        assert {f.__name__ for f in rules.FILTERS} >= set(names)
+        monkeypatch.setattr(
+            rules, "FILTERS", tuple(f for f in rules.FILTERS if f.__name__ not in names)
+        )
 
     return patch
 
@@ -56,11 +62,11 @@ def forgets_the_host(original: Any, cloud: Cloud, *args: Any) -> Any:
     return (*found, *(replace(s, host=args[0]) for s in others if s.host != args[0]))
 
 
-def everything_is_ours(original: Any, server_id: str, memory: Memory, seen: Any) -> Any:
+def everything_is_ours(original: Any, server_id: str, memory: Record, seen: Any) -> Any:
     return tuple(m for m in seen.migrations if m.server_id == server_id)
 
 
-def all_times_are_ours(original: Any, server_id: str, memory: Memory, seen: Any) -> Any:
+def all_times_are_ours(original: Any, server_id: str, memory: Record, seen: Any) -> Any:
     return original(server_id, replace(memory, found_migration=-1), seen)
 
 
@@ -100,7 +106,11 @@ def no_migrations(original: Any, *args: Any, **kwargs: Any) -> Any:
 
 def cell_is_up(original: Any, cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
     def known(s: Any) -> Any:
-        return replace(s, status="disabled", state="down", id="x", disabled_reason=None) if s.status == "UNKNOWN" else s
+        return (
+            replace(s, status="disabled", state="down", id="x", disabled_reason=None)
+            if s.status == "UNKNOWN"
+            else s
+        )
 
     return tuple(known(s) for s in original(cloud, *args, **kwargs))
 
@@ -129,7 +139,11 @@ def acts_before_it_reports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def always_restores(original: Any, who: Any, memory: Any, seen: Any) -> Any:
-    return (EnableService(seen.service.id),) if seen.service and seen.service.status == "disabled" else ()
+    return (
+        (EnableService(seen.service.id),)
+        if seen.service and seen.service.status == "disabled"
+        else ()
+    )
 
 
 def a_broken_answer_is_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,8 +176,10 @@ def plan_goes_on(original: Any, who: Any, spec: Any) -> Any:
     return decide.Goal.GIVEN_BACK if who.deleting else decide.Goal.KEPT_DRAINED
 
 
-def gives_back_at_once(original: Any, who: Any, spec: Any, memory: Any, seen: Any, decision: Any) -> Any:
-    restore = host.restore(who, memory, seen)
+def gives_back_at_once(
+    original: Any, who: Any, spec: Any, memory: Any, seen: Any, decision: Any
+) -> Any:
+    restore = compute_service.restore(who, memory, seen)
     return replace(decision, actions=restore, given_back=not restore)
 
 
@@ -172,7 +188,10 @@ def goes_on_cold(original: Any, s: Any) -> str:
 
 
 def overlooks_tasks(original: Any, leaver: Any) -> Any:
-    elsewhere = {i: server and replace(server, task_state=None) for i, server in leaver.seen.elsewhere.items()}
+    elsewhere = {
+        i: server and replace(server, task_state=None)
+        for i, server in leaver.seen.elsewhere.items()
+    }
     return original(replace(leaver, seen=replace(leaver.seen, elsewhere=elsewhere)))
 
 
@@ -200,12 +219,14 @@ def confirms_what_it_holds(original: Any, leaver: Any) -> Any:
 
 
 def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Judged, "in_flight", property(lambda self: False))
+    monkeypatch.setattr(ServerVerdict, "in_flight", property(lambda self: False))
 
 
 def only_follows_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is about to start, or whose answer is missing, is forgotten."""
-    monkeypatch.setattr(Judged, "in_flight", property(lambda self: isinstance(self.verdict, Follow)))
+    monkeypatch.setattr(
+        ServerVerdict, "in_flight", property(lambda self: isinstance(self.verdict, Follow))
+    )
 
 
 def groups_do_not_matter(original: Any, spec: Any, seen: Any, judged: Any, limits: Any) -> Any:
@@ -224,7 +245,7 @@ def never_disables_again(original: Any, who: Any, spec: Any, memory: Any, seen: 
 # The promise that is broken, how, and the histories that have to notice (one of them does).
 MUTANTS: dict[str, tuple[Patch, str]] = {
     "moves a server known from its migration": (
-        wrap(moved, "judge", moves_leavers), "never_moves_a_server_a_second_time"),
+        wrap(departed, "judge", moves_leavers), "never_moves_a_server_a_second_time"),
     "takes servers elsewhere for servers on the host": (
         wrap(Cloud, "servers_on", forgets_the_host), "never_moves_a_server_a_second_time"),
     "takes an older list of servers for the present": (
@@ -233,17 +254,17 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         wrap(decide, "own_migrations", everything_is_ours), "leaves_a_tenants_resize_alone"),
     "takes what was there before for its own": (
         wrap(decide, "own_migrations", all_times_are_ours), "leaves_what_was_there_before_the_drain_alone"),
-    "confirms whatever the checks say": (answer(moved, "failed_checks", ""), "confirms_no_guest_that_is_off"),
-    "does not look at ports": (answer(moved, "wrong_port", ""), "confirms_no_guest_that_is_cut_off"),
-    "does not look at the power state": (answer(moved, "wrong_power", ""), "confirms_no_guest_that_is_off_after_a_restart"),
+    "confirms whatever the checks say": (answer(departed, "failed_checks", ""), "confirms_no_guest_that_is_off"),
+    "does not look at ports": (answer(departed, "wrong_port", ""), "confirms_no_guest_that_is_cut_off"),
+    "does not look at the power state": (answer(departed, "wrong_power", ""), "confirms_no_guest_that_is_off_after_a_restart"),
     "confirms before the server has arrived": (
-        wrap(moved, "judge_under_way", confirms_early), "confirms_no_guest_that_is_still_arriving"),
+        wrap(departed, "judge_under_way", confirms_early), "confirms_no_guest_that_is_still_arriving"),
     "confirms a server that is in the middle of something": (
-        wrap(moved, "judge_finished", overlooks_tasks), "confirms_no_guest_that_its_owner_is_deleting"),
+        wrap(departed, "judge_finished", overlooks_tasks), "confirms_no_guest_that_its_owner_is_deleting"),
     "confirms without a decision": (
-        wrap(moved, "judge_finished", confirms_what_it_holds), "waits_for_a_decision_where_the_policy_is_manual"),
+        wrap(departed, "judge_finished", confirms_what_it_holds), "waits_for_a_decision_where_the_policy_is_manual"),
     "reverts to a source that is down": (
-        lambda m: (answer(moved, "source_is_down", False)(m), answer(act, "source_is_up", True)(m))[0],
+        lambda m: (answer(departed, "source_is_down", False)(m), answer(act, "source_is_up", True)(m))[0],
         "reverts_nothing_while_the_source_is_down"),
     "deletes the service of a host that looks empty": (
         wrap(decide, "end_service", deletes_when_it_likes), "takes_no_move_to_the_host_for_nothing"),
@@ -252,7 +273,7 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     "forgets allocations": (
         wrap(proof, "weigh", without("allocations")), "takes_no_allocation_left_in_placement_for_nothing"),
     "forgets guests that failed elsewhere": (
-        answer(moved, "judge_failed", None), "takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host"),
+        answer(departed, "judge_failed", None), "takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host"),
     "forgets moves to the host": (wrap(Cloud, "migrations", no_migrations), "takes_no_move_to_the_host_for_nothing"),
     "forgets soft-deleted servers": (
         wrap(Cloud, "servers_on", soft_deleted_ones_are_gone), "takes_no_soft_deleted_server_for_gone"),
@@ -269,17 +290,17 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         wrap(report, "service_of", forgets_what_it_found), "gives_back_a_disable_that_somebody_else_had_made"),
     "writes to OpenStack before the status": (acts_before_it_reports, "saves_what_it_finds_before_it_writes"),
     "enables whatever it finds disabled": (
-        wrap(host, "restore", always_restores), "leaves_a_disable_that_somebody_else_made_meanwhile"),
+        wrap(compute_service, "restore", always_restores), "leaves_a_disable_that_somebody_else_made_meanwhile"),
     "forgets the aggregates": (
-        answer(host, "rejoin", ()), "gives_back_an_enabled_service_with_its_aggregates_after_a_delete"),
-    "leaves a service that registers again enabled": (wrap(host, "disable", never_disables_again), "keeps_the_host_empty"),
+        answer(compute_service, "rejoin", ()), "gives_back_an_enabled_service_with_its_aggregates_after_a_delete"),
+    "leaves a service that registers again enabled": (wrap(compute_service, "disable", never_disables_again), "keeps_the_host_empty"),
     "gives back with moves in flight": (
         wrap(decide, "give_back", gives_back_at_once), "lets_moves_in_flight_end_before_it_gives_the_host_back"),
-    "goes on cold where live fails": (wrap(filters, "wanted", goes_on_cold), "restarts_no_guest_that_cannot_live_migrate"),
+    "goes on cold where live fails": (wrap(rules, "wanted", goes_on_cold), "restarts_no_guest_that_cannot_live_migrate"),
     "repeats a call without an answer": (
         wrap(http.Api, "write", repeats_without_a_look), "loses_the_answers_of_all_writes_and_repeats_none"),
     "takes no answer for a no": (
-        wrap(filters, "answer_is_awaited", no_answer_is_a_failure), "repeats_no_call_whose_effect_comes_late"),
+        wrap(rules, "answer_is_awaited", no_answer_is_a_failure), "repeats_no_call_whose_effect_comes_late"),
     "evacuates": (wrap(Cloud, "migrate", evacuates), "empties_a_host_with_one_migrate_and_one_confirm_each"),
     "resets states": (wrap(Cloud, "confirm", resets), "empties_a_host_with_one_migrate_and_one_confirm_each"),
     "lets one sick server hold up all": (
@@ -289,8 +310,8 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     "moves while nova-compute is down": (filter_out("source_is_down"), "goes_on_by_itself_when_nova_compute_comes_back"),
     "gives up where there was no room": (
         lambda m: m.setattr(failures, "SLOW_RETRY", timedelta(days=999)), "goes_on_by_itself_when_there_is_room_again"),
-    "follows a stuck record for ever": (answer(moved, "never_ending", None), "names_a_record_that_never_ends"),
-    "waits for a task for ever": (answer(filters, "never_ends", None), "names_a_task_that_never_ends"),
+    "follows a stuck record for ever": (answer(departed, "never_ending", None), "names_a_record_that_never_ends"),
+    "waits for a task for ever": (answer(rules, "never_ends", None), "names_a_task_that_never_ends"),
     "renews a time at every look": (wrap(reconcile, "status", times_are_renewed), "an_idle_drain_writes_nothing"),
 }  # fmt: skip
 

@@ -65,7 +65,9 @@ def empties_a_host_with_one_migrate_and_one_confirm_each() -> None:
 
 @scenario
 def live_moves_restart_nobody() -> None:
-    world = drain("active", "paused", "stopped", method="Live", service={"afterDrain": "KeepDisabled"})
+    world = drain(
+        "active", "paused", "stopped", method="Live", service={"afterDrain": "KeepDisabled"}
+    )
     world.until(lambda: ended(world))
     assert [calls(world, s, *MOVES) for s in servers(world)] == [
         ["live-migration"], ["live-migration"], ["migrate", "confirmResize"],
@@ -74,13 +76,26 @@ def live_moves_restart_nobody() -> None:
 
 @scenario
 def proves_the_host_empty_as_soon_as_the_last_server_has_left() -> None:
-    for method, seconds in [("Cold", 1), ("Cold", 4), ("Live", 0), ("Live", 1), ("Live", 2), ("Live", 3), ("Live", 5)]:
+    for method, seconds in [
+        ("Cold", 1),
+        ("Cold", 4),
+        ("Live", 0),
+        ("Live", 1),
+        ("Live", 2),
+        ("Live", 3),
+        ("Live", 5),
+    ]:
         world = drain("active", method=method)
-        world.model.faults.set("live_migration" if method == "Live" else "finish_migration", f"sleep:{seconds}")
+        world.model.faults.set(
+            "live_migration" if method == "Live" else "finish_migration", f"sleep:{seconds}"
+        )
         world.until(lambda world=world: world.status.get("progress", {}).get("moved") == 1)  # type: ignore[misc]
         moved = world.looked_at
         world.until(lambda world=world: ended(world))  # type: ignore[misc]
-        assert world.looked_at - moved < 20, (method, seconds)  # ten seconds lie between the two reads of the proof
+        assert world.looked_at - moved < 20, (
+            method,
+            seconds,
+        )  # ten seconds lie between the two reads of the proof
 
 
 @scenario
@@ -128,7 +143,10 @@ def dies_at_every_moment_and_moves_each_server_once() -> None:
         world.kill_in = moment
         world.until(lambda world=world: ended(world))  # type: ignore[misc]
         for server in servers(world):
-            assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], (moment, server.name)
+            assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], (
+                moment,
+                server.name,
+            )
 
 
 # Never 2: not ours
@@ -247,7 +265,11 @@ def waits_for_a_decision_where_the_policy_is_manual() -> None:
     (server,) = servers(world)
     world.run(60)
     assert server.vm_state == "resized"
-    world.edit(lambda spec: spec["confirmation"].update(decisions=[{"server": server.id, "action": "Confirm"}]))
+    world.edit(
+        lambda spec: spec["confirmation"].update(
+            decisions=[{"server": server.id, "action": "Confirm"}]
+        )
+    )
     world.until(lambda: ended(world))
 
 
@@ -286,7 +308,9 @@ def takes_no_list_of_a_cell_that_is_down_for_an_empty_host() -> None:
 
 @scenario
 def takes_no_soft_deleted_server_for_gone() -> None:
-    world = drain("soft-deleted", world=World(absent=("placement",)), service={"whileRunning": "Delete"})
+    world = drain(
+        "soft-deleted", world=World(absent=("placement",)), service={"whileRunning": "Delete"}
+    )
     world.run(60)
     assert not ended(world)
 
@@ -347,7 +371,9 @@ def reads_the_empty_host_twice() -> None:
 def proves_nothing_from_a_list_that_could_not_be_read() -> None:
     faults: tuple[Fault, ...] = ("truncated", "500 before", "503", "reset")
     for fault in faults:
-        world = drain("suspended", world=World(absent=("placement",)), service={"whileRunning": "Delete"})
+        world = drain(
+            "suspended", world=World(absent=("placement",)), service={"whileRunning": "Delete"}
+        )
         world.run(5)
         world.broken = {"/servers/detail": fault}
         world.run(30)
@@ -559,7 +585,10 @@ def lets_no_sick_server_hold_up_another() -> None:
     world.model.faults.set("migrate_disk_and_power_off", "hang", server="s1")
     world.rest()
     assert sum(server.host != HOST for server in servers(world)) == 2
-    assert {row["name"]: row["reason"] for row in world.status["problems"]} == {"s0": "Suspended", "s1": "Stuck"}
+    assert {row["name"]: row["reason"] for row in world.status["problems"]} == {
+        "s0": "Suspended",
+        "s1": "Stuck",
+    }
 
 
 @scenario
@@ -617,7 +646,11 @@ def names_a_task_that_never_ends() -> None:
     (server,) = servers(world)
     world.model.faults.set("finish_revert_migration", "sleep:30,once")
     world.until(lambda: server.vm_state == "resized" and server.task_state is None)
-    world.edit(lambda spec: spec["confirmation"].update(decisions=[{"server": server.id, "action": "Revert"}]))
+    world.edit(
+        lambda spec: spec["confirmation"].update(
+            decisions=[{"server": server.id, "action": "Revert"}]
+        )
+    )
     world.until(lambda: server.host == HOST and server.task_state == "resize_reverting")
     world.model.kill_compute(HOST)
     world.model.clock.advance(20)
@@ -635,10 +668,16 @@ def goes_on_when_a_person_has_ended_a_record_by_another_move() -> None:
     person = world.model.as_user("admin")
     world.model.cold.migrate(person, server.id)
     world.model.clock.advance(70)
-    assert [m.status for m in world.model.migrations_of(server)] == ["error", "confirmed", "finished"]
+    assert [m.status for m in world.model.migrations_of(server)] == [
+        "error",
+        "confirmed",
+        "finished",
+    ]
     world.model.cold.confirm(person, server.id)
     world.run(60)
-    assert {c["reason"] for c in world.status["conditions"] if c["type"] == "Stalled"} == {"AllocationsLeft"}
+    assert {c["reason"] for c in world.status["conditions"] if c["type"] == "Stalled"} == {
+        "AllocationsLeft"
+    }
 
 
 @scenario

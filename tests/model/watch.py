@@ -14,7 +14,12 @@ from tests.beds.sim.web import Request, Response
 
 HOST = "cmp1"
 MARK = "quiesce: drain "
-STARTS = {"migrate": "resize_prep", "os-migrateLive": "migrating", "shelveOffload": "shelving_offloading", "resume": "resuming"}
+STARTS = {
+    "migrate": "resize_prep",
+    "os-migrateLive": "migrating",
+    "shelveOffload": "shelving_offloading",
+    "resume": "resuming",
+}
 """What a drain begins with a server, and the task in which Nova has it then."""
 Json = Mapping[str, Any]
 
@@ -38,12 +43,18 @@ class Watch:
 
     cloud: Cloud
     drain: dict[str, Any] = field(default_factory=dict)
-    listed: dict[str, Json] = field(default_factory=dict)  # servers of the host, as read in this tick
+    listed: dict[str, Json] = field(
+        default_factory=dict
+    )  # servers of the host, as read in this tick
     seen: dict[str, Json] = field(default_factory=dict)  # any server, as read in this tick
-    begun: dict[str, tuple[str, int]] = field(default_factory=dict)  # server -> its task by our call, migrations it had then
+    begun: dict[str, tuple[str, int]] = field(
+        default_factory=dict
+    )  # server -> its task by our call, migrations it had then
     refusals: dict[tuple[str, str], int] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)  # calls of this tick
-    awaited: dict[tuple[str, str], float] = field(default_factory=dict)  # calls without an answer, and when
+    awaited: dict[tuple[str, str], float] = field(
+        default_factory=dict
+    )  # calls without an answer, and when
 
     def tick_begins(self) -> None:
         self.listed, self.seen, self.asked = {}, {}, set()
@@ -90,7 +101,10 @@ class Watch:
             case "POST", ["os-aggregates", number, "action"]:
                 promise(self.deleting, "an aggregate is changed by a drain that is kept")
                 found = [row["id"] for row in self.status.get("foundAggregates") or ()]
-                promise(int(number) in found, f"the host is put into aggregate {number}, in which it was not found")
+                promise(
+                    int(number) in found,
+                    f"the host is put into aggregate {number}, in which it was not found",
+                )
             case _:
                 promise(False, f"{request.method} {request.path} is none of the calls of a drain")
 
@@ -99,7 +113,9 @@ class Watch:
             rows = response.body.get("servers") or []
             self.seen |= {row["id"]: row for row in rows}
             if ("host", HOST) in request.query:
-                self.listed |= {row["id"]: row for row in rows if row["OS-EXT-SRV-ATTR:host"] == HOST}
+                self.listed |= {
+                    row["id"]: row for row in rows if row["OS-EXT-SRV-ATTR:host"] == HOST
+                }
         elif request.method != "GET":
             self.count_refusal(request, response.status)
 
@@ -109,7 +125,10 @@ class Watch:
         promise(call not in self.asked, f"{call} is sent twice in one tick")
         self.asked.add(call)
         if request.path.endswith("/action") and "/servers/" in request.path:
-            promise(not 0 < now - self.awaited.get(call, now) < 10, f"{call} is repeated without waiting for its effect")
+            promise(
+                not 0 < now - self.awaited.get(call, now) < 10,
+                f"{call} is repeated without waiting for its effect",
+            )
         if not answered:
             self.awaited[call] = now
 
@@ -138,12 +157,20 @@ class Watch:
     def start(self, server_id: str, name: str) -> None:
         server = self.cloud.state.servers[server_id]
         row = self.listed.get(server_id)
-        promise(row is not None, f"{name} of {server.name}, which was not read on the host in this tick")
+        promise(
+            row is not None, f"{name} of {server.name}, which was not read on the host in this tick"
+        )
         assert row is not None
-        promise(server.host == HOST or self.moved_by_others(server), f"{name} of {server.name}, which is on {server.host}")
+        promise(
+            server.host == HOST or self.moved_by_others(server),
+            f"{name} of {server.name}, which is on {server.host}",
+        )
         promise(not self.deleting, f"{name} while the host is given back")
         promise(self.spec.get("mode", "Drain") == "Drain", f"{name} in mode Plan")
-        promise(not (row["locked"] and self.policy("servers", "locked", "Move") == "Block"), f"{name} of a locked server")
+        promise(
+            not (row["locked"] and self.policy("servers", "locked", "Move") == "Block"),
+            f"{name} of a locked server",
+        )
         self.start_by_method(server, row["status"], name)
         self.room(server, name)
         self.begun[server_id] = STARTS[name], len(self.cloud.migrations_of(server))
@@ -151,22 +178,37 @@ class Watch:
     def start_by_method(self, server: Server, status: str, name: str) -> None:
         method = self.spec["migration"]["method"]
         if name == "migrate":
-            promise(method != "Live" or status == "SHUTOFF", f"cold migration of {server.name} ({status}) under method Live")
+            promise(
+                method != "Live" or status == "SHUTOFF",
+                f"cold migration of {server.name} ({status}) under method Live",
+            )
         elif name == "os-migrateLive":
             promise(method != "Cold", f"live migration of {server.name} under method Cold")
         elif name == "shelveOffload":
-            promise(self.policy("servers", "shelved", "Offload") == "Offload", f"offload of {server.name} against the policy")
+            promise(
+                self.policy("servers", "shelved", "Offload") == "Offload",
+                f"offload of {server.name} against the policy",
+            )
         else:
-            promise(self.policy("servers", "suspended", "Block") == "Resume", f"resume of {server.name} against the policy")
+            promise(
+                self.policy("servers", "suspended", "Block") == "Resume",
+                f"resume of {server.name} against the policy",
+            )
 
     def room(self, server: Server, name: str) -> None:
         flying = self.in_flight() - {server.id}
         most = self.spec["migration"].get("maxParallel", 4)
-        promise(len(flying) < most, f"{name} of {server.name}: {len(flying)} of {most} are in flight already")
+        promise(
+            len(flying) < most,
+            f"{name} of {server.name}: {len(flying)} of {most} are in flight already",
+        )
         group = self.cloud.state.groups.get(server.group or "")
         if group is not None and group.policy == "anti-affinity":
             others = flying & set(group.members)
-            promise(not others, f"{name} of {server.name} with another member of its anti-affinity group in flight")
+            promise(
+                not others,
+                f"{name} of {server.name} with another member of its anti-affinity group in flight",
+            )
 
     def in_flight(self) -> set[str]:
         """Servers with a move of ours that Nova still has to do with. Held ones wait for a person, idle ones are left over."""
@@ -184,7 +226,11 @@ class Watch:
     def is_starting(self, server_id: str) -> bool:
         """Taken in hand by Nova for us, and without a migration record yet."""
         server, (task, migrations) = self.cloud.state.servers[server_id], self.begun[server_id]
-        return server.task_state == task and not server.deleted and len(self.cloud.migrations_of(server)) == migrations
+        return (
+            server.task_state == task
+            and not server.deleted
+            and len(self.cloud.migrations_of(server)) == migrations
+        )
 
     def is_ours(self, m: Migration) -> bool:
         by_us = m.initiator.name == "quiesce" and m.kind in ("migration", "live-migration")
@@ -197,14 +243,23 @@ class Watch:
     def finish(self, server_id: str, name: str) -> None:
         server = self.cloud.state.servers[server_id]
         row = self.seen.get(server_id) or self.listed.get(server_id)
-        shown = row is not None and row["status"] == "VERIFY_RESIZE" and row["OS-EXT-STS:task_state"] is None
-        promise(shown, f"{name} of {server.name}, not seen in VERIFY_RESIZE without a task in this tick")
+        shown = (
+            row is not None
+            and row["status"] == "VERIFY_RESIZE"
+            and row["OS-EXT-STS:task_state"] is None
+        )
+        promise(
+            shown, f"{name} of {server.name}, not seen in VERIFY_RESIZE without a task in this tick"
+        )
         m = self.cloud.state.migration_by_status(server, "finished")
         if m is None or server.vm_state != "resized":
             return  # somebody was quicker, and Nova will refuse it
         if not self.is_ours(m):
             promise(name == "confirmResize", f"revert of somebody else's {m.kind} of {server.name}")
-            promise(self.policy("confirmation", "foreign", "Wait") == "Confirm", f"confirm of somebody else's {m.kind}")
+            promise(
+                self.policy("confirmation", "foreign", "Wait") == "Confirm",
+                f"confirm of somebody else's {m.kind}",
+            )
             return
         decisions = (self.spec.get("confirmation") or {}).get("decisions") or ()
         word = next((d["action"] for d in decisions if d["server"] == server_id), None)
@@ -217,7 +272,10 @@ class Watch:
         promise(word != "Revert", f"confirm of {server.name} against a person's word")
         if word == "Confirm":
             return
-        promise(self.policy("confirmation", "policy", "Automatic") == "Automatic", f"confirm of {server.name} without a decision")
+        promise(
+            self.policy("confirmation", "policy", "Automatic") == "Automatic",
+            f"confirm of {server.name} without a decision",
+        )
         promise(not self.fails(server), f"confirm of {server.name}: {self.fails(server)}")
 
     def fails(self, server: Server) -> str:
@@ -226,19 +284,32 @@ class Watch:
         if server.power_state != wanted:
             return f"power state {server.power_state} instead of {wanted}"
         ports = self.cloud.state.ports_of.get(server.id, [])
-        return "a port is not bound" if any(p.vif_type == "binding_failed" or p.host != server.host for p in ports) else ""
+        return (
+            "a port is not bound"
+            if any(p.vif_type == "binding_failed" or p.host != server.host for p in ports)
+            else ""
+        )
 
     def revert(self, server: Server, m: Migration, word: str | None) -> None:
         asked = word == "Revert" or self.policy("confirmation", "onFailedCheck", "Hold") == "Revert"
         promise(asked, f"revert of {server.name} that nobody asked for")
         promise(word != "Confirm", f"revert of {server.name} against a person's word")
         service = self.cloud.state.service_of(m.source)
-        promise(service is not None and self.cloud.state.is_up(service), f"revert of {server.name} while its source is down")
+        promise(
+            service is not None and self.cloud.state.is_up(service),
+            f"revert of {server.name} while its source is down",
+        )
 
     def live_control(self, server_id: str, number: int, what: str) -> None:
         m = next((m for m in self.cloud.state.migrations if m.id == number), None)
-        promise(m is None or (self.is_ours(m) and m.server == server_id), f"{what} of somebody else's live migration")
-        promise(self.spec["migration"].get("onLiveTimeout", "Abort") == what, f"{what} against the policy")
+        promise(
+            m is None or (self.is_ours(m) and m.server == server_id),
+            f"{what} of somebody else's live migration",
+        )
+        promise(
+            self.spec["migration"].get("onLiveTimeout", "Abort") == what,
+            f"{what} against the policy",
+        )
 
     def service_update(self, body: Json) -> None:
         service = self.cloud.state.service_of(HOST)
@@ -248,19 +319,33 @@ class Watch:
         found = self.status["service"]
         if body["status"] == "enabled":
             promise(self.deleting, "the service is enabled by a drain that is kept")
-            promise(mine, f"the service is enabled although it is disabled by others ({service.disabled_reason})")
+            promise(
+                mine,
+                f"the service is enabled although it is disabled by others ({service.disabled_reason})",
+            )
         elif service.disabled and not mine:
-            saved = found["foundStatus"] == "disabled" and found.get("foundReason") == service.disabled_reason
-            promise(saved, f"somebody's disable ({service.disabled_reason}) is written over unsaved")
+            saved = (
+                found["foundStatus"] == "disabled"
+                and found.get("foundReason") == service.disabled_reason
+            )
+            promise(
+                saved, f"somebody's disable ({service.disabled_reason}) is written over unsaved"
+            )
 
     def service_delete(self, service_id: str) -> None:
         promise(not self.deleting, "the service is deleted while the host is given back")
         promise(self.spec.get("mode", "Drain") == "Drain", "the service is deleted in mode Plan")
-        promise(self.policy("service", "afterDrain", "Delete") == "Delete", "the service is deleted against the policy")
+        promise(
+            self.policy("service", "afterDrain", "Delete") == "Delete",
+            "the service is deleted against the policy",
+        )
         service = self.cloud.state.services.get(service_id)
         if service is None:
             return
-        running = self.cloud.state.is_up(service) and self.policy("service", "whileRunning", "Wait") == "Wait"
+        running = (
+            self.cloud.state.is_up(service)
+            and self.policy("service", "whileRunning", "Wait") == "Wait"
+        )
         promise(not running, "the service is deleted while nova-compute is up")
         promise(service.disabled, "the service is deleted while it is enabled")
         against = self.against_empty()
@@ -282,9 +367,16 @@ class Watch:
     def lost_copy(self) -> str:
         """A server in ERROR elsewhere after a failed move: its good disk may be here."""
         for server in self.cloud.state.servers.values():
-            moves = [m for m in self.cloud.state.migrations if m.server == server.id and not m.deleted]
+            moves = [
+                m for m in self.cloud.state.migrations if m.server == server.id and not m.deleted
+            ]
             last = moves[-1] if moves and not server.deleted else None
-            if last is None or last.source != HOST or last.status not in ("error", "failed") or last.id <= self.found_migration:
+            if (
+                last is None
+                or last.source != HOST
+                or last.status not in ("error", "failed")
+                or last.id <= self.found_migration
+            ):
                 continue
             if server.vm_state == "error" and server.host != HOST:
                 return f"{server.name} failed on {server.host}"
@@ -300,7 +392,10 @@ class Watch:
         promise(not {"Reconciling", "Stalled"} <= set(kinds), "Reconciling and Stalled at once")
         promise(len(self.status.get("problems") or ()) <= 20, "more than 20 problems are listed")
         promise(len(self.status.get("message", "")) <= 1024, "the message is not bounded")
-        was = next((c["status"] for c in before.get("conditions") or () if c["type"] == "Drained"), "Unknown")
+        was = next(
+            (c["status"] for c in before.get("conditions") or () if c["type"] == "Drained"),
+            "Unknown",
+        )
         if self.condition("Drained").get("status") == "True" and was != "True":
             promise(not self.against_empty(), f"Drained=True, and {self.against_empty()}")
         for name in ("foundStatus", "foundReason", "foundId"):

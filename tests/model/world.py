@@ -9,9 +9,9 @@ from unittest import mock
 
 import yaml
 
-from quiesce.drain.reconcile import Brake, Drains
-from quiesce.kinds import Context
-from quiesce.nova.cloud import Cloud
+from quiesce.drain.reconcile import Drains, MoveLimiter
+from quiesce.openstack.cloud import Cloud
+from quiesce.runtime.kinds import Context
 from quiesce.settings import Settings
 from tests.beds.sim.errors import ApiError, ServerGoneError
 from tests.beds.sim.model import Cloud as Model
@@ -72,13 +72,17 @@ class World:
     restarts: int = 0
     looked_at: float = 0.0  # when the last tick began
     lossy: bool = False  # the answer to every write is lost
-    broken: dict[str, Fault] = field(default_factory=dict)  # path -> what goes wrong with each request to it
+    broken: dict[str, Fault] = field(
+        default_factory=dict
+    )  # path -> what goes wrong with each request to it
     absent: tuple[str, ...] = ()  # services that the cloud does not have
 
     def __post_init__(self) -> None:
         self.application = CloudApplication(self.model)
         self.watch = Watch(self.model)
-        self.faults: list[Fault | None] = []  # what goes wrong with the next requests, one after the other
+        self.faults: list[
+            Fault | None
+        ] = []  # what goes wrong with the next requests, one after the other
         self.store = MemoryStore(Boundary())
         self.store.boundary.cross = self.moment  # type: ignore[method-assign]
         self.events = MemoryEvents()
@@ -97,7 +101,7 @@ class World:
         api.absent = self.absent
         cloud = Cloud(api, clock.now)
         self.watch.awaited.clear()
-        self.drains = Drains(context, OneCloud(cloud), Brake(0), {}, self.now)  # type: ignore[arg-type]
+        self.drains = Drains(context, OneCloud(cloud), MoveLimiter(0), {}, self.now)  # type: ignore[arg-type]
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.model.clock.now(), UTC)
@@ -142,7 +146,7 @@ class World:
         self.watch.tick_begins()
         self.moments, self.acted, self.looked_at = 0, False, self.model.clock.now()
         try:
-            with mock.patch("quiesce.drain.act.ThreadPoolExecutor", OneAfterTheOther):
+            with mock.patch("quiesce.drain.act.calls.ThreadPoolExecutor", OneAfterTheOther):
                 wait = self.drains.reconcile(KEY) or 0.0
         except Killed:
             self.restarts += 1
@@ -169,7 +173,10 @@ class World:
 
     def rest(self, ticks: int = 600) -> None:
         """Let the drain go on until nothing changes any more, waiting out its longest back-off."""
-        quiet, leaps = 0, [700, 700, 3700]  # the slow retry twice, then the time that a move may take
+        quiet, leaps = (
+            0,
+            [700, 700, 3700],
+        )  # the slow retry twice, then the time that a move may take
         for _ in range(ticks):
             before = self.picture()
             self.tick()
@@ -183,7 +190,9 @@ class World:
 
     def picture(self) -> Any:
         """All that shows whether anything still happens."""
-        servers = [(s.id, s.host, s.vm_state, s.task_state) for s in self.model.state.servers.values()]
+        servers = [
+            (s.id, s.host, s.vm_state, s.task_state) for s in self.model.state.servers.values()
+        ]
         return self.status, servers, [(m.id, m.status) for m in self.model.state.migrations]
 
     # What is there
@@ -197,8 +206,14 @@ class World:
         return str(self.watch.condition(kind).get("status", ""))
 
     def story(self) -> str:
-        servers = [f"{s.name}: {s.vm_state}/{s.task_state} on {s.host}" for s in self.model.state.servers.values()]
-        moves = [f"{m.id} {m.kind} of {m.server[:8]} {m.source}->{m.dest} {m.status}" for m in self.model.state.migrations]
+        servers = [
+            f"{s.name}: {s.vm_state}/{s.task_state} on {s.host}"
+            for s in self.model.state.servers.values()
+        ]
+        moves = [
+            f"{m.id} {m.kind} of {m.server[:8]} {m.source}->{m.dest} {m.status}"
+            for m in self.model.state.migrations
+        ]
         return yaml.safe_dump({"status": self.status, "servers": servers, "migrations": moves})
 
     # People
@@ -211,7 +226,9 @@ class World:
         except (ApiError, ServerGoneError, KeyError):
             return
 
-    def boot(self, name: str, host: str | None = HOST, state: str = "active", **wishes: Any) -> Server:
+    def boot(
+        self, name: str, host: str | None = HOST, state: str = "active", **wishes: Any
+    ) -> Server:
         """A server in a state, after the time that this takes."""
         server = self.model.boot(name, host=host, **wishes)
         self.model.clock.advance(4)
@@ -220,7 +237,13 @@ class World:
         return server
 
     def bring(self, server: Server, state: str) -> None:
-        action = {"stopped": "os-stop", "paused": "pause", "suspended": "suspend", "shelved": "shelve", "rescued": "rescue"}
+        action = {
+            "stopped": "os-stop",
+            "paused": "pause",
+            "suspended": "suspend",
+            "shelved": "shelve",
+            "rescued": "rescue",
+        }
         if state in action:
             self.model.guests.act(self.model.as_user("demo"), server.id, action[state])
             self.model.clock.advance(2)
@@ -270,7 +293,10 @@ class World:
             self.store.edit(KEY, change)
 
     def delete_drain(self) -> None:
-        if KEY in self.store.objects and "deletionTimestamp" not in self.store.objects[KEY]["metadata"]:
+        if (
+            KEY in self.store.objects
+            and "deletionTimestamp" not in self.store.objects[KEY]["metadata"]
+        ):
             self.store.delete(KEY)
 
     def disable(self, reason: str | None) -> None:
@@ -278,4 +304,6 @@ class World:
         service = self.model.service(HOST)
         if service is not None:
             status = "enabled" if reason == "" else "disabled"
-            self.model.computes.update(service.id, status=status, reason=reason or None, forced_down=None)
+            self.model.computes.update(
+                service.id, status=status, reason=reason or None, forced_down=None
+            )

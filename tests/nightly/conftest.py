@@ -3,12 +3,32 @@
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import account, cloud, cloud_bed, credentials, kube, kube_bed, namespace, operator, tidy_end
+from tests.e2e.conftest import (
+    account,
+    cloud,
+    cloud_bed,
+    credentials,
+    kube,
+    kube_bed,
+    namespace,
+    operator,
+    tidy_end,
+)
 from tests.harness.kubernetes import Kube
 from tests.harness.openstack import Lab
 from tests.nightly.lanes import Lanes
 
-__all__ = ["account", "cloud", "cloud_bed", "credentials", "kube", "kube_bed", "namespace", "operator", "tidy_end"]
+__all__ = [
+    "account",
+    "cloud",
+    "cloud_bed",
+    "credentials",
+    "kube",
+    "kube_bed",
+    "namespace",
+    "operator",
+    "tidy_end",
+]
 
 
 @pytest.fixture

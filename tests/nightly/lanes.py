@@ -36,7 +36,9 @@ class Lanes:
         """A whole drain for each of up to four points, prepared before it begins. -> what went wrong, by the point's name."""
         self.cloud.tidy((*HOSTS, DESTINATION))
         with ThreadPoolExecutor(len(HOSTS)) as pool:
-            found = pool.map(lambda host, prepare: self.drained(host, prepare, servers), HOSTS, points.values())
+            found = pool.map(
+                lambda host, prepare: self.drained(host, prepare, servers), HOSTS, points.values()
+            )
             return {name: wrong for name, wrong in zip(points, found, strict=True) if wrong}
 
     def drained(self, host: str, prepare: Prepare, servers: Mapping[str, int]) -> str:
@@ -72,7 +74,9 @@ class Lanes:
         """One in a namespace of its own, whose credentials know no way to the cloud but the proxy."""
         namespace, entry = f"n-{secrets.token_hex(3)}", self.cloud.entries["operator"]
         self.kube.kubectl("create", "namespace", namespace)
-        operator = Operator(self.account, self.folder / f"{namespace}.log", ("--namespace", namespace))
+        operator = Operator(
+            self.account, self.folder / f"{namespace}.log", ("--namespace", namespace)
+        )
         try:
             with Proxy(entry["auth"]["auth_url"]) as proxy:
                 self.kube.credentials(namespace, proxy.clouds_yaml(entry))
@@ -85,5 +89,7 @@ class Lanes:
         """Without giving hosts back, and without waiting."""
         gone = '{"metadata": {"finalizers": null}}'
         for drain in self.kube.kubectl("get", "cnd", "-n", namespace, "-o", "name").stdout.split():
-            self.kube.kubectl("patch", drain, "-n", namespace, "--type=merge", "-p", gone, check=False)
+            self.kube.kubectl(
+                "patch", drain, "-n", namespace, "--type=merge", "-p", gone, check=False
+            )
         self.kube.kubectl("delete", "namespace", namespace, "--wait=false")

@@ -31,7 +31,11 @@ class Killer:
     def __call__(self, moment: str) -> bool:
         with self.own:
             boundary = (self.calls, moment)
-            if moment.startswith("after ") and " GET " not in moment and not moment.endswith(TOKENS):
+            if (
+                moment.startswith("after ")
+                and " GET " not in moment
+                and not moment.endswith(TOKENS)
+            ):
                 self.calls += 1
             with self.lock:
                 new = boundary not in self.done
@@ -44,7 +48,9 @@ class Killer:
 
 
 @pytest.mark.timeout(0)
-def test_a_kill_at_any_boundary_changes_nothing_about_the_end(lanes: Lanes, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kill_at_any_boundary_changes_nothing_about_the_end(
+    lanes: Lanes, capsys: pytest.CaptureFixture[str]
+) -> None:
     done: set[tuple[int, str]] = set()
     lock = threading.Lock()
     for number in range(1, ROUNDS + 1):
@@ -58,7 +64,12 @@ def test_a_kill_at_any_boundary_changes_nothing_about_the_end(lanes: Lanes, caps
         assert not wrong, "\n".join(f"{host}: {text}" for host, text in wrong.items())
         kills = [killer.kills for killer in killers]
         with capsys.disabled():
-            print(f"\nround {number}: drains with {kills} kills; {len(done)} boundaries so far", flush=True)
+            print(
+                f"\nround {number}: drains with {kills} kills; {len(done)} boundaries so far",
+                flush=True,
+            )
         if 0 in kills:
             return
-    raise AssertionError(f"after {ROUNDS} rounds drains still meet boundaries that are new: {sorted(done)}")
+    raise AssertionError(
+        f"after {ROUNDS} rounds drains still meet boundaries that are new: {sorted(done)}"
+    )

@@ -24,7 +24,11 @@ HOSTS = (HOST, "cmp2", "cmp3", "cmp4", "cmp5")
 TINY, LARGE = 64, 2048  # MiB of memory, which is what runs out first
 KEEP = {"afterDrain": "KeepDisabled"}
 WAYS = {LIVE: "live", COLD: "cold", ("shelveOffload",): "offload"}
-TRIED = {("live-migration", "migrate"), ("live-migration",), ("migrate",)}  # `attempts: 1`, and no room each time
+TRIED = {
+    ("live-migration", "migrate"),
+    ("live-migration",),
+    ("migrate",),
+}  # `attempts: 1`, and no room each time
 WITHIN = 900.0  # seconds for a drain, one move after the other
 SLOW_RETRY = 600.0  # seconds: how often a server that found no room is tried again
 
@@ -61,12 +65,17 @@ class Sized:
             if host != HOST and host not in rooms:
                 self.cloud.set_service(host, "disabled")
         free = {host: self.free(host) for host in rooms}
-        return {h: self.cloud.boot(h, [f"filler-{h}"], flavor=self.flavor(free[h] - room))[0] for h, room in rooms.items()}
+        return {
+            h: self.cloud.boot(h, [f"filler-{h}"], flavor=self.flavor(free[h] - room))[0]
+            for h, room in rooms.items()
+        }
 
     def free(self, host: str) -> int:
         """MiB, by Placement."""
         path = f"/resource_providers/{(self.cloud.provider(host) or {})['uuid']}"
-        memory = self.cloud.admin.get(f"{path}/inventories", "placement")["inventories"]["MEMORY_MB"]
+        memory = self.cloud.admin.get(f"{path}/inventories", "placement")["inventories"][
+            "MEMORY_MB"
+        ]
         used = self.cloud.admin.get(f"{path}/usages", "placement")["usages"]["MEMORY_MB"]
         return int((memory["total"] - memory["reserved"]) * memory["allocation_ratio"]) - int(used)
 
@@ -84,14 +93,19 @@ class Sized:
         self.cloud.fault("all", live_migration="sleep:4", migrate_disk_and_power_off="sleep:4")
         ids = self.cloud.boot(HOST, [f"past-{n}" for n in range(4)])
         for server_id in ids[:2]:
-            self.cloud.admin.action(server_id, "os-migrateLive", {"host": "cmp2", "block_migration": "auto"})
+            self.cloud.admin.action(
+                server_id, "os-migrateLive", {"host": "cmp2", "block_migration": "auto"}
+            )
         for server_id in ids[2:]:
             self.cloud.admin.action(server_id, "migrate", {"host": "cmp2"})
         for server_id in ids[2:]:
             self.cloud.wait_status(server_id, "VERIFY_RESIZE")
             self.cloud.admin.action(server_id, "confirmResize")
         ended = {"completed", "confirmed"}
-        until("their records ended", lambda: {m["status"] for m in self.cloud.migrations(HOST)} <= ended)
+        until(
+            "their records ended",
+            lambda: {m["status"] for m in self.cloud.migrations(HOST)} <= ended,
+        )
 
     def state(self) -> Json:
         """All of Nova that a drain could change: services, and where each server is, how, and what was ever done with it."""
@@ -99,7 +113,12 @@ class Sized:
         return {
             "services": {s["host"]: (s["id"], s["status"], s["disabled_reason"]) for s in services},
             "servers": {
-                s["id"]: (s["name"], s["OS-EXT-SRV-ATTR:host"], s["status"], self.cloud.actions(s["id"]))
+                s["id"]: (
+                    s["name"],
+                    s["OS-EXT-SRV-ATTR:host"],
+                    s["status"],
+                    self.cloud.actions(s["id"]),
+                )
                 for s in self.cloud.servers()
             },
         }
@@ -128,7 +147,9 @@ class Compared:
     seconds: float = 0.0
 
     @classmethod
-    def plan(cls, sized: Sized, kube: Kube, namespace: str, operator: Operator, **spec: Json) -> "Compared":
+    def plan(
+        cls, sized: Sized, kube: Kube, namespace: str, operator: Operator, **spec: Json
+    ) -> "Compared":
         """AssertionError where making the plan has changed anything."""
         before = sized.state()
         drain = Drain.apply(kube, namespace, HOST, METHOD, mode="Plan", service=KEEP, **spec)
@@ -208,7 +229,11 @@ def left(status: Json) -> dict[str, str]:
 
 
 def test_with_plenty_of_room_all_move_but_those_that_cannot(
-    kube: Kube, sized: Sized, operator: Operator, credentials: str, capsys: pytest.CaptureFixture[str]
+    kube: Kube,
+    sized: Sized,
+    operator: Operator,
+    credentials: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     cloud = sized.cloud
     sized.past()
@@ -219,7 +244,12 @@ def test_with_plenty_of_room_all_move_but_those_that_cannot(
     cloud.admin.action(locked, "lock", {})
     cloud.boot(HOST, ["alone"], hints={"group": sized.group("affinity")})
     compared = Compared.plan(sized, kube, credentials, operator, servers={"locked": "Block"})
-    cannot = {"suspended": "Suspended", "rescue": "Rescued", "locked": "Locked", "alone": "AffinityGroup"}
+    cannot = {
+        "suspended": "Suspended",
+        "rescue": "Rescued",
+        "locked": "Locked",
+        "alone": "AffinityGroup",
+    }
     assert compared.blocked == cannot
     assert condition(compared.planned, "CapacityAvailable")["status"] == "True"
 
@@ -234,7 +264,11 @@ def test_with_plenty_of_room_all_move_but_those_that_cannot(
 
 
 def test_with_just_enough_room_all_move(
-    kube: Kube, sized: Sized, operator: Operator, credentials: str, capsys: pytest.CaptureFixture[str]
+    kube: Kube,
+    sized: Sized,
+    operator: Operator,
+    credentials: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """To the last MiB. The large ones go first, and there is just one place for each: Nova may choose as it likes.
 
@@ -252,7 +286,10 @@ def test_with_just_enough_room_all_move(
         compared.drain.wait("Ready")
     done = compared.done()
     free = [sized.free(host) for host in ("cmp2", "cmp3", "cmp4")]
-    say(capsys, f"{compared.line('tight', done)}; {-sum(min(0, mib) for mib in free)} MiB given out twice")
+    say(
+        capsys,
+        f"{compared.line('tight', done)}; {-sum(min(0, mib) for mib in free)} MiB given out twice",
+    )
     compared.agree(done)
     compared.magnitude()
     mixed.all_moved_once()
@@ -262,7 +299,11 @@ def test_with_just_enough_room_all_move(
 
 @pytest.mark.timeout(0)
 def test_with_too_little_room_as_many_stay_as_the_plan_says(
-    kube: Kube, sized: Sized, operator: Operator, credentials: str, capsys: pytest.CaptureFixture[str]
+    kube: Kube,
+    sized: Sized,
+    operator: Operator,
+    credentials: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Room for two of four large ones and for seven of eleven small ones, and none by its group for one more.
 
@@ -276,7 +317,9 @@ def test_with_too_little_room_as_many_stay_as_the_plan_says(
     for host in ("cmp2", "cmp3", "cmp4", HOST):
         cloud.boot(host, [f"apart-{host}"], hints=apart)
     sized.leave({"cmp2": LARGE + 4 * TINY, "cmp3": LARGE + 3 * TINY, "cmp4": 0})
-    compared = Compared.plan(sized, kube, credentials, operator, migration={"attempts": 1, "maxParallel": 1})
+    compared = Compared.plan(
+        sized, kube, credentials, operator, migration={"attempts": 1, "maxParallel": 1}
+    )
     capacity = condition(compared.planned, "CapacityAvailable")
     assert (capacity["status"], compared.homeless, compared.blocked) == ("False", 7, {})
 
@@ -287,7 +330,11 @@ def test_with_too_little_room_as_many_stay_as_the_plan_says(
         assert status["phase"] == "Stalled"
         compared.agree(done)
         compared.magnitude()
-        assert Counter(left(status).values()) == {"NoCapacity": 2, "NoValidHostByZone": 4, "NoValidHostByGroup": 1}
+        assert Counter(left(status).values()) == {
+            "NoCapacity": 2,
+            "NoValidHostByZone": 4,
+            "NoValidHostByGroup": 1,
+        }
         assert left(status)[f"apart-{HOST}"] == "NoValidHostByGroup"
         assert sorted(s["name"] for s in cloud.servers_on(HOST)) == sorted(left(status))
         assert not watch.times
@@ -301,14 +348,23 @@ def test_with_too_little_room_as_many_stay_as_the_plan_says(
 
 
 def test_room_that_only_close_packing_finds_is_not_found(
-    kube: Kube, sized: Sized, operator: Operator, credentials: str, capsys: pytest.CaptureFixture[str]
+    kube: Kube,
+    sized: Sized,
+    operator: Operator,
+    credentials: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Two large servers fill one host and four of three quarters the other. Nova takes the emptiest, and so divides the two."""
     sized.large(running=2, stopped=0)
     sized.large(running=0, stopped=4, ram=LARGE * 3 // 4)
     sized.leave({"cmp2": 2 * LARGE, "cmp3": 3 * LARGE})
-    compared = Compared.plan(sized, kube, credentials, operator, migration={"attempts": 1, "maxParallel": 1})
-    assert (condition(compared.planned, "CapacityAvailable")["status"], compared.homeless) == ("True", 1)
+    compared = Compared.plan(
+        sized, kube, credentials, operator, migration={"attempts": 1, "maxParallel": 1}
+    )
+    assert (condition(compared.planned, "CapacityAvailable")["status"], compared.homeless) == (
+        "True",
+        1,
+    )
 
     status = compared.go("Stalled", "Drained")
     done = compared.done()
@@ -318,12 +374,16 @@ def test_room_that_only_close_packing_finds_is_not_found(
     assert operator.healthy()
 
 
-def test_a_drain_that_requires_room_begins_when_there_is(kube: Kube, sized: Sized, operator: Operator, credentials: str) -> None:
+def test_a_drain_that_requires_room_begins_when_there_is(
+    kube: Kube, sized: Sized, operator: Operator, credentials: str
+) -> None:
     cloud = sized.cloud
     mixed = Mixed.boot(cloud, HOST, running=2, stopped=1)
     fillers = sized.leave({"cmp2": TINY})
     before = sized.state()
-    drain = Drain.apply(kube, credentials, HOST, METHOD, service=KEEP, migration={"requireCapacity": True})
+    drain = Drain.apply(
+        kube, credentials, HOST, METHOD, service=KEEP, migration={"requireCapacity": True}
+    )
 
     status = drain.until("refused for want of room", lambda s: s["phase"] == "Stalled")
     assert condition(status, "Stalled")["reason"] == "CapacityShort"

@@ -9,11 +9,11 @@ from itertools import count
 import pytest
 from tests.beds.hosts.booted import Booted, booted
 
-from quiesce.ssh import stop
+from quiesce.compute import unit as stop
+from quiesce.compute.unit import Supervisor, Unit, UnitState
 from quiesce.ssh.keys import login_key
 from quiesce.ssh.pins import read_pins
 from quiesce.ssh.session import Login, Session, Target, connect
-from quiesce.ssh.stop import Supervisor, Unit, UnitState
 
 SESSION_SECONDS = 120.0
 PROGRAM = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
@@ -45,7 +45,9 @@ class Supervised:
 
     def container(self, kind: Supervisor, name: str, policy: str, *options: str) -> Unit:
         """One that runs, from the image `nova`."""
-        self.run(f"{kind.lower()} run --name '{name}' --restart {policy} {' '.join(options)} {CONTAINER}")
+        self.run(
+            f"{kind.lower()} run --name '{name}' --restart {policy} {' '.join(options)} {CONTAINER}"
+        )
         return Unit(kind, name)
 
     def runs(self, kind: Supervisor, name: str) -> bool:
@@ -74,7 +76,9 @@ def supervised() -> Iterator[Supervised]:
 
         @contextmanager
         def opened(seconds: float = SESSION_SECONDS) -> Iterator[Session]:
-            with connect(Target(host.name, host.address, host.port), login, pins, frozenset(), seconds) as session:
+            with connect(
+                Target(host.name, host.address, host.port), login, pins, frozenset(), seconds
+            ) as session:
                 yield session
 
         def reboot() -> None:

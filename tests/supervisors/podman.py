@@ -24,7 +24,16 @@ def newer_podman() -> Path:
             shutil.copytree(_module(), source)
             source.chmod(0o755)
             built = Path(work, "podman")
-            _go(source, "build", "-mod=mod", "-ldflags=-s -w", f"-tags={TAGS}", "-o", str(built), "./cmd/podman")
+            _go(
+                source,
+                "build",
+                "-mod=mod",
+                "-ldflags=-s -w",
+                f"-tags={TAGS}",
+                "-o",
+                str(built),
+                "./cmd/podman",
+            )
             built.rename(ready)
     return ready
 
@@ -32,12 +41,16 @@ def newer_podman() -> Path:
 def _module() -> Path:
     told = json.loads(_go(CACHE, "mod", "download", "-json", f"{MODULE}@v{VERSION}"))
     if told["Sum"] != SUM:
-        raise BedError(f"{MODULE} {VERSION} has the checksum {told['Sum']}, expected {SUM}: find out who changed it")
+        raise BedError(
+            f"{MODULE} {VERSION} has the checksum {told['Sum']}, expected {SUM}: find out who changed it"
+        )
     return Path(told["Dir"])
 
 
 def _go(where: Path, *arguments: str) -> str:
     done = subprocess.run(["nice", "go", *arguments], cwd=where, capture_output=True, text=True)
     if done.returncode:
-        raise BedError(f"go {arguments[0]} of podman {VERSION} failed: {done.stderr.strip()[-1000:] or 'is Go installed?'}")
+        raise BedError(
+            f"go {arguments[0]} of podman {VERSION} failed: {done.stderr.strip()[-1000:] or 'is Go installed?'}"
+        )
     return done.stdout

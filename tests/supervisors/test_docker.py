@@ -3,7 +3,7 @@
 import pytest
 from tests.supervisors.conftest import Supervised
 
-from quiesce.ssh.stop import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
+from quiesce.compute.unit import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
 
 KOLLA = """\
 [Unit]
@@ -37,7 +37,9 @@ def runs(supervised: Supervised, name: str) -> bool:
 
 
 @pytest.mark.parametrize("policy", ["no", "on-failure", "on-failure:5", "unless-stopped", "always"])
-def test_stopped_so_that_it_stays_and_given_back_as_found(supervised: Supervised, name: str, policy: str) -> None:
+def test_stopped_so_that_it_stays_and_given_back_as_found(
+    supervised: Supervised, name: str, policy: str
+) -> None:
     unit = container(supervised, name, policy)
     found = supervised.look(unit)
     assert found == UnitState(True, policy)
@@ -52,7 +54,9 @@ def test_stopped_so_that_it_stays_and_given_back_as_found(supervised: Supervised
     assert runs(supervised, name)
 
 
-def test_it_stays_down_over_boots_and_starts_at_the_next_one_once_given_back(supervised: Supervised, name: str) -> None:
+def test_it_stays_down_over_boots_and_starts_at_the_next_one_once_given_back(
+    supervised: Supervised, name: str
+) -> None:
     unit = container(supervised, name, "always")
     supervised.power_cut()
     found = supervised.look(unit)
@@ -87,12 +91,17 @@ def test_one_that_is_paused_counts_as_running(supervised: Supervised, name: str)
 def test_one_that_a_unit_starts_is_left_to_that_unit(supervised: Supervised) -> None:
     """Stopped as a container it would be started again by its unit: kolla-ansible makes these."""
     kolla = container(supervised, "nova_compute", "no")
-    supervised.write("/etc/systemd/system/kolla-nova_compute-container.service", KOLLA.format(name="nova_compute"))
+    supervised.write(
+        "/etc/systemd/system/kolla-nova_compute-container.service",
+        KOLLA.format(name="nova_compute"),
+    )
     other = container(supervised, "nova_compute-old", "no")
     supervised.run("systemctl daemon-reload; systemctl enable --now kolla-nova_compute-container")
     try:
         for ask in (supervised.look, supervised.stop):
-            with pytest.raises(StopFailed, match=r"kind: Systemd, name: kolla-nova_compute-container\.service"):
+            with pytest.raises(
+                StopFailed, match=r"kind: Systemd, name: kolla-nova_compute-container\.service"
+            ):
                 ask(kolla)
         assert runs(supervised, "nova_compute")
         assert not supervised.stop(other).running
@@ -104,11 +113,15 @@ def test_one_that_a_unit_starts_is_left_to_that_unit(supervised: Supervised) -> 
         supervised.reboot()
         assert not runs(supervised, "nova_compute")
         assert supervised.restore(unit, found) == found
-        supervised.run("until docker ps --quiet --filter 'name=^nova_compute$' | grep -q .; do sleep 0.05; done")
+        supervised.run(
+            "until docker ps --quiet --filter 'name=^nova_compute$' | grep -q .; do sleep 0.05; done"
+        )
         supervised.run("systemctl disable --now kolla-nova_compute-container")
         assert supervised.look(kolla) == UnitState(False, "no")
     finally:
-        supervised.run("systemctl disable --now kolla-nova_compute-container; docker rm --force nova_compute nova_compute-old")
+        supervised.run(
+            "systemctl disable --now kolla-nova_compute-container; docker rm --force nova_compute nova_compute-old"
+        )
 
 
 def test_an_unknown_name_is_an_error_that_says_where_to_set_it(supervised: Supervised) -> None:
@@ -116,7 +129,9 @@ def test_an_unknown_name_is_an_error_that_says_where_to_set_it(supervised: Super
         supervised.look(Unit(Supervisor.DOCKER, "nova_nothing"))
 
 
-def test_a_daemon_that_is_down_is_not_taken_for_one_that_knows_no_container(supervised: Supervised, name: str) -> None:
+def test_a_daemon_that_is_down_is_not_taken_for_one_that_knows_no_container(
+    supervised: Supervised, name: str
+) -> None:
     unit = container(supervised, name, "no")
     supervised.run("systemctl stop docker.socket docker")
     try:
@@ -127,10 +142,15 @@ def test_a_daemon_that_is_down_is_not_taken_for_one_that_knows_no_container(supe
     assert not isinstance(caught.value, NoSuchUnit)
 
 
-def test_podman_under_dockers_name_is_understood_whatever_it_says_besides(supervised: Supervised, rootfs: str, name: str) -> None:
+def test_podman_under_dockers_name_is_understood_whatever_it_says_besides(
+    supervised: Supervised, rootfs: str, name: str
+) -> None:
     """As the package podman-docker does it, whose `docker` says on each call that it is podman."""
     supervised.run(f"podman import {rootfs} nova; mv /usr/bin/docker /usr/bin/docker.away")
-    supervised.write("/usr/bin/docker", "#!/bin/sh\necho 'Emulate Docker CLI using podman.' >&2\nexec podman \"$@\"")
+    supervised.write(
+        "/usr/bin/docker",
+        "#!/bin/sh\necho 'Emulate Docker CLI using podman.' >&2\nexec podman \"$@\"",
+    )
     try:
         supervised.run("chmod 755 /usr/bin/docker")
         unit = container(supervised, name, "on-failure:2")
@@ -138,4 +158,6 @@ def test_podman_under_dockers_name_is_understood_whatever_it_says_besides(superv
         assert not supervised.stop(unit).running
         assert supervised.restore(unit, UnitState(True, "on-failure:2")).running
     finally:
-        supervised.run(f"podman rm --force --time 0 '{name}'; mv /usr/bin/docker.away /usr/bin/docker")
+        supervised.run(
+            f"podman rm --force --time 0 '{name}'; mv /usr/bin/docker.away /usr/bin/docker"
+        )

@@ -6,7 +6,7 @@ import pytest
 from tests.supervisors.conftest import Supervised
 from tests.supervisors.podman import VERSION, newer_podman
 
-from quiesce.ssh.stop import Supervisor, Unit, UnitState
+from quiesce.compute.unit import Supervisor, Unit, UnitState
 
 STORE = "/var/lib/containers/storage"
 
@@ -24,11 +24,15 @@ def newer(request: pytest.FixtureRequest, supervised: Supervised, rootfs: str) -
     supervised.run(f"podman import {rootfs} nova")
     yield
     supervised.run("podman rm --all --force; install /var/lib/older-podman /usr/bin/podman")
-    supervised.run(f"[ ! -e {STORE}.away ] || {{ rm -rf {STORE} /run/libpod && mv {STORE}.away {STORE}; }}")
+    supervised.run(
+        f"[ ! -e {STORE}.away ] || {{ rm -rf {STORE} /run/libpod && mv {STORE}.away {STORE}; }}"
+    )
 
 
 def container(supervised: Supervised, name: str, policy: str) -> Unit:
-    return supervised.container(Supervisor.PODMAN, name, policy, "--security-opt seccomp=unconfined")
+    return supervised.container(
+        Supervisor.PODMAN, name, policy, "--security-opt seccomp=unconfined"
+    )
 
 
 def runs(supervised: Supervised, name: str) -> bool:
@@ -36,7 +40,9 @@ def runs(supervised: Supervised, name: str) -> bool:
 
 
 @pytest.mark.parametrize("policy", ["no", "on-failure:5", "unless-stopped", "always"])
-def test_stopped_so_that_it_stays_and_given_back_as_found(supervised: Supervised, name: str, policy: str) -> None:
+def test_stopped_so_that_it_stays_and_given_back_as_found(
+    supervised: Supervised, name: str, policy: str
+) -> None:
     unit = container(supervised, name, policy)
     found = supervised.look(unit)
     assert found == UnitState(True, policy)
@@ -51,7 +57,9 @@ def test_stopped_so_that_it_stays_and_given_back_as_found(supervised: Supervised
     assert runs(supervised, name)
 
 
-def test_it_stays_down_over_a_power_cut_and_starts_at_the_next_boot_once_given_back(supervised: Supervised, name: str) -> None:
+def test_it_stays_down_over_a_power_cut_and_starts_at_the_next_boot_once_given_back(
+    supervised: Supervised, name: str
+) -> None:
     unit = container(supervised, name, "always")
     found = supervised.look(unit)
     supervised.stop(unit)

@@ -3,7 +3,7 @@
 import pytest
 from tests.supervisors.conftest import Supervised
 
-from quiesce.ssh.stop import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
+from quiesce.compute.unit import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
 
 GENERATED = "/etc/systemd/system/tripleo_nova_compute.service"
 
@@ -29,7 +29,9 @@ def test_this_podman_cannot_change_a_restart_policy(supervised: Supervised, name
 
 
 @pytest.mark.parametrize("policy", ["no", "on-failure", "on-failure:5", "unless-stopped"])
-def test_stopped_so_that_it_stays_and_given_back_as_found(supervised: Supervised, name: str, policy: str) -> None:
+def test_stopped_so_that_it_stays_and_given_back_as_found(
+    supervised: Supervised, name: str, policy: str
+) -> None:
     """podman-restart.service starts none of these at boot: what is stopped stays so."""
     unit = container(supervised, name, policy)
     found = supervised.look(unit)
@@ -45,7 +47,9 @@ def test_stopped_so_that_it_stays_and_given_back_as_found(supervised: Supervised
     assert runs(supervised, name)
 
 
-def test_one_that_the_boot_would_start_is_not_stopped_and_the_error_says_what_to_do(supervised: Supervised, name: str) -> None:
+def test_one_that_the_boot_would_start_is_not_stopped_and_the_error_says_what_to_do(
+    supervised: Supervised, name: str
+) -> None:
     unit = container(supervised, name, "always")
     supervised.power_cut()
     assert runs(supervised, name)
@@ -57,7 +61,9 @@ def test_one_that_the_boot_would_start_is_not_stopped_and_the_error_says_what_to
         assert said in str(caught.value)
 
 
-def test_one_that_no_boot_starts_is_stopped_also_under_always(supervised: Supervised, name: str) -> None:
+def test_one_that_no_boot_starts_is_stopped_also_under_always(
+    supervised: Supervised, name: str
+) -> None:
     unit = container(supervised, name, "always")
     supervised.run("systemctl disable podman-restart.service")
     try:
@@ -116,15 +122,21 @@ def test_one_that_is_paused_counts_as_running(supervised: Supervised, name: str)
 
 
 @pytest.mark.parametrize("new", [False, True])
-def test_one_that_a_unit_starts_is_left_to_that_unit(supervised: Supervised, name: str, *, new: bool) -> None:
+def test_one_that_a_unit_starts_is_left_to_that_unit(
+    supervised: Supervised, name: str, *, new: bool
+) -> None:
     """As TripleO makes it, and as podman itself writes units, with and without a new container each time."""
     unit = container(supervised, name, "no")
-    supervised.run(f"podman generate systemd --restart-policy always {'--new' if new else ''} --name '{name}' >{GENERATED}")
+    supervised.run(
+        f"podman generate systemd --restart-policy always {'--new' if new else ''} --name '{name}' >{GENERATED}"
+    )
     supervised.run(f"podman {'rm --force' if new else 'stop'} '{name}'")
     supervised.run("systemctl daemon-reload; systemctl enable --now tripleo_nova_compute")
     try:
         for ask in (supervised.look, supervised.stop):
-            with pytest.raises(StopFailed, match=r"kind: Systemd, name: tripleo_nova_compute\.service"):
+            with pytest.raises(
+                StopFailed, match=r"kind: Systemd, name: tripleo_nova_compute\.service"
+            ):
                 ask(unit)
         assert runs(supervised, name)
 
@@ -145,7 +157,9 @@ def test_an_unknown_name_is_an_error_that_says_where_to_set_it(supervised: Super
         supervised.look(Unit(Supervisor.PODMAN, "nova_nothing"))
 
 
-def test_a_host_without_podman_is_not_taken_for_one_that_knows_no_container(supervised: Supervised) -> None:
+def test_a_host_without_podman_is_not_taken_for_one_that_knows_no_container(
+    supervised: Supervised,
+) -> None:
     supervised.run("mv /usr/bin/podman /usr/bin/podman.away")
     try:
         with pytest.raises(StopFailed, match="not found") as caught:

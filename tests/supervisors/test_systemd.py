@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 from tests.supervisors.conftest import PROGRAM, Supervised
 
-from quiesce.ssh import stop as stopping
+from quiesce.compute import unit as stopping
+from quiesce.compute.unit import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
 from quiesce.ssh.errors import TimedOut
-from quiesce.ssh.stop import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
 
 LIB, ETC = "/usr/lib/systemd/system", "/etc/systemd/system"
 SERVICE = f"""\
@@ -33,8 +33,14 @@ class Case:
 
 
 CASES = {
-    "package": Case("nova-compute", {f"{LIB}/nova-compute.service": SERVICE + WANTED}, "systemctl enable nova-compute"),
-    "full name": Case("a-nova.service", {f"{LIB}/a-nova.service": SERVICE + WANTED}, "systemctl enable a-nova"),
+    "package": Case(
+        "nova-compute",
+        {f"{LIB}/nova-compute.service": SERVICE + WANTED},
+        "systemctl enable nova-compute",
+    ),
+    "full name": Case(
+        "a-nova.service", {f"{LIB}/a-nova.service": SERVICE + WANTED}, "systemctl enable a-nova"
+    ),
     "kolla, whose files lie in /etc": Case(
         "kolla-nova_compute-container.service",
         {f"{ETC}/kolla-nova_compute-container.service": SERVICE + WANTED},
@@ -70,7 +76,9 @@ CASES = {
         "systemctl enable nova-compute@cell-1.rack_2",
     ),
     "linked from elsewhere": Case(
-        "nova-linked", {"/opt/nova/nova-linked.service": SERVICE + WANTED}, "systemctl enable /opt/nova/nova-linked.service"
+        "nova-linked",
+        {"/opt/nova/nova-linked.service": SERVICE + WANTED},
+        "systemctl enable /opt/nova/nova-linked.service",
     ),
     "alias": Case(
         "nova-alias",
@@ -112,13 +120,17 @@ def made(supervised: Supervised, *cases: Case) -> Unit:
         for path, text in case.files.items():
             supervised.write(path, text)
     steps = "; ".join(case.made for case in cases)
-    supervised.run(f"{steps}; systemctl daemon-reload; systemctl start {' '.join(case.unit for case in cases)}")
+    supervised.run(
+        f"{steps}; systemctl daemon-reload; systemctl start {' '.join(case.unit for case in cases)}"
+    )
     return unit(cases[-1].unit)
 
 
 def administration(supervised: Supervised) -> str:
     """Every file, link and directory that says what starts, but for the dates."""
-    return supervised.run(f"cd {ETC} && find . -printf '%p %y %m %l ' -type f -exec sha256sum {{}} ';' -o -printf '\\n' | sort")
+    return supervised.run(
+        f"cd {ETC} && find . -printf '%p %y %m %l ' -type f -exec sha256sum {{}} ';' -o -printf '\\n' | sort"
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -127,7 +139,9 @@ def all_made(supervised: Supervised) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_stopped_so_that_nothing_starts_it_and_given_back_as_found(supervised: Supervised, case: Case) -> None:
+def test_stopped_so_that_nothing_starts_it_and_given_back_as_found(
+    supervised: Supervised, case: Case
+) -> None:
     wanted, before = unit(case.unit), administration(supervised)
     main = (case.main or case.unit.removesuffix(".service")) + ".service"
     supervised.run("rm -f /var/lib/stopped")
@@ -138,7 +152,9 @@ def test_stopped_so_that_nothing_starts_it_and_given_back_as_found(supervised: S
 
     for _ in range(2):
         assert not supervised.stop(wanted).running
-    assert supervised.run(f"systemctl show -p ActiveState --value '{case.unit}'").strip() == "inactive"
+    assert (
+        supervised.run(f"systemctl show -p ActiveState --value '{case.unit}'").strip() == "inactive"
+    )
     assert supervised.run("cat /var/lib/stopped").strip() == main  # in its own way, and once
     supervised.fails(f"systemctl start '{case.unit}'")
     supervised.fails(f"systemctl restart '{main}'")
@@ -150,7 +166,9 @@ def test_stopped_so_that_nothing_starts_it_and_given_back_as_found(supervised: S
     supervised.run(f"systemctl restart '{case.unit}'")
 
 
-def test_all_stay_down_over_boots_and_start_at_the_next_one_once_given_back(supervised: Supervised) -> None:
+def test_all_stay_down_over_boots_and_start_at_the_next_one_once_given_back(
+    supervised: Supervised,
+) -> None:
     """Those that a boot starts by itself; that it does so without us is seen first, and last."""
     units = [unit(case.unit) for case in CASES.values() if case.at_boot]
     supervised.reboot()
@@ -176,10 +194,24 @@ def test_all_stay_down_over_boots_and_start_at_the_next_one_once_given_back(supe
 
 @pytest.mark.parametrize(
     ("then", "boot"),
-    [("disable --now", "disabled"), ("mask --now", "masked"), ("mask --runtime --now", "masked-runtime"), ("stop", "enabled")],
+    [
+        ("disable --now", "disabled"),
+        ("mask --now", "masked"),
+        ("mask --runtime --now", "masked-runtime"),
+        ("stop", "enabled"),
+    ],
 )
-def test_what_did_not_run_is_kept_down_and_left_as_it_was(supervised: Supervised, then: str, boot: str) -> None:
-    wanted = made(supervised, Case("nova-idle", {f"{LIB}/nova-idle.service": SERVICE + WANTED}, "systemctl enable nova-idle"))
+def test_what_did_not_run_is_kept_down_and_left_as_it_was(
+    supervised: Supervised, then: str, boot: str
+) -> None:
+    wanted = made(
+        supervised,
+        Case(
+            "nova-idle",
+            {f"{LIB}/nova-idle.service": SERVICE + WANTED},
+            "systemctl enable nova-idle",
+        ),
+    )
     supervised.run(f"systemctl {then} nova-idle")
     before = administration(supervised)
 
@@ -195,7 +227,14 @@ def test_what_did_not_run_is_kept_down_and_left_as_it_was(supervised: Supervised
 
 
 def test_a_mask_until_the_next_boot_is_not_taken_for_one_that_stays(supervised: Supervised) -> None:
-    wanted = made(supervised, Case("nova-idle", {f"{LIB}/nova-idle.service": SERVICE + WANTED}, "systemctl enable nova-idle"))
+    wanted = made(
+        supervised,
+        Case(
+            "nova-idle",
+            {f"{LIB}/nova-idle.service": SERVICE + WANTED},
+            "systemctl enable nova-idle",
+        ),
+    )
     supervised.run("systemctl mask --runtime --now nova-idle")
 
     supervised.stop(wanted)
@@ -206,26 +245,47 @@ def test_a_mask_until_the_next_boot_is_not_taken_for_one_that_stays(supervised: 
     supervised.run("systemctl start nova-idle")
 
 
-def test_one_that_waits_to_be_restarted_counts_as_running_and_is_stopped(supervised: Supervised) -> None:
+def test_one_that_waits_to_be_restarted_counts_as_running_and_is_stopped(
+    supervised: Supervised,
+) -> None:
     broken = "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=1h\n" + WANTED
-    wanted = made(supervised, Case("nova-loop", {f"{ETC}/nova-loop.service": broken}, "systemctl enable nova-loop"))
-    supervised.run("until systemctl show -p SubState nova-loop | grep -q auto-restart; do sleep 0.05; done")
+    wanted = made(
+        supervised,
+        Case("nova-loop", {f"{ETC}/nova-loop.service": broken}, "systemctl enable nova-loop"),
+    )
+    supervised.run(
+        "until systemctl show -p SubState nova-loop | grep -q auto-restart; do sleep 0.05; done"
+    )
 
     assert supervised.look(wanted) == UnitState(True, "enabled")
     assert not supervised.stop(wanted).running
-    assert supervised.run("systemctl show -p SubState --value nova-loop").strip() in ("dead", "failed")
+    assert supervised.run("systemctl show -p SubState --value nova-loop").strip() in (
+        "dead",
+        "failed",
+    )
 
 
-def test_a_stop_that_outlasts_the_session_is_held_already_and_ends_with_the_next_one(supervised: Supervised) -> None:
+def test_a_stop_that_outlasts_the_session_is_held_already_and_ends_with_the_next_one(
+    supervised: Supervised,
+) -> None:
     """ExecStop waits until it is let go. Cut off in the middle, nothing can start the unit any more."""
-    slow = SERVICE + "TimeoutStopSec=60\nExecStop=/bin/sh -c 'until [ -e /run/let-go ]; do sleep 0.05; done'\n" + WANTED
-    wanted = made(supervised, Case("nova-slow", {f"{ETC}/nova-slow.service": slow}, "systemctl enable nova-slow"))
+    slow = (
+        SERVICE
+        + "TimeoutStopSec=60\nExecStop=/bin/sh -c 'until [ -e /run/let-go ]; do sleep 0.05; done'\n"
+        + WANTED
+    )
+    wanted = made(
+        supervised,
+        Case("nova-slow", {f"{ETC}/nova-slow.service": slow}, "systemctl enable nova-slow"),
+    )
     found = supervised.look(wanted)
 
     with pytest.raises(TimedOut), supervised.open(seconds=3.0) as session:
         stopping.stop(session, wanted)
     assert supervised.look(wanted).running
-    supervised.run("touch /run/let-go; until systemctl show -p ActiveState nova-slow | grep -q inactive; do sleep 0.05; done")
+    supervised.run(
+        "touch /run/let-go; until systemctl show -p ActiveState nova-slow | grep -q inactive; do sleep 0.05; done"
+    )
     supervised.fails("systemctl start nova-slow")
 
     assert not supervised.stop(wanted).running
@@ -233,7 +293,10 @@ def test_a_stop_that_outlasts_the_session_is_held_already_and_ends_with_the_next
 
 
 def test_one_that_cannot_be_kept_from_starting_is_not_stopped(supervised: Supervised) -> None:
-    wanted = made(supervised, Case("nova-ro", {f"{LIB}/nova-ro.service": SERVICE + WANTED}, "systemctl enable nova-ro"))
+    wanted = made(
+        supervised,
+        Case("nova-ro", {f"{LIB}/nova-ro.service": SERVICE + WANTED}, "systemctl enable nova-ro"),
+    )
     supervised.run(f"mount --bind {ETC} {ETC} && mount -o remount,bind,ro {ETC}")
     try:
         with pytest.raises(StopFailed, match="Read-only file system"):
@@ -243,8 +306,17 @@ def test_one_that_cannot_be_kept_from_starting_is_not_stopped(supervised: Superv
         supervised.run(f"umount {ETC}")
 
 
-def test_one_that_does_not_start_again_is_an_error_in_systemds_words(supervised: Supervised) -> None:
-    wanted = made(supervised, Case("nova-gone", {f"{LIB}/nova-gone.service": SERVICE + WANTED}, "systemctl enable nova-gone"))
+def test_one_that_does_not_start_again_is_an_error_in_systemds_words(
+    supervised: Supervised,
+) -> None:
+    wanted = made(
+        supervised,
+        Case(
+            "nova-gone",
+            {f"{LIB}/nova-gone.service": SERVICE + WANTED},
+            "systemctl enable nova-gone",
+        ),
+    )
     found = supervised.look(wanted)
     supervised.stop(wanted)
     supervised.run("systemctl mask nova-gone")
@@ -257,12 +329,16 @@ def test_one_that_does_not_start_again_is_an_error_in_systemds_words(supervised:
 
 
 @pytest.mark.parametrize("name", ["no-such-thing", "nova-compute@", "-o"])
-def test_a_name_that_is_no_unit_is_an_error_that_says_where_to_set_it(supervised: Supervised, name: str) -> None:
+def test_a_name_that_is_no_unit_is_an_error_that_says_where_to_set_it(
+    supervised: Supervised, name: str
+) -> None:
     with pytest.raises(NoSuchUnit, match=r"service\.stop"):
         supervised.look(unit(name))
 
 
-def test_a_systemd_that_does_not_answer_is_not_taken_for_one_that_knows_no_unit(supervised: Supervised) -> None:
+def test_a_systemd_that_does_not_answer_is_not_taken_for_one_that_knows_no_unit(
+    supervised: Supervised,
+) -> None:
     supervised.run("mv /usr/bin/systemctl /usr/bin/systemctl.away")
     try:
         with pytest.raises(StopFailed, match="not found") as caught:
@@ -273,7 +349,14 @@ def test_a_systemd_that_does_not_answer_is_not_taken_for_one_that_knows_no_unit(
 
 
 def test_a_person_on_the_host_is_told_why_it_does_not_start(supervised: Supervised) -> None:
-    wanted = made(supervised, Case("nova-told", {f"{LIB}/nova-told.service": SERVICE + WANTED}, "systemctl enable nova-told"))
+    wanted = made(
+        supervised,
+        Case(
+            "nova-told",
+            {f"{LIB}/nova-told.service": SERVICE + WANTED},
+            "systemctl enable nova-told",
+        ),
+    )
     found = supervised.look(wanted)
     supervised.stop(wanted)
 

@@ -10,7 +10,9 @@ _WHOLE = re.compile(r"(\d+[smh])+")
 def seconds(text: str) -> float:
     """`"1h30m"` -> 5400.0 seconds. Raises ValueError with a message for the person who wrote it."""
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{text!r} is not a duration: write a number and a unit, such as 90s, 15m or 2h")
+        raise ValueError(
+            f"{text!r} is not a duration: write a number and a unit, such as 90s, 15m or 2h"
+        )
     return float(sum(int(number) * _UNIT[unit] for number, unit in _PART.findall(text)))
 
 

@@ -7,13 +7,17 @@ from pydantic.alias_generators import to_camel
 
 from quiesce.api import durations
 
-Seconds = Annotated[float, BeforeValidator(lambda v: durations.seconds(v) if isinstance(v, str) else v)]
+Seconds = Annotated[
+    float, BeforeValidator(lambda v: durations.seconds(v) if isinstance(v, str) else v)
+]
 
 
 class Model(BaseModel):
     """Frozen; camelCase outside; a field that this program does not know is an error, not ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
+    )
 
 
 class CloudCredentialsRef(Model):

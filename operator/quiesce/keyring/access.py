@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from quiesce.api.keyring import HostAccess, Hosts, KeyringSpec, ObjectKind
+from quiesce.api.keyring.spec import HostAccess, Hosts, KeyringSpec, ObjectKind
 from quiesce.keyring.errors import BadHostAccess
 from quiesce.keyring.hosts import Hypervisor, compute_hosts
 from quiesce.keyring.keys import KeyStore
@@ -44,7 +44,9 @@ def given_pins(secrets: Secrets, namespace: str, access: HostAccess) -> Pins:
     what = f"{ref.kind} {namespace}/{ref.name}, key {ref.key}"
     text = _text(secrets, namespace, ref.kind, ref.name, ref.key)
     if text is None:
-        raise BadHostAccess(f"{what} does not exist: put the hosts' public keys there, as in a known_hosts file")
+        raise BadHostAccess(
+            f"{what} does not exist: put the hosts' public keys there, as in a known_hosts file"
+        )
     try:
         return read_pins(text, what)
     except BadKey as error:
@@ -63,24 +65,35 @@ def trusted_pins(secrets: Secrets, resource: Resource, spec: KeyringSpec) -> Pin
     """The host keys that a keyring has pinned by itself, where its spec lets it."""
     store = KeyStore(secrets, resource, spec)
     state = store.state()
-    return _own_pins(state.trusted if state else "", f"Secret {resource.key.namespace}/{store.state_name}")
+    return _own_pins(
+        state.trusted if state else "", f"Secret {resource.key.namespace}/{store.state_name}"
+    )
 
 
 def _own_pins(text: str, where: str) -> Pins:
     try:
         return read_pins(text, where)
     except BadKey as error:
-        raise BadHostAccess(f"{error}. It is the operator's own: delete it to pin the hosts' keys anew") from error
+        raise BadHostAccess(
+            f"{error}. It is the operator's own: delete it to pin the hosts' keys anew"
+        ) from error
 
 
 @contextmanager
-def keyring_session(secrets: Secrets, keyring: Resource, hypervisors: Iterable[Hypervisor], host: str) -> Iterator[Session]:
+def keyring_session(
+    secrets: Secrets, keyring: Resource, hypervisors: Iterable[Hypervisor], host: str
+) -> Iterator[Session]:
     """A session on `host` as a keyring logs in. Raises Problem, KubeError, SSHError."""
     spec, namespace = KeyringSpec.read(keyring.spec), keyring.key.namespace
-    login, given = host_login(secrets, namespace, spec.host_access), given_pins(secrets, namespace, spec.host_access)
+    login, given = (
+        host_login(secrets, namespace, spec.host_access),
+        given_pins(secrets, namespace, spec.host_access),
+    )
     pins = Pins(given.pins + trusted_pins(secrets, keyring, spec).pins, given.revoked)
     # A host that takes no part in the keyring can be reached all the same.
-    way = _way(spec.hosts.model_copy(update={"exclude": ()}), spec.host_access.port, hypervisors, host)
+    way = _way(
+        spec.hosts.model_copy(update={"exclude": ()}), spec.host_access.port, hypervisors, host
+    )
     pinned = pins.of(way.names, way.target.port)
     with connect(way.target, login, pinned, pins.revoked, SESSION_SECONDS) as session:
         yield session
@@ -88,7 +101,11 @@ def keyring_session(secrets: Secrets, keyring: Resource, hypervisors: Iterable[H
 
 @contextmanager
 def drain_session(
-    secrets: Secrets, drain: Resource, access: HostAccess, hypervisors: Iterable[Hypervisor], host: str
+    secrets: Secrets,
+    drain: Resource,
+    access: HostAccess,
+    hypervisors: Iterable[Hypervisor],
+    host: str,
 ) -> Iterator[Session]:
     """A session on `host` by a drain's own `hostAccess`. Raises Problem, KubeError, SSHError.
 
@@ -125,7 +142,9 @@ class FirstUse:
         """Raises BadHostAccess where the operator's own rights do not reach that far."""
         line = f"{','.join(spelled(name, port) for name in names)} {key.line}\n"
         try:
-            self._secrets.apply(self._namespace, self._name, {KNOWN_HOSTS: line.encode()}, "Opaque", self._drain)
+            self._secrets.apply(
+                self._namespace, self._name, {KNOWN_HOSTS: line.encode()}, "Opaque", self._drain
+            )
         except KubeForbidden as error:
             remedy = "pin the host's key with knownHostsRef, or bind the ClusterRole quiesce-keyrings to the operator"
             raise BadHostAccess(f"the host's key cannot be kept: {error}: {remedy}") from error

@@ -69,7 +69,14 @@ def _begin(inputs: Inputs, fleet: Fleet, now: float) -> int:
     if wanted is None:
         found = _removals(idle, now)
     else:
-        every = due(fleet.hosts, wanted, inputs.spec.probe, inputs.destinations, inputs.spec.check_every, now)
+        every = due(
+            fleet.hosts,
+            wanted,
+            inputs.spec.probe,
+            inputs.destinations,
+            inputs.spec.check_every,
+            now,
+        )
         found = tuple(each for each in every if each.host in idle)
     return sum(fleet.start(each.host, _order(inputs, hosts, each, wanted)) for each in found)
 
@@ -79,7 +86,9 @@ def _removals(idle: Mapping[str, HostMemory], now: float) -> tuple[Due, ...]:
     return tuple(Due(name) for name in sorted(pending, key=lambda name: idle[name].failures))
 
 
-def _order(inputs: Inputs, hosts: Mapping[str, ComputeHost], each: Due, wanted: Wanted | None) -> Order:
+def _order(
+    inputs: Inputs, hosts: Mapping[str, ComputeHost], each: Due, wanted: Wanted | None
+) -> Order:
     host = hosts[each.host]
     pinned = inputs.pins.of(host.names, inputs.spec.host_access.port)
     return Order(

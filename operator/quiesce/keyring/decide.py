@@ -37,11 +37,17 @@ def refusal(place: Place, sight: Sight) -> Refusal | None:
     """The first thing that stands in the way of an installation."""
     account, user = sight.account, place.user
     if not sight.root:
-        return Refusal("NotRoot", "the login has no root rights: use root, or hostAccess.become: Sudo")
+        return Refusal(
+            "NotRoot", "the login has no root rights: use root, or hostAccess.become: Sudo"
+        )
     if account is not None and account.home != place.home:
-        return Refusal("HomeMismatch", f"the home of {user} is {account.home}: sshd looks there. Set nova.home")
+        return Refusal(
+            "HomeMismatch", f"the home of {user} is {account.home}: sshd looks there. Set nova.home"
+        )
     if not sight.shell_usable and (account is None or account.shell != place.shell):
-        return Refusal("ShellMissing", f"there is no program {place.shell}: install it, or set nova.shell")
+        return Refusal(
+            "ShellMissing", f"there is no program {place.shell}: install it, or set nova.shell"
+        )
     return _wrong_place(place, sight) or _wrong_kind(place, sight)
 
 
@@ -53,14 +59,23 @@ def _wrong_place(place: Place, sight: Sight) -> Refusal | None:
     if home.kind != "directory":
         return Refusal("NotADirectory", f"{place.home} is a {home.kind}: put a directory there")
     if home.owner not in (user, "root", *((NOBODYS,) if sight.account is None else ())):
-        return Refusal("WrongOwner", f"{place.home} belongs to {home.owner}: sshd ignores keys there; chown it")
+        return Refusal(
+            "WrongOwner", f"{place.home} belongs to {home.owner}: sshd ignores keys there; chown it"
+        )
     if home.mode & WRITABLE_BY_OTHERS:
-        return Refusal("WrongMode", f"{place.home} can be written by others: sshd ignores keys there; chmod go-w")
+        return Refusal(
+            "WrongMode",
+            f"{place.home} can be written by others: sshd ignores keys there; chmod go-w",
+        )
     ssh_dir = sight.ssh_dir
     if ssh_dir is not None and ssh_dir.kind != "directory":
-        return Refusal("NotADirectory", f"{place.ssh_dir} is a {ssh_dir.kind}: put a directory there")
+        return Refusal(
+            "NotADirectory", f"{place.ssh_dir} is a {ssh_dir.kind}: put a directory there"
+        )
     if ssh_dir is not None and (ssh_dir.owner != user or not sight.readable):
-        return Refusal("WrongOwner", f"{place.ssh_dir} or a file in it is closed to {user}: chown -R {user} it")
+        return Refusal(
+            "WrongOwner", f"{place.ssh_dir} or a file in it is closed to {user}: chown -R {user} it"
+        )
     return None
 
 
@@ -82,7 +97,10 @@ def changes(wanted: Wanted, sight: Sight) -> tuple[Change, ...]:
 
     A missing account comes alone: what is in its home is seen only as that account, so look again after it is made."""
     if sight.account is None:
-        return (*(_known_hosts(wanted, sight) if sight.home is None else ()), MakeAccount(wanted.place.user))
+        return (
+            *(_known_hosts(wanted, sight) if sight.home is None else ()),
+            MakeAccount(wanted.place.user),
+        )
     uses = key_in_use(wanted, sight)
     return (
         *((CleanUp(),) if sight.litter else ()),
@@ -127,7 +145,9 @@ def _known_hosts(wanted: Wanted, sight: Sight) -> tuple[Change, ...]:
     if same and sight.found is not None:
         return _mode(wanted.place.known_hosts_file, sight.known_hosts, PUBLIC, as_root=True)
     record = (f"{found.line} {wanted.place.identity.marker}",) if found else ()
-    return (KeepLines(wanted.place.known_hosts_file, record + wanted.known_lines, PUBLIC, as_root=True),)
+    return (
+        KeepLines(wanted.place.known_hosts_file, record + wanted.known_lines, PUBLIC, as_root=True),
+    )
 
 
 def _shell(place: Place, sight: Sight) -> tuple[Change, ...]:
@@ -174,12 +194,21 @@ def _retired(wanted: Wanted, sight: Sight) -> tuple[Change, ...]:
     identity = wanted.place.identity
     keys = [identity.key_file(key.id) for key in (wanted.key.public, *wanted.previous)]
     kept = {identity.config, *keys, *(f"{key}.pub" for key in keys)}
-    return tuple(RemoveFile(f"{wanted.place.ssh_dir}/{name}") for name in sorted(sight.own) if name not in kept)
+    return tuple(
+        RemoveFile(f"{wanted.place.ssh_dir}/{name}")
+        for name in sorted(sight.own)
+        if name not in kept
+    )
 
 
 def _own(wanted: Wanted, sight: Sight, name: str, content: str) -> tuple[Change, ...]:
     file, path = sight.own.get(name), f"{wanted.place.ssh_dir}/{name}"
-    if file is None or not file.regular or file.owner != wanted.place.user or file.digest != digest(content):
+    if (
+        file is None
+        or not file.regular
+        or file.owner != wanted.place.user
+        or file.digest != digest(content)
+    ):
         return (InstallFile(path, content),)
     return _mode(path, file, PRIVATE)
 
@@ -194,7 +223,11 @@ def removals(place: Place, sight: Sight) -> tuple[Change, ...]:
     ssh_dir = place.ssh_dir
     steps: list[Change] = [CleanUp()] if sight.litter else []
     if sight.authorized_lines:
-        steps.append(KeepLines(f"{ssh_dir}/authorized_keys", (), None, drop_if_empty="authorized_keys" in made))
+        steps.append(
+            KeepLines(
+                f"{ssh_dir}/authorized_keys", (), None, drop_if_empty="authorized_keys" in made
+            )
+        )
     if sight.config_lines:
         steps.append(KeepLines(f"{ssh_dir}/config", (), None, drop_if_empty="config" in made))
     steps += [RemoveFile(f"{ssh_dir}/{name}") for name in sorted(sight.own)]
@@ -206,7 +239,11 @@ def removals(place: Place, sight: Sight) -> tuple[Change, ...]:
     elif "home" in made and sight.home is not None:
         steps.append(RemoveDirectory(place.home, as_root=True))
     if sight.found is not None or sight.known_lines not in ("", digest("")):
-        steps.append(KeepLines(place.known_hosts_file, (), None, as_root=True, drop_if_empty="known_hosts" in made))
+        steps.append(
+            KeepLines(
+                place.known_hosts_file, (), None, as_root=True, drop_if_empty="known_hosts" in made
+            )
+        )
     return tuple(steps)
 
 
@@ -220,7 +257,11 @@ def _shell_back(place: Place, sight: Sight) -> tuple[Change, ...]:
 def removal_refusal(place: Place, sight: Sight) -> Refusal | None:
     """What keeps us from taking our things away: only what we would have to step over."""
     if not sight.root:
-        return Refusal("NotRoot", "the login has no root rights: use root, or hostAccess.become: Sudo")
+        return Refusal(
+            "NotRoot", "the login has no root rights: use root, or hostAccess.become: Sudo"
+        )
     if sight.ssh_dir is not None and not sight.readable:
-        return Refusal("WrongOwner", f"{place.ssh_dir} or a file in it is closed to {place.user}: chown it")
+        return Refusal(
+            "WrongOwner", f"{place.ssh_dir} or a file in it is closed to {place.user}: chown it"
+        )
     return _wrong_kind(place, sight) if sight.ssh_dir is not None else None

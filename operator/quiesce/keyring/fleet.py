@@ -71,7 +71,9 @@ class HostMemory:
         for target, pair in visit.pairs:
             before = self.proofs.get(target)
             failures = (before.failures if before else 0) + 1 if pair.reason else 0
-            self.proofs[target] = Proof(pair, now, visit.sight.uses if visit.sight else None, failures)
+            self.proofs[target] = Proof(
+                pair, now, visit.sight.uses if visit.sight else None, failures
+            )
 
 
 def retry_after(failures: int) -> float:
@@ -116,7 +118,9 @@ class Fleet:
         """Forgets hosts that are no longer part of the keyring."""
         self.hosts = {name: self.hosts.get(name) or HostMemory() for name in sorted(names)}
         for memory in self.hosts.values():
-            memory.proofs = {target: proof for target, proof in memory.proofs.items() if target in names}
+            memory.proofs = {
+                target: proof for target, proof in memory.proofs.items() if target in names
+            }
 
     def ask(self) -> None:
         """Every host and every path is due at once."""
@@ -139,7 +143,9 @@ class Fleet:
         if not self._lanes.enter(sick):
             return False
         self.in_flight.add(name)
-        threading.Thread(target=self._run, args=(name, order, sick), name=f"visit-{name}", daemon=True).start()
+        threading.Thread(
+            target=self._run, args=(name, order, sick), name=f"visit-{name}", daemon=True
+        ).start()
         return True
 
     def _run(self, name: str, order: Order, sick: bool) -> None:
@@ -147,7 +153,9 @@ class Fleet:
             brought = self._visit(order)
         except Exception as error:  # a defect of ours must not look like a visit that never ends
             log.exception("unexpected in a visit to %s: this is a bug", name)
-            brought = Visit(failure=Failure("InternalError", f"{type(error).__name__}: {error}", person=False))
+            brought = Visit(
+                failure=Failure("InternalError", f"{type(error).__name__}: {error}", person=False)
+            )
         finally:
             self._lanes.leave(sick)
         self._done.put((name, brought))
@@ -156,7 +164,9 @@ class Fleet:
         """The visits that have ended, waiting up to `timeout` seconds for the first."""
         ended: list[tuple[str, Visit]] = []
         try:
-            ended.append(self._done.get(timeout=timeout) if timeout > 0 else self._done.get_nowait())
+            ended.append(
+                self._done.get(timeout=timeout) if timeout > 0 else self._done.get_nowait()
+            )
             while True:
                 ended.append(self._done.get_nowait())
         except queue.Empty:

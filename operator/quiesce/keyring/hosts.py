@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
 
-from quiesce.api.keyring import ADDRESS, Hosts
+from quiesce.api.keyring.spec import ADDRESS, Hosts
 
 
 class Hypervisor(Protocol):

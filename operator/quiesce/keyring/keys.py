@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from quiesce.api.keyring import KeyringSpec
+from quiesce.api.keyring.spec import KeyringSpec
 from quiesce.keyring.errors import BadMigrationKey, KeyNotManaged
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
@@ -41,7 +41,10 @@ class State:
         return replace(self, current=key, previous=before)
 
     def as_data(self) -> dict[str, bytes]:
-        keys = {"current": self.current.line if self.current else "", "previous": [old.line for old in self.previous]}
+        keys = {
+            "current": self.current.line if self.current else "",
+            "previous": [old.line for old in self.previous],
+        }
         return {"keys.json": json.dumps(keys).encode(), "known_hosts": self.trusted.encode()}
 
 
@@ -50,9 +53,13 @@ def read_state(data: Mapping[str, bytes], what: str) -> State:
     try:
         keys = json.loads(data["keys.json"])
         current = read_public(keys["current"]) if keys["current"] else None
-        return State(current, tuple(map(read_public, keys["previous"])), data["known_hosts"].decode())
+        return State(
+            current, tuple(map(read_public, keys["previous"])), data["known_hosts"].decode()
+        )
     except (ValueError, KeyError, TypeError) as error:
-        raise BadMigrationKey(f"{what} is damaged: delete it, and the operator makes it anew") from error
+        raise BadMigrationKey(
+            f"{what} is damaged: delete it, and the operator makes it anew"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +83,14 @@ class KeyStore:
     def state(self) -> State | None:
         """None: nothing was ever installed."""
         found = self._secrets.get(self._namespace, self.state_name)
-        return read_state(found.data, f"Secret {self._namespace}/{self.state_name}") if found else None
+        return (
+            read_state(found.data, f"Secret {self._namespace}/{self.state_name}") if found else None
+        )
 
     def keep(self, state: State) -> None:
-        self._secrets.apply(self._namespace, self.state_name, state.as_data(), "Opaque", self._resource)
+        self._secrets.apply(
+            self._namespace, self.state_name, state.as_data(), "Opaque", self._resource
+        )
 
     def keys(self, now: datetime) -> Keys:
         """The pair to install, made or renewed if it is time for that; the state is kept before anybody uses it.
@@ -101,7 +112,9 @@ class KeyStore:
         try:
             return read_pair(data.get(PRIVATE, b""), what)
         except BadKey as error:
-            raise BadMigrationKey(f"{error}. Put one there, or delete the Secret: then one is made") from error
+            raise BadMigrationKey(
+                f"{error}. Put one there, or delete the Secret: then one is made"
+            ) from error
 
     def _is_due(self, data: Mapping[str, bytes], state: State, now: datetime) -> bool:
         """One rotation at a time: the next one begins when no host uses an older key."""

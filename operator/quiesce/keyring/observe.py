@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 
 from quiesce.api.errors import BadCredentials
-from quiesce.api.keyring import KeyringSpec
+from quiesce.api.keyring.spec import KeyringSpec
 from quiesce.keyring.access import given_pins, host_login, trusted_pins
 from quiesce.keyring.errors import NoHosts
 from quiesce.keyring.hosts import ComputeHost, compute_hosts
@@ -15,9 +15,9 @@ from quiesce.keyring.keys import Keys, KeyStore, State
 from quiesce.keyring.wanted import Place, Wanted, place, wanted
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
-from quiesce.nova.cloud import Cloud
-from quiesce.nova.records import Service
-from quiesce.nova.session import Clouds
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.records import Service
+from quiesce.openstack.session import Clouds
 from quiesce.ssh.pins import Pins
 from quiesce.ssh.session import Login, Target
 
@@ -43,14 +43,24 @@ class Inputs:
     def wanted(self) -> Wanted | None:
         if self.keys is None:
             return None
-        return wanted(self.spec, self.place.identity, self.hosts, self.pins, self.keys.pair, self.state.previous)
+        return wanted(
+            self.spec,
+            self.place.identity,
+            self.hosts,
+            self.pins,
+            self.keys.pair,
+            self.state.previous,
+        )
 
 
 def observe(resource: Resource, secrets: Secrets, clouds: Clouds, now: datetime) -> Inputs:
     """Raises Problem and KubeError. While the resource is being deleted no key is read or made."""
     spec = KeyringSpec.read(resource.spec)
     namespace, store = resource.key.namespace, KeyStore(secrets, resource, spec)
-    login, given = host_login(secrets, namespace, spec.host_access), given_pins(secrets, namespace, spec.host_access)
+    login, given = (
+        host_login(secrets, namespace, spec.host_access),
+        given_pins(secrets, namespace, spec.host_access),
+    )
     cloud = _cloud(secrets, clouds, namespace, spec)
     services, hypervisors = cloud.computes()
     hosts = compute_hosts(hypervisors, spec.hosts)
@@ -61,12 +71,18 @@ def observe(resource: Resource, secrets: Secrets, clouds: Clouds, now: datetime)
     trusted = trusted_pins(secrets, resource, spec)
     pins = Pins(given.pins + trusted.pins, given.revoked)
     identity = Identity(namespace, resource.key.name)
-    return Inputs(spec, place(spec, identity), hosts, destinations(services), login, pins, state, keys)
+    return Inputs(
+        spec, place(spec, identity), hosts, destinations(services), login, pins, state, keys
+    )
 
 
 def destinations(services: Iterable[Service]) -> frozenset[str]:
     """Where Nova's scheduler would move something (ComputeFilter, nova/scheduler/filters/compute_filter.py)."""
-    return frozenset(service.host for service in services if service.status == "enabled" and service.state == "up")
+    return frozenset(
+        service.host
+        for service in services
+        if service.status == "enabled" and service.state == "up"
+    )
 
 
 def _cloud(secrets: Secrets, clouds: Clouds, namespace: str, spec: KeyringSpec) -> Cloud:

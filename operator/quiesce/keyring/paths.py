@@ -12,8 +12,14 @@ def proven(status: Mapping[str, Any], host: str) -> tuple[bool, str]:
     """
     if host in (status.get("provenHosts") or ()):
         paths = status.get("paths") or {}
-        return True, f"paths from {host} are proven ({paths.get('summary', '?')} of the keyring's paths)"
+        return (
+            True,
+            f"paths from {host} are proven ({paths.get('summary', '?')} of the keyring's paths)",
+        )
     rows = [row for row in status.get("problems") or () if row.get("host") == host]
     if rows:
         return False, f"paths from {host} are not proven: {rows[0]['reason']}: {rows[0]['message']}"
-    return False, f"paths from {host} are not proven: {status.get('message') or 'the keyring was not looked at yet'}"
+    return (
+        False,
+        f"paths from {host} are not proven: {status.get('message') or 'the keyring was not looked at yet'}",
+    )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quiesce.api.errors import BadCredentials, Problem
-from quiesce.api.keyring import KeyringSpec, OnDelete
+from quiesce.api.keyring.spec import KeyringSpec, OnDelete
 from quiesce.keyring.act import Turn, standing, turn
 from quiesce.keyring.fleet import Fleet, Lanes
 from quiesce.keyring.keys import KeyStore
@@ -17,9 +17,9 @@ from quiesce.keyring.report import Picture, removing, some, status, troubled
 from quiesce.keyring.rotation import Rotation, Step
 from quiesce.keyring.schedule import next_due
 from quiesce.keyring.visit import Order, Visit, visit
-from quiesce.kinds import Context, Reconciler
 from quiesce.kube.resource import Key, Resource
-from quiesce.nova.session import Clouds
+from quiesce.openstack.session import Clouds
+from quiesce.runtime.kinds import Context, Reconciler
 from quiesce.ssh.pins import spelled
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ ABANDON = "quiesce.dev/abandon"
 REQUESTED_AT = "quiesce.dev/requestedAt"
 
 AT_ONCE = 0.0
-WHILE_VISITING = 0.2  # seconds between ticks while visits are in flight; a tick itself waits for them
+WHILE_VISITING = (
+    0.2  # seconds between ticks while visits are in flight; a tick itself waits for them
+)
 LOOK_FOR_A_PERSON = 15.0
 AT_ONCE_TOLD = 5  # hosts that get an event of their own in one tick; the rest is in the status
 
@@ -56,7 +58,9 @@ class Keyrings:
             self.context.store.add_finalizer(resource)
             return AT_ONCE
         timeout = self.context.settings.visit_timeout
-        fleet = self.fleets.setdefault(resource.uid, Fleet(self.lanes, lambda order: self.visit(order, timeout)))
+        fleet = self.fleets.setdefault(
+            resource.uid, Fleet(self.lanes, lambda order: self.visit(order, timeout))
+        )
         try:
             return self.remove(resource, fleet) if resource.deleting else self.keep(resource, fleet)
         except Problem as problem:
@@ -75,9 +79,17 @@ class Keyrings:
         assert wanted is not None  # noqa: S101 -- only a keyring that is being deleted wants nothing
         if step.retired:
             self.key_store(resource, inputs.spec).keep(replace(inputs.state, previous=()))
-            self.tell(resource, "KeyRotated", f"every host uses {wanted.key.public.fingerprint} now; the old key goes")
+            self.tell(
+                resource,
+                "KeyRotated",
+                f"every host uses {wanted.key.public.fingerprint} now; the old key goes",
+            )
             return AT_ONCE
-        self.report(resource, Picture(wanted, step, inputs.spec.probe, fleet.hosts, inputs.destinations), fleet)
+        self.report(
+            resource,
+            Picture(wanted, step, inputs.spec.probe, fleet.hosts, inputs.destinations),
+            fleet,
+        )
         return self.look_again(inputs, fleet, step)
 
     def remove(self, resource: Resource, fleet: Fleet) -> float | None:
@@ -88,12 +100,20 @@ class Keyrings:
             self.pin(resource, inputs, happened)
             return AT_ONCE
         if all(memory.clear for memory in fleet.hosts.values()) and not fleet.in_flight:
-            self.tell(resource, "KeysRemoved", f"nothing of this keyring is left on {len(fleet.hosts)} hosts")
+            self.tell(
+                resource,
+                "KeysRemoved",
+                f"nothing of this keyring is left on {len(fleet.hosts)} hosts",
+            )
             self.let_go(resource)
             return None
         after = removing(fleet.hosts, resource.status, resource.generation, datetime.now(UTC))
         self.context.store.write_status(resource, after)
-        return WHILE_VISITING if fleet.in_flight else next_due(fleet.hosts, LOOK_FOR_A_PERSON, time.monotonic())
+        return (
+            WHILE_VISITING
+            if fleet.in_flight
+            else next_due(fleet.hosts, LOOK_FOR_A_PERSON, time.monotonic())
+        )
 
     def observe(self, resource: Resource, now: datetime) -> Inputs:
         try:
@@ -103,7 +123,11 @@ class Keyrings:
             raise
         if inputs.keys and inputs.keys.made:
             fingerprint = inputs.keys.pair.public.fingerprint
-            self.tell(resource, "KeyGenerated", f"made the key {fingerprint} in Secret {self.key_name(resource, inputs)}")
+            self.tell(
+                resource,
+                "KeyGenerated",
+                f"made the key {fingerprint} in Secret {self.key_name(resource, inputs)}",
+            )
         return inputs
 
     def prepare(self, resource: Resource, inputs: Inputs, fleet: Fleet) -> None:
@@ -124,7 +148,11 @@ class Keyrings:
         store = self.key_store(resource, inputs.spec)
         store.keep(replace(inputs.state, trusted=inputs.state.trusted + "".join(lines)))
         for host, key in sorted(happened.presented.items())[:AT_ONCE_TOLD]:
-            self.tell(resource, "HostKeyTrusted", f"{host} presented {key.type} {key.fingerprint}: pinned from now on")
+            self.tell(
+                resource,
+                "HostKeyTrusted",
+                f"{host} presented {key.type} {key.fingerprint}: pinned from now on",
+            )
 
     def tell_changes(self, resource: Resource, happened: Turn, repairing: bool) -> None:
         """`repairing`: everything was in order, and nothing else is wanted than before."""
@@ -132,7 +160,9 @@ class Keyrings:
             log.info("%s: changed %s", host, ", ".join(what), extra={"keyring": str(resource.key)})
         if happened.changed:
             repaired = repairing and ready_condition(resource.status)[0] == "True"
-            self.tell(resource, "HostsRepaired" if repaired else "HostsChanged", changes_told(happened))
+            self.tell(
+                resource, "HostsRepaired" if repaired else "HostsChanged", changes_told(happened)
+            )
 
     def report(self, resource: Resource, picture: Picture, fleet: Fleet) -> None:
         """Until every host was seen once, a status of before (of this generation) says more than we know."""
@@ -143,11 +173,17 @@ class Keyrings:
         self.context.store.write_status(resource, after)
         self.announce(resource, after, picture, fleet)
 
-    def announce(self, resource: Resource, after: Mapping[str, Any], picture: Picture, fleet: Fleet) -> None:
+    def announce(
+        self, resource: Resource, after: Mapping[str, Any], picture: Picture, fleet: Fleet
+    ) -> None:
         was, cause = ready_condition(resource.status), ready_condition(after)
         failing = {name: memory.failure for name, memory in picture.hosts.items() if memory.failure}
-        for name in [name for name in failing if fleet.announced.get(name) != failing[name].reason][:AT_ONCE_TOLD]:
-            self.tell(resource, failing[name].reason, f"{name}: {failing[name].message}", warning=True)
+        for name in [name for name in failing if fleet.announced.get(name) != failing[name].reason][
+            :AT_ONCE_TOLD
+        ]:
+            self.tell(
+                resource, failing[name].reason, f"{name}: {failing[name].message}", warning=True
+            )
         if back := sorted(set(fleet.announced) - set(failing)):
             self.tell(resource, "HostsRecovered", some(back))
         fleet.announced = {name: failure.reason for name, failure in failing.items()}
@@ -171,7 +207,9 @@ class Keyrings:
         return LOOK_FOR_A_PERSON
 
     def tell(self, resource: Resource, reason: str, message: str, warning: bool = False) -> None:
-        self.context.events.emit(resource, "Warning" if warning else "Normal", reason, "KeepKeys", message)
+        self.context.events.emit(
+            resource, "Warning" if warning else "Normal", reason, "KeepKeys", message
+        )
         level = logging.WARNING if warning else logging.INFO
         log.log(level, "%s: %s", reason, message, extra={"keyring": str(resource.key)})
 
@@ -183,7 +221,9 @@ class Keyrings:
             return True
         try:
             spec = KeyringSpec.read(resource.spec)
-            return spec.on_delete is OnDelete.LEAVE or self.key_store(resource, spec).state() is None
+            return (
+                spec.on_delete is OnDelete.LEAVE or self.key_store(resource, spec).state() is None
+            )
         except Problem:
             return False
 
@@ -191,7 +231,12 @@ class Keyrings:
         if FINALIZER in resource.finalizers:
             self.context.store.remove_finalizer(resource)
             if resource.annotations.get(ABANDON) == "true":
-                self.tell(resource, "Abandoned", "let go; keys may be left on hosts (quiesce.dev/abandon)", warning=True)
+                self.tell(
+                    resource,
+                    "Abandoned",
+                    "let go; keys may be left on hosts (quiesce.dev/abandon)",
+                    warning=True,
+                )
         self.fleets.pop(resource.uid, None)
 
     # Where things are

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from quiesce.api.conditions import Condition, merged, ready
 from quiesce.api.errors import Problem, Terminal
-from quiesce.api.keyring import Probe
-from quiesce.drain.conditions import Condition, merged, ready
+from quiesce.api.keyring.spec import Probe
 from quiesce.keyring.fleet import HostMemory
 from quiesce.keyring.rotation import Rotation, Step
 from quiesce.keyring.schedule import in_order, needed, paths
@@ -18,7 +18,9 @@ from quiesce.keyring.wanted import Wanted
 PROBLEM_ROWS = 20
 NAMES = 3
 TEXT = 512
-NEEDS_PERSON = frozenset({"HostKeyMismatch", "PermissionDenied", "ShellNotAllowed", "ClientConfig", "NoClient"})
+NEEDS_PERSON = frozenset(
+    {"HostKeyMismatch", "PermissionDenied", "ShellNotAllowed", "ClientConfig", "NoClient"}
+)
 """Failed logins between hosts that waiting does not mend."""
 
 
@@ -66,7 +68,9 @@ class Picture:
         return proof.pair if proof else None
 
 
-def status(picture: Picture, previous: Mapping[str, Any], generation: int, now: datetime) -> dict[str, Any]:
+def status(
+    picture: Picture, previous: Mapping[str, Any], generation: int, now: datetime
+) -> dict[str, Any]:
     """The status as JSON, whole."""
     hosts_ready, failed, routes = picture.ready, picture.failed, picture.routes
     pairs = {(a, b): picture.pair(a, b) for a, targets in routes.items() for b in targets}
@@ -74,7 +78,9 @@ def status(picture: Picture, previous: Mapping[str, Any], generation: int, now: 
     rows = problem_rows(picture, pairs)
     total = len(picture.hosts)
     numbers = f"{len(hosts_ready)} of {total} hosts ready, {proven} of {len(pairs)} paths proven"
-    conditions = _conditions(picture, rows, numbers, len(hosts_ready) == total, proven == len(pairs))
+    conditions = _conditions(
+        picture, rows, numbers, len(hosts_ready) == total, proven == len(pairs)
+    )
     whole = {
         "observedGeneration": generation,
         "message": conditions[0].message[:TEXT],
@@ -127,7 +133,9 @@ def problem_rows(picture: Picture, pairs: Mapping[tuple[str, str], Pair | None])
     for (source, target), pair in pairs.items():
         if pair is not None and pair.reason is not None:
             grouped.setdefault((source, pair.reason), []).append((target, pair))
-    paths_found = [_path_row(source, reason, failed) for (source, reason), failed in grouped.items()]
+    paths_found = [
+        _path_row(source, reason, failed) for (source, reason), failed in grouped.items()
+    ]
     return sorted(found, key=_urgent) + sorted(paths_found, key=_urgent)
 
 
@@ -137,7 +145,12 @@ def _urgent(row: Row) -> tuple[bool, str, str]:
 
 def _path_row(source: str, reason: str, failed: Sequence[tuple[str, Pair]]) -> Row:
     names = some([target for target, _ in sorted(failed, key=lambda each: each[0])])
-    return Row(source, reason, f"no login from {source} to {names}: {failed[0][1].message}", reason in NEEDS_PERSON)
+    return Row(
+        source,
+        reason,
+        f"no login from {source} to {names}: {failed[0][1].message}",
+        reason in NEEDS_PERSON,
+    )
 
 
 def some(names: Sequence[str]) -> str:
@@ -146,19 +159,29 @@ def some(names: Sequence[str]) -> str:
     return shown if len(names) <= NAMES else f"{shown} and {len(names) - NAMES} more"
 
 
-def _conditions(picture: Picture, rows: Sequence[Row], numbers: str, installed: bool, proven: bool) -> tuple[Condition, ...]:
+def _conditions(
+    picture: Picture, rows: Sequence[Row], numbers: str, installed: bool, proven: bool
+) -> tuple[Condition, ...]:
     """`Ready` first."""
     if installed:
-        keys = Condition("KeysInstalled", "True", "Installed", f"every host accepts and uses {_key(picture)}")
+        keys = Condition(
+            "KeysInstalled", "True", "Installed", f"every host accepts and uses {_key(picture)}"
+        )
     else:
         keys = Condition("KeysInstalled", "False", "HostsOutOfOrder", _names_out_of_order(picture))
     if picture.probe is Probe.NONE:
-        reached = Condition("PathsProven", "Unknown", "NotProbed", "spec.probe is None: no login is tried")
+        reached = Condition(
+            "PathsProven", "Unknown", "NotProbed", "spec.probe is None: no login is tried"
+        )
     elif proven:
         reached = Condition("PathsProven", "True", "Proven", "every probed login works")
     else:
         reached = Condition("PathsProven", "False", "PathsUnproven", numbers)
-    return (*_kstatus(picture, rows, numbers, installed and (proven or picture.probe is Probe.NONE)), keys, reached)
+    return (
+        *_kstatus(picture, rows, numbers, installed and (proven or picture.probe is Probe.NONE)),
+        keys,
+        reached,
+    )
 
 
 def _key(picture: Picture) -> str:
@@ -169,9 +192,15 @@ def _names_out_of_order(picture: Picture) -> str:
     return some(sorted(set(picture.hosts) - set(picture.ready)))
 
 
-def _kstatus(picture: Picture, rows: Sequence[Row], numbers: str, complete: bool) -> tuple[Condition, ...]:
+def _kstatus(
+    picture: Picture, rows: Sequence[Row], numbers: str, complete: bool
+) -> tuple[Condition, ...]:
     """Ready with Reconciling or Stalled, by kstatus' rules: Stalled only when nothing but a person helps."""
-    told = f"{numbers}; {'; '.join(f'{row.host}: {row.reason}' for row in rows[:NAMES])}" if rows else numbers
+    told = (
+        f"{numbers}; {'; '.join(f'{row.host}: {row.reason}' for row in rows[:NAMES])}"
+        if rows
+        else numbers
+    )
     waiting = picture.rotation.step is not Step.STABLE
     if complete and not rows and not waiting:
         return (ready(True, "Proven" if picture.probe is not Probe.NONE else "Installed", numbers),)
@@ -180,8 +209,12 @@ def _kstatus(picture: Picture, rows: Sequence[Row], numbers: str, complete: bool
         reason = "Rotating" if waiting and complete else "Progressing"
         return ready(None, reason, message), Condition("Reconciling", "True", reason, message)
     if rows[0].person and not any(not row.person for row in rows):
-        return ready(False, rows[0].reason, told), Condition("Stalled", "True", rows[0].reason, told)
-    return ready(False, rows[0].reason, told), Condition("Reconciling", "True", "ProgressingWithRetry", told)
+        return ready(False, rows[0].reason, told), Condition(
+            "Stalled", "True", rows[0].reason, told
+        )
+    return ready(False, rows[0].reason, told), Condition(
+        "Reconciling", "True", "ProgressingWithRetry", told
+    )
 
 
 def rotation_message(rotation: Rotation) -> str:
@@ -205,13 +238,24 @@ def _rotation(rotation: Rotation) -> dict[str, Any] | None:
     }
 
 
-def troubled(problem: Problem, previous: Mapping[str, Any], generation: int, now: datetime) -> dict[str, Any]:
+def troubled(
+    problem: Problem, previous: Mapping[str, Any], generation: int, now: datetime
+) -> dict[str, Any]:
     """The same status with the trouble of the whole keyring; what was known of the hosts stays."""
     text = str(problem)[:TEXT]
     stalled = isinstance(problem, Terminal)
     kind = Condition("Stalled" if stalled else "Reconciling", "True", problem.reason, text)
-    kept = [c for c in previous.get("conditions") or () if c["type"] not in ("Ready", "Stalled", "Reconciling")]
-    state = merged(previous.get("conditions") or (), (ready(False, problem.reason, text), kind), generation, stamp(now))
+    kept = [
+        c
+        for c in previous.get("conditions") or ()
+        if c["type"] not in ("Ready", "Stalled", "Reconciling")
+    ]
+    state = merged(
+        previous.get("conditions") or (),
+        (ready(False, problem.reason, text), kind),
+        generation,
+        stamp(now),
+    )
     return {
         **previous,
         "observedGeneration": generation,
@@ -220,7 +264,9 @@ def troubled(problem: Problem, previous: Mapping[str, Any], generation: int, now
     }
 
 
-def removing(hosts: Mapping[str, HostMemory], previous: Mapping[str, Any], generation: int, now: datetime) -> dict[str, Any]:
+def removing(
+    hosts: Mapping[str, HostMemory], previous: Mapping[str, Any], generation: int, now: datetime
+) -> dict[str, Any]:
     """While the keyring is being deleted: what is left, and what stands in the way."""
     left = sorted(name for name, memory in hosts.items() if not memory.clear)
     failures = {name: hosts[name].failure for name in left}

@@ -46,7 +46,9 @@ def rotation(wanted: Wanted, sights: Mapping[str, Sight | None], since: float) -
     if not wanted.previous:
         return Rotation(Step.STABLE)
     key = wanted.key.public.id
-    closed = tuple(name for name, sight in sorted(sights.items()) if sight is None or key not in sight.accepts)
+    closed = tuple(
+        name for name, sight in sorted(sights.items()) if sight is None or key not in sight.accepts
+    )
     if closed:
         return Rotation(Step.ACCEPT, closed)
     behind = tuple(name for name, sight in sorted(sights.items()) if sight and sight.uses != key)

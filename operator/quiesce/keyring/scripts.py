@@ -171,7 +171,11 @@ tidy) rm -f -- "$dir"/.tmp."$tag".* ;;
 esac
 """
 
-ACCOUNT_STEPS = {MakeAccount: "make_account", MakeHome: "make_home", RemoveAccount: "remove_account"}
+ACCOUNT_STEPS = {
+    MakeAccount: "make_account",
+    MakeHome: "make_home",
+    RemoveAccount: "remove_account",
+}
 """Functions of _APPLY that work on the account of the place."""
 
 _AFTER = r"""
@@ -247,7 +251,9 @@ def _values(place: Place) -> dict[str, str]:
 
 def _patterns(identity: Identity) -> tuple[str, str]:
     """sed addresses of our lines in shared files. No line can match both."""
-    marker, include = (re.sub(r"([./\[\]*^$\\])", r"\\\1", text) for text in (identity.marker, identity.include))
+    marker, include = (
+        re.sub(r"([./\[\]*^$\\])", r"\\\1", text) for text in (identity.marker, identity.include)
+    )
     return f"/[[:space:]]{marker}$/", f"/^{include}$/"
 
 
@@ -279,7 +285,9 @@ def _step(place: Place, change: Change) -> tuple[str, ...]:
             return (_act(_who(as_root), "leave", path),)
         case CleanUp():
             roots = _act("as_root", "tidy", place.known_hosts_file)
-            return f"{roots}; step=$((step - 1))", _act("as_user", "tidy", f"{place.ssh_dir}/config")
+            return f"{roots}; step=$((step - 1))", _act(
+                "as_user", "tidy", f"{place.ssh_dir}/config"
+            )
 
 
 def _who(as_root: bool) -> str:

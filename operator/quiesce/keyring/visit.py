@@ -72,12 +72,16 @@ class ChangeFailed(Exception):
     CAUSES: ClassVar = {
         "No space left": ("DiskFull", "the disk is full: make room"),
         "Disk quota": ("DiskFull", "the disk quota is used up: make room"),
-        "Read-only file system": ("ReadOnly", "the file system is read-only: find out why and remount it"),
+        "Read-only file system": (
+            "ReadOnly",
+            "the file system is read-only: find out why and remount it",
+        ),
     }
 
     def __init__(self, what: str, errors: str) -> None:
         reason, remedy = next(
-            (cause for words, cause in self.CAUSES.items() if words in errors), ("ChangeFailed", "see the host")
+            (cause for words, cause in self.CAUSES.items() if words in errors),
+            ("ChangeFailed", "see the host"),
         )
         super().__init__(f"{what}: {errors} ({remedy})")
         self.reason = reason
@@ -90,7 +94,11 @@ def visit(order: Order, timeout: float) -> Visit:
             return Visit(presented=presented_key(order.target, timeout))
         seconds = timeout + PROBE_SECONDS * len(order.targets)
         with connect(order.target, order.login, order.pinned, order.revoked, seconds) as session:
-            return _clear(session, order) if order.wanted is None else _keep(session, order, order.wanted)
+            return (
+                _clear(session, order)
+                if order.wanted is None
+                else _keep(session, order, order.wanted)
+            )
     except SSHError as error:
         return Visit(failure=Failure(error.reason, str(error), error.person))
     except UnreadableReport as error:
@@ -108,11 +116,15 @@ def _keep(session: Session, order: Order, wanted: Wanted) -> Visit:
         try:
             done += _apply(session, order.place, todo)
         except ChangeFailed as error:
-            return Visit(_look(session, order.place), Failure(error.reason, str(error), person=False), done)
+            return Visit(
+                _look(session, order.place), Failure(error.reason, str(error), person=False), done
+            )
         sight = _look(session, order.place)
     if left := changes(wanted, sight):
         what = ", ".join(change.what for change in left)
-        return Visit(sight, Failure("NotHolding", f"changed, yet not as wanted: {what}", person=False), done)
+        return Visit(
+            sight, Failure("NotHolding", f"changed, yet not as wanted: {what}", person=False), done
+        )
     return Visit(sight, changed=done, pairs=_probe(session, order.place, order.targets))
 
 
@@ -150,7 +162,9 @@ def _look(session: Session, place: Place) -> Sight:
 def _apply(session: Session, place: Place, todo: Sequence[Change]) -> tuple[str, ...]:
     """What was changed. Raises ChangeFailed at the first change that failed."""
     done = session.run(SHELL, scripts.apply(place, todo))
-    lines = [line.removeprefix(PREFIX) for line in done.output.splitlines() if line.startswith(PREFIX)]
+    lines = [
+        line.removeprefix(PREFIX) for line in done.output.splitlines() if line.startswith(PREFIX)
+    ]
     for line in lines:
         if failed := re.fullmatch(r"failed (\d+) (.*)", line):
             raise ChangeFailed(todo[int(failed[1])].what, failed[2].strip())
@@ -159,11 +173,15 @@ def _apply(session: Session, place: Place, todo: Sequence[Change]) -> tuple[str,
     return tuple(change.what for change in todo)
 
 
-def _probe(session: Session, place: Place, targets: Sequence[ProbeTarget]) -> tuple[tuple[str, Pair], ...]:
+def _probe(
+    session: Session, place: Place, targets: Sequence[ProbeTarget]
+) -> tuple[tuple[str, Pair], ...]:
     if not targets:
         return ()
     done = session.run(SHELL, scripts.probe(place, targets))
-    seen = dict(_pair(line) for line in done.output.splitlines() if line.startswith(f"{PREFIX}pair "))
+    seen = dict(
+        _pair(line) for line in done.output.splitlines() if line.startswith(f"{PREFIX}pair ")
+    )
     missing = Pair("NotProbed", f"the host did not report on it: {_last_line(done.errors)}")
     return tuple((target.name, seen.get(target.address, missing)) for target in targets)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from quiesce.api.keyring import KeyringSpec
+from quiesce.api.keyring.spec import KeyringSpec
 from quiesce.keyring.hosts import ComputeHost
 from quiesce.keyring.identity import Identity
 from quiesce.ssh.keys import KeyPair, PublicKey
@@ -53,7 +53,9 @@ class Wanted:
 
     @property
     def authorized_lines(self) -> tuple[str, ...]:
-        return tuple(self.authorized_line(key) for key in dict.fromkeys((self.key.public, *self.previous)))
+        return tuple(
+            self.authorized_line(key) for key in dict.fromkeys((self.key.public, *self.previous))
+        )
 
     @property
     def known_digest(self) -> str:

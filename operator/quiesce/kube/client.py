@@ -44,7 +44,9 @@ def connect(context: str | None, connections: int) -> Cluster:
     configuration, namespace, found = load()
     configuration.connection_pool_maxsize = connections
     # Never wait inside a request (Retry-After) and never repeat a write: the queue repeats the whole look.
-    configuration.retries = urllib3.Retry(connect=1, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False)
+    configuration.retries = urllib3.Retry(
+        connect=1, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False
+    )
     client = ApiClient(configuration)
     client.user_agent = f"quiesce/{__version__}"
     return Cluster(client, configuration.host, namespace, found, lambda: _for_kopf(load()[0]))
@@ -53,7 +55,9 @@ def connect(context: str | None, connections: int) -> Cluster:
 def tuned(configuration: Configuration, connections: int) -> ApiClient:
     """A client for many threads that never waits inside a request (Retry-After) and never repeats a write."""
     configuration.connection_pool_maxsize = connections
-    configuration.retries = urllib3.Retry(connect=1, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False)
+    configuration.retries = urllib3.Retry(
+        connect=1, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False
+    )
     client = ApiClient(configuration)
     client.user_agent = f"quiesce/{__version__}"
     return client
@@ -78,7 +82,9 @@ def _load_account() -> tuple[Configuration, str, str]:
         config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         namespace = (ACCOUNT / "namespace").read_text().strip()
     except (config.ConfigException, OSError) as error:
-        raise NoCluster(f"the pod's service account in {ACCOUNT} cannot be used: {error}") from error
+        raise NoCluster(
+            f"the pod's service account in {ACCOUNT} cannot be used: {error}"
+        ) from error
     return configuration, namespace, "the pod's service account"
 
 
@@ -89,9 +95,13 @@ def _load_kubeconfig(context: str | None) -> tuple[Configuration, str, str]:
         config.load_kube_config(files, context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
         contexts, active = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
     except Exception as error:
-        raise NoCluster(f"no usable kubeconfig in {files} (KUBECONFIG, else ~/.kube/config): {error}") from error
+        raise NoCluster(
+            f"no usable kubeconfig in {files} (KUBECONFIG, else ~/.kube/config): {error}"
+        ) from error
     if configuration.tls_server_name:
-        raise NoCluster(f"{files}: tls-server-name is not supported: use a server URL that its certificate names")
+        raise NoCluster(
+            f"{files}: tls-server-name is not supported: use a server URL that its certificate names"
+        )
     chosen = next(each for each in contexts if each["name"] == (context or active["name"]))
     namespace = chosen["context"].get("namespace") or "default"
     return configuration, namespace, f"context {chosen['name']!r} of {files}"

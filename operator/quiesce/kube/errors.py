@@ -65,7 +65,9 @@ def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     except urllib3.exceptions.HTTPError as error:
         raise KubeUnavailable(f"the API server does not answer: {_cause(error)}") from error
     except json.JSONDecodeError as error:
-        raise KubeUnavailable(f"the API server's answer is cut short or no JSON: {error}") from error
+        raise KubeUnavailable(
+            f"the API server's answer is cut short or no JSON: {error}"
+        ) from error
     if not answer:
         raise KubeUnavailable("the API server's answer is empty")
     return answer

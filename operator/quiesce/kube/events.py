@@ -44,18 +44,29 @@ class Events:
         self._lock = threading.Lock()
         self._sent: dict[tuple[str, ...], _Sent] = {}
 
-    def emit(self, resource: Resource, type_: Literal["Normal", "Warning"], reason: str, action: str, message: str) -> None:
+    def emit(
+        self,
+        resource: Resource,
+        type_: Literal["Normal", "Warning"],
+        reason: str,
+        action: str,
+        message: str,
+    ) -> None:
         """`reason` and `action` are CamelCase words; `message` is cut to what an Event may hold."""
         note = _bounded(message)
         try:
             self._emit(resource, type_, reason, action, note)
         except KubeError as error:
-            log.warning("event %s not recorded: %s", reason, error, extra={"object": str(resource.key)})
+            log.warning(
+                "event %s not recorded: %s", reason, error, extra={"object": str(resource.key)}
+            )
 
     def _emit(self, resource: Resource, type_: str, reason: str, action: str, note: str) -> None:
         now, same = self._clock(), (resource.uid, type_, reason, action, note)
         with self._lock:
-            self._sent = {key: sent for key, sent in self._sent.items() if now - sent.first < FOLD_SECONDS}
+            self._sent = {
+                key: sent for key, sent in self._sent.items() if now - sent.first < FOLD_SECONDS
+            }
             sent = self._sent.get(same)
             if sent is None:
                 name = _name(resource)
@@ -71,9 +82,17 @@ class Events:
             call(self._api.create_namespaced_custom_object, *path, body)
         else:
             series = {"series": {"count": sent.count, "lastObservedTime": _now()}}
-            call(self._api.patch_namespaced_custom_object, *path, sent.name, series, _content_type=MERGE)
+            call(
+                self._api.patch_namespaced_custom_object,
+                *path,
+                sent.name,
+                series,
+                _content_type=MERGE,
+            )
 
-    def _body(self, resource: Resource, name: str, type_: str, reason: str, action: str, note: str) -> dict[str, Any]:
+    def _body(
+        self, resource: Resource, name: str, type_: str, reason: str, action: str, note: str
+    ) -> dict[str, Any]:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",

@@ -35,7 +35,14 @@ class Secrets:
         except KubeNotFound:
             return None
 
-    def apply(self, namespace: str, name: str, data: Mapping[str, bytes], type_: str, owner: Resource | None) -> Secret:
+    def apply(
+        self,
+        namespace: str,
+        name: str,
+        data: Mapping[str, bytes],
+        type_: str,
+        owner: Resource | None,
+    ) -> Secret:
         """Creates it, or makes our keys in it exactly `data`; with `owner` it goes when its owner goes.
 
         `type_` (such as kubernetes.io/ssh-auth) cannot change afterwards: that raises KubeRejected.
@@ -78,4 +85,9 @@ def _secret(found: Any) -> Secret:
 
 
 def _reference(owner: Resource) -> dict[str, str]:
-    return {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.key.name, "uid": owner.uid}
+    return {
+        "apiVersion": owner.api_version,
+        "kind": owner.kind,
+        "name": owner.key.name,
+        "uid": owner.uid,
+    }

@@ -20,7 +20,9 @@ MERGE = "application/merge-patch+json"
 class Store:
     """Reads and writes the objects of one kind. Safe to use from many threads."""
 
-    def __init__(self, client: ApiClient, plural: str, namespaces: Sequence[str] | None, finalizer: str) -> None:
+    def __init__(
+        self, client: ApiClient, plural: str, namespaces: Sequence[str] | None, finalizer: str
+    ) -> None:
         """`namespaces`: where to list, None for everywhere. `finalizer`: the only one we set or remove."""
         self._api = CustomObjectsApi(client)
         self._plural = plural
@@ -38,7 +40,9 @@ class Store:
         """All objects in the watched namespaces, complete: a list that breaks off raises KubeError."""
         try:
             return self._list()
-        except KubeExpired:  # a page came too late (etcd compacts every 5 minutes): once more, from the start
+        except (
+            KubeExpired
+        ):  # a page came too late (etcd compacts every 5 minutes): once more, from the start
             return self._list()
 
     def add_finalizer(self, resource: Resource) -> None:
@@ -84,7 +88,9 @@ class Store:
 
     def _list(self) -> builtins.list[Resource]:
         if self._namespaces is None:
-            return builtins.list(self._pages(self._api.list_cluster_custom_object, GROUP, VERSION, self._plural))
+            return builtins.list(
+                self._pages(self._api.list_cluster_custom_object, GROUP, VERSION, self._plural)
+            )
         found: builtins.list[Resource] = []
         for namespace in self._namespaces:
             lister = self._api.list_namespaced_custom_object

@@ -23,15 +23,23 @@ class WatchLost(Exception):
     """The watch has ended by itself and for good. Without it only the relist is left: end the process."""
 
 
-def watch(listeners: Mapping[str, OnEvent], namespaces: Sequence[str] | None, login: Callable[[], kopf.ConnectionInfo]) -> None:
+def watch(
+    listeners: Mapping[str, OnEvent],
+    namespaces: Sequence[str] | None,
+    login: Callable[[], kopf.ConnectionInfo],
+) -> None:
     """Runs until SIGTERM or SIGINT, in the main thread. `listeners`: by plural. Raises WatchLost."""
     registry = kopf.OperatorRegistry()
     _log_in_with(registry, login)
     for plural, listener in listeners.items():
         _listen(registry, plural, listener)
-    where: dict[str, Any] = {"clusterwide": True} if namespaces is None else {"namespaces": list(namespaces)}
+    where: dict[str, Any] = (
+        {"clusterwide": True} if namespaces is None else {"namespaces": list(namespaces)}
+    )
     try:
-        asyncio.run(_until_signalled(registry=registry, settings=_settings(), standalone=True, **where))
+        asyncio.run(
+            _until_signalled(registry=registry, settings=_settings(), standalone=True, **where)
+        )
     except Exception as error:
         raise WatchLost(f"{type(error).__name__}: {error}") from error
 
@@ -63,7 +71,9 @@ def _listen(registry: kopf.OperatorRegistry, plural: str, listener: OnEvent) -> 
 
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    settings.scanning.disabled = True  # no right to list CRDs or namespaces is needed; we check the CRD
+    settings.scanning.disabled = (
+        True  # no right to list CRDs or namespaces is needed; we check the CRD
+    )
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.watching.connect_timeout = 10
@@ -74,6 +84,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 60
     settings.networking.error_backoffs = (1, 2, 5, 10, 20, 30)
     settings.networking.enforce_retry_after = True
-    settings.persistence.finalizer = f"{GROUP}/unused"  # never set; it only must not be kopf's own name
+    settings.persistence.finalizer = (
+        f"{GROUP}/unused"  # never set; it only must not be kopf's own name
+    )
     settings.process.ultimate_exiting_timeout = 60
     return settings

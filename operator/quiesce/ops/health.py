@@ -17,10 +17,14 @@ Check = Callable[[], list[str]]
 class HealthServer:
     """Serves from start() to stop(), in threads of its own."""
 
-    def __init__(self, host: str, port: int, healthz: Check, readyz: Check, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, host: str, port: int, healthz: Check, readyz: Check, registry: CollectorRegistry
+    ) -> None:
         """Binds at once: raises OSError if it cannot. An empty host: every address, IPv6 too where there is."""
         self._server = _Server(host, port, {"/healthz": healthz, "/readyz": readyz}, registry)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.1], name="health", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=[0.1], name="health", daemon=True
+        )
 
     @property
     def port(self) -> int:
@@ -37,7 +41,9 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, checks: dict[str, Check], registry: CollectorRegistry) -> None:
+    def __init__(
+        self, host: str, port: int, checks: dict[str, Check], registry: CollectorRegistry
+    ) -> None:
         self.checks, self.registry = checks, registry
         both = not host and socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if both or ":" in host else socket.AF_INET

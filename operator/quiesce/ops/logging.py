@@ -81,7 +81,9 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         name = record.name.removeprefix("quiesce.")
-        parts = [f"{_time(record)[:10]} {_time(record)[11:]} {record.levelname:<7} {name:<18} {_message(record)}"]
+        parts = [
+            f"{_time(record)[:10]} {_time(record)[11:]} {record.levelname:<7} {name:<18} {_message(record)}"
+        ]
         parts += [f"{key}={_word(value)}" for key, value in _extra(record).items()]
         return " ".join(parts) + "".join(f"\n{line}" for line in _trace(record))
 
@@ -113,7 +115,11 @@ def _message(record: logging.LogRecord) -> str:
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     own = {key: value for key, value in vars(record).items() if key not in _STANDARD | _OF_KOPF}
-    return {key: _clean(key, value) for key, value in {**_fields.get(), **own}.items() if value is not None}
+    return {
+        key: _clean(key, value)
+        for key, value in {**_fields.get(), **own}.items()
+        if value is not None
+    }
 
 
 def _clean(key: str, value: Any) -> Any:

@@ -4,7 +4,14 @@ import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Hashable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import disable_created_metrics
 from prometheus_client.registry import Collector
@@ -34,9 +41,14 @@ _nova_requests = Counter(
     ["service", "method", "route", "status"],
     registry=REGISTRY,
 )
-_moves_started = Counter("quiesce_moves_started", "Moves of servers asked of Nova", ["method"], registry=REGISTRY)
+_moves_started = Counter(
+    "quiesce_moves_started", "Moves of servers asked of Nova", ["method"], registry=REGISTRY
+)
 _moves_finished = Counter(
-    "quiesce_moves_finished", "Moves of servers that came to an end", ["method", "result"], registry=REGISTRY
+    "quiesce_moves_finished",
+    "Moves of servers that came to an end",
+    ["method", "result"],
+    registry=REGISTRY,
 )
 
 
@@ -51,7 +63,9 @@ class _Backlog(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         family = GaugeMetricFamily(
-            "quiesce_queue_depth", "Resources that are due for a look and wait for a worker", labels=["kind"]
+            "quiesce_queue_depth",
+            "Resources that are due for a look and wait for a worker",
+            labels=["kind"],
         )
         for kind, due in sorted(self._of.items()):
             family.add_metric([kind], due())

@@ -95,7 +95,11 @@ def read_public(text: str) -> PublicKey:
     """`ssh-ed25519 AAAA… [comment]`. Raises ValueError."""
     kind, encoded, *_ = [*text.split(), "", ""]
     blob = base64.b64decode(encoded, validate=True)
-    if not kind or int.from_bytes(blob[:4], "big") != len(kind) or blob[4 : 4 + len(kind)] != kind.encode():
+    if (
+        not kind
+        or int.from_bytes(blob[:4], "big") != len(kind)
+        or blob[4 : 4 + len(kind)] != kind.encode()
+    ):
         raise ValueError(f"not an OpenSSH public key of type {kind!r}")
     return PublicKey(kind, encoded)
 
@@ -108,15 +112,27 @@ def _load(private: bytes, what: str) -> PrivateKey:
             loaded = serialization.load_pem_private_key(private, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         # The parser's own words may quote key material: they are dropped on purpose.
-        raise BadKey(f"{what} is not a private key without passphrase in OpenSSH or PEM format") from error
+        raise BadKey(
+            f"{what} is not a private key without passphrase in OpenSSH or PEM format"
+        ) from error
     if isinstance(loaded, rsa.RSAPrivateKey) and loaded.key_size < RSA_LEAST:
-        raise BadKey(f"{what} is an RSA key of {loaded.key_size} bits: use Ed25519, or RSA with {RSA_LEAST} or more")
-    if not isinstance(loaded, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise BadKey(
+            f"{what} is an RSA key of {loaded.key_size} bits: use Ed25519, or RSA with {RSA_LEAST} or more"
+        )
+    if not isinstance(
+        loaded, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    ):
         raise BadKey(f"{what} is of an unsupported type: use an Ed25519, ECDSA or RSA key")
     return loaded
 
 
 def _pair(key: PrivateKey) -> KeyPair:
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
     return KeyPair(read_public(public.decode()), private.decode())

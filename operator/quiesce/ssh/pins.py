@@ -61,7 +61,12 @@ class Pins:
 
     @cached_property
     def _hashed(self) -> tuple[tuple[int, str], ...]:
-        return tuple((place, name) for place, pin in enumerate(self.pins) for name in pin.names if name.startswith(HASHED))
+        return tuple(
+            (place, name)
+            for place, pin in enumerate(self.pins)
+            for name in pin.names
+            if name.startswith(HASHED)
+        )
 
 
 def spelled(name: str, port: int) -> str:
@@ -83,7 +88,9 @@ def read_pins(text: str, what: str) -> Pins:
         try:
             public = read_public(key)
         except (ValueError, binascii.Error) as error:
-            raise BadKey(f"{what}, line {number}: not a line of a known hosts file (names type key)") from error
+            raise BadKey(
+                f"{what}, line {number}: not a line of a known hosts file (names type key)"
+            ) from error
         if marker == "@revoked":
             revoked.add(public)
         else:

@@ -68,7 +68,9 @@ class Done:
 class Session:
     """An open connection, logged in. Made by `connect`."""
 
-    def __init__(self, transport: paramiko.Transport, target: Target, sudo: bool, cut: "_Cut") -> None:
+    def __init__(
+        self, transport: paramiko.Transport, target: Target, sudo: bool, cut: "_Cut"
+    ) -> None:
         self._transport, self._target, self._sudo, self._cut = transport, target, sudo, cut
 
     def run(self, argv: Sequence[str], stdin: str = "") -> Done:
@@ -114,7 +116,9 @@ class _Cut:
             yield
         except (paramiko.SSHException, OSError, EOFError) as error:
             if self.expired:
-                raise TimedOut(f"{_where(target)} was cut off after {self._seconds:.0f}s: too slow") from error
+                raise TimedOut(
+                    f"{_where(target)} was cut off after {self._seconds:.0f}s: too slow"
+                ) from error
             raise _failure(error, target) from error
         if self.expired:
             raise TimedOut(f"{_where(target)} was cut off after {self._seconds:.0f}s: too slow")
@@ -122,7 +126,11 @@ class _Cut:
 
 @contextmanager
 def connect(
-    target: Target, login: Login, pinned: Sequence[PublicKey], revoked: frozenset[PublicKey], seconds: float
+    target: Target,
+    login: Login,
+    pinned: Sequence[PublicKey],
+    revoked: frozenset[PublicKey],
+    seconds: float,
 ) -> Iterator[Session]:
     """A session of at most `seconds` with a host that presents a `pinned` key. Raises SSHError."""
     with _negotiated(target, pinned, seconds) as (transport, cut):
@@ -144,7 +152,9 @@ def presented_key(target: Target, seconds: float) -> PublicKey:
 
 
 @contextmanager
-def _negotiated(target: Target, pinned: Sequence[PublicKey], seconds: float) -> Iterator[tuple[paramiko.Transport, _Cut]]:
+def _negotiated(
+    target: Target, pinned: Sequence[PublicKey], seconds: float
+) -> Iterator[tuple[paramiko.Transport, _Cut]]:
     sock = _dial(target)
     cut = _Cut(sock, seconds)
     transport: paramiko.Transport | None = None
@@ -156,7 +166,9 @@ def _negotiated(target: Target, pinned: Sequence[PublicKey], seconds: float) -> 
             _prefer(transport, pinned)
             transport.start_client(timeout=CONNECT_SECONDS)
             if not transport.initial_kex_done:
-                raise TimedOut(f"{_where(target)} did not finish the SSH key exchange in {CONNECT_SECONDS:.0f}s")
+                raise TimedOut(
+                    f"{_where(target)} did not finish the SSH key exchange in {CONNECT_SECONDS:.0f}s"
+                )
         yield transport, cut
     finally:
         cut.cancel()
@@ -186,12 +198,16 @@ def _presented(transport: paramiko.Transport) -> PublicKey:
     return PublicKey(key.get_name(), key.get_base64())
 
 
-def _check_host_key(target: Target, presented: PublicKey, pinned: Sequence[PublicKey], revoked: frozenset[PublicKey]) -> None:
+def _check_host_key(
+    target: Target, presented: PublicKey, pinned: Sequence[PublicKey], revoked: frozenset[PublicKey]
+) -> None:
     shown = f"{_where(target)} presents the host key {presented.type} {presented.fingerprint}"
     if presented in revoked:
         raise HostKeyMismatch(f"{shown}, which is marked @revoked")
     if not pinned:
-        raise HostKeyUnknown(f"{shown}, and no key of it is pinned: check it on the host, then add it to the known hosts")
+        raise HostKeyUnknown(
+            f"{shown}, and no key of it is pinned: check it on the host, then add it to the known hosts"
+        )
     if presented not in pinned:
         expected = ", ".join(f"{key.type} {key.fingerprint}" for key in pinned)
         raise HostKeyMismatch(
@@ -201,7 +217,9 @@ def _check_host_key(target: Target, presented: PublicKey, pinned: Sequence[Publi
 
 def _denied(target: Target, login: Login) -> PermissionDenied:
     mine = PublicKey(login.key.get_name(), login.key.get_base64()).fingerprint
-    return PermissionDenied(f"{_where(target)} refuses the operator's key {mine} for user {login.user}")
+    return PermissionDenied(
+        f"{_where(target)} refuses the operator's key {mine} for user {login.user}"
+    )
 
 
 def _failure(error: Exception, target: Target) -> SSHError:
@@ -215,7 +233,9 @@ def _failure(error: Exception, target: Target) -> SSHError:
     if isinstance(error, OSError) and not isinstance(error, ConnectionError):
         return Unreachable(f"{where} cannot be reached: {error.strerror or error}")
     if "banner" in str(error).lower():
-        return TimedOut(f"{where} accepts connections but does not speak SSH in {CONNECT_SECONDS:.0f}s")
+        return TimedOut(
+            f"{where} accepts connections but does not speak SSH in {CONNECT_SECONDS:.0f}s"
+        )
     return SSHError(f"{where} broke the connection: {str(error)[:200] or type(error).__name__}")
 
 

@@ -32,7 +32,9 @@ class TestSettings:
         assert max(ports) < first_of_the_kernel
 
     def test_the_environment_overrides_a_knob(self):
-        chosen = settings.chosen({"QUIESCE_CLOUD_COMPUTES": "7", "QUIESCE_CLOUD_HOST_PREFIX": "node"})
+        chosen = settings.chosen(
+            {"QUIESCE_CLOUD_COMPUTES": "7", "QUIESCE_CLOUD_HOST_PREFIX": "node"}
+        )
         assert settings.Knobs(**chosen).hosts()[-1] == "node7"
 
     def test_one_port_can_be_moved_alone(self):
@@ -177,7 +179,9 @@ class TestFaults:
     def test_specs(self, spec, fault):
         assert faults.parse(spec) == fault
 
-    @pytest.mark.parametrize("setting", ["spawn=explode", "spawn", "spawn=", "teleport=fail", "spawn=sleep:x"])
+    @pytest.mark.parametrize(
+        "setting", ["spawn=explode", "spawn", "spawn=", "teleport=fail", "spawn=sleep:x"]
+    )
     def test_a_wrong_setting_is_refused(self, setting):
         with pytest.raises(BedError):
             faults.with_faults({}, "all", [setting])

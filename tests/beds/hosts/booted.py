@@ -18,7 +18,16 @@ from pathlib import Path
 from tests.beds.hosts import hosts
 from tests.beds.hosts.hosts import CACHE, SSHD_UID, Bed, BedError, Host, running, say, until
 
-PACKAGES = ("systemd", "dbus", "openssh-server", "sudo", "podman", "netavark", "docker.io", "busybox-static")
+PACKAGES = (
+    "systemd",
+    "dbus",
+    "openssh-server",
+    "sudo",
+    "podman",
+    "netavark",
+    "docker.io",
+    "busybox-static",
+)
 FRONT, THIRD = hosts.NETWORK.rsplit(".", 1)
 NETWORK = f"{FRONT}.{(int(THIRD) + 100) % 256}"  # beside that of the other hosts
 MESSAGEBUS_UID, DOCKER_GID = SSHD_UID + 10, SSHD_UID + 11
@@ -65,12 +74,23 @@ def packages() -> Path:
 def _download(into: Path) -> None:
     """With dependencies that this machine lacks; PACKAGES themselves also where it has them."""
     (into / "partial").mkdir()
-    options = ("--yes", "--download-only", "--reinstall", "--no-install-recommends", "-o", "APT::Sandbox::User=root")
+    options = (
+        "--yes",
+        "--download-only",
+        "--reinstall",
+        "--no-install-recommends",
+        "-o",
+        "APT::Sandbox::User=root",
+    )
     place = ("-o", f"Dir::Cache::archives={into}", "-o", "Debug::NoLocking=1")
     get = ["apt-get", "-q", *options, *place, "install", *PACKAGES]
     if subprocess.run(get, capture_output=True).returncode == 0:
         return
-    subprocess.run(["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "update"], check=True, capture_output=True)
+    subprocess.run(
+        ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "update"],
+        check=True,
+        capture_output=True,
+    )
     done = subprocess.run(get, capture_output=True, text=True)
     if done.returncode:
         raise BedError(f"apt-get cannot download {' '.join(PACKAGES)}: {done.stderr.strip()}")
@@ -82,9 +102,13 @@ def _unpack(package: Path, into: Path) -> None:
         if not (into / name).is_symlink():
             (into / name).symlink_to(f"usr/{name}")
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as files:
-        subprocess.run(["tar", "-x", "--keep-directory-symlink", "-C", into], stdin=files.stdout, check=True)
+        subprocess.run(
+            ["tar", "-x", "--keep-directory-symlink", "-C", into], stdin=files.stdout, check=True
+        )
     if files.returncode:
-        raise BedError(f"{package} cannot be unpacked: dpkg-deb ended with {files.returncode}; is the disk full?")
+        raise BedError(
+            f"{package} cannot be unpacked: dpkg-deb ended with {files.returncode}; is the disk full?"
+        )
 
 
 class Booted(Host):
@@ -92,7 +116,15 @@ class Booted(Host):
 
     def create(self, login_key: str) -> None:
         super().create(login_key)
-        for part in ("units", "containers", "docker", "etc/docker", "etc/containers", "etc/default", "etc/systemd"):
+        for part in (
+            "units",
+            "containers",
+            "docker",
+            "etc/docker",
+            "etc/containers",
+            "etc/default",
+            "etc/systemd",
+        ):
             (self.dir / part).mkdir(parents=True, exist_ok=True)
         settings = {
             "fstab": "",
@@ -141,10 +173,14 @@ class Booted(Host):
         until(lambda: systemd.exists() or not self.tree.runs, f"the boot of host {self.name}")
         if not self.tree.runs:
             raise self.broken()
-        state = self.run("timeout 60 systemctl is-system-running --wait 2>/dev/null", check=False).strip()
+        state = self.run(
+            "timeout 60 systemctl is-system-running --wait 2>/dev/null", check=False
+        ).strip()
         if state != "running":
             failed = self.run("systemctl --failed --no-legend --plain", check=False)
-            raise BedError(f"host {self.name} is {state or 'not up after 60 s'}; failed units: {failed or 'none'}")
+            raise BedError(
+                f"host {self.name} is {state or 'not up after 60 s'}; failed units: {failed or 'none'}"
+            )
 
     def power_off(self) -> None:
         """An orderly shutdown: units are stopped."""

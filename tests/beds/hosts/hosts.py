@@ -93,14 +93,25 @@ def started(argv: Sequence[str], log: Path) -> tuple[int, int]:
     """Starts a process tree in new namespaces; (pid of unshare, pid of the first process inside)."""
     with log.open("ab") as out:
         outer = subprocess.Popen(
-            ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", *argv],
+            [
+                "unshare",
+                "--mount",
+                "--uts",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                *argv,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
     children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
-    until(lambda: bool(children.exists() and children.read_text().split()), f"a start of {argv[-1]}")
+    until(
+        lambda: bool(children.exists() and children.read_text().split()), f"a start of {argv[-1]}"
+    )
     return outer.pid, int(children.read_text().split()[0])
 
 
@@ -136,7 +147,17 @@ class Tree:
             os.waitpid(self.outer, 0)
 
     def enter(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        inside = ["nsenter", "--target", str(self.first), "--mount", "--uts", "--net", "--pid", "--", *argv]
+        inside = [
+            "nsenter",
+            "--target",
+            str(self.first),
+            "--mount",
+            "--uts",
+            "--net",
+            "--pid",
+            "--",
+            *argv,
+        ]
         return subprocess.run(inside, text=True, capture_output=True)
 
 
@@ -155,7 +176,13 @@ class Host:
     """One compute host. Its files outlive a stop(), as a disk does."""
 
     def __init__(self, base: Path, name: str, address: str, port: int, loopback: bool) -> None:
-        self.dir, self.name, self.address, self.port, self.loopback = base / name, name, address, port, loopback
+        self.dir, self.name, self.address, self.port, self.loopback = (
+            base / name,
+            name,
+            address,
+            port,
+            loopback,
+        )
         self.tree = Tree()
 
     # Life
@@ -184,7 +211,10 @@ class Host:
             "admin": (ADMIN_UID, "/home/admin", "/bin/sh"),
         }
         rows = {
-            "passwd": [f"{user}:x:{uid}:{uid}::{home}:{shell}\n" for user, (uid, home, shell) in users.items()],
+            "passwd": [
+                f"{user}:x:{uid}:{uid}::{home}:{shell}\n"
+                for user, (uid, home, shell) in users.items()
+            ],
             "group": [f"{user}:x:{uid}:\n" for user, (uid, _, _) in users.items()],
             "shadow": [f"{user}:*:19000:0:99999:7:::\n" for user in users],
         }
@@ -196,7 +226,9 @@ class Host:
     def _host_key(self, kind: str) -> None:
         path = self.dir / f"etc/ssh/ssh_host_{kind}_key"
         path.unlink(missing_ok=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", self.name, "-f", str(path)], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", self.name, "-f", str(path)], check=True
+        )
 
     def launch(self) -> None:
         """Starts its processes; ready() awaits them."""
@@ -217,7 +249,9 @@ class Host:
             raise self.broken()
 
     def broken(self) -> BedError:
-        return BedError(f"host {self.name} did not start: {(self.dir / 'init.log').read_text().strip()}")
+        return BedError(
+            f"host {self.name} did not start: {(self.dir / 'init.log').read_text().strip()}"
+        )
 
     def stop(self) -> None:
         """Power off: every process ends at once, and its address falls silent."""
@@ -232,7 +266,9 @@ class Host:
             argv = ["runuser", "-u", user, "--", *argv]
         done = self.tree.enter(argv)
         if check and done.returncode:
-            raise AssertionError(f"{self.name}: {script!r} ended with {done.returncode}: {done.stderr.strip()}")
+            raise AssertionError(
+                f"{self.name}: {script!r} ended with {done.returncode}: {done.stderr.strip()}"
+            )
         return done.stdout + (done.stderr if not check else "")
 
     def start_sshd(self) -> None:
@@ -240,13 +276,17 @@ class Host:
 
     def stop_sshd(self) -> None:
         """The listener and every connection: from now on connections are refused."""
-        self.run("pid=$(cat /run/sshd.pid) && kill $pid && while kill -0 $pid; do sleep 0.02; done; pkill -x sshd || :")
+        self.run(
+            "pid=$(cat /run/sshd.pid) && kill $pid && while kill -0 $pid; do sleep 0.02; done; pkill -x sshd || :"
+        )
 
     def renew_host_keys(self) -> None:
         """As a reinstallation does."""
         self.stop_sshd()
         for kind in ("ed25519", "ecdsa"):
-            self.run(f"rm /etc/ssh/ssh_host_{kind}_key* && ssh-keygen -q -t {kind} -N '' -f /etc/ssh/ssh_host_{kind}_key")
+            self.run(
+                f"rm /etc/ssh/ssh_host_{kind}_key* && ssh-keygen -q -t {kind} -N '' -f /etc/ssh/ssh_host_{kind}_key"
+            )
         self.start_sshd()
 
     def tarpit(self) -> subprocess.Popen[bytes]:
@@ -262,7 +302,16 @@ class Host:
             "print('listening', flush=True)\n"
             "while True: threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()\n"
         )
-        net = ["nsenter", "--target", str(self.tree.first), "--net", "--", sys.executable, "-c", code]
+        net = [
+            "nsenter",
+            "--target",
+            str(self.tree.first),
+            "--net",
+            "--",
+            sys.executable,
+            "-c",
+            code,
+        ]
         process = subprocess.Popen(net, stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()
@@ -288,12 +337,20 @@ class Bed:
     """Some hosts on one bridge, which lives in a namespace too; this machine has one leg in their network."""
 
     def __init__(
-        self, run: Path, count: int, loopback: bool = False, network: str = NETWORK, kind: Callable[..., Host] = Host
+        self,
+        run: Path,
+        count: int,
+        loopback: bool = False,
+        network: str = NETWORK,
+        kind: Callable[..., Host] = Host,
     ) -> None:
         """`loopback`: the hosts share this machine's network and listen on 127.77.0.N, port 22077."""
         self.run, self.loopback, self.network = run, loopback, network
         self.switch = Tree()
-        self.hosts = {name: kind(run, name, address, port, loopback) for name, address, port in self._places(count)}
+        self.hosts = {
+            name: kind(run, name, address, port, loopback)
+            for name, address, port in self._places(count)
+        }
 
     def _places(self, count: int) -> Iterator[tuple[str, str, int]]:
         for number in range(1, count + 1):
@@ -334,7 +391,10 @@ class Bed:
         shutil.rmtree(self.run, ignore_errors=True)
         self.run.mkdir(parents=True)
         key = self.run / "login_key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", str(key)], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", str(key)],
+            check=True,
+        )
         if not self.loopback:
             self._make_switch()
         for host in self.hosts.values():
@@ -344,7 +404,10 @@ class Bed:
             host.ready()
 
     def _make_switch(self) -> None:
-        self.switch.start(["--net", "/bin/sh", "-c", "while :; do sleep 3600 & wait $!; done"], self.run / "switch.log")
+        self.switch.start(
+            ["--net", "/bin/sh", "-c", "while :; do sleep 3600 & wait $!; done"],
+            self.run / "switch.log",
+        )
         self._write_state()
         switch = str(self.switch.first)
         ip("link", "add", "switch", "up", "type", "bridge", inside=self.switch)
@@ -373,7 +436,20 @@ class Bed:
         # Both ends are made here, where both pids are known, and then moved. A host keeps its address on the wire when
         # it starts again: this machine would go on sending to the old one for a while.
         wire = "02:" + ":".join(f"{int(part):02x}" for part in (*host.address.split("."), "0"))
-        ip("link", "add", port, "type", "veth", "peer", "name", "eth0", "address", wire, "netns", str(host.tree.first))
+        ip(
+            "link",
+            "add",
+            port,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "address",
+            wire,
+            "netns",
+            str(host.tree.first),
+        )
         ip("link", "set", port, "netns", str(self.switch.first))
         ip("link", "set", port, "up", "master", "switch", inside=self.switch)
 
@@ -401,7 +477,11 @@ class Bed:
 
 @contextmanager
 def running(
-    count: int, run: Path, loopback: bool = False, network: str = NETWORK, kind: Callable[..., Host] = Host
+    count: int,
+    run: Path,
+    loopback: bool = False,
+    network: str = NETWORK,
+    kind: Callable[..., Host] = Host,
 ) -> Iterator[Bed]:
     """Hosts for the time of a `with` block; a bed in the same directory or network is waited for."""
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -418,10 +498,16 @@ def running(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["up", "down"])
-    parser.add_argument("--count", type=int, default=5, help="how many hosts, cmp1 to cmpN (default 5)")
-    parser.add_argument("--run", type=Path, default=Path(os.environ.get("QUIESCE_HOSTS_RUN") or CACHE / "run"))
+    parser.add_argument(
+        "--count", type=int, default=5, help="how many hosts, cmp1 to cmpN (default 5)"
+    )
+    parser.add_argument(
+        "--run", type=Path, default=Path(os.environ.get("QUIESCE_HOSTS_RUN") or CACHE / "run")
+    )
     options = parser.parse_args()
     bed = Bed(options.run.resolve(), options.count)
     if options.command == "down":
@@ -431,7 +517,9 @@ def main() -> int:
     (bed.run / "known_hosts").write_text(bed.known_hosts)
     for host in bed.hosts.values():
         print(f"{host.name} {host.address}")
-    say(f"log in: ssh -i {bed.run}/login_key -o UserKnownHostsFile={bed.run}/known_hosts root@{bed['cmp1'].address}")
+    say(
+        f"log in: ssh -i {bed.run}/login_key -o UserKnownHostsFile={bed.run}/known_hosts root@{bed['cmp1'].address}"
+    )
     return 0
 
 

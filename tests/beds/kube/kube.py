@@ -190,7 +190,9 @@ def count_packages() -> int:
     """How many packages the build takes; downloads their modules, with progress on stderr."""
     command = ["go", "list", "-mod=readonly", "-deps", *TOOLS.values()]
     try:
-        listed = subprocess.run(command, cwd=HERE, env=go_environment(), stdout=subprocess.PIPE, text=True)
+        listed = subprocess.run(
+            command, cwd=HERE, env=go_environment(), stdout=subprocess.PIPE, text=True
+        )
     except FileNotFoundError:
         listed = None
     if listed is None or listed.returncode:
@@ -226,7 +228,9 @@ def compile_tools(output: Path, total: int) -> None:
     go, build_word, *rest = build_command()
     command = ["nice", go, build_word, "-o", f"{output}/", *rest]
     told, tail = time.monotonic(), [""]
-    with subprocess.Popen(command, cwd=HERE, env=go_environment(), stderr=subprocess.PIPE, text=True) as compiler:
+    with subprocess.Popen(
+        command, cwd=HERE, env=go_environment(), stderr=subprocess.PIPE, text=True
+    ) as compiler:
         try:
             for count, line in enumerate(compiler.stderr or (), 1):
                 tail = [*tail[-20:], line]
@@ -255,7 +259,9 @@ def openssl(*arguments: str | Path) -> None:
 
 def certificate(pki: Path, name: str, subject: str, extensions: str) -> None:
     """Writes NAME.crt and NAME.key; all but the authority are signed by the authority."""
-    signer: list[str | Path] = [] if name == "ca" else ["-CA", pki / "ca.crt", "-CAkey", pki / "ca.key"]
+    signer: list[str | Path] = (
+        [] if name == "ca" else ["-CA", pki / "ca.crt", "-CAkey", pki / "ca.key"]
+    )
     openssl(
         *("req", "-x509", "-config", pki / "openssl.cnf", "-extensions", extensions),
         *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650"),
@@ -526,7 +532,11 @@ def is_up(bed: Bed) -> bool:
     if not alive:
         return False
     kept = json.loads((bed.run / "settings.json").read_text())
-    others = [f"{name}={kept.get(name)}, not {value}" for name, value in bed.settings.items() if kept.get(name) != value]
+    others = [
+        f"{name}={kept.get(name)}, not {value}"
+        for name, value in bed.settings.items()
+        if kept.get(name) != value
+    ]
     if others:
         raise BedError(
             f"the control plane in {bed.run} runs with {'; '.join(others)}: "

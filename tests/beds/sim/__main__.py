@@ -13,8 +13,12 @@ from tests.beds.sim.simulator import Simulator
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.beds.sim", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on loopback; 0: any free one")
-    parser.add_argument("--speed", type=float, default=1.0, help="seconds in the cloud per real second")
-    parser.add_argument("--hosts", type=int, default=5, help="number of compute hosts, cmp1 and so on")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="seconds in the cloud per real second"
+    )
+    parser.add_argument(
+        "--hosts", type=int, default=5, help="number of compute hosts, cmp1 and so on"
+    )
     parser.add_argument("--servers", type=int, default=0, help="servers to boot on cmp1")
     arguments = parser.parse_args()
     hosts = [f"cmp{number}" for number in range(1, arguments.hosts + 1)]

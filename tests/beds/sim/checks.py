@@ -12,7 +12,12 @@ def unlocked(server: Server, context: Context) -> None:
         raise ConflictError(f"Instance {server.id} is locked")
 
 
-def in_state(server: Server, action: str, vm_states: tuple[str, ...] = (), tasks: tuple[str | None, ...] = (None,)) -> None:
+def in_state(
+    server: Server,
+    action: str,
+    vm_states: tuple[str, ...] = (),
+    tasks: tuple[str | None, ...] = (None,),
+) -> None:
     """Refuse an action whose server is in none of the vm_states (all, if empty) or tasks."""
     if vm_states and server.vm_state not in vm_states:
         _refuse(server, action, "vm_state", server.vm_state)
@@ -23,7 +28,9 @@ def in_state(server: Server, action: str, vm_states: tuple[str, ...] = (), tasks
 def _refuse(server: Server, action: str, attribute: str, value: str | None) -> None:
     if value is None:
         raise ConflictError(f"Instance {server.id} is in an invalid state for '{action}'")
-    raise ConflictError(f"Cannot '{action}' instance {server.id} while it is in {attribute} {value}")
+    raise ConflictError(
+        f"Cannot '{action}' instance {server.id} while it is in {attribute} {value}"
+    )
 
 
 def host_is_up(state: State, server: Server) -> None:

@@ -52,7 +52,9 @@ class ColdMigrations:
             raise BadRequestError("When resizing, instances must change flavor!")
         self._start(context, server, "resize", flavor, None)
 
-    def _start(self, context: Context, server: Server, action: str, flavor: Flavor, host: str | None) -> None:
+    def _start(
+        self, context: Context, server: Server, action: str, flavor: Flavor, host: str | None
+    ) -> None:
         checks.unlocked(server, context)
         checks.lost_race(self.state, server, ("resize_prep",))
         checks.in_state(server, action, ("active", "stopped"))
@@ -61,7 +63,9 @@ class ColdMigrations:
             self._check_target(server, host)
         checks.begin(self.state, server, "resize_prep")
         self.state.record(context, server, action)
-        self.state.conductor.cast(lambda: self._conduct(context, server, flavor, host), self.state.timing.conduct)
+        self.state.conductor.cast(
+            lambda: self._conduct(context, server, flavor, host), self.state.timing.conduct
+        )
 
     def _check_target(self, server: Server, host: str) -> None:
         if host == server.host:
@@ -83,7 +87,9 @@ class ColdMigrations:
         self.state.set_status(migration, "confirming")
         self.state.record(context, server, "confirmResize")
         source = self.state.computes[migration.source]
-        source.process.cast(lambda: self._confirm(server, migration, source), self.state.timing.step)
+        source.process.cast(
+            lambda: self._confirm(server, migration, source), self.state.timing.step
+        )
 
     def _just_confirmed(self, server: Server) -> bool:
         """Two confirms at the same moment both read `finished` and are both accepted."""
@@ -107,7 +113,9 @@ class ColdMigrations:
         self.state.set_status(migration, "reverting")
         self.state.record(context, server, "revertResize")
         destination = self.state.computes[migration.dest or ""]
-        destination.process.cast(lambda: self._revert(server, migration, destination), self.state.timing.step)
+        destination.process.cast(
+            lambda: self._revert(server, migration, destination), self.state.timing.step
+        )
 
     # Conductor
 
@@ -141,7 +149,9 @@ class ColdMigrations:
                 rest = replace(move, alternates=move.alternates[number:])
                 self._cast_prepare(rest, target)
                 return
-        reason = f"Exhausted all hosts available for retrying build failures for instance {server.id}."
+        reason = (
+            f"Exhausted all hosts available for retrying build failures for instance {server.id}."
+        )
         raise NoValidHostError(reason)
 
     def _cast_prepare(self, move: Move, target: Compute) -> None:
@@ -212,11 +222,23 @@ class ColdMigrations:
         server = move.server
         with self.state.event(server, "compute_resize_instance", source.host):
             try:
-                self.state.save(server, expect=("resize_prep",), task_state="resize_migrating", old_vm_state=server.vm_state)
+                self.state.save(
+                    server,
+                    expect=("resize_prep",),
+                    task_state="resize_migrating",
+                    old_vm_state=server.vm_state,
+                )
                 self.state.set_status(move.migration, "migrating")
                 yield self.state.latency(self.state.timing.step)
-                yield from operate(self.state.faults, "migrate_disk_and_power_off", source.host, server)
-                self.state.save(server, expect=("resize_migrating",), task_state="resize_migrated", host=target.host)
+                yield from operate(
+                    self.state.faults, "migrate_disk_and_power_off", source.host, server
+                )
+                self.state.save(
+                    server,
+                    expect=("resize_migrating",),
+                    task_state="resize_migrated",
+                    host=target.host,
+                )
             except WorkError as error:
                 self._take_back(move)
                 self._left_badly(move, error)
@@ -250,7 +272,11 @@ class ColdMigrations:
     def _arrive(self, move: Move) -> None:
         server = move.server
         was_off = server.old_vm_state == "stopped"
-        changed = {} if move.flavor == server.flavor else {"flavor": move.flavor, "old_flavor": server.flavor}
+        changed = (
+            {}
+            if move.flavor == server.flavor
+            else {"flavor": move.flavor, "old_flavor": server.flavor}
+        )
         self.state.save(
             server,
             expect=("resize_finish",),
@@ -299,7 +325,9 @@ class ColdMigrations:
             except WorkError as error:
                 self._revert_failed(server, migration, error)
             source = self.state.computes[migration.source]
-            source.process.cast(lambda: self._return(server, migration, source), self.state.timing.step)
+            source.process.cast(
+                lambda: self._return(server, migration, source), self.state.timing.step
+            )
 
     def _return(self, server: Server, migration: Migration, source: Compute) -> Work:
         """finish_revert_resize on the source."""
@@ -311,7 +339,9 @@ class ColdMigrations:
                 self.state.placement.release(server.id)
                 self.state.placement.move(migration.uuid, server.id)
                 yield self.state.latency(self.state.timing.step)
-                yield from operate(self.state.faults, "finish_revert_migration", source.host, server)
+                yield from operate(
+                    self.state.faults, "finish_revert_migration", source.host, server
+                )
                 yield self.state.latency(self.state.timing.step)
                 power = SHUTDOWN if server.old_vm_state == "stopped" else RUNNING
                 self.state.save(

@@ -111,7 +111,12 @@ class ComputeApi:
             ("POST", "/os-aggregates", self._add_aggregate, "os-aggregates:create"),
             ("GET", "/os-aggregates/{id}", self._show_aggregate, "os-aggregates:show"),
             ("DELETE", "/os-aggregates/{id}", self._delete_aggregate, "os-aggregates:delete"),
-            ("POST", "/os-aggregates/{id}/action", self._aggregate_action, "os-aggregates:add_host"),
+            (
+                "POST",
+                "/os-aggregates/{id}/action",
+                self._aggregate_action,
+                "os-aggregates:add_host",
+            ),
         ]
 
     # Versions, users, policies
@@ -159,7 +164,9 @@ class ComputeApi:
         servers = ServerList(self.state, call.request, call.context.user).page(page)
         views = self.views
         shown = [
-            views.server(server, call.version, admin=call.is_admin, shown_alone=False) if detail else views.server_row(server)
+            views.server(server, call.version, admin=call.is_admin, shown_alone=False)
+            if detail
+            else views.server_row(server)
             for server in servers
         ]
         last = servers[-1].id if servers else ""
@@ -234,7 +241,12 @@ class ComputeApi:
             ),
             "shelveOffload": (lambda who, server, body: guests.shelve_offload(who, server), ""),
             "unshelve": (lambda who, server, body: guests.unshelve(who, server), ""),
-            "lock": (lambda who, server, body: guests.lock(who, server, (body or {}).get("locked_reason")), ""),
+            "lock": (
+                lambda who, server, body: guests.lock(
+                    who, server, (body or {}).get("locked_reason")
+                ),
+                "",
+            ),
             "unlock": (lambda who, server, body: guests.unlock(who, server), ""),
             "os-resetState": (
                 lambda who, server, body: guests.reset_state(who, server, body["state"]),
@@ -288,7 +300,9 @@ class ComputeApi:
         page = page_of(call.request, self.state.config.max_limit)
         migrations = MigrationList(self.state, call.request).page(page)
         views = self.views
-        body: Json = {"migrations": [views.migration(migration, call.version) for migration in migrations]}
+        body: Json = {
+            "migrations": [views.migration(migration, call.version) for migration in migrations]
+        }
         last = migrations[-1].uuid if migrations else ""
         links = page.next_link(call.request, views.base, last, len(migrations))
         return Response(200, body | ({"migrations_links": links} if links else {}))
@@ -296,14 +310,18 @@ class ComputeApi:
     def _running(self, call: Call) -> Response:
         server = self.state.server(call.names[0], call.context)
         rows = self.cloud.live.in_progress(server)
-        return Response(200, {"migrations": [self.views.running(row, call.version) for row in rows]})
+        return Response(
+            200, {"migrations": [self.views.running(row, call.version) for row in rows]}
+        )
 
     def _show_running(self, call: Call) -> Response:
         server = self.state.server(call.names[0], call.context)
         for row in self.cloud.live.in_progress(server):
             if str(row.id) == call.names[1]:
                 return Response(200, {"migration": self.views.running(row, call.version)})
-        raise NotFoundError(f"In-progress live migration {call.names[1]} is not found for server {server.id}.")
+        raise NotFoundError(
+            f"In-progress live migration {call.names[1]} is not found for server {server.id}."
+        )
 
     def _abort(self, call: Call) -> Response:
         self.cloud.live.abort(call.context, call.names[0], _number(call.names[1]))
@@ -320,7 +338,11 @@ class ComputeApi:
     def _history(self, call: Call) -> tuple[Server, list[Action]]:
         """Return a server, be it deleted, and its actions."""
         server = self.state.servers.get(call.names[0])
-        hidden = server is not None and not call.is_admin and server.owner.project != call.context.user.project
+        hidden = (
+            server is not None
+            and not call.is_admin
+            and server.owner.project != call.context.user.project
+        )
         if server is None or hidden:
             raise NotFoundError(f"Instance {call.names[0]} could not be found.")
         return server, self.state.actions.get(server.id, [])
@@ -329,7 +351,11 @@ class ComputeApi:
         only_known(call.request, {"limit", "marker", "changes-since", "changes-before"})
         server, actions = self._history(call)
         since = call.request.one("changes-since")
-        newest_first = [action for action in reversed(actions) if since is None or int(action.updated_at) >= parse(since)]
+        newest_first = [
+            action
+            for action in reversed(actions)
+            if since is None or int(action.updated_at) >= parse(since)
+        ]
         page = page_of(call.request, self.state.config.max_limit)
         place = {action.request_id: number for number, action in enumerate(newest_first)}
         after = next((action for action in newest_first if action.request_id == page.marker), None)
@@ -345,7 +371,8 @@ class ComputeApi:
             if action.request_id == call.names[1]:
                 view = self.views.action(action, server)
                 view["events"] = [
-                    self.views.event(event, server, call.version, admin=call.is_admin) for event in reversed(action.events)
+                    self.views.event(event, server, call.version, admin=call.is_admin)
+                    for event in reversed(action.events)
                 ]
                 return Response(200, {"instanceAction": view})
         raise NotFoundError(f"Action {call.names[1]} not found")
@@ -391,7 +418,11 @@ class ComputeApi:
         pattern = call.request.one("hypervisor_hostname_pattern")
         detail = call.request.path.endswith("/detail")
         servers = is_true(call.request.one("with_servers") or "")
-        found = [compute for compute in self.state.computes.values() if pattern is None or pattern in compute.node]
+        found = [
+            compute
+            for compute in self.state.computes.values()
+            if pattern is None or pattern in compute.node
+        ]
         if pattern is not None and not found:
             raise NotFoundError(f"No hypervisor matching '{pattern}' could be found.")
         page = page_of(call.request, self.state.config.max_limit)
@@ -402,9 +433,13 @@ class ComputeApi:
             for compute in shown
             if (service := self.state.service_of(compute.host)) is not None
         ]
-        links = page.next_link(call.request, self.views.base, shown[-1].provider if shown else "", len(rows))
+        links = page.next_link(
+            call.request, self.views.base, shown[-1].provider if shown else "", len(rows)
+        )
         body: Json = {"hypervisors": rows}
-        return Response(200, body | ({"hypervisors_links": links} if links and pattern is None else {}))
+        return Response(
+            200, body | ({"hypervisors_links": links} if links and pattern is None else {})
+        )
 
     def _show_hypervisor(self, call: Call) -> Response:
         servers = is_true(call.request.one("with_servers") or "")
@@ -412,7 +447,9 @@ class ComputeApi:
         for compute in self.state.computes.values():
             service = self.state.service_of(compute.host)
             if compute.provider == identity and service is not None:
-                view = self.views.hypervisor(compute, service, call.version, detail=True, servers=servers)
+                view = self.views.hypervisor(
+                    compute, service, call.version, detail=True, servers=servers
+                )
                 return Response(200, {"hypervisor": view})
         raise NotFoundError(f"Hypervisor with ID '{identity}' could not be found.")
 
@@ -437,7 +474,9 @@ class ComputeApi:
     def _delete_aggregate(self, call: Call) -> Response:
         aggregate = self.cloud.computes.aggregate(_number(call.names[0]))
         if aggregate.hosts:
-            raise BadRequestError(f"Cannot remove host from aggregate {aggregate.id}. Reason: Host aggregate is not empty.")
+            raise BadRequestError(
+                f"Cannot remove host from aggregate {aggregate.id}. Reason: Host aggregate is not empty."
+            )
         del self.state.aggregates[aggregate.id]
         return Response(200)
 
@@ -455,7 +494,9 @@ class ComputeApi:
     # Flavors and groups
 
     def _list_flavors(self, call: Call) -> Response:
-        return Response(200, {"flavors": [self.views.flavor(row) for row in self.state.flavors.values()]})
+        return Response(
+            200, {"flavors": [self.views.flavor(row) for row in self.state.flavors.values()]}
+        )
 
     def _show_flavor(self, call: Call) -> Response:
         return Response(200, {"flavor": self.views.flavor(self._flavor(call.names[0]))})
@@ -493,12 +534,16 @@ class ComputeApi:
 def _requested(request: Request) -> Version:
     """Return the microversion of a request; NotAcceptableError for one that is not spoken here."""
     named = request.headers.get("OpenStack-API-Version", "")
-    text = named.removeprefix("compute ").strip() or request.headers.get("X-OpenStack-Nova-API-Version", "")
+    text = named.removeprefix("compute ").strip() or request.headers.get(
+        "X-OpenStack-Nova-API-Version", ""
+    )
     if text == "latest":
         return NEWEST
     major, _, minor = (text or f"{OLDEST[0]}.{OLDEST[1]}").partition(".")
     if not (major.isdecimal() and minor.isdecimal()):
-        raise BadRequestError(f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.")
+        raise BadRequestError(
+            f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum."
+        )
     version = (int(major), int(minor))
     if not OLDEST <= version <= NEWEST:
         raise NotAcceptableError(

@@ -23,7 +23,16 @@ SERVER_FILTERS = PAGING | {
     "task_state", "tenant_id", "user_id", "uuid", "vm_state",
 }  # fmt: skip
 # What only an admin may filter by: from others it is dropped without a word.
-ADMIN_FILTERS = {"deleted", "description", "host", "node", "project_id", "soft_deleted", "tenant_id", "uuid"}
+ADMIN_FILTERS = {
+    "deleted",
+    "description",
+    "host",
+    "node",
+    "project_id",
+    "soft_deleted",
+    "tenant_id",
+    "uuid",
+}
 MIGRATION_FILTERS = PAGING | {
     "hidden", "host", "instance_uuid", "source_compute", "status", "migration_type", "changes-since",
     "changes-before", "user_id", "project_id",
@@ -34,7 +43,9 @@ def only_known(request: Request, known: set[str]) -> None:
     """Refuse query parameters that Nova's schemas do not know (2.75, migrations 2.59)."""
     for name, _ in request.query:
         if name not in known:
-            raise BadRequestError(f"Additional properties are not allowed ({name!r} was unexpected)")
+            raise BadRequestError(
+                f"Additional properties are not allowed ({name!r} was unexpected)"
+            )
 
 
 def is_true(text: str) -> bool:
@@ -62,7 +73,9 @@ class Page:
 
     def cut(self, rows: Sequence[Row], order: Order[Row], after: Row | None) -> list[Row]:
         """Return the rows of this page, sorted: those behind `after`, which need not be among them."""
-        behind = sorted((row for row in rows if after is None or order(row) > order(after)), key=order)
+        behind = sorted(
+            (row for row in rows if after is None or order(row) > order(after)), key=order
+        )
         return behind[: self.limit]
 
     def next_link(self, request: Request, base: str, last: str, count: int) -> list[dict[str, str]]:
@@ -116,7 +129,11 @@ class ServerList:
     def _tests(self) -> list[Callable[[Server], bool]]:
         since = moment(self.request, "changes-since")
         before = moment(self.request, "changes-before")
-        tests = [self._whose(), self._alive(since is not None or before is not None), self._in_reach]
+        tests = [
+            self._whose(),
+            self._alive(since is not None or before is not None),
+            self._in_reach,
+        ]
         if since is not None:
             tests.append(lambda server: int(server.updated_at) >= since)
         if before is not None:
@@ -207,7 +224,9 @@ class MigrationList:
         since = moment(self.request, "changes-since")
         before = moment(self.request, "changes-before")
         if since is not None and before is not None and before < since:
-            raise BadRequestError("The value of changes-since must be less than or equal to changes-before.")
+            raise BadRequestError(
+                "The value of changes-since must be less than or equal to changes-before."
+            )
         return [
             migration
             for migration in self._known()
@@ -223,7 +242,9 @@ class MigrationList:
 
     def page(self, page: Page) -> list[Migration]:
         """Return one page, newest first; the marker is a uuid."""
-        known = (row for row in self.state.migrations if row.uuid == page.marker and not row.deleted)
+        known = (
+            row for row in self.state.migrations if row.uuid == page.marker and not row.deleted
+        )
         after = next(known, None)
         if page.marker is not None and after is None:
             raise BadRequestError(f"Marker {page.marker} could not be found.")

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.beds.sim.clock import iso, iso_micro
-from tests.beds.sim.records import Action, Aggregate, Event, Flavor, Migration, Server, ServerGroup, Service
+from tests.beds.sim.records import (
+    Action,
+    Aggregate,
+    Event,
+    Flavor,
+    Migration,
+    Server,
+    ServerGroup,
+    Service,
+)
 from tests.beds.sim.state import Compute, State
 from tests.beds.sim.states import LIVE_IN_PROGRESS, status_of
 
@@ -197,7 +206,9 @@ class Views:
         return view | self._initiator(migration, version)
 
     def _route(self, migration: Migration) -> Json:
-        source, dest = (self.state.computes.get(host or "") for host in (migration.source, migration.dest))
+        source, dest = (
+            self.state.computes.get(host or "") for host in (migration.source, migration.dest)
+        )
         cold = migration.kind != "live-migration"
         return {
             "source_compute": migration.source or None,
@@ -219,7 +230,10 @@ class Views:
         if version >= (2, 59):
             view["uuid"] = migration.uuid
         if version >= (2, 80):
-            view |= {"user_id": migration.initiator.id, "project_id": migration.initiator.project.id}
+            view |= {
+                "user_id": migration.initiator.id,
+                "project_id": migration.initiator.project.id,
+            }
         return view
 
     # Instance actions
@@ -270,7 +284,9 @@ class Views:
             "forced_down": service.forced_down,
         }
 
-    def hypervisor(self, compute: Compute, service: Service, version: Version, *, detail: bool, servers: bool) -> Json:
+    def hypervisor(
+        self, compute: Compute, service: Service, version: Version, *, detail: bool, servers: bool
+    ) -> Json:
         view: Json = {
             "id": compute.provider,
             "hypervisor_hostname": compute.node,
@@ -298,7 +314,9 @@ class Views:
         """What 2.88 took away."""
         here = self.state.on_host(compute.host)
         total = compute.inventories
-        memory, disk = (sum(getattr(server.flavor, what) for server in here) for what in ("ram", "disk"))
+        memory, disk = (
+            sum(getattr(server.flavor, what) for server in here) for what in ("ram", "disk")
+        )
         return {
             "vcpus": total["VCPU"],
             "vcpus_used": sum(server.flavor.vcpus for server in here),

@@ -11,9 +11,7 @@ from tests.beds.sim.state import Compute, State
 from tests.beds.sim.states import ENDED_MIGRATION, RUNNING, SHUTDOWN, status_of
 
 HOSTING = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
-IN_PROGRESS = (
-    "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
-)
+IN_PROGRESS = "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
 
 
 @dataclass
@@ -28,12 +26,22 @@ class Computes:
         service = Service(self.state.new_uuid(), number, host, binary, last_seen=self.state.now())
         return self.state.add_service(service)
 
-    def add(self, host: str, *, node: str = "", vcpus: int = 64, ram: int = 65536, disk: int = 2000) -> Compute:
+    def add(
+        self, host: str, *, node: str = "", vcpus: int = 64, ram: int = 65536, disk: int = 2000
+    ) -> Compute:
         """Install a compute, at once up and mapped. ram: MiB; disk: GiB."""
         number = len(self.state.computes) + 1
         inventories = {"VCPU": vcpus, "MEMORY_MB": ram, "DISK_GB": disk}
         process = Process(host, self.state.clock, self.state.latency)
-        compute = Compute(host, node or host, number, self.state.new_uuid(), process, inventories, f"192.0.2.{number % 250 + 1}")
+        compute = Compute(
+            host,
+            node or host,
+            number,
+            self.state.new_uuid(),
+            process,
+            inventories,
+            f"192.0.2.{number % 250 + 1}",
+        )
         self.state.computes[host] = compute
         self._register(compute, mapped=True)
         self._provide(compute)
@@ -77,7 +85,9 @@ class Computes:
     def _register(self, compute: Compute, *, mapped: bool) -> Service:
         """A new record is enabled; a host that had one has to be discovered again."""
         number = next(self.state.numbers["service"])
-        service = Service(self.state.new_uuid(), number, compute.host, last_seen=self.state.now(), mapped=mapped)
+        service = Service(
+            self.state.new_uuid(), number, compute.host, last_seen=self.state.now(), mapped=mapped
+        )
         self.state.add_service(service)
         if not mapped:
             delay = self.state.config.discover_hosts_interval
@@ -102,7 +112,11 @@ class Computes:
 
     def _complete_evacuations(self, host: str) -> None:
         for migration in self.state.migrations:
-            if migration.source == host and migration.kind == "evacuation" and migration.status == "done":
+            if (
+                migration.source == host
+                and migration.kind == "evacuation"
+                and migration.status == "done"
+            ):
                 self.state.set_status(migration, "completed")
 
     # The periodic task
@@ -124,7 +138,9 @@ class Computes:
         """Create the resource provider, also where its service record is gone."""
         providers = self.state.placement.providers
         if compute.provider not in providers:
-            providers[compute.provider] = Provider(compute.provider, compute.node, dict(compute.inventories))
+            providers[compute.provider] = Provider(
+                compute.provider, compute.node, dict(compute.inventories)
+            )
 
     def _forget_deleted(self, compute: Compute) -> None:
         """Free what deleted servers still hold here."""
@@ -138,12 +154,25 @@ class Computes:
         last: dict[str, Migration] = {}
         for migration in sorted(self.state.migrations, key=lambda m: m.updated_at or m.created_at):
             ended = migration.status in ENDED_MIGRATION and migration.status != "error"
-            if compute.host in (migration.source, migration.dest) and not ended and not migration.deleted:
+            if (
+                compute.host in (migration.source, migration.dest)
+                and not ended
+                and not migration.deleted
+            ):
                 last[migration.server] = migration
         for server_id, migration in last.items():
             server, current = self.state.servers[server_id], self.state.moves_of[server_id][-1]
-            resizes = status_of(server.vm_state, server.task_state) in ("RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE")
-            if resizes and current.dest and current is not migration and current.kind in ("migration", "resize"):
+            resizes = status_of(server.vm_state, server.task_state) in (
+                "RESIZE",
+                "VERIFY_RESIZE",
+                "REVERT_RESIZE",
+            )
+            if (
+                resizes
+                and current.dest
+                and current is not migration
+                and current.kind in ("migration", "resize")
+            ):
                 self.state.set_status(migration, "error")
 
     # Services
@@ -154,7 +183,9 @@ class Computes:
         except KeyError:
             raise NotFoundError(f"Service {identity} could not be found.") from None
 
-    def update(self, identity: str, *, status: str | None, reason: str | None, forced_down: bool | None) -> Service:
+    def update(
+        self, identity: str, *, status: str | None, reason: str | None, forced_down: bool | None
+    ) -> Service:
         """PUT /os-services/{id}: without a reason, a foreign one is cleared."""
         service = self.service(identity)
         if not service.is_compute:
@@ -164,7 +195,9 @@ class Computes:
         if status == "enabled" and reason:
             raise BadRequestError("Specifying 'disabled_reason' with status 'enabled' is invalid.")
         if status is None and forced_down is None:
-            raise BadRequestError("No updates were requested. Fields 'status' or 'forced_down' should be specified.")
+            raise BadRequestError(
+                "No updates were requested. Fields 'status' or 'forced_down' should be specified."
+            )
         if forced_down is False:
             self._check_evacuations(service.host)
         if status is not None:
@@ -178,7 +211,11 @@ class Computes:
 
     def _check_evacuations(self, host: str) -> None:
         for migration in self.state.migrations:
-            if migration.source == host and migration.kind == "evacuation" and migration.status == "done":
+            if (
+                migration.source == host
+                and migration.kind == "evacuation"
+                and migration.status == "done"
+            ):
                 raise BadRequestError(
                     f"Unable to force up host {host} as `done` evacuation migration records remain"
                     " associated with the host. Ensure the compute service has been restarted, allowing"

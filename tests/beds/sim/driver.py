@@ -58,7 +58,9 @@ class Faults:
     def set(self, operation: str, spec: str, *, server: str = "", host: str = "") -> None:
         """Let an operation fail or wait: for a server (glob or id), for a host, or everywhere."""
         if operation.partition(":")[0] not in OPERATIONS:
-            raise ValueError(f"{operation!r} is no operation; there are: {' '.join(sorted(OPERATIONS))}")
+            raise ValueError(
+                f"{operation!r} is no operation; there are: {' '.join(sorted(OPERATIONS))}"
+            )
         if server:
             self.servers.setdefault(server, {})[operation] = spec
         elif host:
@@ -84,9 +86,15 @@ class Faults:
 
     def _spec(self, operation: str, host: str, server: Server) -> str:
         by_server = (
-            table for pattern, table in self.servers.items() if pattern == server.id or fnmatchcase(server.name, pattern)
+            table
+            for pattern, table in self.servers.items()
+            if pattern == server.id or fnmatchcase(server.name, pattern)
         )
-        metadata = {key.removeprefix("fault."): spec for key, spec in server.metadata.items() if key.startswith("fault.")}
+        metadata = {
+            key.removeprefix("fault."): spec
+            for key, spec in server.metadata.items()
+            if key.startswith("fault.")
+        }
         for table in (metadata, *by_server, self.hosts.get(host, {}), self.everywhere):
             for key in (f"{operation}:{host}", operation):
                 if table.get(key):
@@ -118,7 +126,9 @@ def _exception(kind: str, message: str) -> WorkError:
     return WorkError(kind or "NovaException", WORDS.get(kind, "") + message)
 
 
-def operate(faults: Faults, operation: str, host: str, server: Server) -> Generator[float, None, None]:
+def operate(
+    faults: Faults, operation: str, host: str, server: Server
+) -> Generator[float, None, None]:
     """Do an operation on a host: its fault's delay, then its fault's failure."""
     effect = faults.effect(operation, host, server)
     if effect.seconds:

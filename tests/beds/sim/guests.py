@@ -30,15 +30,26 @@ class Simple:
 
 # HTTP action -> what it does; nova/compute/api.py
 SIMPLE: dict[str, Simple] = {
-    "os-stop": Simple("stop", ("active", "error"), "powering-off", "power_off", "stopped", SHUTDOWN),
+    "os-stop": Simple(
+        "stop", ("active", "error"), "powering-off", "power_off", "stopped", SHUTDOWN
+    ),
     "os-start": Simple("start", ("stopped",), "powering-on", "power_on", "active", RUNNING),
     "pause": Simple("pause", ("active",), "pausing", "pause", "paused", PAUSED_POWER),
     "unpause": Simple("unpause", ("paused",), "unpausing", "unpause", "active", RUNNING),
     "suspend": Simple("suspend", ("active",), "suspending", "suspend", "suspended", SHUTDOWN),
     "resume": Simple("resume", ("suspended",), "resuming", "resume", "active", RUNNING),
-    "rescue": Simple("rescue", ("active", "stopped", "error"), "rescuing", "power_on", "rescued", RUNNING),
+    "rescue": Simple(
+        "rescue", ("active", "stopped", "error"), "rescuing", "power_on", "rescued", RUNNING
+    ),
     "unrescue": Simple("unrescue", ("rescued",), "unrescuing", "power_on", "active", RUNNING),
-    "shelve": Simple("shelve", ("active", "stopped", "paused", "suspended"), "shelving", "power_off", "shelved", SHUTDOWN),
+    "shelve": Simple(
+        "shelve",
+        ("active", "stopped", "paused", "suspended"),
+        "shelving",
+        "power_off",
+        "shelved",
+        SHUTDOWN,
+    ),
     "reboot": Simple(
         "reboot",
         ("active", "stopped", "paused", "suspended", "error"),
@@ -80,7 +91,9 @@ class Guests:
             raise BadRequestError(f"Compute host {wish.host} could not be found.")
         now = self.state.now()
         number = next(self.state.numbers["server"])
-        server = Server(self.state.new_uuid(), number, wish.name, context.user, wish.flavor, now, now)
+        server = Server(
+            self.state.new_uuid(), number, wish.name, context.user, wish.flavor, now, now
+        )
         server.metadata, server.image = dict(wish.metadata), wish.image
         server.pinned_zone, server.group = wish.zone, wish.group
         if wish.group:
@@ -114,7 +127,9 @@ class Guests:
                 if wish.network:
                     self._plug(server, target.host)
                 now = self.state.now()
-                self.state.save(server, vm_state="active", task_state=None, power_state=RUNNING, launched_at=now)
+                self.state.save(
+                    server, vm_state="active", task_state=None, power_state=RUNNING, launched_at=now
+                )
             except WorkError as error:
                 self.state.error_out(server, error)
                 raise
@@ -156,7 +171,13 @@ class Guests:
             try:
                 yield from operate(self.state.faults, simple.operation, host.host, server)
                 vm_state, power = simple.vm_state, simple.power
-                self.state.save(server, expect=(simple.task,), vm_state=vm_state, task_state=None, power_state=power)
+                self.state.save(
+                    server,
+                    expect=(simple.task,),
+                    vm_state=vm_state,
+                    task_state=None,
+                    power_state=power,
+                )
             except WorkError as error:
                 self.state.error_out(server, error)
                 raise
@@ -174,7 +195,9 @@ class Guests:
         """The status changes a moment before the host is forgotten."""
         with self.state.event(server, "compute_shelve_offload_instance", host.host):
             yield from operate(self.state.faults, "destroy", host.host, server)
-            self.state.save(server, vm_state="shelved_offloaded", task_state=None, power_state=NO_POWER)
+            self.state.save(
+                server, vm_state="shelved_offloaded", task_state=None, power_state=NO_POWER
+            )
             yield self.state.latency(self.state.timing.step)
             self.state.placement.release(server.id)
             self.state.save(server, host=None)
@@ -283,7 +306,14 @@ class Guests:
         """Delete the rows; the migrations of a server vanish with it."""
         now = self.state.now()
         was_resized = server.vm_state == "resized"
-        self.state.save(server, vm_state="deleted", task_state=None, power_state=NO_POWER, terminated_at=now, deleted=True)
+        self.state.save(
+            server,
+            vm_state="deleted",
+            task_state=None,
+            power_state=NO_POWER,
+            terminated_at=now,
+            deleted=True,
+        )
         self.state.placement.release(server.id)
         for migration in self.state.moves_of.get(server.id, []):
             migration.deleted = True

@@ -50,7 +50,9 @@ class Identity:
         router.add("POST", "/v3/auth/tokens", self._new_token)
         router.add("GET", "/v3/auth/tokens", self._show_token)
         router.add("DELETE", "/v3/auth/tokens", self._revoke)
-        router.add("GET", "/v3/auth/catalog", lambda request: Response(200, {"catalog": self._catalog()}))
+        router.add(
+            "GET", "/v3/auth/catalog", lambda request: Response(200, {"catalog": self._catalog()})
+        )
         router.add("GET", "/v3/users/{id}", self._show_user)
         router.add("GET", "/v3/projects", self._projects)
         return router
@@ -95,7 +97,11 @@ class Identity:
         user, method = self._authenticate(identity)
         scope = request.body["auth"].get("scope", {})
         wanted = scope.get("project", {}) if isinstance(scope, dict) else {}
-        if wanted and user.project.name != wanted.get("name") and user.project.id != wanted.get("id"):
+        if (
+            wanted
+            and user.project.name != wanted.get("name")
+            and user.project.id != wanted.get("id")
+        ):
             raise UnauthorizedError(DENIED)
         token = f"gAAAA{self._hex()}{self._hex()}"
         self.tokens[token] = user
@@ -132,7 +138,12 @@ class Identity:
         end = max(time.time(), self.state.now()) + DAY
         return {
             "methods": [method],
-            "user": {"id": user.id, "name": user.name, "domain": domain, "password_expires_at": None},
+            "user": {
+                "id": user.id,
+                "name": user.name,
+                "domain": domain,
+                "password_expires_at": None,
+            },
             "project": {"id": user.project.id, "name": user.project.name, "domain": domain},
             "is_domain": False,
             "roles": [{"id": f"role-{role}", "name": role} for role in user.roles],
@@ -180,7 +191,9 @@ class Identity:
             if user.id == request.names[0] and (asking.is_admin or asking is user):
                 shown = {"id": user.id, "name": user.name, "domain_id": "default", "enabled": True}
                 return Response(200, {"user": shown})
-        raise ForbiddenError("You are not authorized to perform the requested action: identity:get_user.")
+        raise ForbiddenError(
+            "You are not authorized to perform the requested action: identity:get_user."
+        )
 
     def _projects(self, request: Request) -> Response:
         self.user_of(request)

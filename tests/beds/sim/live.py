@@ -16,7 +16,15 @@ from tests.beds.sim.state import Compute, State
 from tests.beds.sim.states import LIVE_IN_PROGRESS
 
 # A check that raises one of these says no to its host, and another is asked.
-SAYS_NO = frozenset(("Invalid", "MigrationPreCheckError", "InvalidCPUInfo", "InvalidLocalStorage", "InvalidSharedStorage"))
+SAYS_NO = frozenset(
+    (
+        "Invalid",
+        "MigrationPreCheckError",
+        "InvalidCPUInfo",
+        "InvalidLocalStorage",
+        "InvalidSharedStorage",
+    )
+)
 # After these the server is as it was (nova/conductor/manager.py _live_migrate).
 KNOWN = SAYS_NO | {
     "NoValidHost", "ComputeServiceUnavailable", "UnableToMigrateToSelf", "HypervisorUnavailable", "InstanceInvalidState",
@@ -45,11 +53,15 @@ class LiveMigrations:
         checks.unlocked(server, context)
         checks.lost_race(self.state, server, ("migrating",))
         checks.in_state(server, "os-migrateLive", ("active", "paused"))
-        if host is not None and (host not in self.state.computes or self.state.service_of(host) is None):
+        if host is not None and (
+            host not in self.state.computes or self.state.service_of(host) is None
+        ):
             raise BadRequestError(f"Compute host {host} could not be found.")
         checks.begin(self.state, server, "migrating")
         self.state.record(context, server, "live-migration")
-        self.state.conductor.cast(lambda: self._conduct(context, server, host), self.state.timing.step)
+        self.state.conductor.cast(
+            lambda: self._conduct(context, server, host), self.state.timing.step
+        )
 
     def abort(self, context: Context, identity: str, number: int) -> None:
         server = self.state.server(identity, context)
@@ -80,7 +92,9 @@ class LiveMigrations:
         return [
             migration
             for migration in self.state.moves_of.get(server.id, [])
-            if migration.kind == "live-migration" and migration.status in LIVE_IN_PROGRESS and not migration.deleted
+            if migration.kind == "live-migration"
+            and migration.status in LIVE_IN_PROGRESS
+            and not migration.deleted
         ]
 
     def _wrong_state(self, migration: Migration, what: str) -> BadRequestError:
@@ -120,16 +134,26 @@ class LiveMigrations:
     def _source(self, server: Server) -> Compute:
         """A server that was offloaded, and whose state an admin has reset, is on no host, and off."""
         if server.host is None:
-            raise WorkError("InstanceInvalidState", f"Instance {server.id} is off: it cannot be live-migrated")
+            raise WorkError(
+                "InstanceInvalidState", f"Instance {server.id} is off: it cannot be live-migrated"
+            )
         return self.state.computes[server.host]
 
-    def _find(self, server: Server, migration: Migration, source: Compute, host: str | None) -> Work:
+    def _find(
+        self, server: Server, migration: Migration, source: Compute, host: str | None
+    ) -> Work:
         """Choose hosts until one agrees; a `host` that was asked for is the only one asked."""
         service = self.state.service_of(source.host)
         if service is None or not self.state.is_up(service):
-            raise WorkError("ComputeServiceUnavailable", f"Compute service of {source.host} is unavailable at this time.")
+            raise WorkError(
+                "ComputeServiceUnavailable",
+                f"Compute service of {source.host} is unavailable at this time.",
+            )
         if host == source.host:
-            raise WorkError("UnableToMigrateToSelf", f"Unable to migrate instance ({server.id}) to current host ({host}).")
+            raise WorkError(
+                "UnableToMigrateToSelf",
+                f"Unable to migrate instance ({server.id}) to current host ({host}).",
+            )
         self.state.placement.move(server.id, migration.uuid)
         tried = [source.host]
         while True:
@@ -150,7 +174,9 @@ class LiveMigrations:
         """The destination's check, which asks the source for its own."""
 
         def check() -> Work:
-            with self.state.event(server, "compute_check_can_live_migrate_destination", target.host):
+            with self.state.event(
+                server, "compute_check_can_live_migrate_destination", target.host
+            ):
                 yield self.state.latency(0)
                 name = "check_can_live_migrate_destination"
                 yield from operate(self.state.faults, name, target.host, server)
@@ -161,17 +187,25 @@ class LiveMigrations:
     def _check_source(self, server: Server, source: Compute) -> Work:
         try:
             with self.state.event(server, "compute_check_can_live_migrate_source", source.host):
-                yield from operate(self.state.faults, "check_can_live_migrate_source", source.host, server)
+                yield from operate(
+                    self.state.faults, "check_can_live_migrate_source", source.host, server
+                )
         except WorkError as error:
             reason = f"Error while check_can_live_migrate_source from {source.host}: {error.kind} {error.message}"
-            raise WorkError("MigrationPreCheckError", f"Migration pre-check error: {reason}") from error
+            raise WorkError(
+                "MigrationPreCheckError", f"Migration pre-check error: {reason}"
+            ) from error
 
     # Source
 
-    def _wait_for_turn(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
+    def _wait_for_turn(
+        self, server: Server, migration: Migration, source: Compute, target: Compute
+    ) -> Work:
         """A compute copies a few at a time; the others are `queued`."""
         with self.state.event(server, "compute_live_migration", source.host):
-            self.state.set_status(migration, "queued")  # this step ends here: no failure of a copy shows in it
+            self.state.set_status(
+                migration, "queued"
+            )  # this step ends here: no failure of a copy shows in it
         source.live_line.append(migration.id)
         control = self._control(migration)
         limit = self.state.config.max_concurrent_live_migrations
@@ -187,7 +221,9 @@ class LiveMigrations:
             if migration.id in source.live_line:  # a death of the compute empties the line
                 source.live_line.remove(migration.id)
 
-    def _live_migrate(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
+    def _live_migrate(
+        self, server: Server, migration: Migration, source: Compute, target: Compute
+    ) -> Work:
         self.state.set_status(migration, "preparing")
         try:
             yield from source.process.call(target.process, self._prepare_target(server, target))
@@ -248,7 +284,9 @@ class LiveMigrations:
             self.state.placement.release(server.id)
             self.state.placement.move(migration.uuid, server.id)
 
-    def _hand_over(self, server: Server, migration: Migration, source: Compute, target: Compute) -> Work:
+    def _hand_over(
+        self, server: Server, migration: Migration, source: Compute, target: Compute
+    ) -> Work:
         """The guest runs on the destination: ACTIVE there, then `completed`, then the allocation gone."""
         try:
             yield from operate(self.state.faults, "post_live_migration", source.host, server)
@@ -268,4 +306,6 @@ class LiveMigrations:
             name = "post_live_migration_at_destination"
             yield from operate(self.state.faults, name, target.host, server)
             self.state.bind_ports(server, target.host)
-            self.state.save(server, expect=("migrating",), host=target.host, task_state=None, progress=0)
+            self.state.save(
+                server, expect=("migrating",), host=target.host, task_state=None, progress=0
+            )

@@ -18,7 +18,16 @@ from tests.beds.sim.cold import ColdMigrations
 from tests.beds.sim.computes import Computes
 from tests.beds.sim.guests import Boot, Guests
 from tests.beds.sim.live import LiveMigrations
-from tests.beds.sim.records import Context, Flavor, Migration, Project, Server, ServerGroup, Service, User
+from tests.beds.sim.records import (
+    Context,
+    Flavor,
+    Migration,
+    Project,
+    Server,
+    ServerGroup,
+    Service,
+    User,
+)
 from tests.beds.sim.scheduler import Scheduler
 from tests.beds.sim.state import Compute, Config, State, Timing
 
@@ -62,14 +71,20 @@ class Cloud:
     def _seed_accounts(self) -> None:
         admin = Project(self.state.new_uuid().replace("-", ""), "admin")
         demo = Project(self.state.new_uuid().replace("-", ""), "demo")
-        for name, project, role in (("admin", admin, "admin"), ("quiesce", admin, "admin"), ("demo", demo, "member")):
+        for name, project, role in (
+            ("admin", admin, "admin"),
+            ("quiesce", admin, "admin"),
+            ("demo", demo, "member"),
+        ):
             self.add_user(name, project, (role,))
         for name, ram in (("tiny", 64), ("small", 128)):
             self.add_flavor(Flavor(name, ram=ram, id=self.state.new_uuid()))
 
     # Accounts and flavors
 
-    def add_user(self, name: str, project: Project, roles: tuple[str, ...], password: str = PASSWORD) -> User:
+    def add_user(
+        self, name: str, project: Project, roles: tuple[str, ...], password: str = PASSWORD
+    ) -> User:
         user = User(self.state.new_uuid().replace("-", ""), name, password, project, roles)
         self.state.users[name] = user
         return user

@@ -28,21 +28,36 @@ class NetworkApi:
 
     def _resources(self, request: Request) -> Response:
         link = {"rel": "self", "href": f"{self.identity.base()}/network/v2.0/ports"}
-        return Response(200, {"resources": [{"name": "port", "collection": "ports", "links": [link]}]})
+        return Response(
+            200, {"resources": [{"name": "port", "collection": "ports", "links": [link]}]}
+        )
 
     def _networks(self, request: Request) -> Response:
         user = self.identity.user_of(request)
-        network = {"id": "lab-net", "name": "lab-net", "shared": True, "project_id": user.project.id}
+        network = {
+            "id": "lab-net",
+            "name": "lab-net",
+            "shared": True,
+            "project_id": user.project.id,
+        }
         return Response(200, {"networks": [network]})
 
     def _list(self, request: Request) -> Response:
         """Repeated filters are alternatives; `binding:` is for admins, as filter and as attribute."""
         user = self.identity.user_of(request)
         rows = [
-            self._view(port, user) for port in self._candidates(request) if user.is_admin or port.owner.project == user.project
+            self._view(port, user)
+            for port in self._candidates(request)
+            if user.is_admin or port.owner.project == user.project
         ]
         fields = request.all("fields")
-        for name in {key for key, _ in request.query} - {"fields", "limit", "marker", "sort_key", "sort_dir"}:
+        for name in {key for key, _ in request.query} - {
+            "fields",
+            "limit",
+            "marker",
+            "sort_key",
+            "sort_dir",
+        }:
             rows = [row for row in rows if name not in row or str(row[name]) in request.all(name)]
         if fields:
             rows = [{name: row[name] for name in fields if name in row} for row in rows]

@@ -38,7 +38,9 @@ class Placement:
     def fits(self, provider: str, wanted: Resources) -> bool:
         used = self.used(provider)
         have = self.providers[provider].inventories
-        return all(name in have and used[name] + amount <= have[name] for name, amount in wanted.items())
+        return all(
+            name in have and used[name] + amount <= have[name] for name, amount in wanted.items()
+        )
 
     def claim(self, consumer: str, provider: str, wanted: Resources, owner: User) -> bool:
         """Give a server what it wants on a provider; False if that does not fit."""
@@ -62,7 +64,9 @@ class Placement:
         """Remove a provider; ConflictError while anything is held on it."""
         self.provider(identity)
         if self.on(identity):
-            raise ConflictError(f"Unable to delete resource provider {identity}: Resource provider has allocations.")
+            raise ConflictError(
+                f"Unable to delete resource provider {identity}: Resource provider has allocations."
+            )
         del self.providers[identity]
 
     def _put(self, provider: str, allocation: Allocation) -> None:

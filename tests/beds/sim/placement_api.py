@@ -60,7 +60,10 @@ class PlacementApi:
     def _view(self, provider: Provider) -> dict[str, Any]:
         here = f"{PREFIX}/resource_providers/{provider.id}"
         kinds = ("inventories", "usages", "aggregates", "traits", "allocations")
-        links = [{"rel": "self", "href": here}, *({"rel": kind, "href": f"{here}/{kind}"} for kind in kinds)]
+        links = [
+            {"rel": "self", "href": here},
+            *({"rel": kind, "href": f"{here}/{kind}"} for kind in kinds),
+        ]
         return {
             "uuid": provider.id,
             "name": provider.name,
@@ -116,12 +119,18 @@ class PlacementApi:
 
     def _traits(self, request: Request) -> Response:
         provider = self._provider(request)
-        body = {"traits": sorted(provider.traits), "resource_provider_generation": provider.generation}
+        body = {
+            "traits": sorted(provider.traits),
+            "resource_provider_generation": provider.generation,
+        }
         return Response(200, body)
 
     def _aggregates(self, request: Request) -> Response:
         provider = self._provider(request)
-        body = {"aggregates": sorted(provider.aggregates), "resource_provider_generation": provider.generation}
+        body = {
+            "aggregates": sorted(provider.aggregates),
+            "resource_provider_generation": provider.generation,
+        }
         return Response(200, body)
 
     def _held_on(self, request: Request) -> Response:
@@ -130,7 +139,9 @@ class PlacementApi:
             consumer: {"resources": allocation.resources, "consumer_generation": 1}
             for consumer, allocation in self.state.placement.on(provider.id).items()
         }
-        return Response(200, {"allocations": held, "resource_provider_generation": provider.generation})
+        return Response(
+            200, {"allocations": held, "resource_provider_generation": provider.generation}
+        )
 
     def _held_by(self, request: Request) -> Response:
         held = self.state.placement.of(request.names[0])
@@ -168,13 +179,19 @@ class PlacementApi:
             and required <= provider.traits
             and request.one("in_tree") in (None, provider.id)
         ][:limit]
-        requests = [{"allocations": {provider.id: {"resources": wanted}}, "mappings": {"": [provider.id]}} for provider in found]
+        requests = [
+            {"allocations": {provider.id: {"resources": wanted}}, "mappings": {"": [provider.id]}}
+            for provider in found
+        ]
         summaries = {provider.id: self._summary(provider) for provider in found}
         return Response(200, {"allocation_requests": requests, "provider_summaries": summaries})
 
     def _summary(self, provider: Provider) -> dict[str, Any]:
         used = self.state.placement.used(provider.id)
-        resources = {name: {"capacity": total, "used": used[name]} for name, total in provider.inventories.items()}
+        resources = {
+            name: {"capacity": total, "used": used[name]}
+            for name, total in provider.inventories.items()
+        }
         return {
             "resources": resources,
             "traits": sorted(provider.traits),
@@ -197,6 +214,11 @@ def _resources(text: str) -> Resources:
 def _traits(request: Request) -> tuple[set[str], set[str]]:
     """Return the forbidden and the required traits of `required` and `root_required`."""
     named = [
-        trait for parameter in ("required", "root_required") for value in request.all(parameter) for trait in value.split(",")
+        trait
+        for parameter in ("required", "root_required")
+        for value in request.all(parameter)
+        for trait in value.split(",")
     ]
-    return {trait[1:] for trait in named if trait.startswith("!")}, {trait for trait in named if not trait.startswith("!")}
+    return {trait[1:] for trait in named if trait.startswith("!")}, {
+        trait for trait in named if not trait.startswith("!")
+    }

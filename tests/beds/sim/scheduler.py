@@ -14,7 +14,14 @@ NOT_ENOUGH = "There are not enough hosts available."
 class Scheduler:
     state: State
 
-    def select(self, server: Server, flavor: Flavor, *, only: str | None = None, ignore: tuple[str, ...] = ()) -> list[Compute]:
+    def select(
+        self,
+        server: Server,
+        flavor: Flavor,
+        *,
+        only: str | None = None,
+        ignore: tuple[str, ...] = (),
+    ) -> list[Compute]:
         """Return the hosts that pass all filters, most free memory first.
 
         only: a host that was asked for. Raises NoValidHostError when there is none.
@@ -23,12 +30,16 @@ class Scheduler:
             compute
             for compute in self.state.computes.values()
             if only in (None, compute.host) and compute.host not in ignore
-            if self._usable(compute) and self._fits(compute, flavor) and self._allowed(compute, server)
+            if self._usable(compute)
+            and self._fits(compute, flavor)
+            and self._allowed(compute, server)
         ]
         if not fitting:
             raise NoValidHostError(NOT_ENOUGH)
         order = {compute.host: self.state.random.random() for compute in fitting}
-        return sorted(fitting, key=lambda compute: (-self._free_memory(compute), order[compute.host]))
+        return sorted(
+            fitting, key=lambda compute: (-self._free_memory(compute), order[compute.host])
+        )
 
     def _usable(self, compute: Compute) -> bool:
         """Placement's trait and the ComputeFilter: enabled, up and mapped to a cell."""
@@ -60,7 +71,9 @@ class Scheduler:
 
     def _group_allows(self, host: str, server: Server, group: ServerGroup) -> bool:
         if group.policy == "anti-affinity":
-            return len(self._others_on(host, server, group)) < group.rules.get("max_server_per_host", 1)
+            return len(self._others_on(host, server, group)) < group.rules.get(
+                "max_server_per_host", 1
+            )
         if group.policy == "affinity":
             # The server itself counts: its own host is the only one that passes, unless nobody has one.
             hosts = {member.host for member in self._members(group) if member.host}

@@ -17,7 +17,13 @@ from tests.beds.sim.placement_api import PlacementApi
 from tests.beds.sim.web import Application, Handler, HttpFault, Request, Response, Server
 
 CLOUDS = {"lab": "admin", "operator": "quiesce", "lab-demo": "demo"}
-_TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
+_TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+}
 _NOVA_NAMES = {
     400: "badRequest",
     401: "unauthorized",
@@ -63,13 +69,19 @@ class CloudApplication(Application):
         """Word a refusal as the service does; a missing token is refused by Keystone's middleware."""
         title = _TITLES.get(error.status, "Error")
         if request.service == "identity" or error.status == UnauthorizedError.status:
-            body: dict[str, Any] = {"error": {"code": error.status, "title": title, "message": error.message}}
+            body: dict[str, Any] = {
+                "error": {"code": error.status, "title": title, "message": error.message}
+            }
         elif request.service == "compute":
             name = _NOVA_NAMES.get(error.status, "computeFault")
             body = {name: {"code": error.status, "message": error.message}}
         elif request.service == "placement":
             detail = f"{error.message}"
-            body = {"errors": [{"status": error.status, "title": title, "detail": detail, "request_id": ""}]}
+            body = {
+                "errors": [
+                    {"status": error.status, "title": title, "detail": detail, "request_id": ""}
+                ]
+            }
         else:
             body = {"NeutronError": {"type": title, "message": error.message, "detail": ""}}
         return Response(error.status, body)
@@ -120,7 +132,12 @@ class Simulator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
         self._folder.cleanup()
 

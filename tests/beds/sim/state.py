@@ -48,7 +48,9 @@ class Timing:
     guest: float = 0.3  # stop, start, pause and the like
     spawn: float = 0.8
     start_compute: float = 2.0
-    race: float = 0.02  # two requests this close together both read the state before either writes it
+    race: float = (
+        0.02  # two requests this close together both read the state before either writes it
+    )
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class Compute:
     inventories: Resources
     address: str
     cell: str = "cell1"
-    live_line: list[int] = field(default_factory=list)  # ids of live migrations, first come first served
+    live_line: list[int] = field(
+        default_factory=list
+    )  # ids of live migrations, first come first served
     # Nova looks at one of all rows ever registered for the host when it wants to know whether the
     # source of a cold migration is up; after several registrations that may be a deleted one.
     stale_service_row: bool = False
@@ -106,9 +110,13 @@ class State:
         self.flavors: dict[str, Flavor] = {}
         self.users: dict[str, User] = {}
         self.ports_of: dict[str, list[Port]] = {}  # by server
-        self.by_host: dict[str, dict[str, Server]] = {}  # every server whose host this is, deleted ones too
+        self.by_host: dict[
+            str, dict[str, Server]
+        ] = {}  # every server whose host this is, deleted ones too
         self.down_cells: set[str] = set()
-        self.numbers = {name: count(1) for name in ("server", "migration", "service", "aggregate", "port")}
+        self.numbers = {
+            name: count(1) for name in ("server", "migration", "service", "aggregate", "port")
+        }
         self.conductor = Process("conductor", clock, self.latency)
 
     def now(self) -> float:
@@ -128,7 +136,11 @@ class State:
         """Return a server that the user may see; NotFoundError as Nova words it."""
         server = self.servers.get(identity)
         hidden = context is not None and not context.is_admin and server is not None
-        if server is None or server.deleted or (hidden and server.owner.project != _project(context)):
+        if (
+            server is None
+            or server.deleted
+            or (hidden and server.owner.project != _project(context))
+        ):
             raise NotFoundError(f"Instance {identity} could not be found.")
         return server
 
@@ -178,7 +190,16 @@ class State:
 
     def new_migration(self, server: Server, kind: str, status: str, context: Context) -> Migration:
         number = next(self.numbers["migration"])
-        migration = Migration(number, self.new_uuid(), server.id, kind, status, server.host or "", context.user, self.now())
+        migration = Migration(
+            number,
+            self.new_uuid(),
+            server.id,
+            kind,
+            status,
+            server.host or "",
+            context.user,
+            self.now(),
+        )
         self.migrations.append(migration)
         self.moves_of.setdefault(server.id, []).append(migration)
         return migration
@@ -201,7 +222,9 @@ class State:
         return [
             migration
             for migration in self.migrations
-            if host in (migration.source, migration.dest) and migration.status not in ENDED_MIGRATION and not migration.deleted
+            if host in (migration.source, migration.dest)
+            and migration.status not in ENDED_MIGRATION
+            and not migration.deleted
         ]
 
     # Instance actions

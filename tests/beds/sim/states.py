@@ -2,10 +2,16 @@
 
 RUNNING, PAUSED_POWER, SHUTDOWN, NO_POWER = 1, 3, 4, 0  # nova/objects/fields.py InstancePowerState
 
-_RESIZE = dict.fromkeys(("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"), "RESIZE")
-_REBUILD = dict.fromkeys(("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"), "REBUILD")
+_RESIZE = dict.fromkeys(
+    ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"), "RESIZE"
+)
+_REBUILD = dict.fromkeys(
+    ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"), "REBUILD"
+)
 _SOFT = dict.fromkeys(("rebooting", "reboot_pending", "reboot_started"), "REBOOT")
-_HARD = dict.fromkeys(("rebooting_hard", "reboot_pending_hard", "reboot_started_hard"), "HARD_REBOOT")
+_HARD = dict.fromkeys(
+    ("rebooting_hard", "reboot_pending_hard", "reboot_started_hard"), "HARD_REBOOT"
+)
 
 # vm_state -> (status without a task, task_state -> status); nova/api/openstack/common.py _STATE_MAP
 STATUS: dict[str, tuple[str, dict[str, str]]] = {
@@ -25,7 +31,9 @@ STATUS: dict[str, tuple[str, dict[str, str]]] = {
 
 # Every other status keeps a compute service from being deleted (nova/db/main/api.py
 # migration_get_in_progress_by_host_and_node).
-ENDED_MIGRATION = frozenset(("confirmed", "reverted", "error", "failed", "completed", "cancelled", "done"))
+ENDED_MIGRATION = frozenset(
+    ("confirmed", "reverted", "error", "failed", "completed", "cancelled", "done")
+)
 LIVE_IN_PROGRESS = ("queued", "preparing", "running", "post-migrating")
 
 

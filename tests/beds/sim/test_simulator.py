@@ -128,7 +128,9 @@ def test_a_broken_ssh_path(cloud: Cloud) -> None:
     cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
     cloud.clock.advance(10)
     assert (server.vm_state, server.task_state, server.host) == ("active", None, "cmp1")
-    failed = next(event for event in cloud.state.actions[server.id][-1].events if event.result == "Error")
+    failed = next(
+        event for event in cloud.state.actions[server.id][-1].events if event.result == "Error"
+    )
     assert failed.name == "compute_resize_instance"
     assert "not able to execute ssh command" in str(failed.details)
 
@@ -170,7 +172,11 @@ def test_a_soft_deleted_server_stays_on_its_host() -> None:
     cloud = Cloud(config=Config(reclaim_instance_interval=100))
     server = cloud.boot_active("web", "cmp1")
     cloud.guests.delete(cloud.as_user("demo"), server.id)
-    assert (server.vm_state, server.deleted, cloud.servers_on("cmp1")) == ("soft-delete", False, [server])
+    assert (server.vm_state, server.deleted, cloud.servers_on("cmp1")) == (
+        "soft-delete",
+        False,
+        [server],
+    )
     cloud.clock.advance(200)
     assert server.deleted
     assert cloud.servers_on("cmp1") == []
@@ -281,7 +287,9 @@ def test_a_down_cell_shows_fewer_servers_and_says_nothing(sim: Simulator) -> Non
     sim.cloud.state.down_cells.add("cell1")
     answer = servers(connection)
     assert (answer.status_code, answer.json()) == (200, {"servers": []})
-    rows = connection.compute.get("/os-services?binary=nova-compute", microversion="2.96").json()["services"]
+    rows = connection.compute.get("/os-services?binary=nova-compute", microversion="2.96").json()[
+        "services"
+    ]
     assert rows[0] == {"binary": "nova-compute", "host": "cmp1", "status": "UNKNOWN"}
 
 
@@ -314,7 +322,9 @@ def test_a_fault_of_a_post(sim: Simulator, fault: HttpFault, effect: bool) -> No
     sim.fail(ACTION, fault)
     path = f"/servers/{server.id}/action"
     try:
-        answer = connection.compute.post(path, json={"migrate": None}, microversion="2.96", raise_exc=False)
+        answer = connection.compute.post(
+            path, json={"migrate": None}, microversion="2.96", raise_exc=False
+        )
         expected = fault.status if fault.kind == "status" else 202
         assert (fault.kind, answer.status_code) != ("reset", 202)
         assert answer.status_code == expected
@@ -362,7 +372,14 @@ def test_stopped_and_started_again(sim: Simulator) -> None:
 def test_the_log_tells_who_asked_what(sim: Simulator) -> None:
     server = sim.cloud.boot_active("web", "cmp1")
     connection = connect(sim)
-    connection.compute.post(f"/servers/{server.id}/action", json={"lock": None}, microversion="2.96")
+    connection.compute.post(
+        f"/servers/{server.id}/action", json={"lock": None}, microversion="2.96"
+    )
     entry = sim.log.entries[-1]
-    assert (entry.name, entry.user, entry.body, entry.status) == (ACTION, "quiesce", {"lock": None}, 202)
+    assert (entry.name, entry.user, entry.body, entry.status) == (
+        ACTION,
+        "quiesce",
+        {"lock": None},
+        202,
+    )
     assert sim.log.counts[ACTION] == 1

@@ -128,8 +128,13 @@ class Router:
         """Return the route, the values of its names, and its handler."""
         parts = path.strip("/").split("/")
         for pattern, route, handler in self._routes.get((method, len(parts)), []):
-            if all(want.startswith("{") or want == part for want, part in zip(pattern, parts, strict=True)):
-                names = tuple(part for want, part in zip(pattern, parts, strict=True) if want.startswith("{"))
+            if all(
+                want.startswith("{") or want == part
+                for want, part in zip(pattern, parts, strict=True)
+            ):
+                names = tuple(
+                    part for want, part in zip(pattern, parts, strict=True) if want.startswith("{")
+                )
                 return route, names, handler
         return None
 
@@ -182,7 +187,8 @@ class Application:
             response.headers.update(fault.headers)
         elif fault.kind == "empty" and isinstance(response.body, dict):
             response.body = {
-                key: type(value)() if isinstance(value, list | dict) else value for key, value in response.body.items()
+                key: type(value)() if isinstance(value, list | dict) else value
+                for key, value in response.body.items()
             }
         return response
 
@@ -215,7 +221,9 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length) if length else b""
-        if len(raw) < length:  # its sender died while it was on its way: a server never sees such a request
+        if (
+            len(raw) < length
+        ):  # its sender died while it was on its way: a server never sees such a request
             self.close_connection = True
             return
         application = self.server.application

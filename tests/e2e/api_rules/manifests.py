@@ -54,13 +54,17 @@ def look(document: Any, path: str) -> Any:
 
 
 def read(kube: Kube, namespace: str, name: str = "compute-07") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(kube.kubectl("get", "cnd", name, "-n", namespace, "-o", "json").stdout)
+    found: dict[str, Any] = json.loads(
+        kube.kubectl("get", "cnd", name, "-n", namespace, "-o", "json").stdout
+    )
     return found
 
 
 def schema(kube: Kube, part: str) -> dict[str, Any]:
     """`part` (spec or status) of the schema that the API server serves."""
-    crd = json.loads(kube.kubectl("get", "crd", "computenodedrains.quiesce.dev", "-o", "json").stdout)
+    crd = json.loads(
+        kube.kubectl("get", "crd", "computenodedrains.quiesce.dev", "-o", "json").stdout
+    )
     (version,) = crd["spec"]["versions"]
     found: dict[str, Any] = version["schema"]["openAPIV3Schema"]["properties"][part]
     return found

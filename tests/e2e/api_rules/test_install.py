@@ -14,7 +14,10 @@ from tests.e2e.api_rules.manifests import EXAMPLES, FULL_STATUS, ROOT, drain, wr
 from tests.harness.kubernetes import Kube
 
 INSTALLS = ("base", "overlays/single-namespace")
-RESTRICTED = ("pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+RESTRICTED = (
+    "pod-security.kubernetes.io/enforce=restricted",
+    "pod-security.kubernetes.io/warn=restricted",
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Install:
         return f"system:serviceaccount:{self.namespace}:{found['metadata']['name']}"
 
     def may(self, verb: str, resource: str, namespace: str) -> bool:
-        answer = self.kube.kubectl("auth", "can-i", verb, resource, f"--as={self.account}", "-n", namespace, check=False)
+        answer = self.kube.kubectl(
+            "auth", "can-i", verb, resource, f"--as={self.account}", "-n", namespace, check=False
+        )
         assert answer.stdout.strip() in ("yes", "no"), answer.stderr
         return answer.stdout.strip() == "yes"
 
@@ -52,7 +57,9 @@ def rendered(kube: Kube, namespace: str, which: str, folder: Path) -> Install:
 
 
 @pytest.fixture
-def installed(kube: Kube, namespace: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Install]:
+def installed(
+    kube: Kube, namespace: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Install]:
     """The account and its rights, for real; not the definitions, which are the test run's."""
     install = rendered(kube, namespace, request.param, tmp_path)
     rights = install.of_kind("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "RoleBinding")
@@ -65,10 +72,14 @@ def installed(kube: Kube, namespace: str, tmp_path: Path, request: pytest.Fixtur
 
 
 @pytest.mark.parametrize("which", INSTALLS)
-def test_an_install_is_accepted_by_the_api_server(kube: Kube, namespace: str, tmp_path: Path, which: str) -> None:
+def test_an_install_is_accepted_by_the_api_server(
+    kube: Kube, namespace: str, tmp_path: Path, which: str
+) -> None:
     kube.kubectl("label", "namespace", namespace, *RESTRICTED)
     install = rendered(kube, namespace, which, tmp_path)
-    answer = kube.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump_all(install.documents))
+    answer = kube.kubectl(
+        "apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump_all(install.documents)
+    )
     assert len(answer.stdout.splitlines()) == len(install.documents)
     assert "PodSecurity" not in answer.stderr
     assert install.of_kind("CustomResourceDefinition")
@@ -83,7 +94,9 @@ def test_an_install_renders_as_it_stands(kube: Kube, which: str) -> None:
     subjects = [subject for d in documents for subject in d.get("subjects", ())]
     assert namespace == "quiesce-system"
     assert subjects
-    assert all(s["namespace"] == namespace and s["name"] == pod["serviceAccountName"] for s in subjects)
+    assert all(
+        s["namespace"] == namespace and s["name"] == pod["serviceAccountName"] for s in subjects
+    )
 
 
 @pytest.mark.parametrize("installed", INSTALLS, indirect=True)
@@ -170,13 +183,26 @@ def _await_rights(install: Install) -> None:
 
 @pytest.mark.parametrize(
     ("role", "verb", "allowed"),
-    [("view", "get", True), ("view", "create", False), ("edit", "create", True), ("admin", "delete", True)],
+    [
+        ("view", "get", True),
+        ("view", "create", False),
+        ("edit", "create", True),
+        ("admin", "delete", True),
+    ],
 )
 @pytest.mark.parametrize("installed", ["base"], indirect=True)
 def test_people_get_their_rights_by_the_clusters_own_roles(
     kube: Kube, installed: Install, role: str, verb: str, allowed: bool
 ) -> None:
-    kube.kubectl("create", "rolebinding", "ann", f"--clusterrole={role}", "--user=ann", "-n", installed.namespace)
+    kube.kubectl(
+        "create",
+        "rolebinding",
+        "ann",
+        f"--clusterrole={role}",
+        "--user=ann",
+        "-n",
+        installed.namespace,
+    )
     ask = ("auth", "can-i", verb, "cnd", "--as=ann", "-n", installed.namespace)
     see = ("auth", "can-i", "list", "cnd", "--as=ann", "-n", installed.namespace)
     deadline = time.monotonic() + 30
@@ -186,7 +212,9 @@ def test_people_get_their_rights_by_the_clusters_own_roles(
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_accepted_by_the_api_server(kube: Kube, namespace: str, example: Path) -> None:
+def test_an_example_is_accepted_by_the_api_server(
+    kube: Kube, namespace: str, example: Path
+) -> None:
     document = yaml.safe_load(example.read_text())
     document["metadata"]["namespace"] = namespace
     kube.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(document))

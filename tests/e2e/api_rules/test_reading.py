@@ -51,11 +51,15 @@ def test_the_smallest_manifest_shows_every_default(kube: Kube, namespace: str) -
 
 def test_access_to_the_host_has_defaults_too(kube: Kube, namespace: str) -> None:
     given = {"privateKeySecretRef": {"name": "login"}, "knownHostsRef": {"name": "hosts"}}
-    kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(drain({"hostAccess": given})))
+    kube.kubectl(
+        "create", "-n", namespace, "-f", "-", stdin=json.dumps(drain({"hostAccess": given}))
+    )
     assert read(kube, namespace)["spec"] == DEFAULTS | {"hostAccess": HOST_ACCESS_DEFAULTS}
 
 
-def test_a_new_drain_is_in_progress_for_kstatus_before_the_operator_saw_it(kube: Kube, namespace: str) -> None:
+def test_a_new_drain_is_in_progress_for_kstatus_before_the_operator_saw_it(
+    kube: Kube, namespace: str
+) -> None:
     kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(drain()))
     found = read(kube, namespace)
     assert found["metadata"]["generation"] == 1
@@ -86,7 +90,9 @@ def test_every_field_is_documented_and_bounded(kube: Kube, part: str) -> None:
 
 
 def test_the_definition_is_accepted_whole(kube: Kube) -> None:
-    crd = json.loads(kube.kubectl("get", "crd", "computenodedrains.quiesce.dev", "-o", "json").stdout)
+    crd = json.loads(
+        kube.kubectl("get", "crd", "computenodedrains.quiesce.dev", "-o", "json").stdout
+    )
     states = {c["type"]: c["status"] for c in crd["status"]["conditions"]}
     assert states == {"NamesAccepted": "True", "Established": "True"}
 
@@ -95,7 +101,16 @@ def test_columns_tell_how_it_goes(kube: Kube, namespace: str) -> None:
     kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(drain()))
     write_status(kube, namespace, FULL_STATUS)
     head, row = kube.kubectl("get", "cnd", "-n", namespace).stdout.splitlines()
-    assert head.split() == ["NAME", "HOST", "PHASE", "SERVERS", "MOVING", "BLOCKED", "SERVICE", "AGE"]
+    assert head.split() == [
+        "NAME",
+        "HOST",
+        "PHASE",
+        "SERVERS",
+        "MOVING",
+        "BLOCKED",
+        "SERVICE",
+        "AGE",
+    ]
     assert row.split()[:-1] == [
         "compute-07", "compute-07.example.org", "Draining", "12/40", "1", "1", "disabled",
     ]  # fmt: skip

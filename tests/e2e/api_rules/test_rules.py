@@ -31,30 +31,74 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("host is too long", at("host", "h" * 256), ("spec.host: Too long", "255")),
     ("no migration", at("migration", None), ("spec.migration: Required value",)),
     ("no method", at("migration.method", None), ("spec.migration.method: Required value",)),
-    ("unknown method", at("migration.method", "Hot"), ("spec.migration.method", '"Live", "LiveThenCold"')),
-    ("no move at a time", at("migration.maxParallel", 0), ("spec.migration.maxParallel", "greater than", "1")),
-    ("101 moves at a time", at("migration.maxParallel", 101), ("spec.migration.maxParallel", "less than", "100")),
+    (
+        "unknown method",
+        at("migration.method", "Hot"),
+        ("spec.migration.method", '"Live", "LiveThenCold"'),
+    ),
+    (
+        "no move at a time",
+        at("migration.maxParallel", 0),
+        ("spec.migration.maxParallel", "greater than", "1"),
+    ),
+    (
+        "101 moves at a time",
+        at("migration.maxParallel", 101),
+        ("spec.migration.maxParallel", "less than", "100"),
+    ),
     ("no attempt", at("migration.attempts", 0), ("spec.migration.attempts", "greater than", "1")),
-    ("timeout in words", at("migration.timeout", "soon"), ("spec.migration.timeout", DURATION, "15m")),
+    (
+        "timeout in words",
+        at("migration.timeout", "soon"),
+        ("spec.migration.timeout", DURATION, "15m"),
+    ),
     ("timeout in days", at("migration.timeout", "1d"), ("spec.migration.timeout", DURATION)),
-    ("timeout of zero", at("migration.timeout", "0h0m"), ("spec.migration.timeout", "longer than zero")),
-    ("timeout as a number", at("migration.timeout", 60), ("spec.migration.timeout", "must be of type string")),
-    ("onLiveTimeout", at("migration.onLiveTimeout", "Kill"), ("spec.migration.onLiveTimeout", '"ForceComplete"')),
+    (
+        "timeout of zero",
+        at("migration.timeout", "0h0m"),
+        ("spec.migration.timeout", "longer than zero"),
+    ),
+    (
+        "timeout as a number",
+        at("migration.timeout", 60),
+        ("spec.migration.timeout", "must be of type string"),
+    ),
+    (
+        "onLiveTimeout",
+        at("migration.onLiveTimeout", "Kill"),
+        ("spec.migration.onLiveTimeout", '"ForceComplete"'),
+    ),
     (
         "target is the host itself",
         at("migration.targetHost", "compute-07.example.org"),
         ("spec.migration.targetHost", "is the host that is drained", "leave it out"),
     ),
-    ("target is a pattern", at("migration.targetHost", "*"), ("spec.migration.targetHost", "exact name")),
+    (
+        "target is a pattern",
+        at("migration.targetHost", "*"),
+        ("spec.migration.targetHost", "exact name"),
+    ),
     ("mode", at("mode", "DryRun"), ("spec.mode", '"Drain", "Plan"')),
     ("reason too long", at("reason", "x" * 201), ("spec.reason: Too long", "200")),
     ("reason of two lines", at("reason", "disk\nfan"), ("spec.reason", "one line of text")),
-    ("reason with an escape", at("reason", "\x1b[31mred"), ("spec.reason", "without control characters")),
+    (
+        "reason with an escape",
+        at("reason", "\x1b[31mred"),
+        ("spec.reason", "without control characters"),
+    ),
     ("shelved", at("servers.shelved", "Delete"), ("spec.servers.shelved", '"Offload"')),
     ("suspended", at("servers.suspended", "Move"), ("spec.servers.suspended", '"Resume"')),
     ("locked", at("servers.locked", "Unlock"), ("spec.servers.locked", '"Move"')),
-    ("soak below zero", at("confirmation.checks.soak", "-5s"), ("spec.confirmation.checks.soak", DURATION)),
-    ("TCP port 0", at("confirmation.checks.tcpPort", 0), ("spec.confirmation.checks.tcpPort", "greater than", "1")),
+    (
+        "soak below zero",
+        at("confirmation.checks.soak", "-5s"),
+        ("spec.confirmation.checks.soak", DURATION),
+    ),
+    (
+        "TCP port 0",
+        at("confirmation.checks.tcpPort", 0),
+        ("spec.confirmation.checks.tcpPort", "greater than", "1"),
+    ),
     (
         "TCP port 65536",
         at("confirmation.checks.tcpPort", 65536),
@@ -62,7 +106,10 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ),
     (
         "two decisions on a server",
-        at("confirmation.decisions", [{"server": SERVER, "action": a} for a in ("Confirm", "Revert")]),
+        at(
+            "confirmation.decisions",
+            [{"server": SERVER, "action": a} for a in ("Confirm", "Revert")],
+        ),
         ("spec.confirmation.decisions[1]: Duplicate value", SERVER),
     ),
     (
@@ -96,17 +143,29 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         at("hostAccess", {"privateKeySecretRef": {"name": "login"}}),
         ("spec.hostAccess", "needs knownHostsRef", "trustOnFirstUse"),
     ),
-    ("user is a shell line", at("hostAccess", HOST_ACCESS | {"user": "root; x"}), ("spec.hostAccess.user",)),
-    ("secret of another namespace", at("cloudCredentialsRef.secretName", "x/y"), ("spec.cloudCredentialsRef",)),
+    (
+        "user is a shell line",
+        at("hostAccess", HOST_ACCESS | {"user": "root; x"}),
+        ("spec.hostAccess.user",),
+    ),
+    (
+        "secret of another namespace",
+        at("cloudCredentialsRef.secretName", "x/y"),
+        ("spec.cloudCredentialsRef",),
+    ),
     ("onDelete", at("onDelete", "Forget"), ("spec.onDelete", '"Leave"')),
     ("typing error", at("migration.maxParalel", 2), ('unknown field "spec.migration.maxParalel"',)),
 ]
 
 
-def test_a_wrong_manifest_is_refused_and_told_why(kube: Kube, namespace: str, subtests: pytest.Subtests) -> None:
+def test_a_wrong_manifest_is_refused_and_told_why(
+    kube: Kube, namespace: str, subtests: pytest.Subtests
+) -> None:
     for wrong, spec, words in REFUSED:
         with subtests.test(wrong):
-            answer = kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(drain(spec)), check=False)
+            answer = kube.kubectl(
+                "create", "-n", namespace, "-f", "-", stdin=json.dumps(drain(spec)), check=False
+            )
             assert answer.returncode != 0
             for word in words:
                 assert word in answer.stderr
@@ -114,14 +173,22 @@ def test_a_wrong_manifest_is_refused_and_told_why(kube: Kube, namespace: str, su
 
 
 FORBIDDEN: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
-    ("another host", at("host", "compute-08.example.org"), ("spec.host", "host is immutable", "Create another")),
+    (
+        "another host",
+        at("host", "compute-08.example.org"),
+        ("spec.host", "host is immutable", "Create another"),
+    ),
     ("host taken away", at("host", None), ("spec.host: Required value",)),
     (
         "another Secret",
         at("cloudCredentialsRef.secretName", "other"),
         ("spec.cloudCredentialsRef", "is immutable", "change the content of the Secret"),
     ),
-    ("another cloud", at("cloudCredentialsRef.cloudName", "other"), ("spec.cloudCredentialsRef", "is immutable")),
+    (
+        "another cloud",
+        at("cloudCredentialsRef.cloudName", "other"),
+        ("spec.cloudCredentialsRef", "is immutable"),
+    ),
     (
         "credentials back to the default",
         at("cloudCredentialsRef", None),
@@ -133,12 +200,22 @@ FORBIDDEN: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         at("migration.targetHost", "compute-07.example.org"),
         ("spec.migration.targetHost", "is the host that is drained"),
     ),
-    ("access for Stop taken away", at("hostAccess", None), ("spec.service.whileRunning", "give keyringRef")),
-    ("known hosts taken away", at("hostAccess.knownHostsRef", None), ("spec.hostAccess", "needs knownHostsRef")),
+    (
+        "access for Stop taken away",
+        at("hostAccess", None),
+        ("spec.service.whileRunning", "give keyringRef"),
+    ),
+    (
+        "known hosts taken away",
+        at("hostAccess.knownHostsRef", None),
+        ("spec.hostAccess", "needs knownHostsRef"),
+    ),
 ]
 
 
-def test_a_forbidden_edit_is_refused_and_told_why(kube: Kube, namespace: str, subtests: pytest.Subtests) -> None:
+def test_a_forbidden_edit_is_refused_and_told_why(
+    kube: Kube, namespace: str, subtests: pytest.Subtests
+) -> None:
     spec = {
         "cloudCredentialsRef": {"secretName": "cloud-north", "cloudName": "north"},
         "service": {"whileRunning": "Stop"},
@@ -179,7 +256,10 @@ ALLOWED: list[tuple[str, Any]] = [
     ("confirmation.decisions", [{"server": SERVER, "action": "Confirm"}]),
     ("confirmation.foreign", "Confirm"),
     ("keyringRef.name", "nova-keys"),
-    ("hostAccess", HOST_ACCESS | {"user": "ops", "port": 2222, "become": "Sudo", "trustOnFirstUse": False}),
+    (
+        "hostAccess",
+        HOST_ACCESS | {"user": "ops", "port": 2222, "become": "Sudo", "trustOnFirstUse": False},
+    ),
     ("service.afterDrain", "KeepDisabled"),
     ("service.whileRunning", "Stop"),
     ("service.stop.kind", "Podman"),
@@ -188,7 +268,9 @@ ALLOWED: list[tuple[str, Any]] = [
 ]
 
 
-def test_every_other_field_can_be_edited(kube: Kube, namespace: str, subtests: pytest.Subtests) -> None:
+def test_every_other_field_can_be_edited(
+    kube: Kube, namespace: str, subtests: pytest.Subtests
+) -> None:
     kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(drain()))
     for path, value in ALLOWED:
         with subtests.test(path):
@@ -196,7 +278,9 @@ def test_every_other_field_can_be_edited(kube: Kube, namespace: str, subtests: p
             spec = read(kube, namespace)["spec"]
             assert merged(spec, at(path, value)) == spec
     edited = tuple(path for path, _ in ALLOWED)
-    assert {path for path in _leaves(kube) if not f"{path}.".startswith(tuple(f"{e}." for e in edited))} == {
+    assert {
+        path for path in _leaves(kube) if not f"{path}.".startswith(tuple(f"{e}." for e in edited))
+    } == {
         "host",
         "cloudCredentialsRef.secretName",
         "cloudCredentialsRef.cloudName",
@@ -212,14 +296,20 @@ def test_an_optional_field_can_be_taken_away(kube: Kube, namespace: str) -> None
     spec = at("migration.targetHost", "compute-08.example.org") | at("keyringRef.name", "nova-keys")
     spec["migration"]["maxParallel"] = 9
     kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(drain(spec)))
-    _edit(kube, namespace, {"migration": {"targetHost": None, "maxParallel": None}, "keyringRef": None})
+    _edit(
+        kube,
+        namespace,
+        {"migration": {"targetHost": None, "maxParallel": None}, "keyringRef": None},
+    )
     spec = read(kube, namespace)["spec"]
     assert "targetHost" not in spec["migration"]
     assert "keyringRef" not in spec
     assert spec["migration"]["maxParallel"] == 4
 
 
-def test_two_people_decide_on_servers_without_undoing_each_other(kube: Kube, namespace: str) -> None:
+def test_two_people_decide_on_servers_without_undoing_each_other(
+    kube: Kube, namespace: str
+) -> None:
     kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(drain()))
     for person, server, action in (("ann", SERVER, "Confirm"), ("bob", OTHER_SERVER, "Revert")):
         word = drain()
@@ -236,6 +326,10 @@ def _apply_partly(kube: Kube, namespace: str, person: str, document: dict[str, A
     kube.kubectl("apply", "-n", namespace, *flags, "-f", "-", stdin=json.dumps(document))
 
 
-def _edit(kube: Kube, namespace: str, spec: dict[str, Any], check: bool = True) -> subprocess.CompletedProcess[str]:
+def _edit(
+    kube: Kube, namespace: str, spec: dict[str, Any], check: bool = True
+) -> subprocess.CompletedProcess[str]:
     patch = json.dumps({"spec": spec})
-    return kube.kubectl("patch", "cnd", "compute-07", "-n", namespace, "--type=merge", "-p", patch, check=check)
+    return kube.kubectl(
+        "patch", "cnd", "compute-07", "-n", namespace, "--type=merge", "-p", patch, check=check
+    )

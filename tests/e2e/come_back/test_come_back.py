@@ -28,11 +28,17 @@ def test_it_waits_for_the_stop_and_keeps_the_host_that_comes_back_empty(
     assert [cloud.aggregate_hosts(a) for a in aggregates] == [[], ["cmp2"]]
 
     cloud.start_compute(host)
-    late = cloud.create(host, "late")  # the scheduler still places it there, or refuses: the operator may be first
+    late = cloud.create(
+        host, "late"
+    )  # the scheduler still places it there, or refuses: the operator may be first
     until("disabled again", lambda: (cloud.service(host) or {})["status"] == "disabled")
     until(
         "the late one elsewhere, or nowhere",
-        lambda: (s := cloud.server(late)) and s["status"] in ("ACTIVE", "ERROR") and s["OS-EXT-SRV-ATTR:host"] != host,
+        lambda: (
+            (s := cloud.server(late))
+            and s["status"] in ("ACTIVE", "ERROR")
+            and s["OS-EXT-SRV-ATTR:host"] != host
+        ),
     )
     refused = cloud.create(host, "refused")
     until("refused by the scheduler", lambda: (cloud.server(refused) or {})["status"] == "ERROR")
@@ -55,6 +61,8 @@ def waits_for_the_stop(drain: Drain, operator: Operator, host: str) -> None:
     until("two more looks", lambda: operator.looks > seen + 2)
     status = drain.status
     assert status["phase"] == "Drained"
-    assert status["message"].startswith(f"the host is empty. Now stop nova-compute on {host} (systemctl disable --now")
+    assert status["message"].startswith(
+        f"the host is empty. Now stop nova-compute on {host} (systemctl disable --now"
+    )
     assert drain.condition("ServiceDeleted")["reason"] == "NovaComputeRunning"
     assert drain.condition("Ready")["status"] == "Unknown"

@@ -59,7 +59,9 @@ AMONG_COLD = {
         {"migrate_disk_and_power_off": "hang"},
         boot="SHUTOFF",
     ),
-    "moved": Victim(("VERIFY_RESIZE", "finished"), ("SHUTOFF", "confirmed"), ("stop", *COLD), boot="SHUTOFF"),
+    "moved": Victim(
+        ("VERIFY_RESIZE", "finished"), ("SHUTOFF", "confirmed"), ("stop", *COLD), boot="SHUTOFF"
+    ),
     "late": Victim(
         ("RESIZE", "pre-migrating"),
         ("ERROR", "error"),
@@ -77,7 +79,9 @@ AMONG_COLD = {
         reason="DestinationFailed",
         person=REBOOT,
     ),
-    "aborted": Victim(("MIGRATING", "running"), ("MIGRATING", "running"), (*LIVE, *LIVE, ABORTED, *LIVE), HANGS),
+    "aborted": Victim(
+        ("MIGRATING", "running"), ("MIGRATING", "running"), (*LIVE, *LIVE, ABORTED, *LIVE), HANGS
+    ),
 }
 COPIES = Victim(("MIGRATING", "running"), ("ACTIVE", "error"), LIVE * 2, HANGS)
 QUEUES = Victim(("MIGRATING", "queued"), ("ACTIVE", "queued"), LIVE * 2, HANGS)
@@ -92,7 +96,12 @@ AMONG_LIVE = dict.fromkeys(CROWD, COPIES) | {
         reason="Stuck",
         person=RESET_AND_REBOOT,
     ),
-    "arrived": Victim(("VERIFY_RESIZE", "finished"), ("VERIFY_RESIZE", "finished"), ("stop", *COLD), boot="SHUTOFF"),
+    "arrived": Victim(
+        ("VERIFY_RESIZE", "finished"),
+        ("VERIFY_RESIZE", "finished"),
+        ("stop", *COLD),
+        boot="SHUTOFF",
+    ),
 }
 
 
@@ -105,13 +114,21 @@ class Side:
     victims: dict[str, Victim]
     prefix: str
     ids: dict[str, str] = field(default_factory=dict)
-    extra: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by name: actions that cured its record
+    extra: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # by name: actions that cured its record
     drain: Drain = field(init=False)
 
     def boot(self) -> None:
         for state in ("ACTIVE", "SHUTOFF"):
             names = [name for name, victim in self.victims.items() if victim.boot == state]
-            self.ids |= dict(zip(names, self.cloud.boot(self.host, [self.prefix + n for n in names], state), strict=True))
+            self.ids |= dict(
+                zip(
+                    names,
+                    self.cloud.boot(self.host, [self.prefix + n for n in names], state),
+                    strict=True,
+                )
+            )
         for name, victim in self.victims.items():
             if victim.faults:
                 self.cloud.fault(f"server:{self.prefix}{name}", **victim.faults)
@@ -120,8 +137,14 @@ class Side:
 
     def apply(self, kube: Kube, namespace: str, target: str, **spec: Any) -> None:
         """All at once; what is locked stays."""
-        migration = {"maxParallel": 20, "timeout": "20s", "targetHost": target} | spec.pop("migration", {})
-        more = {"servers": {"locked": "Block"}, "confirmation": {"policy": "Manual"}, "migration": migration}
+        migration = {"maxParallel": 20, "timeout": "20s", "targetHost": target} | spec.pop(
+            "migration", {}
+        )
+        more = {
+            "servers": {"locked": "Block"},
+            "confirmation": {"policy": "Manual"},
+            "migration": migration,
+        }
         self.drain = Drain.apply(kube, namespace, self.host, "Live", **more, **spec)
 
     def states(self) -> dict[str, State]:
@@ -129,7 +152,11 @@ class Side:
         servers = {s["id"]: s for s in self.cloud.servers()}
         rows = sorted(self.cloud.migrations(self.host), key=lambda row: int(row["id"]))
         newest = {row["instance_uuid"]: row["status"] for row in rows}
-        return {n: (servers[i]["status"], newest.get(i, "")) for n, i in self.ids.items() if i in servers}
+        return {
+            n: (servers[i]["status"], newest.get(i, ""))
+            for n, i in self.ids.items()
+            if i in servers
+        }
 
     def until_states(self, wanted: dict[str, State]) -> None:
         def look() -> bool:
@@ -142,19 +169,26 @@ class Side:
 
     def in_the_middle(self) -> None:
         """All but the late ones are where the death is to strike them."""
-        self.until_states({name: victim.down for name, victim in self.victims.items() if not victim.late})
+        self.until_states(
+            {name: victim.down for name, victim in self.victims.items() if not victim.late}
+        )
 
     def all_wait_for_the_dead(self) -> None:
         self.until_states({name: victim.down for name, victim in self.victims.items()})
         wanted = {name: victim.waits for name, victim in self.victims.items()}
-        status = self.drain.until(f"stalled: {wanted}", lambda s: s["phase"] == "Stalled" and self.problems(s) == wanted)
+        status = self.drain.until(
+            f"stalled: {wanted}", lambda s: s["phase"] == "Stalled" and self.problems(s) == wanted
+        )
         for row in (row for row in status["problems"] if row["reason"] == "SourceDown"):
             assert "nova-compute of this host is down" in row["message"]
             assert "start it" in row["message"]
         self.until_states({name: victim.down for name, victim in self.victims.items()})
 
     def problems(self, status: Json) -> dict[str, str]:
-        return {row["name"].removeprefix(self.prefix): row["reason"] for row in status.get("problems") or ()}
+        return {
+            row["name"].removeprefix(self.prefix): row["reason"]
+            for row in status.get("problems") or ()
+        }
 
     def named(self, reason: str, names: Iterable[str]) -> dict[str, str]:
         """Once the drain names all of these for this reason: its messages by name."""
@@ -185,7 +219,9 @@ class Side:
 
     def ends(self) -> None:
         """Its last hindrance is what Placement counts for moves that Nova forgot; the message names it."""
-        status = self.drain.until("the claims named", lambda s: condition(s, "Stalled").get("reason") == "AllocationsLeft")
+        status = self.drain.until(
+            "the claims named", lambda s: condition(s, "Stalled").get("reason") == "AllocationsLeft"
+        )
         for consumer in self.cloud.holders(self.host):
             assert consumer in status["message"]
             self.cloud.give_up(consumer)
@@ -193,7 +229,13 @@ class Side:
         for name, server_id in self.ids.items():
             victim = self.victims[name]
             actions = (*victim.actions, *self.extra.get(name, ()))
-            moved(self.cloud, server_id, self.host, "ACTIVE" if victim.person else victim.boot, actions)
+            moved(
+                self.cloud,
+                server_id,
+                self.host,
+                "ACTIVE" if victim.person else victim.boot,
+                actions,
+            )
 
 
 def begin_late(side: Side) -> None:
@@ -242,8 +284,12 @@ def abort_and_force(side: Side, aborted: str, forced: str) -> None:
     words = side.named("Stuck", [aborted, forced])
     assert "abort or force-complete it" in words[aborted]
     moves = side.cloud.migrations(side.host)
-    mine = next(m for m in moves if m["instance_uuid"] == side.ids[aborted] and m["status"] == "running")
-    answer, text = side.cloud.admin.ask("DELETE", f"/servers/{side.ids[aborted]}/migrations/{mine['id']}")
+    mine = next(
+        m for m in moves if m["instance_uuid"] == side.ids[aborted] and m["status"] == "running"
+    )
+    answer, text = side.cloud.admin.ask(
+        "DELETE", f"/servers/{side.ids[aborted]}/migrations/{mine['id']}"
+    )
     assert answer == 202, text
     until("aborted", lambda: side.states()[aborted] != COPIES.down)
     side.drain.patch({"migration": {"onLiveTimeout": "ForceComplete"}})
@@ -252,15 +298,24 @@ def abort_and_force(side: Side, aborted: str, forced: str) -> None:
 def test_every_death_is_survived_or_named(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, hosts: tuple[str, ...]
 ) -> None:
-    cold, live = Side(cloud, hosts[0], AMONG_COLD, "cold-"), Side(cloud, hosts[1], dict(AMONG_LIVE), "live-")
+    cold, live = (
+        Side(cloud, hosts[0], AMONG_COLD, "cold-"),
+        Side(cloud, hosts[1], dict(AMONG_LIVE), "live-"),
+    )
     dying, taker = hosts[2:]
     for side in (cold, live):
         side.boot()
     cold.apply(kube, credentials, taker)
     live.apply(kube, credentials, dying, service=KEEP, migration={"onLiveTimeout": "Wait"})
 
-    with NeverWronglyDrained(cloud, cold.drain, cold.host), NeverWronglyDrained(cloud, live.drain, live.host):
-        until("the queue full", lambda: list(live.states().values()).count(QUEUES.down) == len(CROWD) - AT_ONCE)
+    with (
+        NeverWronglyDrained(cloud, cold.drain, cold.host),
+        NeverWronglyDrained(cloud, live.drain, live.host),
+    ):
+        until(
+            "the queue full",
+            lambda: list(live.states().values()).count(QUEUES.down) == len(CROWD) - AT_ONCE,
+        )
         queued = [name for name, state in live.states().items() if state == QUEUES.down]
         live.victims |= dict.fromkeys(queued, QUEUES)
         for side in (cold, live):
@@ -275,7 +330,9 @@ def test_every_death_is_survived_or_named(
 
         aborted, forced = [name for name, victim in live.victims.items() if victim is COPIES][:2]
         live.victims[aborted] = Victim(COPIES.down, COPIES.down, (*LIVE * 2, ABORTED, *LIVE))
-        live.victims[forced] = Victim(COPIES.down, COPIES.down, (*LIVE * 2, "live_migration_force_complete"))
+        live.victims[forced] = Victim(
+            COPIES.down, COPIES.down, (*LIVE * 2, "live_migration_force_complete")
+        )
         live.victims["arrived"] = replace(live.victims["arrived"], back=("SHUTOFF", "confirmed"))
         cloud.clear_faults()
         for name in ("cold-aborted", f"live-{aborted}"):
@@ -283,7 +340,9 @@ def test_every_death_is_survived_or_named(
         cloud.fault(f"server:live-{forced}", live_migration="hang")
         cloud.start_compute(cold.host, live.host, dying)
         for side in (cold, live):
-            side.until_states({name: victim.back for name, victim in side.victims.items() if victim is not COPIES})
+            side.until_states(
+                {name: victim.back for name, victim in side.victims.items() if victim is not COPIES}
+            )
             side.people_act()
 
         end_in_database(live, queued[0])

@@ -24,7 +24,10 @@ def found(cloud: Lab, host: str) -> tuple[str, str | None]:
 def begin(kube: Kube, cloud: Lab, namespace: str, host: str, **spec: str) -> Drain:
     """A drain that has disabled its host, and says why to those who look at Nova."""
     drain = Drain.apply(kube, namespace, host, service=KEEP, reason="new kernel", **spec)
-    drain.until("disabled by the drain", lambda s: condition(s, "ServiceDisabled").get("reason") == "Disabled")
+    drain.until(
+        "disabled by the drain",
+        lambda s: condition(s, "ServiceDisabled").get("reason") == "Disabled",
+    )
     status, reason = found(cloud, host)
     assert status == "disabled"
     assert (reason or "").startswith(f"quiesce: drain {namespace}/{drain.name} [")
@@ -33,11 +36,15 @@ def begin(kube: Kube, cloud: Lab, namespace: str, host: str, **spec: str) -> Dra
 
 
 @pytest.mark.usefixtures("operator")
-def test_every_host_is_given_back_as_it_was_found(kube: Kube, cloud: Lab, credentials: str, hosts: tuple[str, ...]) -> None:
+def test_every_host_is_given_back_as_it_was_found(
+    kube: Kube, cloud: Lab, credentials: str, hosts: tuple[str, ...]
+) -> None:
     enabled, disabled, contested, _ = hosts
     servers = {host: cloud.boot(host, [f"on-{host}"])[0] for host in (enabled, disabled)}
     cloud.set_service(disabled, "disabled", FAN)
-    drains = {host: begin(kube, cloud, credentials, host) for host in (contested, disabled, enabled)}
+    drains = {
+        host: begin(kube, cloud, credentials, host) for host in (contested, disabled, enabled)
+    }
     cloud.set_service(contested, "disabled", MINE)
 
     for host, drain in drains.items():
@@ -46,7 +53,8 @@ def test_every_host_is_given_back_as_it_was_found(kube: Kube, cloud: Lab, creden
     for host, server in servers.items():
         moved(cloud, server, host, "ACTIVE", COLD)
     by_others = drains[contested].until(
-        "somebody else's reason", lambda s: condition(s, "ServiceDisabled").get("reason") == "DisabledByOthers"
+        "somebody else's reason",
+        lambda s: condition(s, "ServiceDisabled").get("reason") == "DisabledByOthers",
     )
     assert MINE in condition(by_others, "ServiceDisabled")["message"]
 
@@ -58,7 +66,9 @@ def test_every_host_is_given_back_as_it_was_found(kube: Kube, cloud: Lab, creden
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_host_is_left_as_it_is_where_the_spec_says_so(kube: Kube, cloud: Lab, credentials: str, host: str) -> None:
+def test_a_host_is_left_as_it_is_where_the_spec_says_so(
+    kube: Kube, cloud: Lab, credentials: str, host: str
+) -> None:
     drain = begin(kube, cloud, credentials, host, onDelete="Leave")
     drain.delete()
     status, reason = found(cloud, host)

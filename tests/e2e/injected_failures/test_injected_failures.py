@@ -48,12 +48,20 @@ COLD_FAILURES = {
         {"migrate_disk_and_power_off": "fail"},
         ("migrate", "reboot", *COLD),
         reason="SourceFailed",
-        says=("the guest may be OFF", "injected failure in migrate_disk_and_power_off", "hard-reboot it here"),
+        says=(
+            "the guest may be OFF",
+            "injected failure in migrate_disk_and_power_off",
+            "hard-reboot it here",
+        ),
         seen="ERROR",
         person=REBOOT,
     ),
-    "copy-rolls-back": Failure({"migrate_disk_and_power_off": "fail:InstanceFaultRollback,once"}, ("migrate", *COLD)),
-    "copy-is-slow": Failure({"migrate_disk_and_power_off": "sleep:12", "finish_migration": "sleep:6"}, COLD, boot=LARGE),
+    "copy-rolls-back": Failure(
+        {"migrate_disk_and_power_off": "fail:InstanceFaultRollback,once"}, ("migrate", *COLD)
+    ),
+    "copy-is-slow": Failure(
+        {"migrate_disk_and_power_off": "sleep:12", "finish_migration": "sleep:6"}, COLD, boot=LARGE
+    ),
     "copy-hangs": Failure(
         {"migrate_disk_and_power_off": "hang"},
         COLD,
@@ -103,12 +111,18 @@ LIVE_FAILURES = {
         reason="LiveMigrationFailed",
         says=("injected failure in pre_live_migration", "the guest is as it was"),
     ),
-    "one-host-refuses": Failure({"check_can_live_migrate_destination:cmp3": "fail:MigrationPreCheckError"}, LIVE),
+    "one-host-refuses": Failure(
+        {"check_can_live_migrate_destination:cmp3": "fail:MigrationPreCheckError"}, LIVE
+    ),
     "all-hosts-refuse": Failure(
         {"check_can_live_migrate_destination": "fail:MigrationPreCheckError"},
         LIVE * 2,
         reason="LiveMigrationFailed",
-        says=("Migration pre-check error", "injected failure in check_can_live_migrate_destination", "the guest is as it was"),
+        says=(
+            "Migration pre-check error",
+            "injected failure in check_can_live_migrate_destination",
+            "the guest is as it was",
+        ),
     ),
     "check-fails-here": Failure(
         {"check_can_live_migrate_source": "fail"},
@@ -159,7 +173,13 @@ class Side:
     def boot(self) -> None:
         for size in ({}, LARGE):
             names = [name for name, failure in self.failures.items() if failure.boot == size]
-            self.ids |= dict(zip(names, self.cloud.boot(self.host, [self.prefix + n for n in names], **size), strict=True))
+            self.ids |= dict(
+                zip(
+                    names,
+                    self.cloud.boot(self.host, [self.prefix + n for n in names], **size),
+                    strict=True,
+                )
+            )
         for name, failure in self.failures.items():
             self.cloud.fault(f"server:{self.prefix}{name}", **failure.faults)
 
@@ -168,13 +188,16 @@ class Side:
 
     def problems(self, status: Json) -> dict[str, str]:
         """By name without the prefix: the reason."""
-        return {p["name"].removeprefix(self.prefix): p["reason"] for p in status.get("problems") or ()}
+        return {
+            p["name"].removeprefix(self.prefix): p["reason"] for p in status.get("problems") or ()
+        }
 
     def stalled_with(self, names: Iterable[str]) -> Json:
         """Wait until only these problems are left, and it says that a person is needed."""
         wanted = {name: self.failures[name].reason for name in names}
         return self.drain.until(
-            f"{self.host} stalled with {wanted}", lambda s: s["phase"] == "Stalled" and self.problems(s) == wanted
+            f"{self.host} stalled with {wanted}",
+            lambda s: s["phase"] == "Stalled" and self.problems(s) == wanted,
         )
 
     def says_what_happened(self, status: Json) -> None:
@@ -204,7 +227,9 @@ class Side:
 
     def ended_well(self) -> None:
         done = {name: self.cloud.actions(server_id) for name, server_id in self.ids.items()}
-        assert done == {name: ["create", *failure.actions] for name, failure in self.failures.items()}
+        assert done == {
+            name: ["create", *failure.actions] for name, failure in self.failures.items()
+        }
         for name, failure in self.failures.items():
             moved(self.cloud, self.ids[name], self.host, "ACTIVE", failure.actions)
 
@@ -212,16 +237,26 @@ class Side:
 def test_every_failure_is_named_and_what_is_mended_moves(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, hosts: tuple[str, ...]
 ) -> None:
-    cold, live = Side(cloud, hosts[0], COLD_FAILURES, "cold-"), Side(cloud, hosts[1], LIVE_FAILURES, "live-")
+    cold, live = (
+        Side(cloud, hosts[0], COLD_FAILURES, "cold-"),
+        Side(cloud, hosts[1], LIVE_FAILURES, "live-"),
+    )
     for side in (cold, live):
         side.boot()
     undo = {"decisions": [{"server": cold.ids["revert-fails"], "action": "Revert"}]}
-    cold.apply(kube, credentials, "Cold", migration={"maxParallel": 6, "timeout": "45s"}, confirmation=undo)
+    cold.apply(
+        kube, credentials, "Cold", migration={"maxParallel": 6, "timeout": "45s"}, confirmation=undo
+    )
     live.apply(kube, credentials, "Live", migration={"attempts": 1, "timeout": "30s"})
 
-    with NeverWronglyDrained(cloud, cold.drain, cold.host), NeverWronglyDrained(cloud, live.drain, live.host):
+    with (
+        NeverWronglyDrained(cloud, cold.drain, cold.host),
+        NeverWronglyDrained(cloud, live.drain, live.host),
+    ):
         for side in (live, cold):
-            status = side.stalled_with(name for name, failure in side.failures.items() if failure.reason)
+            status = side.stalled_with(
+                name for name, failure in side.failures.items() if failure.reason
+            )
             assert condition(status, "Stalled")["reason"] == "ServersBlocked"
             assert condition(status, "Drained")["status"] == "False"
             side.says_what_happened(status)
@@ -247,9 +282,13 @@ def test_every_failure_is_named_and_what_is_mended_moves(
 
 def give_up_what_failed_moves_hold(cloud: Lab, side: Side) -> None:
     """A live move that failed after the guest had left keeps its claim on the source for ever: Nova never gives it up."""
-    status = side.drain.until("the claims named", lambda s: condition(s, "Stalled").get("reason") == "AllocationsLeft")
+    status = side.drain.until(
+        "the claims named", lambda s: condition(s, "Stalled").get("reason") == "AllocationsLeft"
+    )
     held = cloud.holders(side.host)
-    assert {row["uuid"] for row in cloud.migrations(side.host) if row["status"] == "error"} >= set(held)
+    assert {row["uuid"] for row in cloud.migrations(side.host) if row["status"] == "error"} >= set(
+        held
+    )
     for consumer in held:
         assert consumer in status["message"]
         cloud.give_up(consumer)

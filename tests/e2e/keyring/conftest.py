@@ -39,14 +39,23 @@ class Keyring:
             "hostAccess": {**access, **spec.get("hostAccess", {})},
         }
         self.kube.apply(
-            {"apiVersion": "quiesce.dev/v1alpha1", "kind": "MigrationKeyring", "metadata": {"name": NAME}, "spec": whole},
+            {
+                "apiVersion": "quiesce.dev/v1alpha1",
+                "kind": "MigrationKeyring",
+                "metadata": {"name": NAME},
+                "spec": whole,
+            },
             namespace=self.namespace,
         )
         return self
 
     def pin(self) -> None:
         """The hosts' present keys as the user's known hosts."""
-        known = {"kind": "ConfigMap", "metadata": {"name": "hosts"}, "data": {"known_hosts": self.bed.known_hosts}}
+        known = {
+            "kind": "ConfigMap",
+            "metadata": {"name": "hosts"},
+            "data": {"known_hosts": self.bed.known_hosts},
+        }
         self.kube.apply({"apiVersion": "v1", **known}, namespace=self.namespace)
 
     def login(self) -> None:
@@ -68,39 +77,63 @@ class Keyring:
 
     def ready(self, timeout: float = 120.0) -> Json:
         """Waits until it is Ready, with everything that this status speaks of as it is now."""
-        return self.until("Ready", lambda status: condition(status, "Ready").get("status") == "True", timeout)
+        return self.until(
+            "Ready", lambda status: condition(status, "Ready").get("status") == "True", timeout
+        )
 
     def until(self, what: str, look: Callable[[Json], Any], timeout: float = 120.0) -> Json:
         """The first status for which `look(status)` is true."""
-        return dict(until(f"{what} of the keyring", lambda: (s := self.status) and look(s) and s, timeout, pause=0.3))
+        return dict(
+            until(
+                f"{what} of the keyring",
+                lambda: (s := self.status) and look(s) and s,
+                timeout,
+                pause=0.3,
+            )
+        )
 
     def trouble(self, host: str, reason: str, timeout: float = 120.0) -> str:
         """Waits until `host` is named with this cause; the message."""
 
         def named(status: Json) -> list[str]:
             rows = status.get("problems") or ()
-            return [row["message"] for row in rows if (row["host"], row["reason"]) == (host, reason)]
+            return [
+                row["message"] for row in rows if (row["host"], row["reason"]) == (host, reason)
+            ]
 
         return str(named(self.until(f"{reason} on {host}", named, timeout))[0])
 
     def annotate(self, **annotations: str | None) -> None:
         """None takes an annotation away."""
         words = [
-            f"quiesce.dev/{name}-" if value is None else f"quiesce.dev/{name}={value}" for name, value in annotations.items()
+            f"quiesce.dev/{name}-" if value is None else f"quiesce.dev/{name}={value}"
+            for name, value in annotations.items()
         ]
         self.kube.kubectl("annotate", f"mkr/{NAME}", "-n", self.namespace, "--overwrite", *words)
 
     def delete(self, timeout: float = 120.0) -> None:
-        self.kube.kubectl("delete", f"mkr/{NAME}", "-n", self.namespace, f"--timeout={timeout:.0f}s")
+        self.kube.kubectl(
+            "delete", f"mkr/{NAME}", "-n", self.namespace, f"--timeout={timeout:.0f}s"
+        )
 
     def let_go(self) -> None:
         """Where the operator is gone nobody would let the keyring go, nor its namespace."""
-        free = ["patch", f"mkr/{NAME}", "-n", self.namespace, "--type=merge", "-p", '{"metadata": {"finalizers": null}}']
+        free = [
+            "patch",
+            f"mkr/{NAME}",
+            "-n",
+            self.namespace,
+            "--type=merge",
+            "-p",
+            '{"metadata": {"finalizers": null}}',
+        ]
         self.kube.kubectl(*free, check=False)
 
     def events(self) -> list[Json]:
         found = self.kube.kubectl("get", "events", "-n", self.namespace, "-o", "json").stdout
-        return [event for event in json.loads(found)["items"] if event["involvedObject"]["name"] == NAME]
+        return [
+            event for event in json.loads(found)["items"] if event["involvedObject"]["name"] == NAME
+        ]
 
     def secret(self, name: str) -> dict[str, str]:
         found = self.kube.get(f"secret/{name}", self.namespace)
@@ -109,7 +142,9 @@ class Keyring:
 
 @pytest.fixture(scope="session")
 def kube(kube: Kube) -> Kube:
-    kube.kubectl("wait", "--for=condition=Established", "crd/migrationkeyrings.quiesce.dev", "--timeout=30s")
+    kube.kubectl(
+        "wait", "--for=condition=Established", "crd/migrationkeyrings.quiesce.dev", "--timeout=30s"
+    )
     return kube
 
 
@@ -174,7 +209,11 @@ def standing_keyring(
 def nova_login(bed: Bed, source: str, target: str, command: str = "hostname") -> str:
     """What Nova's ssh would get: as nova, from host to host, by address. Its words where it fails."""
     address = bed[target].address
-    return bed[source].run(f"ssh -o BatchMode=yes {address} {command}", user="nova", check=False).strip()
+    return (
+        bed[source]
+        .run(f"ssh -o BatchMode=yes {address} {command}", user="nova", check=False)
+        .strip()
+    )
 
 
 def reached(bed: Bed, source: str) -> list[str]:

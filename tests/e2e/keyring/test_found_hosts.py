@@ -6,7 +6,9 @@ from tests.harness.kubernetes import Operator, condition
 from tests.harness.openstack import until
 
 
-def test_what_others_wrote_survives_and_deletion_leaves_only_that(keyring: Keyring, bed: Bed, operator: Operator) -> None:
+def test_what_others_wrote_survives_and_deletion_leaves_only_that(
+    keyring: Keyring, bed: Bed, operator: Operator
+) -> None:
     """One host has files of others, one has neither the account nor its home, and one is taken in later."""
     full_of_others(bed, "cmp2")
     bed["cmp4"].run("userdel nova && rmdir /var/lib/nova")
@@ -39,19 +41,29 @@ def test_what_others_wrote_survives_and_deletion_leaves_only_that(keyring: Keyri
 def full_of_others(bed: Bed, name: str) -> None:
     host = bed[name]
     host.run("install -d -o nova -g nova -m 700 /var/lib/nova/.ssh")
-    host.run("printf 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFakeFake backup@example' > /var/lib/nova/.ssh/authorized_keys")
-    host.run("printf 'ServerAliveInterval 7\\r\\n\\nHost *\\n  Compression yes' > /var/lib/nova/.ssh/config")
+    host.run(
+        "printf 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFakeFake backup@example' > /var/lib/nova/.ssh/authorized_keys"
+    )
+    host.run(
+        "printf 'ServerAliveInterval 7\\r\\n\\nHost *\\n  Compression yes' > /var/lib/nova/.ssh/config"
+    )
     host.run("printf 'secret' > /var/lib/nova/.ssh/id_ed25519; : > /var/lib/nova/.ssh/known_hosts")
     host.run("chown -R nova: /var/lib/nova/.ssh; chmod 600 /var/lib/nova/.ssh/*")
-    host.run("printf '# ours\\nother.example ssh-ed25519 AAAA\\377\\001x' > /etc/ssh/ssh_known_hosts")
+    host.run(
+        "printf '# ours\\nother.example ssh-ed25519 AAAA\\377\\001x' > /etc/ssh/ssh_known_hosts"
+    )
 
 
 def as_found(bed: Bed, name: str) -> str:
-    accounts = bed[name].run("sort /etc/passwd /etc/group; cut -d: -f1 /etc/shadow | sort; ls -d /var/lib/nova || :")
+    accounts = bed[name].run(
+        "sort /etc/passwd /etc/group; cut -d: -f1 /etc/shadow | sort; ls -d /var/lib/nova || :"
+    )
     return accounts + (contents(bed, name) if "/var/lib/nova" in accounts.split() else "")
 
 
-def test_by_sudo_on_another_port_and_from_given_networks(keyring: Keyring, bed: Bed, operator: Operator) -> None:
+def test_by_sudo_on_another_port_and_from_given_networks(
+    keyring: Keyring, bed: Bed, operator: Operator
+) -> None:
     for host in bed.hosts.values():
         host.run("sed -i 's/^Port 22$/Port 2222/' /etc/ssh/sshd_config")
         host.stop_sshd()
@@ -67,7 +79,9 @@ def test_by_sudo_on_another_port_and_from_given_networks(keyring: Keyring, bed: 
     assert status["provenHosts"] == []
     assert condition(status, "KeysInstalled")["status"] == "True"
 
-    keyring.apply(hostAccess=access, authorizedKeysFrom=[f"{bed.network}.0/24"], probe="Ring").ready()
+    keyring.apply(
+        hostAccess=access, authorizedKeysFrom=[f"{bed.network}.0/24"], probe="Ring"
+    ).ready()
 
     assert nova_login(bed, "cmp1", "cmp3") == "cmp3"
     line = bed["cmp1"].run("cat /var/lib/nova/.ssh/authorized_keys")

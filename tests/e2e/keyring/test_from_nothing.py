@@ -11,8 +11,12 @@ from tests.harness.openstack import Lab, until
 
 
 @pytest.fixture(scope="module")
-def standing(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with standing_keyring(kube, cloud, account, tmp_path_factory.mktemp("standing"), onDelete="Leave") as found:
+def standing(
+    kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standing]:
+    with standing_keyring(
+        kube, cloud, account, tmp_path_factory.mktemp("standing"), onDelete="Leave"
+    ) as found:
         yield found
 
 
@@ -31,7 +35,10 @@ def test_a_disk_can_be_copied(standing: Standing) -> None:
     """As libvirt's driver does in migrate_disk_and_power_off: ssh mkdir, then scp -r without options."""
     source, target = standing.bed["cmp1"], standing.bed["cmp4"]
     address, folder = target.address, "/var/lib/nova/instances/0c5f3f0e"
-    source.run(f"mkdir -p {folder}_resize && dd if=/dev/urandom of={folder}_resize/disk bs=1M count=100", "nova")
+    source.run(
+        f"mkdir -p {folder}_resize && dd if=/dev/urandom of={folder}_resize/disk bs=1M count=100",
+        "nova",
+    )
     source.run(f"ssh -o BatchMode=yes {address} mkdir -p {folder}", "nova")
     source.run(f"scp -r {folder}_resize/disk {address}:{folder}/disk", "nova")
     sent = source.run(f"sha256sum < {folder}_resize/disk")
@@ -50,9 +57,14 @@ def test_a_second_look_changes_nothing_and_costs_one_session_a_host(standing: St
         return all(root_logins(bed, name) > sessions[name] for name in bed.hosts)
 
     until("a look at every host", looked_at_again)
-    until("the end of these sessions", lambda: all(open_sessions(bed, name) == 0 for name in bed.hosts))
+    until(
+        "the end of these sessions",
+        lambda: all(open_sessions(bed, name) == 0 for name in bed.hosts),
+    )
     assert {name: everything(bed, name) for name in bed.hosts} == before
-    assert {name: root_logins(bed, name) - sessions[name] for name in bed.hosts} == dict.fromkeys(bed.hosts, 1)
+    assert {name: root_logins(bed, name) - sessions[name] for name in bed.hosts} == dict.fromkeys(
+        bed.hosts, 1
+    )
     assert (keyring.get() or {})["metadata"]["resourceVersion"] == version
 
 

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 from tests.beds.hosts.hosts import Bed
-from tests.e2e.keyring.conftest import Keyring, Standing, contents, nova_login, reached, standing_keyring
+from tests.e2e.keyring.conftest import (
+    Keyring,
+    Standing,
+    contents,
+    nova_login,
+    reached,
+    standing_keyring,
+)
 from tests.harness.kubernetes import Json, Kube, Operator, condition
 from tests.harness.openstack import Lab, until
 
@@ -37,7 +44,9 @@ DAMAGE = {
 
 
 @pytest.fixture(scope="module")
-def standing(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+def standing(
+    kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standing]:
     place, sooner = tmp_path_factory.mktemp("standing"), ("--idle-interval", "5s")
     with standing_keyring(kube, cloud, account, place, sooner) as found:
         yield found
@@ -71,7 +80,11 @@ def test_every_damage_is_repaired_and_told(keyring: Keyring, bed: Bed, operator:
         keyring.annotate(requestedAt=struck["cmp1"].replace(" ", "-"))
 
         def different(struck: dict[str, str] = struck) -> list[str]:
-            return [damage for host, damage in struck.items() if without_memory(bed, host) != whole[host]]
+            return [
+                damage
+                for host, damage in struck.items()
+                if without_memory(bed, host) != whole[host]
+            ]
 
         until(f"the repair of {', '.join(struck.values())}", lambda: not different(), timeout=60)
     told = [message for reason, message in changes_told(keyring) if reason == "HostsRepaired"]
@@ -84,7 +97,11 @@ def test_every_damage_is_repaired_and_told(keyring: Keyring, bed: Bed, operator:
 def changes_told(keyring: Keyring) -> list[tuple[str, str]]:
     """(reason, message) of the events that tell of changes, oldest first."""
     found = sorted(keyring.events(), key=lambda event: str(event["metadata"]["creationTimestamp"]))
-    return [(event["reason"], event["message"]) for event in found if event["reason"] in ("HostsRepaired", "HostsChanged")]
+    return [
+        (event["reason"], event["message"])
+        for event in found
+        if event["reason"] in ("HostsRepaired", "HostsChanged")
+    ]
 
 
 def without_memory(bed: Bed, name: str) -> str:
@@ -115,20 +132,32 @@ def test_a_missing_account_is_made_again_and_told(keyring: Keyring, bed: Bed) ->
     before = lost.run(ids)
     lost.run("sed -i /^nova:/d /etc/passwd /etc/shadow /etc/group")
     assert "UNKNOWN" in lost.run("stat -c %U /var/lib/nova/.ssh")
-    bare.run("userdel --force nova && rm -r /var/lib/nova")  # by force: a login of before may not have ended
+    bare.run(
+        "userdel --force nova && rm -r /var/lib/nova"
+    )  # by force: a login of before may not have ended
 
     keyring.annotate(requestedAt="missing")
 
-    until("the account on both", lambda: all("nova" in host.run("getent passwd nova || :") for host in (lost, bare)))
+    until(
+        "the account on both",
+        lambda: all("nova" in host.run("getent passwd nova || :") for host in (lost, bare)),
+    )
     until("their keys", lambda: all(reached(bed, host.name) for host in (lost, bare)))
     keyring.ready()
     assert lost.run(ids) == before
     assert bare.run("getent passwd nova").strip().endswith("::/var/lib/nova:/bin/bash")
-    assert bare.run("stat -c '%U %a' /var/lib/nova /var/lib/nova/.ssh").splitlines() == ["nova 755", "nova 700"]
-    assert [row.split(":")[1] for host in (lost, bare) for row in [host.run("grep ^nova: /etc/shadow")]] == ["*", "*"]
+    assert bare.run("stat -c '%U %a' /var/lib/nova /var/lib/nova/.ssh").splitlines() == [
+        "nova 755",
+        "nova 700",
+    ]
+    assert [
+        row.split(":")[1] for host in (lost, bare) for row in [host.run("grep ^nova: /etc/shadow")]
+    ] == ["*", "*"]
     for name in bed.hosts:
         assert reached(bed, name) == [other for other in bed.hosts if other != name]
-    assert any("cmp2" in message and "account nova" in message for _, message in changes_told(keyring))
+    assert any(
+        "cmp2" in message and "account nova" in message for _, message in changes_told(keyring)
+    )
 
 
 TRAPS = {
@@ -137,8 +166,16 @@ TRAPS = {
         f"mv {SSH}/authorized_keys ~root/kept; ln -s /etc/shadow {SSH}/authorized_keys",
         f"rm {SSH}/authorized_keys",
     ),
-    "cmp2": ("NotADirectory", f"mv {SSH} /var/lib/nova/kept; ln -s ~root/.ssh {SSH}", f"rm {SSH}; mv /var/lib/nova/kept {SSH}"),
-    "cmp3": ("WrongOwner", f"chown root:root {SSH}/authorized_keys", f"chown nova: {SSH}/authorized_keys"),
+    "cmp2": (
+        "NotADirectory",
+        f"mv {SSH} /var/lib/nova/kept; ln -s ~root/.ssh {SSH}",
+        f"rm {SSH}; mv /var/lib/nova/kept {SSH}",
+    ),
+    "cmp3": (
+        "WrongOwner",
+        f"chown root:root {SSH}/authorized_keys",
+        f"chown nova: {SSH}/authorized_keys",
+    ),
     "cmp4": ("WrongMode", "chmod 777 /var/lib/nova", "chmod 755 /var/lib/nova"),
 }
 """Host -> what is said of it, what sets the trap, and what takes it away."""
@@ -152,8 +189,12 @@ def test_a_trap_is_not_stepped_into(keyring: Keyring, bed: Bed, operator: Operat
 
     keyring.annotate(requestedAt="traps")
 
-    status = keyring.until("all four", lambda s: len(s["problems"]) >= 4 and s["hosts"]["summary"] == "1/5")
-    assert {row["host"]: row["reason"] for row in status["problems"]} == {name: reason for name, (reason, _, _) in TRAPS.items()}
+    status = keyring.until(
+        "all four", lambda s: len(s["problems"]) >= 4 and s["hosts"]["summary"] == "1/5"
+    )
+    assert {row["host"]: row["reason"] for row in status["problems"]} == {
+        name: reason for name, (reason, _, _) in TRAPS.items()
+    }
     assert condition(status, "Stalled")["status"] == "True"
     assert {name: roots(bed, name) for name in TRAPS} == before
 
@@ -165,28 +206,36 @@ def test_a_trap_is_not_stepped_into(keyring: Keyring, bed: Bed, operator: Operat
 
 
 def roots(bed: Bed, name: str) -> str:
-    return bed[name].run("sha256sum /etc/shadow ~root/.ssh/*; stat -c '%U %a' /etc/shadow ~root/.ssh ~root/.ssh/*")
+    return bed[name].run(
+        "sha256sum /etc/shadow ~root/.ssh/*; stat -c '%U %a' /etc/shadow ~root/.ssh ~root/.ssh/*"
+    )
 
 
 def test_a_path_that_breaks_is_named_with_its_cause(keyring: Keyring, bed: Bed, cloud: Lab) -> None:
     with_sshd_setting(bed, "cmp2", "DenyUsers nova")
     keyring.annotate(requestedAt="denied")
 
-    status = keyring.until("all of them", lambda s: (s["paths"]["proven"], s["paths"]["failed"]) == (16, 4))
+    status = keyring.until(
+        "all of them", lambda s: (s["paths"]["proven"], s["paths"]["failed"]) == (16, 4)
+    )
     assert "from cmp1 to cmp2" in keyring.trouble("cmp1", "PermissionDenied")
     assert status["provenHosts"] == ["cmp2"]
     assert condition(status, "Stalled")["status"] == "True"
 
     cloud.set_service("cmp2", "disabled")
     try:  # Nova moves nothing there now: cold migrations from all others would work
-        keyring.until("the others to be proven", lambda s: s["provenHosts"] == sorted(bed.hosts), timeout=60)
+        keyring.until(
+            "the others to be proven", lambda s: s["provenHosts"] == sorted(bed.hosts), timeout=60
+        )
         assert keyring.status["paths"]["proven"] == 16
     finally:
         cloud.set_service("cmp2", "enabled")
     keyring.until("the path to count again", lambda s: s["provenHosts"] == ["cmp2"], timeout=60)
 
     with_sshd_setting(bed, "cmp3", "Match User nova\n  ForceCommand /usr/sbin/nologin")
-    bed["cmp4"].run(f"ip route add blackhole {bed['cmp1'].address}")  # what cmp1 sends is not answered
+    bed["cmp4"].run(
+        f"ip route add blackhole {bed['cmp1'].address}"
+    )  # what cmp1 sends is not answered
     bed["cmp1"].run(f"ip route add unreachable {bed['cmp5'].address}")
     keyring.annotate(requestedAt="all")
 
@@ -209,6 +258,8 @@ def test_a_path_that_breaks_is_named_with_its_cause(keyring: Keyring, bed: Bed, 
 
 def with_sshd_setting(bed: Bed, name: str, lines: str) -> None:
     """At the end of its configuration, in place of what was put there before."""
-    bed[name].run(f"sed -i '/^# here/,$d' /etc/ssh/sshd_config; printf '# here\n{lines}\n' >> /etc/ssh/sshd_config")
+    bed[name].run(
+        f"sed -i '/^# here/,$d' /etc/ssh/sshd_config; printf '# here\n{lines}\n' >> /etc/ssh/sshd_config"
+    )
     bed[name].stop_sshd()
     bed[name].start_sshd()

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 from tests.beds.hosts.hosts import Bed
-from tests.e2e.keyring.conftest import NAME, RARELY, Keyring, Standing, nova_login, reached, standing_keyring
+from tests.e2e.keyring.conftest import (
+    NAME,
+    RARELY,
+    Keyring,
+    Standing,
+    nova_login,
+    reached,
+    standing_keyring,
+)
 from tests.harness.kubernetes import Kube, Operator, condition
 from tests.harness.openstack import Lab, until
 
@@ -22,8 +30,12 @@ NEVER_BY_ITSELF = ("--idle-interval", "1h")
 
 
 @pytest.fixture(scope="module")
-def standing(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with standing_keyring(kube, cloud, account, tmp_path_factory.mktemp("standing"), NEVER_BY_ITSELF) as found:
+def standing(
+    kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standing]:
+    with standing_keyring(
+        kube, cloud, account, tmp_path_factory.mktemp("standing"), NEVER_BY_ITSELF
+    ) as found:
         yield found
 
 
@@ -35,9 +47,22 @@ def logins_without_pause(bed: Bed) -> Iterator[dict[tuple[str, str], Path]]:
         log = bed[source].dir / f"root/logins-{target}-{run}"
         login = f"ssh -n -o BatchMode=yes {bed[target].address} true"
         script = f'while [ ! -e /tmp/ended-{run} ]; do words=$({login} 2>&1) && echo ok || echo "failed $words"; done'
-        inside = ["nsenter", "--target", str(bed[source].tree.first), "--mount", "--uts", "--net", "--pid", "--"]
+        inside = [
+            "nsenter",
+            "--target",
+            str(bed[source].tree.first),
+            "--mount",
+            "--uts",
+            "--net",
+            "--pid",
+            "--",
+        ]
         with log.open("w") as out:
-            loops.append(subprocess.Popen([*inside, "runuser", "-u", "nova", "--", "/bin/sh", "-c", script], stdout=out))
+            loops.append(
+                subprocess.Popen(
+                    [*inside, "runuser", "-u", "nova", "--", "/bin/sh", "-c", script], stdout=out
+                )
+            )
         logs[(source, target)] = log
     try:
         yield logs
@@ -73,7 +98,10 @@ def process_lists() -> Iterator[set[bytes]]:
 
 def no_login_failed(logs: dict[tuple[str, str], Path]) -> None:
     counts = {pair: len(ends(log)) for pair, log in logs.items()}
-    until("logins after it", lambda: all(len(ends(log)) > counts[pair] + 3 for pair, log in logs.items()))
+    until(
+        "logins after it",
+        lambda: all(len(ends(log)) > counts[pair] + 3 for pair, log in logs.items()),
+    )
     for pair, log in logs.items():
         assert set(ends(log)) == {"ok"}, f"{pair}: {[end for end in ends(log) if end != 'ok'][:3]}"
 
@@ -94,7 +122,9 @@ class Hosts:
 
     def uses(self, name: str) -> str:
         """The key that our settings name."""
-        found = re.search(r"IdentityFile .*\.([0-9a-f]{12})$", self._text(name, "quiesce.*.conf"), re.MULTILINE)
+        found = re.search(
+            r"IdentityFile .*\.([0-9a-f]{12})$", self._text(name, "quiesce.*.conf"), re.MULTILINE
+        )
         return found[1] if found else ""
 
     @property
@@ -102,10 +132,16 @@ class Hosts:
         return {self.uses(name) for name in self.bed.hosts}
 
     def private_keys(self, name: str) -> int:
-        return sum(1 for path in self._ssh(name).glob("quiesce.*") if re.search(r"\.[0-9a-f]{12}$", path.name))
+        return sum(
+            1
+            for path in self._ssh(name).glob("quiesce.*")
+            if re.search(r"\.[0-9a-f]{12}$", path.name)
+        )
 
     def litter(self) -> list[Path]:
-        return [path for name in self.bed.hosts for path in self.bed[name].dir.glob("**/.tmp.quiesce*")]
+        return [
+            path for name in self.bed.hosts for path in self.bed[name].dir.glob("**/.tmp.quiesce*")
+        ]
 
     def _ssh(self, name: str) -> Path:
         return self.bed[name].dir / "lib/nova/.ssh"
@@ -126,7 +162,9 @@ def disabled(cloud: Lab) -> Iterator[str]:
     cloud.set_service(name, "enabled")
 
 
-def test_killed_at_every_step_it_changes_over_without_a_failed_login(standing: Standing, disabled: str) -> None:
+def test_killed_at_every_step_it_changes_over_without_a_failed_login(
+    standing: Standing, disabled: str
+) -> None:
     """Asked for by an annotation alone; a host that is dead holds the change up and is named, then it comes back. One that
     is disabled in Nova takes part as any other."""
     keyring, bed, operator = standing.keyring, standing.bed, standing.operator
@@ -136,26 +174,58 @@ def test_killed_at_every_step_it_changes_over_without_a_failed_login(standing: S
 
     with logins_without_pause(bed) as logs, process_lists() as seen:
         keyring.annotate(rotateKey="1")
-        killed_when(operator, "a new key is made", lambda: operator.text().count("KeyGenerated:") == 2)
-        killed_when(operator, "a first host lets it in", lambda: any(hosts.accepts(name) == 2 for name in alive))
+        killed_when(
+            operator, "a new key is made", lambda: operator.text().count("KeyGenerated:") == 2
+        )
+        killed_when(
+            operator,
+            "a first host lets it in",
+            lambda: any(hosts.accepts(name) == 2 for name in alive),
+        )
         until("all others to let it in", lambda: all(hosts.accepts(name) == 2 for name in alive))
-        status = keyring.until("the one it waits for", lambda s: s.get("rotation", {}).get("waitsFor") == [DEAD])
+        status = keyring.until(
+            "the one it waits for", lambda s: s.get("rotation", {}).get("waitsFor") == [DEAD]
+        )
         assert status["rotation"]["step"] == "Accept"
         assert {hosts.uses(name) for name in alive} == {old}
 
         bed.start(DEAD)
         keyring.annotate(requestedAt="back")
-        killed_when(operator, "every host lets it in", lambda: all(hosts.accepts(name) == 2 for name in bed.hosts))
-        killed_when(operator, "a first host uses it", lambda: any(hosts.uses(name) not in (old, "") for name in bed.hosts))
-        killed_when(operator, "every host uses it", lambda: all(hosts.uses(name) not in (old, "") for name in bed.hosts))
-        assert {hosts.accepts(name) for name in bed.hosts} == {2}, "the old one is let in for a while"
-        killed_when(operator, "it is shut out by a first one", lambda: any(hosts.accepts(name) == 1 for name in bed.hosts))
-        status = keyring.until("the end", lambda s: condition(s, "Ready")["status"] == "True" and "rotation" not in s)
+        killed_when(
+            operator,
+            "every host lets it in",
+            lambda: all(hosts.accepts(name) == 2 for name in bed.hosts),
+        )
+        killed_when(
+            operator,
+            "a first host uses it",
+            lambda: any(hosts.uses(name) not in (old, "") for name in bed.hosts),
+        )
+        killed_when(
+            operator,
+            "every host uses it",
+            lambda: all(hosts.uses(name) not in (old, "") for name in bed.hosts),
+        )
+        assert {hosts.accepts(name) for name in bed.hosts} == {2}, (
+            "the old one is let in for a while"
+        )
+        killed_when(
+            operator,
+            "it is shut out by a first one",
+            lambda: any(hosts.accepts(name) == 1 for name in bed.hosts),
+        )
+        status = keyring.until(
+            "the end", lambda s: condition(s, "Ready")["status"] == "True" and "rotation" not in s
+        )
         no_login_failed(logs)
 
     assert status["fingerprint"] != first
     assert disabled in status["provenHosts"]
-    assert {hosts.accepts(name) for name in bed.hosts} == {hosts.private_keys(name) for name in bed.hosts} == {1}
+    assert (
+        {hosts.accepts(name) for name in bed.hosts}
+        == {hosts.private_keys(name) for name in bed.hosts}
+        == {1}
+    )
     assert hosts.litter() == []
     for name in bed.hosts:
         assert reached(bed, name) == [other for other in bed.hosts if other != name]
@@ -171,10 +241,20 @@ def killed_when(operator: Operator, what: str, happened: Callable[[], bool]) -> 
 
 def no_secret_is_shown(standing: Standing, seen: set[bytes]) -> None:
     keyring, bed = standing.keyring, standing.bed
-    held = {name: base64.b64decode(value).decode() for name, value in keyring.secret(f"{NAME}-migration-key").items()}
+    held = {
+        name: base64.b64decode(value).decode()
+        for name, value in keyring.secret(f"{NAME}-migration-key").items()
+    }
     assert "OPENSSH PRIVATE KEY" in held["ssh-privatekey"]
-    assert (keyring.kube.get(f"secret/{NAME}-migration-key", keyring.namespace) or {})["type"] == "kubernetes.io/ssh-auth"
-    shown = [standing.operator.text(), str(keyring.get()), str(keyring.events()), b"\n".join(seen).decode(errors="replace")]
+    assert (keyring.kube.get(f"secret/{NAME}-migration-key", keyring.namespace) or {})[
+        "type"
+    ] == "kubernetes.io/ssh-auth"
+    shown = [
+        standing.operator.text(),
+        str(keyring.get()),
+        str(keyring.events()),
+        b"\n".join(seen).decode(errors="replace"),
+    ]
     shown += [host.run("cat /run/sshd.log; ls -R /tmp /run") for host in bed.hosts.values()]
     for line in [*held["ssh-privatekey"].splitlines()[1:-1], *bed.login_key.splitlines()[1:-1]]:
         assert not any(line in text for text in shown)
@@ -200,7 +280,9 @@ def test_a_key_of_ones_own_is_used_and_replaced_without_a_gap(standing: Standing
 
     assert nova_login(bed, "cmp3", "cmp1") == "cmp1"
     keyring.annotate(rotateKey="2")
-    status = keyring.until("a refusal", lambda s: condition(s, "Stalled").get("reason") == "KeyNotManaged")
+    status = keyring.until(
+        "a refusal", lambda s: condition(s, "Stalled").get("reason") == "KeyNotManaged"
+    )
     assert "own" in condition(status, "Stalled")["message"]
 
 
@@ -213,7 +295,10 @@ def changed_over(keyring: Keyring, hosts: Hosts, used: set[str], before: str) ->
 
 def own_key(keyring: Keyring, bed: Bed, name: str) -> None:
     path = bed.run / name
-    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "3072", "-m", "PEM", "-N", "", "-f", str(path)], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "rsa", "-b", "3072", "-m", "PEM", "-N", "", "-f", str(path)],
+        check=True,
+    )
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",

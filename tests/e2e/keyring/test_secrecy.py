@@ -10,10 +10,14 @@ from tests.e2e.keyring.conftest import NAME, Keyring
 from tests.harness.kubernetes import Json, Kube, Operator, condition
 
 
-def test_a_host_key_is_trusted_only_with_leave_and_only_once(keyring: Keyring, bed: Bed, operator: Operator) -> None:
+def test_a_host_key_is_trusted_only_with_leave_and_only_once(
+    keyring: Keyring, bed: Bed, operator: Operator
+) -> None:
     lines = [line for line in bed.known_hosts.splitlines() if "cmp2" not in line]
     known = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hosts"}}
-    keyring.kube.apply(known | {"data": {"known_hosts": "\n".join(lines)}}, namespace=keyring.namespace)
+    keyring.kube.apply(
+        known | {"data": {"known_hosts": "\n".join(lines)}}, namespace=keyring.namespace
+    )
 
     keyring.apply()
 
@@ -42,7 +46,13 @@ def test_a_host_key_is_trusted_only_with_leave_and_only_once(keyring: Keyring, b
 
 
 def fingerprints(bed: Bed, name: str) -> list[str]:
-    return bed[name].run("for file in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $file | cut -d' ' -f2; done").split()
+    return (
+        bed[name]
+        .run(
+            "for file in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $file | cut -d' ' -f2; done"
+        )
+        .split()
+    )
 
 
 ATTACKS = {
@@ -77,7 +87,11 @@ def test_the_crd_refuses_only_that(kube: Kube) -> None:
 
 def test_what_is_installed_under_a_place_cannot_move(kube: Kube, namespace: str) -> None:
     kube.apply(manifest(), namespace=namespace)
-    for change in ({"nova": {"home": "/home/nova"}}, {"nova": {"user": "novb"}}, {"knownHostsFile": "/etc/ssh/known_hosts"}):
+    for change in (
+        {"nova": {"home": "/home/nova"}},
+        {"nova": {"user": "novb"}},
+        {"knownHostsFile": "/etc/ssh/known_hosts"},
+    ):
         with pytest.raises(AssertionError, match="immutable"):
             kube.apply(manifest(**change), namespace=namespace)
     with pytest.raises(AssertionError, match=r"metadata\.name"):
@@ -85,7 +99,11 @@ def test_what_is_installed_under_a_place_cannot_move(kube: Kube, namespace: str)
 
 
 def manifest(**spec: Any) -> Json:
-    access = {"privateKeySecretRef": {"name": "login"}, "knownHostsRef": {"name": "hosts"}, **spec.get("hostAccess", {})}
+    access = {
+        "privateKeySecretRef": {"name": "login"},
+        "knownHostsRef": {"name": "hosts"},
+        **spec.get("hostAccess", {}),
+    }
     return {
         "apiVersion": "quiesce.dev/v1alpha1",
         "kind": "MigrationKeyring",
@@ -96,4 +114,6 @@ def manifest(**spec: Any) -> Json:
 
 def try_out(kube: Kube, document: Json) -> None:
     """As `kubectl apply`, but nothing is stored."""
-    kube.kubectl("apply", "--dry-run=server", "-n", "default", "-f", "-", stdin=json.dumps(document))
+    kube.kubectl(
+        "apply", "--dry-run=server", "-n", "default", "-f", "-", stdin=json.dumps(document)
+    )

@@ -38,17 +38,23 @@ def tarpit(bed: Bed, name: str) -> Undo:
 def hanging_shell(bed: Bed, name: str) -> Undo:
     """Whoever logs in waits for ever; nothing is said."""
     bed[name].run("sed -i 's#^root:\\(.*\\):[^:]*$#root:\\1:/etc/hang#' /etc/passwd")
-    bed[name].run("printf '#!/bin/sh\\necho $$ >> /run/hanging\\nexec sleep 1000\\n' > /etc/hang; chmod +x /etc/hang")
+    bed[name].run(
+        "printf '#!/bin/sh\\necho $$ >> /run/hanging\\nexec sleep 1000\\n' > /etc/hang; chmod +x /etc/hang"
+    )
 
     def undo() -> None:
-        bed[name].run("sed -i 's#/etc/hang#/bin/bash#' /etc/passwd; kill $(cat /run/hanging)", check=False)
+        bed[name].run(
+            "sed -i 's#/etc/hang#/bin/bash#' /etc/passwd; kill $(cat /run/hanging)", check=False
+        )
 
     return undo
 
 
 def full_disk(bed: Bed, name: str) -> Undo:
     """Empty, so that there is something to install, and no room for it."""
-    bed[name].run("mount -t tmpfs -o size=64k,mode=755 tmpfs /var/lib/nova && chown nova: /var/lib/nova")
+    bed[name].run(
+        "mount -t tmpfs -o size=64k,mode=755 tmpfs /var/lib/nova && chown nova: /var/lib/nova"
+    )
     bed[name].run("dd if=/dev/zero of=/var/lib/nova/disk bs=4k 2>/dev/null || :")
     return lambda: bed[name].run("rm /var/lib/nova/disk")
 
@@ -81,11 +87,17 @@ KINDS: dict[str, tuple[Callable[[Bed, str], Undo], tuple[str, ...]]] = {
 """What sets it up, and the reasons that fit."""
 NEEDS_PERSON = ("new host key", "locked out")
 WELL, SICK = ("cmp1", "cmp2"), ("cmp3", "cmp4", "cmp5")
-TOGETHER = [("powered off", "tarpit", "hanging shell"), ("no sshd", "full disk", "read-only /etc"), NEEDS_PERSON]
+TOGETHER = [
+    ("powered off", "tarpit", "hanging shell"),
+    ("no sshd", "full disk", "read-only /etc"),
+    NEEDS_PERSON,
+]
 
 
 @pytest.fixture(scope="module")
-def standing(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+def standing(
+    kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standing]:
     place, sooner = tmp_path_factory.mktemp("standing"), ("--visit-timeout", "20s")
     with standing_keyring(kube, cloud, account, place, sooner) as found:
         yield found
@@ -143,4 +155,6 @@ def named(keyring: Keyring, host: str) -> Json:
 
 def told(status: Json, sick: dict[str, str]) -> bool:
     ready = f"{5 - len(sick)}/5"
-    return status["hosts"]["summary"] == ready and [row["host"] for row in status["problems"]] == sorted(sick)
+    return status["hosts"]["summary"] == ready and [
+        row["host"] for row in status["problems"]
+    ] == sorted(sick)

@@ -52,7 +52,9 @@ def supervised(bed: Bed, cloud: Lab, host: str) -> Iterator[Supervisor]:
     place = bed[host]
     (place.dir / "systemctl").write_text((Path(__file__).parent / "systemctl").read_text())
     place.run(f"mkdir {UNIT}; echo enabled > {UNIT}/boot; touch {UNIT}/running")
-    place.run(f"cat > /usr/bin/systemctl <<'END'\n{(place.dir / 'systemctl').read_text()}END\nchmod 755 /usr/bin/systemctl")
+    place.run(
+        f"cat > /usr/bin/systemctl <<'END'\n{(place.dir / 'systemctl').read_text()}END\nchmod 755 /usr/bin/systemctl"
+    )
     supervisor = Supervisor(place, cloud)
     supervisor.start()
     yield supervisor
@@ -64,7 +66,9 @@ def supervised(bed: Bed, cloud: Lab, host: str) -> Iterator[Supervisor]:
 def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator]:
     """The operator, with less patience before it takes a host for empty; its log is shown where the test fails."""
     flags = (*FLAGS, "--settle", "2s", "--poll-interval", "1s")
-    running = Operator(account, tmp_path / "operator.log", ("--namespace", namespace), flags).start()
+    running = Operator(
+        account, tmp_path / "operator.log", ("--namespace", namespace), flags
+    ).start()
     yield running
     running.kill()
     print(running.text()[-20000:])

@@ -13,7 +13,14 @@ STOP = {"whileRunning": "Stop", "stop": {"name": "nova-compute"}}
 
 
 def test_a_node_is_retired_and_given_back_without_a_hand(
-    kube: Kube, cloud: Lab, keyring: Keyring, supervised: Supervisor, operator: Operator, host: str, bed: Bed, dead: str
+    kube: Kube,
+    cloud: Lab,
+    keyring: Keyring,
+    supervised: Supervisor,
+    operator: Operator,
+    host: str,
+    bed: Bed,
+    dead: str,
 ) -> None:
     """Cold moves wait until the host's paths are proven; a dead host, to which Nova moves nothing, holds them up no longer
     than Nova takes to see it down."""
@@ -35,7 +42,9 @@ def test_a_node_is_retired_and_given_back_without_a_hand(
     assert (supervised.runs, supervised.held) == (False, True)
     for server_id in servers:
         assert cloud.host_of(server_id) not in (None, host)
-        assert [each for each in cloud.actions(server_id) if each in ("migrate", "confirmResize")] == ["migrate", "confirmResize"]
+        assert [
+            each for each in cloud.actions(server_id) if each in ("migrate", "confirmResize")
+        ] == ["migrate", "confirmResize"]
 
     given_back(cloud, drain, supervised, host)
     assert operator.healthy()
@@ -50,10 +59,21 @@ def given_back(cloud: Lab, drain: Drain, supervised: Supervisor, host: str) -> N
 
 
 def test_a_drain_with_access_of_its_own_keeps_the_first_key_of_the_host(
-    kube: Kube, keyring: Keyring, cloud: Lab, supervised: Supervisor, doorway: Doorway, operator: Operator, host: str, bed: Bed
+    kube: Kube,
+    keyring: Keyring,
+    cloud: Lab,
+    supervised: Supervisor,
+    doorway: Doorway,
+    operator: Operator,
+    host: str,
+    bed: Bed,
 ) -> None:
     """There is no keyring, only what it would log in with. Where that is lost until the drain goes, it says what to do."""
-    access = {"port": doorway.port, "privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}
+    access = {
+        "port": doorway.port,
+        "privateKeySecretRef": {"name": "login"},
+        "trustOnFirstUse": True,
+    }
     drain = Drain.apply(kube, keyring.namespace, host, service=STOP, hostAccess=access)
 
     drain.wait("Ready")
@@ -79,6 +99,12 @@ def test_a_drain_with_access_of_its_own_keeps_the_first_key_of_the_host(
 
 def told(kube: Kube, drain: Drain, reason: str) -> str:
     """The words of the drain's warnings with this reason: they are there when it is gone."""
-    found = json.loads(kube.kubectl("get", "events", "-n", drain.namespace, "-o", "json").stdout)["items"]
-    mine = [event for event in found if event["involvedObject"]["name"] == drain.name and event["type"] == "Warning"]
+    found = json.loads(kube.kubectl("get", "events", "-n", drain.namespace, "-o", "json").stdout)[
+        "items"
+    ]
+    mine = [
+        event
+        for event in found
+        if event["involvedObject"]["name"] == drain.name and event["type"] == "Warning"
+    ]
     return " ".join(event["message"] for event in mine if event["reason"] == reason)

@@ -28,7 +28,9 @@ def kill_somewhere(operator: Operator, calls: int) -> None:
 
 
 @pytest.mark.timeout(1800)
-def test_ten_kills_change_nothing_about_the_end(kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str) -> None:
+def test_ten_kills_change_nothing_about_the_end(
+    kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
+) -> None:
     seed = int(os.environ.get("QUIESCE_SEED") or secrets.randbits(32))
     print(f"QUIESCE_SEED={seed} draws the same moments again")
     chance = random.Random(seed)
@@ -50,5 +52,9 @@ def test_ten_kills_change_nothing_about_the_end(kube: Kube, cloud: Lab, operator
         moved(cloud, server_id, host, "SHUTOFF", COLD, before=("create", "stop"))
     nothing_left(cloud, host)
     status = drain.status
-    assert (status["phase"], status["progress"]["summary"], status["problems"]) == ("Deleted", "20/20", [])
+    assert (status["phase"], status["progress"]["summary"], status["problems"]) == (
+        "Deleted",
+        "20/20",
+        [],
+    )
     assert operator.healthy()

@@ -35,7 +35,9 @@ def weigh(moment: str) -> int:
 def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator]:
     """Looks every second also at rest: kills are counted in its requests."""
     flags = (*FLAGS, "--idle-interval", "1s")
-    running = Operator(account, tmp_path / "operator.log", ("--namespace", namespace), flags).start()
+    running = Operator(
+        account, tmp_path / "operator.log", ("--namespace", namespace), flags
+    ).start()
     yield running
     running.kill()
     print(running.text()[-20000:])
@@ -59,12 +61,16 @@ def test_twenty_kills_at_requests_change_nothing_about_the_end(
     chance = random.Random(seed)
     servers = Mixed.boot(cloud, host)
 
-    moving = proxy.watch = Reaper(operator, [chance.randint(1, FURTHEST) for _ in range(WHILE_MOVING)], weigh)
+    moving = proxy.watch = Reaper(
+        operator, [chance.randint(1, FURTHEST) for _ in range(WHILE_MOVING)], weigh
+    )
     drain = Drain.apply(kube, namespace, host, METHOD, migration={"maxParallel": 6})
     with NeverWronglyDrained(cloud, drain, host):
         until("the kills", lambda: len(moving.killed) == WHILE_MOVING, timeout=900)
         drain.wait("Drained", timeout=600)
-        ending = proxy.watch = Reaper(operator, [chance.randint(1, FURTHEST) for _ in range(AT_THE_END)], weigh)
+        ending = proxy.watch = Reaper(
+            operator, [chance.randint(1, FURTHEST) for _ in range(AT_THE_END)], weigh
+        )
         cloud.stop_compute(host)
         until("the last kills", lambda: len(ending.killed) == AT_THE_END, timeout=600)
         drain.wait("Ready")
@@ -73,5 +79,9 @@ def test_twenty_kills_at_requests_change_nothing_about_the_end(
     servers.all_moved_once()
     nothing_left(cloud, host)
     status = drain.status
-    assert (status["phase"], status["progress"]["summary"], status["problems"]) == ("Deleted", "12/12", [])
+    assert (status["phase"], status["progress"]["summary"], status["problems"]) == (
+        "Deleted",
+        "12/12",
+        [],
+    )
     assert operator.healthy()

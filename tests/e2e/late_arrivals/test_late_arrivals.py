@@ -50,16 +50,28 @@ def test_what_people_do_in_the_middle_is_counted_right(
     cloud.admin.action(confirmed, "confirmResize")
     cloud.admin.action(reverted, "revertResize")
     cloud.delete([deleted, suspended])
-    status = drain.until("the reverted one moved again", lambda s: problems(s) == {"decided", "reverted"})
+    status = drain.until(
+        "the reverted one moved again", lambda s: problems(s) == {"decided", "reverted"}
+    )
     assert (status["progress"]["moved"], status["progress"]["blocked"]) == (1, 2)
-    drain.patch({"confirmation": {"decisions": [{"server": s, "action": "Confirm"} for s in (decided, reverted)]}})
+    drain.patch(
+        {
+            "confirmation": {
+                "decisions": [{"server": s, "action": "Confirm"} for s in (decided, reverted)]
+            }
+        }
+    )
     drain.wait("Ready")
 
     moved(cloud, confirmed, host, "ACTIVE", COLD)
     moved(cloud, decided, host, "ACTIVE", COLD)
     moved(cloud, reverted, host, "ACTIVE", ["migrate", "revertResize", *COLD])
     status = drain.status
-    assert (status["phase"], status["progress"]["summary"], status["problems"]) == ("Drained", "3/3", [])
+    assert (status["phase"], status["progress"]["summary"], status["problems"]) == (
+        "Drained",
+        "3/3",
+        [],
+    )
     assert operator.healthy()
 
 

@@ -13,7 +13,13 @@ from tests.harness.openstack import Lab, until
 
 def out_of_reach(entry: dict[str, Any]) -> str:
     """clouds.yaml of a cloud on a port where nobody listens."""
-    return yaml.safe_dump({"clouds": {"openstack": entry | {"auth": entry["auth"] | {"auth_url": "http://127.0.0.1:9/v3"}}}})
+    return yaml.safe_dump(
+        {
+            "clouds": {
+                "openstack": entry | {"auth": entry["auth"] | {"auth_url": "http://127.0.0.1:9/v3"}}
+            }
+        }
+    )
 
 
 def test_an_unreachable_cloud_lets_go_when_told_to(
@@ -26,13 +32,17 @@ def test_an_unreachable_cloud_lets_go_when_told_to(
 
     status = drain.until("what holds it", lambda s: s["phase"] == "Restoring")
     assert "127.0.0.1:9" in status["message"]
-    assert status["message"].endswith("(to let go without giving the host back: annotate with quiesce.dev/abandon=true)")
+    assert status["message"].endswith(
+        "(to let go without giving the host back: annotate with quiesce.dev/abandon=true)"
+    )
     assert drain.condition("Reconciling")["reason"] == "CloudUnreachable"
     assert drain.row()[2] == "Restoring"
     drain.annotate("quiesce.dev/abandon=true")
     until("gone", lambda: drain.get() is None)
 
-    events = kube.kubectl("get", "events", "-n", credentials, "-o", "jsonpath={.items[*].reason}").stdout.split()
+    events = kube.kubectl(
+        "get", "events", "-n", credentials, "-o", "jsonpath={.items[*].reason}"
+    ).stdout.split()
     assert "Abandoned" in events
     assert "Restored" not in events
     assert (cloud.service(host) or {})["status"] == "disabled"

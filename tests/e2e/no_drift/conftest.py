@@ -16,7 +16,9 @@ HOST = "cmp5"  # no other story drains it
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test of the first story, and the last one of the last: in between, five minutes pass anyway."""
-    items.sort(key=lambda item: {"test_no_drift": -1, "test_idle_for_five_minutes": 1}.get(item.name, 0))
+    items.sort(
+        key=lambda item: {"test_no_drift": -1, "test_idle_for_five_minutes": 1}.get(item.name, 0)
+    )
 
 
 @dataclass
@@ -55,17 +57,29 @@ def manifest(kind: str, name: str, version: str, **rest: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def idle(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Idle]:
+def idle(
+    kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Idle]:
     """Applied client-side, as kubectl does by default; the operator is not started yet."""
     namespace, folder = f"idle-{secrets.token_hex(3)}", tmp_path_factory.mktemp("idle")
     api = "quiesce.dev/v1alpha1"
     cold = {"method": "Cold"}
     documents = {
-        "secret": manifest("Secret", "openstack-clouds", "v1", stringData={"clouds.yaml": cloud.operator_clouds_yaml}),
-        "reboot": manifest(
-            "ComputeNodeDrain", "reboot", api, spec={"host": HOST, "migration": cold, "service": {"afterDrain": "KeepDisabled"}}
+        "secret": manifest(
+            "Secret",
+            "openstack-clouds",
+            "v1",
+            stringData={"clouds.yaml": cloud.operator_clouds_yaml},
         ),
-        "unknown": manifest("ComputeNodeDrain", "unknown", api, spec={"host": "cmp55", "migration": cold}),
+        "reboot": manifest(
+            "ComputeNodeDrain",
+            "reboot",
+            api,
+            spec={"host": HOST, "migration": cold, "service": {"afterDrain": "KeepDisabled"}},
+        ),
+        "unknown": manifest(
+            "ComputeNodeDrain", "unknown", api, spec={"host": "cmp55", "migration": cold}
+        ),
     }
     files = {name: folder / f"{name}.yaml" for name in documents}
     for name, document in documents.items():
@@ -76,6 +90,15 @@ def idle(kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPat
     yield Idle(kube, namespace, operator, files, Drain(kube, namespace, "reboot"))
     operator.kill()
     for drain in kube.kubectl("get", "cnd", "-n", namespace, "-o", "name").stdout.split():
-        kube.kubectl("patch", drain, "-n", namespace, "--type=merge", "-p", '{"metadata": {"finalizers": null}}', check=False)
+        kube.kubectl(
+            "patch",
+            drain,
+            "-n",
+            namespace,
+            "--type=merge",
+            "-p",
+            '{"metadata": {"finalizers": null}}',
+            check=False,
+        )
     kube.kubectl("delete", "namespace", namespace, "--wait=false")
     cloud.tidy([HOST])

@@ -40,7 +40,12 @@ def test_no_drift(idle: Idle, cloud: Lab) -> None:
 
 def test_idle_for_five_minutes(idle: Idle, cloud: Lab) -> None:
     assert idle.versions, "test_no_drift has to run first, and to pass"
-    until("five minutes at rest", lambda: time.monotonic() - idle.at_rest > IDLE_SECONDS, IDLE_SECONDS, pause=1.0)
+    until(
+        "five minutes at rest",
+        lambda: time.monotonic() - idle.at_rest > IDLE_SECONDS,
+        IDLE_SECONDS,
+        pause=1.0,
+    )
 
     assert idle.resource_versions() == idle.versions
     assert idle.drift() == ""

@@ -15,12 +15,19 @@ from tests.harness.kubernetes import FLAGS, Drain, Kube, Operator
 from tests.harness.openstack import Lab
 from tests.harness.promises import COLD, most_at_once, moved, nothing_left
 
-MISLEADING = {"OS_CLOUD": "elsewhere", "OS_AUTH_URL": "http://127.0.0.1:9/v3", "OS_USERNAME": "nobody", "OS_PASSWORD": "wrong"}
+MISLEADING = {
+    "OS_CLOUD": "elsewhere",
+    "OS_AUTH_URL": "http://127.0.0.1:9/v3",
+    "OS_USERNAME": "nobody",
+    "OS_PASSWORD": "wrong",
+}
 
 
 @pytest.fixture
 def operator(account: Path, tmp_path: Path) -> Iterator[Operator]:
-    running = Operator(account, tmp_path / "operator.log", flags=FLAGS, environment=MISLEADING).start()
+    running = Operator(
+        account, tmp_path / "operator.log", flags=FLAGS, environment=MISLEADING
+    ).start()
     yield running
     running.kill()
     print(running.text()[-20000:])
@@ -40,7 +47,9 @@ def test_twenty_servers_move_once_each_and_nothing_is_left(
     drain.wait("Ready")
 
     assert drain.row()[1:-1] == [host, "Deleted", "20/20", "0", "0", "deleted"]
-    assert " ".join(drain.row("-o", "wide")).endswith("Cold the host is empty and its service deleted; nothing is left behind")
+    assert " ".join(drain.row("-o", "wide")).endswith(
+        "Cold the host is empty and its service deleted; nothing is left behind"
+    )
     assert not {"Draining", "Drained", "Deleted"} - set(drain.events())
     assert not drain.status["problems"]
     for server_id in running:

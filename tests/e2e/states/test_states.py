@@ -16,10 +16,10 @@ from tests.harness.books import NeverWronglyDrained
 from tests.harness.kubernetes import Drain, Kube, Operator, condition
 from tests.harness.openstack import Json, Lab, until
 from tests.harness.promises import COLD, LIVE, moved
+from tools.states import ARRIVED, PLAIN, PROPERTIES, TROUBLE, UNDER_WAY, Case
 
-from quiesce.api.spec import Method
-from quiesce.drain.states import ARRIVED, PLAIN, PROPERTIES, TROUBLE, UNDER_WAY, Case
-from quiesce.drain.verdict import Blocked, Held, Move, Offload, Resume, Verdict
+from quiesce.api.drain.spec import Method
+from quiesce.drain.model.verdict import Blocked, Held, Move, Offload, Resume, Verdict
 
 # What is said of servers in `servers` and `confirmation`: nothing, and the other choice of every policy that has one.
 USUAL: Json = {
@@ -66,8 +66,12 @@ class State:
 
 ON_THE_HOST = {
     "active": State(row(PLAIN, "ACTIVE")),
-    "shutoff": State(row(PLAIN, "SHUTOFF"), bring=("os-stop", None), done=("stop", *COLD), left="SHUTOFF"),
-    "paused": State(row(PLAIN, "PAUSED"), bring=("pause", None), done=("pause", *LIVE), left="PAUSED"),
+    "shutoff": State(
+        row(PLAIN, "SHUTOFF"), bring=("os-stop", None), done=("stop", *COLD), left="SHUTOFF"
+    ),
+    "paused": State(
+        row(PLAIN, "PAUSED"), bring=("pause", None), done=("pause", *LIVE), left="PAUSED"
+    ),
     "suspended": State(
         row(PLAIN, "SUSPENDED"),
         row(PLAIN, "SUSPENDED", "`servers.suspended: Resume`"),
@@ -81,14 +85,21 @@ ON_THE_HOST = {
         done=("shelve", "shelveOffload"),
         left="SHELVED_OFFLOADED",
     ),
-    "rescued": State(row(PLAIN, "RESCUE"), bring=("rescue", {}), mend=("unrescue", None), done=("rescue", "unrescue", *LIVE)),
+    "rescued": State(
+        row(PLAIN, "RESCUE"),
+        bring=("rescue", {}),
+        mend=("unrescue", None),
+        done=("rescue", "unrescue", *LIVE),
+    ),
     "failed": State(
         row(PLAIN, "ERROR"),
         bring=("os-resetState", {"state": "error"}),
         mend=("reboot", HARD),
         done=("resetState", "reboot", *LIVE),
     ),
-    "soft-deleted": State(row(PLAIN, "SOFT_DELETED"), mend=("restore", None), done=("restore", *LIVE)),
+    "soft-deleted": State(
+        row(PLAIN, "SOFT_DELETED"), mend=("restore", None), done=("restore", *LIVE)
+    ),
     "locked": State(
         row(PLAIN, "ACTIVE", "locked"),
         row(PLAIN, "ACTIVE", "locked, `servers.locked: Block`"),
@@ -96,7 +107,11 @@ ON_THE_HOST = {
         done=("lock", *LIVE),
     ),
     "building": State(row(PLAIN, "BUILD", task="spawning"), faults={"spawn": "hang"}),
-    "rebuilding": State(row(PLAIN, "REBUILD", task="rebuilding"), faults={"destroy": "hang"}, done=("rebuild", *LIVE)),
+    "rebuilding": State(
+        row(PLAIN, "REBUILD", task="rebuilding"),
+        faults={"destroy": "hang"},
+        done=("rebuild", *LIVE),
+    ),
     "stopping": State(
         row(PLAIN, "ACTIVE", "any other task", "powering-off"),
         bring=("os-stop", None),
@@ -104,7 +119,12 @@ ON_THE_HOST = {
         done=("stop", *COLD),
         left="SHUTOFF",
     ),
-    "deleted": State(row(PLAIN, "ACTIVE", task="deleting"), bring=("forceDelete", None), faults={"destroy": "hang"}, left="gone"),
+    "deleted": State(
+        row(PLAIN, "ACTIVE", task="deleting"),
+        bring=("forceDelete", None),
+        faults={"destroy": "hang"},
+        left="gone",
+    ),
     "pinned": State(row(PROPERTIES, "ACTIVE", "pinned to an availability zone")),
     "alone": State(
         row(PROPERTIES, "ACTIVE", "alone in its affinity group"),
@@ -113,7 +133,10 @@ ON_THE_HOST = {
         done=("shelve", "shelveOffload"),
         left="SHELVED_OFFLOADED",
     ),
-    "apart": State(row(PROPERTIES, "ACTIVE", "in an anti-affinity group, no other member in flight"), group="anti-affinity"),
+    "apart": State(
+        row(PROPERTIES, "ACTIVE", "in an anti-affinity group, no other member in flight"),
+        group="anti-affinity",
+    ),
     **{
         f"pair-{number}": State(
             row(TROUBLE, "ACTIVE", "every member of its affinity group is on this host"),
@@ -130,7 +153,9 @@ ON_THE_HOST = {
         done=("resize", "confirmResize"),
     ),
     "migrating": State(
-        row(UNDER_WAY, "MIGRATING", "another admin's move", "migrating"), bring=TO_LIVE, faults={"live_migration": "hang"}
+        row(UNDER_WAY, "MIGRATING", "another admin's move", "migrating"),
+        bring=TO_LIVE,
+        faults={"live_migration": "hang"},
     ),
     "came": State(
         row(UNDER_WAY, "VERIFY_RESIZE", "resized or migrated *to* this host"),
@@ -182,7 +207,11 @@ def boot(cloud: Lab, host: str, other: str, groups: dict[str, str]) -> dict[str,
 
     def create(name: str) -> str:
         group = STATES[name].group
-        return cloud.create(other if name == "came" else host, name, hints={"group": groups[group]} if group else None)
+        return cloud.create(
+            other if name == "came" else host,
+            name,
+            hints={"group": groups[group]} if group else None,
+        )
 
     with ThreadPoolExecutor(4) as pool:
         ids = dict(zip(STATES, pool.map(create, STATES), strict=True))
@@ -195,15 +224,23 @@ def bring(cloud: Lab, host: str, ids: dict[str, str]) -> None:
     """Every server into its state, and wait until Nova shows it so."""
     actions = {name: state.bring for name, state in STATES.items() if state.bring}
     actions["rebuilding"] = ("rebuild", {"imageRef": cloud.image("tiny")})
-    actions |= dict.fromkeys(("resizing", "resized"), ("resize", {"flavorRef": cloud.flavor("small")}))
+    actions |= dict.fromkeys(
+        ("resizing", "resized"), ("resize", {"flavorRef": cloud.flavor("small")})
+    )
     actions["came"] = ("migrate", {"host": host})
     for name, action in actions.items():
         cloud.admin.action(ids[name], *action)
     cloud.soft_delete(ids["soft-deleted"])
-    wanted = {name: (state.usual.status, state.usual.task, name in ON_THE_HOST) for name, state in STATES.items()}
+    wanted = {
+        name: (state.usual.status, state.usual.task, name in ON_THE_HOST)
+        for name, state in STATES.items()
+    }
 
     def differs() -> dict[str, Any]:
-        shown = {s["name"]: (s["status"], s["OS-EXT-STS:task_state"], s["OS-EXT-SRV-ATTR:host"] == host) for s in cloud.servers()}
+        shown = {
+            s["name"]: (s["status"], s["OS-EXT-STS:task_state"], s["OS-EXT-SRV-ATTR:host"] == host)
+            for s in cloud.servers()
+        }
         return {name: shown.get(name) for name in wanted if shown.get(name) != wanted[name]}
 
     until("every state made", lambda: not (left := differs()) or print(left), pause=1.0)
@@ -233,19 +270,28 @@ def shown(status: Json) -> tuple[dict[str, str], dict[str, int]]:
 
 
 def test_plan_and_drain_follow_the_table(
-    kube: Kube, cloud: Lab, operator: Operator, credentials: str, hosts: tuple[str, ...], groups: dict[str, str]
+    kube: Kube,
+    cloud: Lab,
+    operator: Operator,
+    credentials: str,
+    hosts: tuple[str, ...],
+    groups: dict[str, str],
 ) -> None:
     host, other, *_ = hosts
     ids = boot(cloud, host, other, groups)
     bring(cloud, host, ids)
     logs = {name: cloud.actions(server_id) for name, server_id in ids.items()}
-    drain = Drain.apply(kube, credentials, host, mode="Plan", service={"afterDrain": "KeepDisabled"})
+    drain = Drain.apply(
+        kube, credentials, host, mode="Plan", service={"afterDrain": "KeepDisabled"}
+    )
 
     for policies in (USUAL, OTHERWISE):
         for method in Method:
             drain.patch({"migration": {"method": str(method)}, **policies})
             generation = (drain.get() or {})["metadata"]["generation"]
-            status = drain.until("a plan of this very spec", lambda s, g=generation: s["observedGeneration"] == g)
+            status = drain.until(
+                "a plan of this very spec", lambda s, g=generation: s["observedGeneration"] == g
+            )
             assert shown(status) == expected(method, policies), (method, policies)
             assert status["progress"]["total"] == len(ON_THE_HOST)
             assert condition(status, "Ready")["reason"] == "Planned"
@@ -253,12 +299,24 @@ def test_plan_and_drain_follow_the_table(
     assert (cloud.service(host) or {})["status"] == "enabled"
 
     with NeverWronglyDrained(cloud, drain, host):
-        drain.patch({"mode": "Drain", "migration": {"method": "LiveThenCold"}, **USUAL, "confirmation": {"foreign": "Confirm"}})
+        drain.patch(
+            {
+                "mode": "Drain",
+                "migration": {"method": "LiveThenCold"},
+                **USUAL,
+                "confirmation": {"foreign": "Confirm"},
+            }
+        )
         drain.until("begun", lambda s: condition(s, "ServiceDisabled")["status"] == "True")
         cloud.clear_faults()
         problems, _ = expected(Method.LIVE_THEN_COLD, USUAL)
-        blocked = {name: reason for name, reason in problems.items() if reason != "ForeignResize"}  # those are confirmed
-        drain.until("only those left that need somebody", lambda s: s["phase"] == "Stalled" and shown(s)[0] == blocked)
+        blocked = {
+            name: reason for name, reason in problems.items() if reason != "ForeignResize"
+        }  # those are confirmed
+        drain.until(
+            "only those left that need somebody",
+            lambda s: s["phase"] == "Stalled" and shown(s)[0] == blocked,
+        )
 
         drain.patch({"servers": {"suspended": "Resume"}})
         for name, state in STATES.items():
@@ -266,8 +324,12 @@ def test_plan_and_drain_follow_the_table(
                 cloud.admin.action(ids[name], *state.mend)
         drain.wait("Drained")
         drain.wait("Ready")
-    logs = {name: cloud.actions(ids[name])[1:] for name, state in STATES.items() if state.left != "gone"}
-    assert logs == {name: list(state.done) for name, state in STATES.items() if state.left != "gone"}
+    logs = {
+        name: cloud.actions(ids[name])[1:] for name, state in STATES.items() if state.left != "gone"
+    }
+    assert logs == {
+        name: list(state.done) for name, state in STATES.items() if state.left != "gone"
+    }
     for name, state in STATES.items():
         ended_well(cloud, ids[name], host, state)
     assert operator.healthy()

@@ -35,7 +35,9 @@ def test_it_is_left_alone_and_named_until_its_owner_decides(
     cloud.wait_all([confirmed, reverted], "VERIFY_RESIZE")
     drain = Drain.apply(kube, credentials, host, service={"afterDrain": "KeepDisabled"})
 
-    status = drain.until("only theirs left", lambda s: s["phase"] == "Stalled" and s["progress"]["summary"] == "1/1")
+    status = drain.until(
+        "only theirs left", lambda s: s["phase"] == "Stalled" and s["progress"]["summary"] == "1/1"
+    )
     moved(cloud, plain, host, "ACTIVE", COLD)
     assert {(p["id"], p["name"], p["reason"]) for p in status["problems"]} == {
         (confirmed, "shop-1", "ForeignResize"),

@@ -8,7 +8,9 @@ from tests.harness.openstack import Lab
 from tests.harness.promises import COLD, moved
 
 
-def test_a_new_request_gives_new_attempts(kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str) -> None:
+def test_a_new_request_gives_new_attempts(
+    kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
+) -> None:
     good, bad = cloud.boot(host, ["good-1", "bad-1"])
     cloud.fault("server:bad-*", migrate_disk_and_power_off="fail:InstanceFaultRollback")
     spec = {"service": {"afterDrain": "KeepDisabled"}, "migration": {"attempts": 1}}
@@ -17,7 +19,11 @@ def test_a_new_request_gives_new_attempts(kube: Kube, cloud: Lab, operator: Oper
     status = drain.until("tries spent", lambda s: s["phase"] == "Stalled")
     moved(cloud, good, host, "ACTIVE", COLD)
     (problem,) = status["problems"]
-    assert (problem["name"], problem["reason"], problem["attempts"]) == ("bad-1", "MigrationFailed", 1)
+    assert (problem["name"], problem["reason"], problem["attempts"]) == (
+        "bad-1",
+        "MigrationFailed",
+        1,
+    )
     assert "annotate the drain with quiesce.dev/requestedAt" in problem["message"]
     assert drain.condition("Stalled")["reason"] == "MigrationFailed"
     assert "MigrationFailed" in drain.events()

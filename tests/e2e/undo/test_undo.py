@@ -25,7 +25,10 @@ def test_it_stops_where_it_is_and_ends_what_it_began(
     drain.patch({"suspend": True})
     drain.until("suspended", lambda s: s["phase"] == "Suspended")
     begun = started(cloud, ids)
-    until("what was begun arrives", lambda: not any(s["OS-EXT-STS:task_state"] for s in cloud.servers()))
+    until(
+        "what was begun arrives",
+        lambda: not any(s["OS-EXT-STS:task_state"] for s in cloud.servers()),
+    )
     seen = operator.looks
     until("two more looks", lambda: operator.looks > seen + 2)
     status = drain.status

@@ -22,11 +22,16 @@ def clouds_yaml(entry: dict[str, Any], **auth: str) -> str:
 
 
 def secret(kube: Kube, namespace: str, name: str, **data: str) -> None:
-    kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}, namespace=namespace)
+    kube.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data},
+        namespace=namespace,
+    )
 
 
 def begin(kube: Kube, namespace: str, host: str, name: str) -> Drain:
-    return Drain.apply(kube, namespace, host, service=KEEP, cloudCredentialsRef={"secretName": name})
+    return Drain.apply(
+        kube, namespace, host, service=KEEP, cloudCredentialsRef={"secretName": name}
+    )
 
 
 def says(drain: Drain, kind: str, reason: str, words: str) -> None:
@@ -43,12 +48,22 @@ def test_what_is_wrong_is_said_and_what_is_put_right_is_taken_up(
     good = cloud.entries["operator"]
     secret(kube, namespace, "malformed", **{"clouds.yaml": "clouds: ["})
     secret(kube, namespace, "wrong", **{"clouds.yaml": clouds_yaml(good, password=OTHER_PASSWORD)})
-    secret(kube, namespace, "away", **{"clouds.yaml": clouds_yaml(good, auth_url="http://127.0.0.1:9/v3")})
+    secret(
+        kube,
+        namespace,
+        "away",
+        **{"clouds.yaml": clouds_yaml(good, auth_url="http://127.0.0.1:9/v3")},
+    )
     names = ("missing", "malformed", "wrong", "away")
-    drains = {name: begin(kube, namespace, host, name) for name, host in zip(names, hosts, strict=True)}
+    drains = {
+        name: begin(kube, namespace, host, name) for name, host in zip(names, hosts, strict=True)
+    }
 
     says(
-        drains["malformed"], "Stalled", "BadCredentials", f"Secret {namespace}/malformed: clouds.yaml is not valid YAML at line 1"
+        drains["malformed"],
+        "Stalled",
+        "BadCredentials",
+        f"Secret {namespace}/malformed: clouds.yaml is not valid YAML at line 1",
     )
     says(drains["wrong"], "Stalled", "BadCredentials", "Keystone refused the credentials")
     says(drains["away"], "Reconciling", "CloudUnreachable", "127.0.0.1:9")
@@ -58,12 +73,29 @@ def test_what_is_wrong_is_said_and_what_is_put_right_is_taken_up(
         "BadCredentials",
         f"Secret {namespace}/missing does not exist: create it with a key clouds.yaml",
     )
-    assert [drain.row()[2] for drain in drains.values()] == ["Stalled", "Stalled", "Stalled", "Pending"]
+    assert [drain.row()[2] for drain in drains.values()] == [
+        "Stalled",
+        "Stalled",
+        "Stalled",
+        "Pending",
+    ]
     steps = [
         ({"cloud.yml": "x"}, "BadCredentials", "has no key clouds.yaml (its keys: cloud.yml)"),
-        ({"clouds.yaml": "clouds: {lab: {}}"}, "BadCredentials", "has no cloud named 'openstack' (it has: lab)"),
-        ({"clouds.yaml": "clouds: {openstack: {}}"}, "BadCredentials", "cloud 'openstack' has no `auth` section"),
-        ({"clouds.yaml": clouds_yaml(cloud.entries["lab-demo"])}, "NotAllowed", "the credentials lack a permission"),
+        (
+            {"clouds.yaml": "clouds: {lab: {}}"},
+            "BadCredentials",
+            "has no cloud named 'openstack' (it has: lab)",
+        ),
+        (
+            {"clouds.yaml": "clouds: {openstack: {}}"},
+            "BadCredentials",
+            "cloud 'openstack' has no `auth` section",
+        ),
+        (
+            {"clouds.yaml": clouds_yaml(cloud.entries["lab-demo"])},
+            "NotAllowed",
+            "the credentials lack a permission",
+        ),
     ]
     for number, (data, reason, words) in enumerate(steps):
         secret(kube, namespace, "missing", **data)
@@ -78,7 +110,9 @@ def test_what_is_wrong_is_said_and_what_is_put_right_is_taken_up(
     for drain in drains.values():
         drain.delete()
     assert operator.healthy()
-    shown = kube.kubectl("get", "cnd,events", "-n", namespace, "-o", "yaml").stdout + operator.text()
+    shown = (
+        kube.kubectl("get", "cnd,events", "-n", namespace, "-o", "yaml").stdout + operator.text()
+    )
     assert OTHER_PASSWORD not in shown
 
 
@@ -88,7 +122,9 @@ def set_password(cloud: Lab) -> Iterator[Callable[[str], None]]:
     (user,) = cloud.admin.get("/users?name=quiesce", service="identity")["users"]
 
     def rotate(password: str) -> None:
-        status, text = cloud.admin.ask("PATCH", f"/users/{user['id']}", {"user": {"password": password}}, service="identity")
+        status, text = cloud.admin.ask(
+            "PATCH", f"/users/{user['id']}", {"user": {"password": password}}, service="identity"
+        )
         assert status == 200, text
 
     yield rotate
@@ -96,7 +132,12 @@ def set_password(cloud: Lab) -> Iterator[Callable[[str], None]]:
 
 
 def test_a_password_that_changes_on_the_way_loses_nothing(
-    kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str, set_password: Callable[[str], None]
+    kube: Kube,
+    cloud: Lab,
+    operator: Operator,
+    credentials: str,
+    host: str,
+    set_password: Callable[[str], None],
 ) -> None:
     ids = cloud.boot(host, [f"web-{i}" for i in range(6)])
     drain = Drain.apply(kube, credentials, host, service=KEEP, migration={"maxParallel": 2})

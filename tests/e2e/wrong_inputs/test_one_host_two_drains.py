@@ -4,7 +4,9 @@ from tests.harness.kubernetes import Drain, Kube, Operator, condition
 from tests.harness.openstack import Lab
 
 
-def test_the_second_waits_and_takes_over(kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str) -> None:
+def test_the_second_waits_and_takes_over(
+    kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
+) -> None:
     first = Drain.apply(kube, credentials, host, service={"afterDrain": "KeepDisabled"})
     first.until("begun", lambda s: s["service"]["status"] == "disabled")
     second = Drain.apply(kube, credentials, host, service={"afterDrain": "KeepDisabled"})
@@ -12,7 +14,10 @@ def test_the_second_waits_and_takes_over(kube: Kube, cloud: Lab, operator: Opera
     second.wait("Stalled")
     stalled = second.condition("Stalled")
     assert stalled["reason"] == "HostTaken"
-    assert f"host {host} is already being drained by ComputeNodeDrain {credentials}/{first.name}" in stalled["message"]
+    assert (
+        f"host {host} is already being drained by ComputeNodeDrain {credentials}/{first.name}"
+        in stalled["message"]
+    )
     assert second.row()[2] == "Stalled"
     first.wait("Ready")
     assert first.name in (cloud.service(host) or {})["disabled_reason"]

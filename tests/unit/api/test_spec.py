@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from quiesce.api.drain.spec import DrainSpec
 from quiesce.api.errors import InvalidSpec
-from quiesce.api.spec import DrainSpec
 
 CRD = Path(__file__).parents[3] / "crds" / "quiesce.dev_computenodedrains.yaml"
 LEAST = {"host": "cmp1", "migration": {"method": "Cold"}}
@@ -36,14 +36,20 @@ def filled(node: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_defaults_are_those_of_the_definition() -> None:
-    stop = {"service": {"stop": {"kind": "Systemd", "name": "nova-compute"}}}  # for whileRunning: Stop alone
+    stop = {
+        "service": {"stop": {"kind": "Systemd", "name": "nova-compute"}}
+    }  # for whileRunning: Stop alone
     assert DrainSpec.read(filled(schema(), LEAST)) == DrainSpec.read(LEAST | stop)
 
 
 def names(node: dict[str, Any], prefix: str = "") -> set[str]:
     found = set()
     for name, child in node.get("properties", {}).items():
-        found |= {prefix + name} | names(child, f"{prefix}{name}.") | names(child.get("items", {}), f"{prefix}{name}.")
+        found |= (
+            {prefix + name}
+            | names(child, f"{prefix}{name}.")
+            | names(child.get("items", {}), f"{prefix}{name}.")
+        )
     return found
 
 
@@ -74,10 +80,16 @@ def test_every_field_of_the_definition_is_known_and_no_other() -> None:
         ({"host": None}, "spec.host: "),
         ({"migration": {}}, "spec.migration.method: Field required"),
         ({"migration": {"method": "Warm"}}, "spec.migration.method: "),
-        ({"migration": {"method": "Cold", "timeout": "soon"}}, "'soon' is not a duration: write a number and a unit"),
+        (
+            {"migration": {"method": "Cold", "timeout": "soon"}},
+            "'soon' is not a duration: write a number and a unit",
+        ),
         ({"newField": 1}, "spec.newField: "),
         ({"servers": {"paused": "Move"}}, "spec.servers.paused: "),
-        ({"confirmation": {"decisions": [{"server": "a", "action": "Maybe"}]}}, "spec.confirmation.decisions.0.action: "),
+        (
+            {"confirmation": {"decisions": [{"server": "a", "action": "Maybe"}]}},
+            "spec.confirmation.decisions.0.action: ",
+        ),
     ],
 )
 def test_a_fault_names_its_field(change: dict[str, Any], said: str) -> None:
@@ -93,12 +105,18 @@ def test_all_faults_are_named_at_once() -> None:
 
 def test_durations_are_read_in_seconds() -> None:
     spec = DrainSpec.read(
-        LEAST | {"migration": {"method": "Cold", "timeout": "1h30m"}, "confirmation": {"checks": {"soak": "90s"}}}
+        LEAST
+        | {
+            "migration": {"method": "Cold", "timeout": "1h30m"},
+            "confirmation": {"checks": {"soak": "90s"}},
+        }
     )
     assert (spec.migration.timeout, spec.confirmation.checks.soak) == (5400, 90)
 
 
 def test_a_decision_is_found_by_its_server() -> None:
-    spec = DrainSpec.read(LEAST | {"confirmation": {"decisions": [{"server": "a", "action": "Revert"}]}})
+    spec = DrainSpec.read(
+        LEAST | {"confirmation": {"decisions": [{"server": "a", "action": "Revert"}]}}
+    )
     assert spec.confirmation.decision_for("a") == "Revert"
     assert spec.confirmation.decision_for("b") is None

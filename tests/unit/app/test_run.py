@@ -17,8 +17,8 @@ from tests.unit.kube.fake_api import DRAINS, FakeApi, drain, serving, status_obj
 
 from quiesce.app import run
 from quiesce.exits import Exit
-from quiesce.kinds import Context, Kind, Reconciler
 from quiesce.kube.resource import Key
+from quiesce.runtime.kinds import Context, Kind, Reconciler
 from quiesce.settings import Listen, Settings
 
 SETTINGS = Settings(namespaces=("ns",), workers=2, listen=None)
@@ -29,7 +29,9 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     with serving() as fake:
         config = {
             "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "ns"}}],
+            "contexts": [
+                {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "ns"}}
+            ],
             "clusters": [{"name": "c", "cluster": {"server": fake.url}}],
             "users": [{"name": "u", "user": {"token": "t"}}],
         }
@@ -60,7 +62,12 @@ class Operator:
 
         return reconcile
 
-    def run(self, script: Callable[[], None], settings: Settings = SETTINGS, kinds: tuple[Kind, ...] = ()) -> int:
+    def run(
+        self,
+        script: Callable[[], None],
+        settings: Settings = SETTINGS,
+        kinds: tuple[Kind, ...] = (),
+    ) -> int:
         def beside() -> None:
             try:
                 script()
@@ -69,7 +76,9 @@ class Operator:
             finally:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a run that ends early must not end pytest
+        before = signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # a run that ends early must not end pytest
         thread = threading.Thread(target=beside, daemon=True)
         thread.start()
         try:
@@ -113,7 +122,9 @@ def test_a_life(api: FakeApi) -> None:
 
     assert operator.run(script) == Exit.OK
     assert all(write.agent.startswith("quiesce/") for write in api.writes), "kopf wrote"
-    assert all("/namespaces/ns/" in each.path for each in api.requests if each.path.endswith(DRAINS))
+    assert all(
+        "/namespaces/ns/" in each.path for each in api.requests if each.path.endswith(DRAINS)
+    )
 
 
 def test_what_was_deleted_while_nobody_looked_is_found_at_the_start(api: FakeApi) -> None:
@@ -136,7 +147,9 @@ def test_the_stream_may_break(api: FakeApi) -> None:
     assert operator.run(script) == Exit.OK
 
 
-def test_a_lost_watch_ends_the_process_with_a_word(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_watch_ends_the_process_with_a_word(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
     operator = Operator()
     code: list[int] = []
 
@@ -172,7 +185,10 @@ def test_a_tick_in_work_ends_before_the_process_does(api: FakeApi) -> None:
 
     api.put(drain())
     kinds = (Kind(DRAINS, "quiesce.dev/drain", make),)
-    assert Operator().run(lambda: until(lambda: began.is_set() and api.watched), kinds=kinds) == Exit.OK
+    assert (
+        Operator().run(lambda: until(lambda: began.is_set() and api.watched), kinds=kinds)
+        == Exit.OK
+    )
     assert ended.is_set()
 
 
@@ -197,14 +213,18 @@ def test_all_namespaces(api: FakeApi) -> None:
     assert {key.namespace for key, _ in operator.looks} == {"a", "b"}
 
 
-def test_a_kind_that_is_not_required_is_off_without_its_crd(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kind_that_is_not_required_is_off_without_its_crd(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
     operator, keyrings = Operator(), Operator()
     api.put(drain())
     kinds = (
         Kind(DRAINS, "quiesce.dev/drain", operator.make),
         Kind("migrationkeyrings", "quiesce.dev/keyring", keyrings.make, required=False),
     )
-    assert operator.run(lambda: until(lambda: operator.looks and api.watched), kinds=kinds) == Exit.OK
+    assert (
+        operator.run(lambda: until(lambda: operator.looks and api.watched), kinds=kinds) == Exit.OK
+    )
     assert keyrings.context is None
     assert operator.context is not None and set(operator.context.stores) == {DRAINS}
     assert capsys.readouterr().err.count("migrationkeyrings.quiesce.dev is not installed") == 1
@@ -252,7 +272,9 @@ def test_a_missing_crd(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None
     assert "computenodedrains.quiesce.dev" in err and "kubectl apply" in err
 
 
-def test_no_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_kubeconfig(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     code, err = refused(SETTINGS, capsys)
@@ -265,16 +287,24 @@ def test_an_api_server_out_of_reach(api: FakeApi, capsys: pytest.CaptureFixture[
     assert code == Exit.NO_API and api.url in err and "starting" in err
 
 
-def test_an_api_server_that_lets_us_list_nothing(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
-    message = 'cannot list resource "computenodedrains" in API group "quiesce.dev" in the namespace "ns"'
+def test_an_api_server_that_lets_us_list_nothing(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = (
+        'cannot list resource "computenodedrains" in API group "quiesce.dev" in the namespace "ns"'
+    )
     api.fail(403, message, times=9, when=lambda request: request.path.endswith(DRAINS))
     code, err = refused(SETTINGS, capsys)
     assert code == Exit.NO_API and message in err
 
 
-def test_a_kind_that_is_not_required_and_not_allowed_is_off(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kind_that_is_not_required_and_not_allowed_is_off(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
     api.plurals = [DRAINS, "migrationkeyrings"]
-    message = 'cannot list resource "migrationkeyrings" in API group "quiesce.dev" in the namespace "ns"'
+    message = (
+        'cannot list resource "migrationkeyrings" in API group "quiesce.dev" in the namespace "ns"'
+    )
     api.fail(403, message, times=9, when=lambda request: request.path.endswith("migrationkeyrings"))
     operator = Operator()
     kinds = (
@@ -304,7 +334,9 @@ def test_a_signal_before_the_watch_begins(api: FakeApi) -> None:
     assert ended.value.code == Exit.OK
 
 
-def test_a_bug_in_the_wiring_is_told_with_its_traceback(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_in_the_wiring_is_told_with_its_traceback(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
     def make(_: Context) -> Reconciler:
         raise ZeroDivisionError("by zero")
 

@@ -5,22 +5,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from quiesce.api.memory import Memory
-from quiesce.api.spec import DrainSpec
-from quiesce.drain import host
-from quiesce.drain.actions import Action
-from quiesce.drain.decide import Decision, Judged, Limits, decide
-from quiesce.drain.host import Who
-from quiesce.drain.observation import Ending, Observation, ProofReads, Refusal
-from quiesce.drain.report import Report, status
-from quiesce.drain.verdict import Verdict
-from quiesce.nova.records import RUNNING, SHUTDOWN, Flavor, Migration, Server, Service
+from quiesce.api.drain.record import Record
+from quiesce.api.drain.spec import DrainSpec
+from quiesce.drain.decide import compute_service
+from quiesce.drain.decide.compute_service import DrainIdentity
+from quiesce.drain.decide.goals import Decision, Limits, ServerVerdict, decide
+from quiesce.drain.model.actions import Action
+from quiesce.drain.model.observation import Ending, Observation, ProofReads, Refusal
+from quiesce.drain.model.verdict import Verdict
+from quiesce.drain.report.status import Report, status
+from quiesce.openstack.records import RUNNING, SHUTDOWN, Flavor, Migration, Server, Service
 
 HOST = "cmp1"
 ME = "user-of-quiesce"
 TENANT = "user-of-a-tenant"
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-WHO = Who("openstack", "compute-1", "0a1b2c3d-0000-0000-0000-000000000000")
+WHO = DrainIdentity("openstack", "compute-1", "0a1b2c3d-0000-0000-0000-000000000000")
 LEAVING = replace(WHO, deleting=True)
 FOUND = 100  # the newest migration when the drain began: those above are of its time
 
@@ -37,14 +37,25 @@ def spec(method: str = "Cold", **fields: Any) -> DrainSpec:
     return DrainSpec.read({"host": HOST, "migration": migration, **fields})
 
 
-def begun(**fields: Any) -> Memory:
+def begun(**fields: Any) -> Record:
     """A drain that found the service enabled and has disabled it."""
-    defaults: dict[str, Any] = {"found_status": "enabled", "found_id": "svc-1", "node": HOST, "started": "2026-03-01T11:00:00Z"}
-    return Memory(**defaults | {"found_migration": FOUND, "attempts_from": FOUND} | fields)
+    defaults: dict[str, Any] = {
+        "found_status": "enabled",
+        "found_id": "svc-1",
+        "node": HOST,
+        "started": "2026-03-01T11:00:00Z",
+    }
+    return Record(**defaults | {"found_migration": FOUND, "attempts_from": FOUND} | fields)
 
 
-def server(id_: str = "s1", status_: str = "ACTIVE", task: str | None = None, **fields: Any) -> Server:
-    defaults: dict[str, Any] = {"name": f"name-{id_}", "power_state": POWER.get(status_, RUNNING), "host": HOST}
+def server(
+    id_: str = "s1", status_: str = "ACTIVE", task: str | None = None, **fields: Any
+) -> Server:
+    defaults: dict[str, Any] = {
+        "name": f"name-{id_}",
+        "power_state": POWER.get(status_, RUNNING),
+        "host": HOST,
+    }
     return Server(id=id_, status=status_, task_state=task, **defaults | fields)
 
 
@@ -54,10 +65,14 @@ def arrived_elsewhere(id_: str = "s1", **fields: Any) -> Server:
 
 
 def flavor(**extra_specs: str) -> Flavor:
-    return Flavor(extra_specs={name.replace("__", ":"): value for name, value in extra_specs.items()})
+    return Flavor(
+        extra_specs={name.replace("__", ":"): value for name, value in extra_specs.items()}
+    )
 
 
-def migration(id_: int = FOUND + 1, status_: str = "finished", server_id: str = "s1", **fields: Any) -> Migration:
+def migration(
+    id_: int = FOUND + 1, status_: str = "finished", server_id: str = "s1", **fields: Any
+) -> Migration:
     """Ours, cold, from cmp1 to cmp2, of the drain's time."""
     defaults: dict[str, Any] = {
         "type": "migration",
@@ -72,23 +87,39 @@ def migration(id_: int = FOUND + 1, status_: str = "finished", server_id: str = 
 
 def service(status_: str = "disabled", **fields: Any) -> Service:
     """Disabled: by this drain, unless a reason is given."""
-    ours = host.mark(WHO) if status_ == "disabled" else None
-    return Service(**{"id": "svc-1", "host": HOST, "status": status_, "state": "up", "disabled_reason": ours} | fields)
+    ours = compute_service.mark(WHO) if status_ == "disabled" else None
+    return Service(
+        **{"id": "svc-1", "host": HOST, "status": status_, "state": "up", "disabled_reason": ours}
+        | fields
+    )
 
 
 def other(name: str = "cmp2", **fields: Any) -> Service:
-    defaults = {"id": f"svc-{name}", "host": name, "status": "enabled", "state": "up", "disabled_reason": None}
+    defaults = {
+        "id": f"svc-{name}",
+        "host": name,
+        "status": "enabled",
+        "state": "up",
+        "disabled_reason": None,
+    }
     return Service(**defaults | fields)
 
 
-def seen(servers: Iterable[Server] = (), migrations: Iterable[Migration] = (), **fields: Any) -> Observation:
+def seen(
+    servers: Iterable[Server] = (), migrations: Iterable[Migration] = (), **fields: Any
+) -> Observation:
     """`service` None: Nova has no such service."""
     mine: Service | None = fields.pop("service", service())
     elsewhere = {s.id: s for s in fields.pop("elsewhere", ())}
     defaults: dict[str, Any] = {"now": NOW, "host": HOST, "user_id": ME, "node": HOST}
     newest_first = tuple(sorted(migrations, key=lambda m: -m.id))
     services = (mine, other()) if mine else (other(),)
-    whole = {"services": services, "servers": tuple(servers), "migrations": newest_first, "elsewhere": elsewhere}
+    whole = {
+        "services": services,
+        "servers": tuple(servers),
+        "migrations": newest_first,
+        "elsewhere": elsewhere,
+    }
     return Observation(**defaults | whole | {"service": mine} | fields)
 
 
@@ -111,21 +142,34 @@ NO_SSH = "Resize error: not able to execute ssh command: Permission denied (publ
 
 
 def decided(
-    what: Observation, spec_: DrainSpec | None = None, memory: Memory | None = None, who: Who = WHO, **limits: Any
+    what: Observation,
+    spec_: DrainSpec | None = None,
+    memory: Record | None = None,
+    who: DrainIdentity = WHO,
+    **limits: Any,
 ) -> Decision:
-    return decide(who, spec_ or spec(), begun() if memory is None else memory, what, Limits(**limits))
+    return decide(
+        who, spec_ or spec(), begun() if memory is None else memory, what, Limits(**limits)
+    )
 
 
-def verdict(what: Observation, spec_: DrainSpec | None = None, memory: Memory | None = None, of: str = "s1") -> Verdict:
+def verdict(
+    what: Observation, spec_: DrainSpec | None = None, memory: Record | None = None, of: str = "s1"
+) -> Verdict:
     return judged(what, spec_, memory)[of].verdict
 
 
-def judged(what: Observation, spec_: DrainSpec | None = None, memory: Memory | None = None) -> dict[str, Judged]:
+def judged(
+    what: Observation, spec_: DrainSpec | None = None, memory: Record | None = None
+) -> dict[str, ServerVerdict]:
     return {j.server_id: j for j in decided(what, spec_, memory).judged}
 
 
 def actions(
-    what: Observation, spec_: DrainSpec | None = None, memory: Memory | None = None, who: Who = WHO
+    what: Observation,
+    spec_: DrainSpec | None = None,
+    memory: Record | None = None,
+    who: DrainIdentity = WHO,
 ) -> tuple[Action, ...]:
     return decided(what, spec_, memory, who).actions
 
@@ -133,15 +177,15 @@ def actions(
 def report(
     what: Observation,
     spec_: DrainSpec | None = None,
-    memory: Memory | None = None,
-    who: Who = WHO,
+    memory: Record | None = None,
+    who: DrainIdentity = WHO,
     previous: Mapping[str, Any] | None = None,
     generation: int = 1,
 ) -> Report:
     """With `previous`, the memory is what that status remembers, as in a real tick."""
     spec_ = spec_ or spec()
     if memory is None:
-        memory = begun() if previous is None else Memory.read(previous)
+        memory = begun() if previous is None else Record.read(previous)
     decision = decide(who, spec_, memory, what, Limits())
     return Report(who, spec_, memory, what, decision, dict(previous or {}), generation)
 

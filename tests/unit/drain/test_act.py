@@ -10,9 +10,9 @@ import pytest
 from tests.unit.drain.build import HOST, NOW, seen, service
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
-from quiesce.drain import act as act_module
-from quiesce.drain.act import Acting, act
-from quiesce.drain.actions import (
+from quiesce.drain.act import calls as act_module
+from quiesce.drain.act.calls import ActionContext, act
+from quiesce.drain.model.actions import (
     AbortLive,
     Action,
     AddToAggregate,
@@ -26,10 +26,10 @@ from quiesce.drain.actions import (
     RevertMove,
     StartMove,
 )
-from quiesce.drain.notes import Notes
-from quiesce.drain.observation import Refusal
-from quiesce.nova.errors import NotFound, Refused, Unknown
-from quiesce.nova.records import Service
+from quiesce.drain.model.history import History
+from quiesce.drain.model.observation import Refusal
+from quiesce.openstack.errors import NotFound, Refused, Unknown
+from quiesce.openstack.records import Service
 from quiesce.ops.logging import TextLines, fields
 
 
@@ -57,9 +57,9 @@ class Recorder:
         return call
 
 
-def carry_out(cloud: Recorder, *actions: Action, notes: Notes | None = None) -> Notes:
-    notes = notes or Notes()
-    act(actions, Acting(cloud, seen(service=service()), notes, "ns/d", lambda: NOW))  # type: ignore[arg-type]
+def carry_out(cloud: Recorder, *actions: Action, notes: History | None = None) -> History:
+    notes = notes or History()
+    act(actions, ActionContext(cloud, seen(service=service()), notes, "ns/d", lambda: NOW))  # type: ignore[arg-type]
     return notes
 
 
@@ -92,7 +92,9 @@ def test_each_action_is_one_call(action: Action, call: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize(("action", "call"), OF_SERVERS)
-def test_a_call_without_an_answer_is_noted_and_not_repeated(action: Action, call: tuple[Any, ...]) -> None:
+def test_a_call_without_an_answer_is_noted_and_not_repeated(
+    action: Action, call: tuple[Any, ...]
+) -> None:
     cloud = Recorder(**{call[0]: Unknown("reset by peer")})
     notes = carry_out(cloud, action)
     assert cloud.calls == [call]
@@ -101,7 +103,9 @@ def test_a_call_without_an_answer_is_noted_and_not_repeated(action: Action, call
 
 
 @pytest.mark.parametrize(("action", "call"), OF_SERVERS)
-def test_a_refusal_is_noted_in_novas_words_and_counted(action: Action, call: tuple[Any, ...]) -> None:
+def test_a_refusal_is_noted_in_novas_words_and_counted(
+    action: Action, call: tuple[Any, ...]
+) -> None:
     cloud = Recorder(**{call[0]: Refused(409, "in vm_state paused", "req-9")})
     notes = carry_out(cloud, action)
     notes = carry_out(cloud, action, notes=notes)
@@ -119,14 +123,14 @@ def test_a_call_is_unanswered_from_when_it_was_given_up() -> None:
             clock[0] += timedelta(seconds=30)
             raise Unknown("timed out")
 
-    notes = Notes()
+    notes = History()
     move = StartMove("s1", "live", None)
-    act([move], Acting(Slow(), seen(service=service()), notes, "ns/d", lambda: clock[0]))  # type: ignore[arg-type]
+    act([move], ActionContext(Slow(), seen(service=service()), notes, "ns/d", lambda: clock[0]))  # type: ignore[arg-type]
     assert notes.unknown == {"s1": NOW + timedelta(seconds=30)}
 
 
 def test_an_accepted_call_forgets_the_refusals_before_it() -> None:
-    notes = Notes(refusals={"s1": Refusal("migrate", 409, "busy", 2, NOW)})
+    notes = History(refusals={"s1": Refusal("migrate", 409, "busy", 2, NOW)})
     assert not carry_out(Recorder(), StartMove("s1", "cold", None), notes=notes).refusals
 
 
@@ -150,9 +154,11 @@ def test_a_missing_permission_is_raised_after_all_others_were_tried() -> None:
     assert len(cloud.calls) == 2
 
 
-def test_what_has_not_begun_when_the_time_is_over_is_left_to_the_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_not_begun_when_the_time_is_over_is_left_to_the_next_tick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = iter([0.0, *([act_module.BUDGET + 1] * 99)])
-    monkeypatch.setattr("quiesce.drain.act.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("quiesce.drain.act.calls.time.monotonic", lambda: next(clock))
     cloud = Recorder()
     carry_out(cloud, StartMove("s1", "cold", None))
     assert not cloud.calls
@@ -182,7 +188,13 @@ def test_nothing_is_reverted_where_nobody_knows_whether_the_source_is_up() -> No
 @pytest.mark.parametrize(("action", "call"), OF_THE_SERVICE)
 @pytest.mark.parametrize(
     "now",
-    [(), (service(disabled_reason="rack team"),), (service("enabled"),), (service(id="svc-2"),), (service(state="down"),)],
+    [
+        (),
+        (service(disabled_reason="rack team"),),
+        (service("enabled"),),
+        (service(id="svc-2"),),
+        (service(state="down"),),
+    ],
     ids=["gone", "reason", "enabled", "registered anew", "down"],
 )
 def test_a_service_that_changed_since_it_was_read_is_left_to_the_next_look(
@@ -198,7 +210,7 @@ DELETE = "delete the service"
 
 
 def test_a_refused_delete_is_noted_and_begins_the_proof_anew() -> None:
-    notes = Notes(clean_since=NOW - timedelta(hours=1))
+    notes = History(clean_since=NOW - timedelta(hours=1))
     cloud = Recorder(delete_service=Refused(409, "in-progress migrations", None))
     carry_out(cloud, DeleteService("svc-1"), notes=notes)
     carry_out(cloud, DeleteService("svc-1"), notes=notes)
@@ -208,7 +220,7 @@ def test_a_refused_delete_is_noted_and_begins_the_proof_anew() -> None:
 
 
 def test_a_call_for_the_host_that_is_accepted_leaves_the_refusals_of_others() -> None:
-    notes = Notes(clean_since=NOW)
+    notes = History(clean_since=NOW)
     cloud = Recorder(add_to_aggregate=Refused(409, "another zone", None))
     carry_out(cloud, AddToAggregate(3, HOST), EnableService("svc-1"), notes=notes)
     assert [(refusal.call, refusal.text) for refusal in notes.refusals.values()] == [
@@ -218,7 +230,12 @@ def test_a_call_for_the_host_that_is_accepted_leaves_the_refusals_of_others() ->
 
 
 def test_a_service_that_is_already_gone_is_a_success() -> None:
-    assert carry_out(Recorder(delete_service=NotFound(404, "not found", None)), DeleteService("svc-1")).refusals == {}
+    assert (
+        carry_out(
+            Recorder(delete_service=NotFound(404, "not found", None)), DeleteService("svc-1")
+        ).refusals
+        == {}
+    )
 
 
 def test_a_write_to_the_service_without_an_answer_is_looked_at() -> None:
@@ -227,16 +244,20 @@ def test_a_write_to_the_service_without_an_answer_is_looked_at() -> None:
     assert cloud.calls == [("delete_service", "svc-1")]
 
 
-def test_what_is_logged_of_a_call_names_the_drain_also_from_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_logged_of_a_call_names_the_drain_also_from_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Logging(Recorder):
         def confirm(self, server_id: str) -> str:
-            logging.getLogger("quiesce.nova.http").warning("POST /servers/%s/action 204", server_id)
+            logging.getLogger("quiesce.openstack.http").warning(
+                "POST /servers/%s/action 204", server_id
+            )
             return "req-1"
 
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.setFormatter(TextLines())
-    monkeypatch.setattr(logging.getLogger("quiesce.nova.http"), "handlers", [handler])
+    monkeypatch.setattr(logging.getLogger("quiesce.openstack.http"), "handlers", [handler])
     with fields(drain="ns/d"):
         carry_out(Logging(), ConfirmMove("s1", 1), ConfirmMove("s2", 2))
     lines = out.getvalue().splitlines()

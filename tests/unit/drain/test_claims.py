@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from quiesce.api.errors import HostTaken
-from quiesce.drain.claims import refuse_second
+from quiesce.drain.decide.claims import refuse_second
 from quiesce.kube.resource import Resource
 
 
-def drain(name: str, created: str = "2026-03-01T12:00:00Z", host: str = "cmp1", **metadata: Any) -> Resource:
+def drain(
+    name: str, created: str = "2026-03-01T12:00:00Z", host: str = "cmp1", **metadata: Any
+) -> Resource:
     named = {"namespace": "ns", "name": name, "uid": name, "creationTimestamp": created}
     return Resource({"metadata": {**named, **metadata}, "spec": {"host": host}})
 
@@ -23,11 +25,17 @@ def another(_: Resource) -> bool:
     return False
 
 
-OLDER, MINE, YOUNGER = drain("a", "2026-03-01T11:00:00Z"), drain("m"), drain("z", "2026-03-01T13:00:00Z")
+OLDER, MINE, YOUNGER = (
+    drain("a", "2026-03-01T11:00:00Z"),
+    drain("m"),
+    drain("z", "2026-03-01T13:00:00Z"),
+)
 
 
 def test_the_older_one_is_named() -> None:
-    with pytest.raises(HostTaken, match="host cmp1 is already being drained by ComputeNodeDrain ns/a"):
+    with pytest.raises(
+        HostTaken, match="host cmp1 is already being drained by ComputeNodeDrain ns/a"
+    ):
         refuse_second(MINE, [MINE, YOUNGER, OLDER, drain("b", "2026-03-01T11:30:00Z")], same)
 
 

@@ -26,10 +26,17 @@ from tests.unit.drain.build import (
     spec,
 )
 
-from quiesce.api.memory import Memory
-from quiesce.drain.actions import ConfirmMove, DeleteService, DisableService, OffloadServer, ResumeServer, StartMove
-from quiesce.drain.observation import Observation, ProofReads
-from quiesce.nova.records import Flavor, Migration, Server, ServerGroup
+from quiesce.api.drain.record import Record
+from quiesce.drain.model.actions import (
+    ConfirmMove,
+    DeleteService,
+    DisableService,
+    OffloadServer,
+    ResumeServer,
+    StartMove,
+)
+from quiesce.drain.model.observation import Observation, ProofReads
+from quiesce.openstack.records import Flavor, Migration, Server, ServerGroup
 
 
 def started(what: Observation, *args: Any, **kwargs: Any) -> list[str]:
@@ -46,7 +53,8 @@ def many(count: int) -> list[Server]:
 def test_every_move_is_of_a_server_read_on_the_host_in_this_tick() -> None:
     """Not of one known from its migrations alone, and not of one that has been moved and confirmed."""
     past = [
-        migration(FOUND + n, status, f"gone{n}") for n, status in enumerate(("confirmed", "completed", "error", "reverted"), 1)
+        migration(FOUND + n, status, f"gone{n}")
+        for n, status in enumerate(("confirmed", "completed", "error", "reverted"), 1)
     ]
     elsewhere = [server(f"gone{n}", host="cmp2") for n in range(1, 5)]
     found = actions(seen([server("s1")], past, elsewhere=elsewhere))
@@ -72,28 +80,49 @@ def test_the_call_for_each_verdict(status: str, asked: Any, wanted: Any) -> None
 def test_live_never_restarts_a_running_guest(status: str) -> None:
     """Whatever failed or was refused before."""
     tries = [migration(FOUND + n, "failed", type="live-migration") for n in range(1, 9)]
-    for refused in ({}, {"s1": refusal("os-migrateLive", 400, 9, 99999)}, {"s1": refusal("os-migrateLive", 409, 9, 99999)}):
-        for sight in (seen([server("s1", status)], tries, refusals=refused), seen([server("s1", status)], refusals=refused)):
-            assert not [a for a in actions(sight, spec("Live")) if isinstance(a, StartMove) and a.how == "cold"]
+    for refused in (
+        {},
+        {"s1": refusal("os-migrateLive", 400, 9, 99999)},
+        {"s1": refusal("os-migrateLive", 409, 9, 99999)},
+    ):
+        for sight in (
+            seen([server("s1", status)], tries, refusals=refused),
+            seen([server("s1", status)], refusals=refused),
+        ):
+            assert not [
+                a
+                for a in actions(sight, spec("Live"))
+                if isinstance(a, StartMove) and a.how == "cold"
+            ]
 
 
 # How many
 
 
-@pytest.mark.parametrize(("most", "waiting", "wanted"), [(4, 10, 4), (1, 10, 1), (100, 10, 10), (4, 2, 2)])
+@pytest.mark.parametrize(
+    ("most", "waiting", "wanted"), [(4, 10, 4), (1, 10, 1), (100, 10, 10), (4, 2, 2)]
+)
 def test_no_more_moves_at_once_than_the_spec_allows(most: int, waiting: int, wanted: int) -> None:
     assert len(started(seen(many(waiting)), spec(migration={"maxParallel": most}))) == wanted
 
 
 IN_FLIGHT: dict[str, tuple[list[Server], list[Migration], dict[str, Any]]] = {
-    "migrating": ([server("x", "RESIZE", "resize_migrating")], [migration(status_="migrating", server_id="x")], {}),
+    "migrating": (
+        [server("x", "RESIZE", "resize_migrating")],
+        [migration(status_="migrating", server_id="x")],
+        {},
+    ),
     "starting": ([server("x", "MIGRATING", "migrating")], [], {}),
     "no answer": ([server("x")], [], {"unknown": {"x": ago(1)}}),
     "arriving": ([], [migration(status_="post-migrating", server_id="x")], {}),
     "confirmed now": ([], [migration(server_id="x")], {"elsewhere": [arrived_elsewhere("x")]}),
     "confirming": ([], [migration(status_="confirming", server_id="x")], {}),
     "reverting": ([], [migration(status_="reverting", server_id="x")], {}),
-    "stuck": ([server("x", "RESIZE", "resize_prep")], [migration(status_="migrating", server_id="x", created=ago(99999))], {}),
+    "stuck": (
+        [server("x", "RESIZE", "resize_prep")],
+        [migration(status_="migrating", server_id="x", created=ago(99999))],
+        {},
+    ),
 }
 
 
@@ -106,9 +135,13 @@ def test_what_is_in_flight_counts(state: str) -> None:
 
 def test_what_is_held_or_not_ours_does_not_count() -> None:
     held = seen(many(5), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
-    assert len(started(held, spec(confirmation={"policy": "Manual"}, migration={"maxParallel": 3}))) == 3
+    assert (
+        len(started(held, spec(confirmation={"policy": "Manual"}, migration={"maxParallel": 3})))
+        == 3
+    )
     foreign = seen(
-        [*many(5), server("x", "RESIZE", "resize_prep")], [migration(status_="migrating", server_id="x", user_id=TENANT)]
+        [*many(5), server("x", "RESIZE", "resize_prep")],
+        [migration(status_="migrating", server_id="x", user_id=TENANT)],
     )
     assert len(started(foreign, spec(migration={"maxParallel": 3}))) == 3
 
@@ -129,7 +162,9 @@ def test_more_in_flight_than_allowed_starts_nothing() -> None:
 
 def test_the_largest_go_first_and_those_that_failed_last() -> None:
     sizes = {"s0": (64, 10), "s1": (512, 10), "s2": (512, 80), "s3": (4096, 1)}
-    servers = [server(name, flavor=Flavor(ram=ram, disk=disk)) for name, (ram, disk) in sizes.items()]
+    servers = [
+        server(name, flavor=Flavor(ram=ram, disk=disk)) for name, (ram, disk) in sizes.items()
+    ]
     failed = migration(status_="error", server_id="s3")
     sight = seen(servers, [failed], endings={failed.id: ending("disk full")})
     found = [a.server_id for a in actions(sight) if isinstance(a, StartMove)]
@@ -142,7 +177,9 @@ def anti(*members: str, policy: str = "anti-affinity") -> tuple[ServerGroup, ...
 
 def test_one_move_at_a_time_in_an_anti_affinity_group() -> None:
     assert len(started(seen(many(4), groups=anti("s0", "s1", "s2")))) == 2
-    assert len(started(seen(many(4), groups=anti("s0", "s1", "s2", "else", policy="affinity")))) == 4
+    assert (
+        len(started(seen(many(4), groups=anti("s0", "s1", "s2", "else", policy="affinity")))) == 4
+    )
 
 
 @pytest.mark.parametrize("state", IN_FLIGHT)
@@ -153,7 +190,12 @@ def test_a_group_with_a_move_in_flight_waits(state: str) -> None:
 
 
 def test_a_group_with_a_held_member_waits() -> None:
-    sight = seen([server("s0")], [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")], groups=anti("s0", "x"))
+    sight = seen(
+        [server("s0")],
+        [migration(server_id="x")],
+        elsewhere=[arrived_elsewhere("x")],
+        groups=anti("s0", "x"),
+    )
     assert not started(sight, spec(confirmation={"policy": "Manual"}))
 
 
@@ -171,7 +213,10 @@ def test_a_server_in_two_groups_respects_both() -> None:
         seen(many(3)),
         seen(many(3), service=service("enabled")),
         seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
-        seen([server("s1", "MIGRATING", "migrating")], [migration(status_="running", type="live-migration", created=ago(99999))]),
+        seen(
+            [server("s1", "MIGRATING", "migrating")],
+            [migration(status_="running", type="live-migration", created=ago(99999))],
+        ),
         empty(service=service(state="down")),
     ],
     ids=["servers", "enabled", "to confirm", "to abort", "to delete"],
@@ -179,20 +224,20 @@ def test_a_server_in_two_groups_respects_both() -> None:
 def test_suspended_means_no_write(sight: Observation) -> None:
     assert actions(sight)
     assert not actions(sight, spec(suspend=True))
-    assert not actions(sight, spec(suspend=True), Memory())
+    assert not actions(sight, spec(suspend=True), Record())
 
 
 def test_plan_writes_nothing_before_a_drain_and_ends_what_is_in_flight_during_one() -> None:
     plan = spec(mode="Plan")
     sight = seen(many(3), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
-    assert not actions(sight, plan, Memory())
+    assert not actions(sight, plan, Record())
     assert actions(sight, plan) == (ConfirmMove("x", FOUND + 1),)
     assert not actions(empty(service=service(state="down")), plan)
 
 
 def test_with_require_capacity_nothing_is_begun_without_a_plan_that_fits() -> None:
     asked = spec(migration={"requireCapacity": True})
-    assert not actions(seen(many(3), service=service("enabled")), asked, Memory())
+    assert not actions(seen(many(3), service=service("enabled")), asked, Record())
 
 
 # The delete of the service
@@ -234,12 +279,17 @@ def test_while_running_delete_does_not_wait_for_nova_compute() -> None:
 
 
 def test_a_refused_delete_is_tried_again_later() -> None:
-    later = empty(service=service(state="down"), refusals={"delete the service": refusal("delete the service", seconds_ago=60)})
+    later = empty(
+        service=service(state="down"),
+        refusals={"delete the service": refusal("delete the service", seconds_ago=60)},
+    )
     assert actions(later) == (DeleteService("svc-1"),)
 
 
 def test_a_service_that_registers_again_is_disabled_again() -> None:
-    assert actions(empty(service=service("enabled", id="svc-2"))) == (DisableService("svc-2", decided_reason()),)
+    assert actions(empty(service=service("enabled", id="svc-2"))) == (
+        DisableService("svc-2", decided_reason()),
+    )
 
 
 def decided_reason() -> str:
@@ -287,7 +337,9 @@ def test_ours_are_only_migrations_from_here_by_us_since_the_drain_began() -> Non
         {"source": "cmp3", "dest": HOST},
         {"id_": FOUND},
     ):
-        assert not judged(seen(migrations=[migration(status_="migrating", **fields)]))["s1"].in_flight, fields
+        assert not judged(seen(migrations=[migration(status_="migrating", **fields)]))[
+            "s1"
+        ].in_flight, fields
     assert judged(seen(migrations=[migration(status_="migrating", user_id=ME)]))["s1"].in_flight
 
 

@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 from tests.unit.drain.build import FOUND, NOW, migration
-from tests.unit.nova.answers import Wire
+from tests.unit.openstack.answers import Wire
 
-from quiesce.drain.observe import CAUSE_WITHIN, ending
-from quiesce.nova.cloud import Cloud
+from quiesce.drain.observe.reads import CAUSE_WITHIN, ending
+from quiesce.openstack.cloud import Cloud
 
 FAILED = migration(FOUND + 1, "error", dest=None)
 SAID, UNSAID = ("Error", "No valid host was found."), (None, None)

@@ -5,12 +5,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.drain.build import FOUND, NOW, decided, migration, other, seen, server, service, spec
+from tests.unit.drain.build import (
+    FOUND,
+    NOW,
+    decided,
+    migration,
+    other,
+    seen,
+    server,
+    service,
+    spec,
+)
 
-from quiesce.api.memory import Memory
-from quiesce.drain.observation import Observation
-from quiesce.drain.plan import Plan, shape_of
-from quiesce.nova.records import Flavor, Room, Server, ServerGroup, Shape
+from quiesce.api.drain.record import Record
+from quiesce.drain.decide.plan import Plan, shape_of
+from quiesce.drain.model.observation import Observation
+from quiesce.openstack.records import Flavor, Room, Server, ServerGroup, Shape
 
 SMALL = Flavor(vcpus=1, ram=1024, disk=10)
 LARGE = Flavor(vcpus=8, ram=16384, disk=100)
@@ -22,28 +32,45 @@ def sized(id_: str, flavor: Flavor = SMALL, **fields: Any) -> Server:
 
 def room(host: str, servers: list[Server], ram: int = 4096, **free: int) -> Room:
     """A host that takes the shapes of these servers and has so much free."""
-    return Room(host, {"VCPU": 64, "MEMORY_MB": ram, "DISK_GB": 1000} | free, frozenset(shape_of(s) for s in servers))
+    return Room(
+        host,
+        {"VCPU": 64, "MEMORY_MB": ram, "DISK_GB": 1000} | free,
+        frozenset(shape_of(s) for s in servers),
+    )
 
 
-def planned(servers: list[Server], rooms: tuple[Room, ...] | None, asked: Any = None, **sight: Any) -> Plan:
+def planned(
+    servers: list[Server], rooms: tuple[Room, ...] | None, asked: Any = None, **sight: Any
+) -> Plan:
     whole: dict[str, Any] = {"services": (service(), other("cmp2"), other("cmp3"))}
     what: Observation = replace(seen(servers, **whole | sight), planning=True, rooms=rooms)
-    found = decided(what, asked or spec(mode="Plan"), Memory()).plan
+    found = decided(what, asked or spec(mode="Plan"), Record()).plan
     assert found is not None
     return found
 
 
 def test_a_plan_counts_what_would_be_done() -> None:
-    servers = [server("a"), server("b", "SHUTOFF"), server("c", "SHELVED"), server("d", "SUSPENDED"), server("e", "PAUSED")]
+    servers = [
+        server("a"),
+        server("b", "SHUTOFF"),
+        server("c", "SHELVED"),
+        server("d", "SUSPENDED"),
+        server("e", "PAUSED"),
+    ]
     cold = planned(servers, None)
     assert (cold.live, cold.cold, cold.offload, cold.blocked) == (0, 2, 1, 2)
     live = planned(servers, None, spec("Live", mode="Plan", servers={"suspended": "Resume"}))
     assert (live.live, live.cold, live.offload, live.blocked) == (3, 1, 1, 0)
-    assert [(reason, count) for reason, count, _ in cold.reasons] == [("Paused", 1), ("Suspended", 1)]
+    assert [(reason, count) for reason, count, _ in cold.reasons] == [
+        ("Paused", 1),
+        ("Suspended", 1),
+    ]
 
 
 def test_reasons_name_three_servers_and_what_to_do() -> None:
-    ((reason, count, text),) = planned([server(f"s{n}", "SUSPENDED") for n in range(5)], None).reasons
+    ((reason, count, text),) = planned(
+        [server(f"s{n}", "SUSPENDED") for n in range(5)], None
+    ).reasons
     assert (reason, count) == ("Suspended", 5)
     assert text.startswith("name-s0, name-s1, name-s2 and 2 more: suspended")
 
@@ -76,7 +103,10 @@ def test_room_that_only_close_packing_finds_is_said_to_be_so() -> None:
     servers = of_memory(4, 4, 3, 3, 3, 3)
     found = planned(servers, (room("cmp2", servers, 8), room("cmp3", servers, 12)))
     assert found.capacity == "Fits"
-    assert "only closely packed: 1 may find none where Nova's scheduler spreads them: name-s" in found.capacity_message
+    assert (
+        "only closely packed: 1 may find none where Nova's scheduler spreads them: name-s"
+        in found.capacity_message
+    )
     easy = planned(servers, (room("cmp2", servers, 12), room("cmp3", servers, 12)))
     assert easy.capacity_message == "room for 6 servers on 2 other hosts, as far as placement tells"
 
@@ -113,15 +143,24 @@ def test_the_host_itself_is_no_room() -> None:
 def test_a_target_host_is_the_only_one() -> None:
     servers = [sized("a")]
     rooms = (room("cmp2", servers),)
-    assert planned(servers, rooms, spec(mode="Plan", migration={"targetHost": "cmp3"})).capacity == "Short"
-    assert planned(servers, rooms, spec(mode="Plan", migration={"targetHost": "cmp2"})).capacity == "Fits"
+    assert (
+        planned(servers, rooms, spec(mode="Plan", migration={"targetHost": "cmp3"})).capacity
+        == "Short"
+    )
+    assert (
+        planned(servers, rooms, spec(mode="Plan", migration={"targetHost": "cmp2"})).capacity
+        == "Fits"
+    )
 
 
 def test_a_server_stays_in_its_zone() -> None:
     servers = [sized("a", zone_pinned="az1")]
     rooms = (room("cmp2", servers),)
     for zone, capacity in (("az1", "Fits"), ("az2", "Short")):
-        assert planned(servers, rooms, services=(service(), other("cmp2", zone=zone))).capacity == capacity
+        assert (
+            planned(servers, rooms, services=(service(), other("cmp2", zone=zone))).capacity
+            == capacity
+        )
 
 
 def test_an_anti_affinity_group_takes_a_host_each() -> None:
@@ -145,7 +184,10 @@ def test_a_host_that_placement_does_not_offer_for_a_shape_takes_none_of_it() -> 
         ({"flavor": Flavor(2, 512, 10, 0)}, {"VCPU": 2, "MEMORY_MB": 512, "DISK_GB": 10}),
         ({"flavor": Flavor(2, 512, 10, 1500)}, {"VCPU": 2, "MEMORY_MB": 512, "DISK_GB": 12}),
         ({"flavor": Flavor(2, 512, 10, 0), "volume_backed": True}, {"VCPU": 2, "MEMORY_MB": 512}),
-        ({"flavor": Flavor(2, 512, 0, 0, {"resources:VCPU": "0", "resources:VGPU": "1"})}, {"MEMORY_MB": 512, "VGPU": 1}),
+        (
+            {"flavor": Flavor(2, 512, 0, 0, {"resources:VCPU": "0", "resources:VGPU": "1"})},
+            {"MEMORY_MB": 512, "VGPU": 1},
+        ),
     ],
 )
 def test_what_a_server_asks_placement_for(fields: dict[str, Any], wanted: dict[str, int]) -> None:
@@ -155,14 +197,20 @@ def test_what_a_server_asks_placement_for(fields: dict[str, Any], wanted: dict[s
 def test_the_time_is_that_of_this_hosts_own_past() -> None:
     past = [
         migration(
-            FOUND - n, "confirmed", f"old{n}", created=NOW - timedelta(hours=2), updated=NOW - timedelta(hours=2, seconds=-s)
+            FOUND - n,
+            "confirmed",
+            f"old{n}",
+            created=NOW - timedelta(hours=2),
+            updated=NOW - timedelta(hours=2, seconds=-s),
         )
         for n, s in enumerate((60, 100, 2000))
     ]
     servers = [server(f"s{n}") for n in range(8)]
     assert planned(servers, None, migrations=past).estimated_seconds == 200
     assert planned(servers, None).estimated_seconds is None
-    assert planned(servers, None, spec("Live", mode="Plan"), migrations=past).estimated_seconds is None
+    assert (
+        planned(servers, None, spec("Live", mode="Plan"), migrations=past).estimated_seconds is None
+    )
 
 
 def test_a_plan_as_json_is_bounded_and_leaves_out_what_is_unknown() -> None:

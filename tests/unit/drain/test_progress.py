@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from tests.unit.drain.build import NOW, ago, at, migration, seen, server, spec
 
-from quiesce.drain.notes import Notes
-from quiesce.drain.observe import PROGRESS_WITHIN, progressing
-from quiesce.nova.records import LiveProgress
+from quiesce.drain.model.history import History
+from quiesce.drain.observe.reads import PROGRESS_WITHIN, progressing
+from quiesce.openstack.records import LiveProgress
 
 LATE = spec("Live", migration={"timeout": "30s"})
 RUNNING = migration(status_="running", type="live-migration", created=ago(31))
@@ -23,18 +23,20 @@ class Copying:
         return self.now
 
 
-def is_progressing(processed: int, notes: Notes, seconds_later: float = 0, remaining: int = 100) -> bool:
+def is_progressing(
+    processed: int, notes: History, seconds_later: float = 0, remaining: int = 100
+) -> bool:
     cloud = Copying(processed, remaining)
     return RUNNING.id in progressing(cloud, LATE, notes, at(LOOK, seconds_later))  # type: ignore[arg-type]
 
 
 def test_the_first_look_after_its_time_cannot_tell_and_gives_it_the_time_to_show() -> None:
     """Nothing has been counted before: to abort it then would end one that is merely slow."""
-    assert is_progressing(5, Notes())
+    assert is_progressing(5, History())
 
 
 def test_it_is_stuck_when_nothing_was_added_for_a_while() -> None:
-    notes, limit = Notes(), PROGRESS_WITHIN.total_seconds()
+    notes, limit = History(), PROGRESS_WITHIN.total_seconds()
     assert is_progressing(5, notes)
     assert is_progressing(6, notes, limit - 1)
     assert is_progressing(6, notes, limit)
@@ -42,11 +44,12 @@ def test_it_is_stuck_when_nothing_was_added_for_a_while() -> None:
 
 
 def test_one_with_nothing_left_to_copy_does_not_progress() -> None:
-    assert not is_progressing(5, Notes(), remaining=0)
+    assert not is_progressing(5, History(), remaining=0)
 
 
 def test_one_in_time_is_not_asked_about() -> None:
     young = seen(
-        [server(task="migrating")], [migration(status_="running", type="live-migration", created=NOW - timedelta(seconds=29))]
+        [server(task="migrating")],
+        [migration(status_="running", type="live-migration", created=NOW - timedelta(seconds=29))],
     )
-    assert not progressing(None, LATE, Notes(), young)  # type: ignore[arg-type]
+    assert not progressing(None, LATE, History(), young)  # type: ignore[arg-type]

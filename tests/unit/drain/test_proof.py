@@ -24,23 +24,37 @@ from tests.unit.drain.build import (
     status_of,
 )
 
-from quiesce.drain.notes import Notes
-from quiesce.drain.observation import Observation, ProofReads
-from quiesce.drain.proof import worth_reading
+from quiesce.drain.decide.proof import worth_reading
+from quiesce.drain.model.history import History
+from quiesce.drain.model.observation import Observation, ProofReads
 from quiesce.drain.reconcile import note_proof
 
 MISSING: dict[str, tuple[Observation, str]] = {
     "soft-deleted server": (empty(servers=[server("s1", "SOFT_DELETED")]), "1 server on the host"),
-    "unconfirmed": (empty(migrations=[migration(user_id=TENANT)], elsewhere=[arrived_elsewhere()]), "1 migration not ended"),
-    "inbound": (empty(migrations=[migration(status_="queued", source="cmp3", dest=HOST)]), "1 migration not ended"),
+    "unconfirmed": (
+        empty(migrations=[migration(user_id=TENANT)], elsewhere=[arrived_elsewhere()]),
+        "1 migration not ended",
+    ),
+    "inbound": (
+        empty(migrations=[migration(status_="queued", source="cmp3", dest=HOST)]),
+        "1 migration not ended",
+    ),
     "stuck": (empty(migrations=[migration(FOUND, "migrating")]), "1 migration not ended"),
-    "allocation": (empty(proof=ProofReads(frozenset({"c1"}), True)), "1 allocation left in placement (consumers c1)"),
+    "allocation": (
+        empty(proof=ProofReads(frozenset({"c1"}), True)),
+        "1 allocation left in placement (consumers c1)",
+    ),
     "failed there": (
-        empty(migrations=[migration(status_="error")], elsewhere=[server("s1", "ERROR", host="cmp2")]),
+        empty(
+            migrations=[migration(status_="error")], elsewhere=[server("s1", "ERROR", host="cmp2")]
+        ),
         "may be the only good one",
     ),
     "recovering": (
-        empty(migrations=[migration(status_="error")], elsewhere=[server("s1", "REBUILD", host="cmp2")]),
+        empty(
+            migrations=[migration(status_="error")],
+            elsewhere=[server("s1", "REBUILD", host="cmp2")],
+        ),
         "its move failed",
     ),
     "not read": (empty(proof=None), "not read completely"),
@@ -72,7 +86,9 @@ def test_two_clean_reads_lie_at_least_settle_apart(clean_since: Any, complete: b
 
 def held(consumer: str, seconds: float, **fields: Any) -> Observation:
     """An empty host, but for an allocation that has been seen for so long."""
-    return empty(proof=ProofReads(frozenset({consumer}), True), held_since={consumer: ago(seconds)}, **fields)
+    return empty(
+        proof=ProofReads(frozenset({consumer}), True), held_since={consumer: ago(seconds)}, **fields
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,13 +96,26 @@ def held(consumer: str, seconds: float, **fields: Any) -> Observation:
     [
         (held("uuid-101", 9, migrations=[migration(status_="error")]), False),
         (held("uuid-101", 10, migrations=[migration(status_="error")]), True),
-        (held("uuid-101", 1000, migrations=[migration(status_="finished")], elsewhere=[arrived_elsewhere()]), False),
+        (
+            held(
+                "uuid-101",
+                1000,
+                migrations=[migration(status_="finished")],
+                elsewhere=[arrived_elsewhere()],
+            ),
+            False,
+        ),
         (held("a-server-being-built", 119), False),
         (held("a-server-of-the-past", 120), True),
-        (held("uuid-101", 1000, migrations=[migration(status_="error")], servers=[server("s2")]), False),
+        (
+            held("uuid-101", 1000, migrations=[migration(status_="error")], servers=[server("s2")]),
+            False,
+        ),
     ],
 )
-def test_an_allocation_that_nobody_gives_up_needs_a_person(sight: Observation, person: bool) -> None:
+def test_an_allocation_that_nobody_gives_up_needs_a_person(
+    sight: Observation, person: bool
+) -> None:
     """Nova forgets what a move that failed late holds on its source: no look will ever find it gone."""
     status = status_of(sight)
     stalled = condition(status, "Stalled")
@@ -98,7 +127,12 @@ def test_an_allocation_that_nobody_gives_up_needs_a_person(sight: Observation, p
 
 def test_what_is_done_about_an_allocation_depends_on_whose_it_is() -> None:
     """Of a server, `allocation delete` would give up what it holds where it is now, too."""
-    moves = condition(status_of(held("uuid-101", 1000, migrations=[migration(status_="error")])), "Stalled") or {}
+    moves = (
+        condition(
+            status_of(held("uuid-101", 1000, migrations=[migration(status_="error")])), "Stalled"
+        )
+        or {}
+    )
     assert "openstack resource provider allocation delete" in moves["message"]
     assert "nova-manage" not in moves["message"]
     others = condition(status_of(held("s9", 1000)), "Stalled") or {}
@@ -111,8 +145,12 @@ def test_what_was_proven_stays_proven_while_it_is_clean() -> None:
 
 
 def test_the_time_begins_anew_after_anything_spoke_against_it() -> None:
-    notes = Notes()
-    for what, since in ((empty(), NOW), (MISSING["allocation"][0], None), (empty(now=NOW + timedelta(5)), NOW + timedelta(5))):
+    notes = History()
+    for what, since in (
+        (empty(), NOW),
+        (MISSING["allocation"][0], None),
+        (empty(now=NOW + timedelta(5)), NOW + timedelta(5)),
+    ):
         note_proof(notes, decided(replace(what, clean_since=None)), what)
         assert notes.clean_since == since
 
@@ -139,7 +177,9 @@ def test_the_dear_reads_are_made_only_where_the_cheap_ones_speak_for_an_empty_ho
 
 
 @pytest.mark.parametrize("clean_since", [None, ago(1)])
-def test_a_service_that_somebody_else_deleted_proves_nothing_at_the_first_look(clean_since: Any) -> None:
+def test_a_service_that_somebody_else_deleted_proves_nothing_at_the_first_look(
+    clean_since: Any,
+) -> None:
     sight = empty(service=None, clean_since=clean_since, proof=ProofReads(frozenset(), False))
     drained = condition(status_of(sight), "Drained")
     ready = condition(status_of(sight), "Ready")

@@ -5,17 +5,27 @@ from typing import Any
 
 import pytest
 from tests.harness.inprocess import KEY, Boundary, MemoryEvents, MemorySecrets, MemoryStore
-from tests.unit.drain.build import FOUND, HOST, ME, NOW, condition, migration, other, server, service
+from tests.unit.drain.build import (
+    FOUND,
+    HOST,
+    ME,
+    NOW,
+    condition,
+    migration,
+    other,
+    server,
+    service,
+)
 
 from quiesce.api.errors import BadCredentials, NotAllowed, Problem
-from quiesce.drain.decide import START_TRIES
-from quiesce.drain.notes import Notes
-from quiesce.drain.observation import HostTrouble
-from quiesce.drain.reconcile import FINALIZER, LOOK_FOR_A_PERSON, Brake, Drains
-from quiesce.kinds import Context
-from quiesce.nova.cloud import Cloud
-from quiesce.nova.errors import Refused
-from quiesce.nova.records import Migration, Server, Service
+from quiesce.drain.decide.goals import START_TRIES
+from quiesce.drain.model.history import History
+from quiesce.drain.model.observation import HostTrouble
+from quiesce.drain.reconcile import FINALIZER, LOOK_FOR_A_PERSON, Drains, MoveLimiter
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.errors import Refused
+from quiesce.openstack.records import Migration, Server, Service
+from quiesce.runtime.kinds import Context
 from quiesce.settings import Settings
 
 
@@ -78,7 +88,7 @@ def operator(cloud: Any, limit: int = 0, **metadata: Any) -> tuple[Drains, Memor
     store.put(KEY, {"host": HOST, "migration": {"method": "Cold"}}, NOW)
     store.objects[KEY]["metadata"] |= {"finalizers": [FINALIZER]} | metadata
     context = Context(Settings(), store, MemorySecrets("{}"), MemoryEvents(), {})  # type: ignore[arg-type]
-    return Drains(context, OneCloud(cloud), Brake(limit), {}, now), store  # type: ignore[arg-type]
+    return Drains(context, OneCloud(cloud), MoveLimiter(limit), {}, now), store  # type: ignore[arg-type]
 
 
 def test_the_finalizer_comes_first_and_alone() -> None:
@@ -90,7 +100,9 @@ def test_the_finalizer_comes_first_and_alone() -> None:
     assert "phase" not in store.objects[KEY]["status"]
 
 
-def test_what_was_found_is_written_down_before_the_first_write_to_openstack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_found_is_written_down_before_the_first_write_to_openstack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cloud = Still()
     drains, store = operator(cloud)
 
@@ -124,7 +136,10 @@ def test_a_drain_whose_status_was_lost_begins_again() -> None:
     cloud = Still()
     drains, store = operator(cloud)
     drains.reconcile(KEY)
-    cloud.the_services = (service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"), other())
+    cloud.the_services = (
+        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
+        other(),
+    )
     store.objects[KEY]["status"] = {}
     drains.notes.clear()
     drains.reconcile(KEY)
@@ -141,7 +156,10 @@ def test_trouble_with_a_call_keeps_what_the_same_tick_has_written() -> None:
     drains.reconcile(KEY)
     assert cloud.calls == ["disable_service"]
     found = store.objects[KEY]["status"]["service"]["foundStatus"]
-    cloud.the_services = (service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"), other())
+    cloud.the_services = (
+        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
+        other(),
+    )
     cloud.fails = {"migrate": NotAllowed("403")}
     assert drains.reconcile(KEY) == LOOK_FOR_A_PERSON
     status = store.objects[KEY]["status"]
@@ -155,7 +173,10 @@ def test_what_the_brake_gives_one_drain_no_other_is_given(monkeypatch: pytest.Mo
     cloud = Still()
     drains, store = operator(cloud, limit=1)
     drains.reconcile(KEY)
-    cloud.the_services = (service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"), other())
+    cloud.the_services = (
+        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
+        other(),
+    )
     left: list[int | None] = []
     write = store.write_status
 
@@ -181,7 +202,7 @@ def test_a_refused_disable_is_told_and_left_alone_for_a_while() -> None:
     assert "the conductor is away" in status["message"]
     assert condition(status, "Ready")["reason"] == "DisableRefused"  # type: ignore[index]
     cloud.fails = {}
-    drains.notes["uid-drain-0000"] = Notes()  # a new process asks at once
+    drains.notes["uid-drain-0000"] = History()  # a new process asks at once
     drains.reconcile(KEY)
     assert cloud.calls == ["disable_service"] * 2
 
@@ -237,14 +258,19 @@ def test_a_nova_compute_that_could_not_be_started_again_is_told_before_the_drain
     drains, store = operator(cloud)
     drains.reconcile(KEY)
     store.objects[KEY]["status"]["service"]["foundUnit"] = "running enabled"
-    drains.notes["uid-drain-0000"].host_trouble = HostTrouble("Timeout", "no answer", False, START_TRIES, NOW, starting=True)
+    drains.notes["uid-drain-0000"].host_trouble = HostTrouble(
+        "Timeout", "no answer", False, START_TRIES, NOW, starting=True
+    )
     cloud.the_services, cloud.the_servers = (other(),), ()
     store.delete(KEY)
     assert drains.reconcile(KEY) is None
     assert KEY not in store.objects
     events = drains.context.events.emitted  # type: ignore[attr-defined]
     assert [reason for reason, _ in events[-2:]] == ["NovaComputeNotRunning", "Restored"]
-    assert f"no answer. Start nova-compute on {HOST} by hand (it was found running enabled)" in events[-2][1]
+    assert (
+        f"no answer. Start nova-compute on {HOST} by hand (it was found running enabled)"
+        in events[-2][1]
+    )
     assert events[-1][1] == "the host is given back, but for nova-compute"
 
 
@@ -264,12 +290,15 @@ def test_an_idle_drain_writes_nothing() -> None:
     cloud.the_servers = (server("s1", "SUSPENDED"),)
     drains, store = operator(cloud)
     drains.reconcile(KEY)
-    cloud.the_services = (service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"), other())
+    cloud.the_services = (
+        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
+        other(),
+    )
     drains.reconcile(KEY)
     drains.reconcile(KEY)
     writes = store.writes
     for _ in range(5):
-        drains.notes["uid-drain-0000"] = Notes()  # a new process has the same to say
+        drains.notes["uid-drain-0000"] = History()  # a new process has the same to say
         drains.reconcile(KEY)
     assert store.writes == writes
 
@@ -284,14 +313,18 @@ def test_a_plan_is_made_anew_as_soon_as_the_spec_is_another_one() -> None:
     store.edit(KEY, lambda spec: spec["migration"].update(method="Live"))
     drains.reconcile(KEY)
     status = store.objects[KEY]["status"]
-    assert (status["observedGeneration"], status["plan"]["live"], status["plan"]["cold"]) == (2, 1, 1)
+    assert (status["observedGeneration"], status["plan"]["live"], status["plan"]["cold"]) == (
+        2,
+        1,
+        1,
+    )
 
 
 # The brake of the whole operator
 
 
 def test_the_brake_counts_the_moves_of_all_others() -> None:
-    brake = Brake(5)
+    brake = MoveLimiter(5)
     brake.hold("a", 3)
     brake.hold("b", 1)
     assert (brake.room("a"), brake.room("b"), brake.room("c")) == (4, 2, 1)
@@ -299,4 +332,4 @@ def test_the_brake_counts_the_moves_of_all_others() -> None:
     assert brake.room("c") == 4
     brake.hold("b", 9)
     assert brake.room("c") == 0
-    assert Brake(0).room("a") is None
+    assert MoveLimiter(0).room("a") is None

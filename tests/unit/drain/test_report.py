@@ -28,12 +28,12 @@ from tests.unit.drain.build import (
     status_of,
 )
 
+from quiesce.api.drain.record import Record
 from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, NotAllowed, Problem
-from quiesce.api.memory import Memory
-from quiesce.drain import host
-from quiesce.drain.observation import Observation, ProofReads, Refusal
-from quiesce.drain.plan import Plan
-from quiesce.drain.report import status, troubled
+from quiesce.drain.decide import compute_service
+from quiesce.drain.decide.plan import Plan
+from quiesce.drain.model.observation import Observation, ProofReads, Refusal
+from quiesce.drain.report.status import status, troubled
 
 EXPECTED = ("CapacityAvailable", "Drained", "Ready", "ServiceDeleted", "ServiceDisabled")
 
@@ -50,16 +50,16 @@ def crowd(count: int, status: str = "ACTIVE") -> list[Any]:
     return [server(f"s{n:04}", status) for n in range(count)]
 
 
-DISABLE = f"disable the service ({host.mark(WHO)})"
+DISABLE = f"disable the service ({compute_service.mark(WHO)})"
 
 
 def refused(call: str) -> dict[str, Refusal]:
     return {call: refusal(call)}
 
 
-SIGHTS: dict[str, tuple[Observation, Any, Memory, Any]] = {
-    "pending": (seen([server()], service=service("enabled"), aggregates=()), spec(), Memory(), WHO),
-    "no answer yet": (seen(service=None), spec(), Memory(), WHO),
+SIGHTS: dict[str, tuple[Observation, Any, Record, Any]] = {
+    "pending": (seen([server()], service=service("enabled"), aggregates=()), spec(), Record(), WHO),
+    "no answer yet": (seen(service=None), spec(), Record(), WHO),
     "moving": (seen(crowd(9)), spec(), begun(), WHO),
     "blocked": (seen(crowd(3, "SUSPENDED")), spec(), begun(), WHO),
     "mixed": (seen([*crowd(2), server("z", "SUSPENDED")]), spec(), begun(), WHO),
@@ -73,8 +73,18 @@ SIGHTS: dict[str, tuple[Observation, Any, Memory, Any]] = {
     "proving": (empty(clean_since=None), spec(), begun(), WHO),
     "wait": (empty(), spec(), begun(), WHO),
     "deleting": (empty(service=service(state="down")), spec(), begun(), WHO),
-    "refused": (empty(service=service(state="down"), refusals=refused("delete the service")), spec(), begun(), WHO),
-    "disable refused": (seen(crowd(3), service=service("enabled"), refusals=refused(DISABLE)), spec(), begun(), WHO),
+    "refused": (
+        empty(service=service(state="down"), refusals=refused("delete the service")),
+        spec(),
+        begun(),
+        WHO,
+    ),
+    "disable refused": (
+        seen(crowd(3), service=service("enabled"), refusals=refused(DISABLE)),
+        spec(),
+        begun(),
+        WHO,
+    ),
     "disable refused, blocked": (
         seen(crowd(3, "SUSPENDED"), service=service("enabled"), refusals=refused(DISABLE)),
         spec(),
@@ -83,20 +93,31 @@ SIGHTS: dict[str, tuple[Observation, Any, Memory, Any]] = {
     ),
     "enable refused": (empty(refusals=refused("enable the service")), spec(), begun(), LEAVING),
     "deleted": (empty(service=None, proof=ProofReads(frozenset(), False)), spec(), begun(), WHO),
-    "left behind": (empty(service=None, proof=ProofReads(frozenset({"c"}), True)), spec(), begun(), WHO),
+    "left behind": (
+        empty(service=None, proof=ProofReads(frozenset({"c"}), True)),
+        spec(),
+        begun(),
+        WHO,
+    ),
     "kept": (empty(), spec(service={"afterDrain": "KeepDisabled"}), begun(), WHO),
     "suspended": (seen(crowd(3)), spec(suspend=True), begun(), WHO),
-    "plan": (seen(crowd(3)), spec(mode="Plan"), Memory(), WHO),
+    "plan": (seen(crowd(3)), spec(mode="Plan"), Record(), WHO),
     "restoring": (seen(crowd(3)), spec(), begun(), LEAVING),
     "cell down": (seen(service=service("UNKNOWN", id="", state="unknown")), spec(), begun(), WHO),
     "stuck": (
-        seen([server("s1", "RESIZE", "resize_migrating")], [migration(status_="migrating", created=ago(9999))]),
+        seen(
+            [server("s1", "RESIZE", "resize_migrating")],
+            [migration(status_="migrating", created=ago(9999))],
+        ),
         spec(),
         begun(),
         WHO,
     ),
     "stuck, and no place for others": (
-        seen([server("s1", "RESIZE", "resize_migrating"), server("s2")], [migration(status_="migrating", created=ago(9999))]),
+        seen(
+            [server("s1", "RESIZE", "resize_migrating"), server("s2")],
+            [migration(status_="migrating", created=ago(9999))],
+        ),
         spec(migration={"maxParallel": 1}),
         begun(),
         WHO,
@@ -143,14 +164,18 @@ def test_conditions_have_what_the_api_conventions_ask_for(name: str) -> None:
 def test_an_unchanged_drain_has_an_unchanged_status(name: str) -> None:
     sight, asked, memory, who = SIGHTS[name]
     first = status_of(sight, asked, memory, who)
-    again = status_of(at(sight, 1), asked, None, who, status_of(at(sight, 1), asked, None, who, first))
+    again = status_of(
+        at(sight, 1), asked, None, who, status_of(at(sight, 1), asked, None, who, first)
+    )
     assert again == status_of(at(sight, 2), asked, None, who, again)
 
 
 @pytest.mark.parametrize("name", SIGHTS)
 def test_the_order_in_which_nova_lists_things_does_not_show(name: str) -> None:
     sight, asked, memory, who = SIGHTS[name]
-    turned = replace(sight, servers=tuple(reversed(sight.servers)), services=tuple(reversed(sight.services)))
+    turned = replace(
+        sight, servers=tuple(reversed(sight.servers)), services=tuple(reversed(sight.services))
+    )
     assert status_of(turned, asked, memory, who) == status_of(sight, asked, memory, who)
 
 
@@ -160,8 +185,16 @@ def test_a_status_is_json_and_remembers_what_was_found(name: str) -> None:
     assert json.loads(json.dumps(found)) == found
     memory = SIGHTS[name][2]
     if memory.begun:
-        again = Memory.read(found)
-        for field in ("found_status", "found_reason", "found_id", "found_migration", "attempts_from", "node", "started"):
+        again = Record.read(found)
+        for field in (
+            "found_status",
+            "found_reason",
+            "found_id",
+            "found_migration",
+            "attempts_from",
+            "node",
+            "started",
+        ):
             assert getattr(again, field) == getattr(memory, field), field
 
 
@@ -171,20 +204,32 @@ PHASES = {
     "blocked": ("Stalled", "3 blocked: name-s0000, name-s0001, name-s0002 (Suspended)"),
     "mixed": ("Draining", "moving 2 of 3 servers, 0 moved; 1 blocked: name-z (Suspended)"),
     "held": ("Stalled", "1 blocked: name-s1 (AwaitingDecision)"),
-    "proving": ("Draining", "all servers have moved: empty; looking again to be sure that it stays so"),
+    "proving": (
+        "Draining",
+        "all servers have moved: empty; looking again to be sure that it stays so",
+    ),
     "wait": ("Drained", "Now stop nova-compute on cmp1"),
     "deleting": ("Drained", "the host is empty; deleting its service"),
     "refused": ("Drained", "Nova refuses to delete its service: Nova's words"),
-    "disable refused": ("Draining", "Nova refuses to disable the service, and nothing moves before it is: Nova's words"),
+    "disable refused": (
+        "Draining",
+        "Nova refuses to disable the service, and nothing moves before it is: Nova's words",
+    ),
     "disable refused, blocked": ("Draining", "Nova refuses to disable the service"),
-    "enable refused": ("Restoring", "Nova refuses to enable the service: Nova's words; it is tried again (or let go at once: "),
+    "enable refused": (
+        "Restoring",
+        "Nova refuses to enable the service: Nova's words; it is tried again (or let go at once: ",
+    ),
     "deleted": ("Deleted", "nothing is left behind"),
     "left behind": ("Stalled", "resource provider cmp1"),
     "kept": ("Drained", "the host is empty and its service disabled"),
     "suspended": ("Suspended", "nothing is written to OpenStack"),
     "plan": ("Planned", "making a plan"),
     "stuck": ("Stalled", "1 blocked: name-s1 (Stuck)"),
-    "stuck, and no place for others": ("Stalled", "1 blocked: name-s1 (Stuck); waiting for them: name-s2"),
+    "stuck, and no place for others": (
+        "Stalled",
+        "1 blocked: name-s1 (Stuck); waiting for them: name-s2",
+    ),
     "restoring": ("Restoring", "giving the host back as it was found"),
     "restoring, source down": (
         "Restoring",
@@ -214,7 +259,9 @@ def test_whoever_waits_for_the_service_to_be_disabled_reads_why_it_is_not() -> N
 
 
 def test_ready_is_true_only_where_the_end_state_holds() -> None:
-    assert {name for name in SIGHTS if (c := condition(shown(name), "Ready")) and c["status"] == "True"} == {"deleted", "kept"}
+    assert {
+        name for name in SIGHTS if (c := condition(shown(name), "Ready")) and c["status"] == "True"
+    } == {"deleted", "kept"}
 
 
 def test_ready_does_not_stay_true_under_suspension_when_it_no_longer_holds() -> None:
@@ -235,7 +282,9 @@ def test_transition_times_move_with_the_status_alone() -> None:
     assert then["message"] != first["message"]
     assert {c["lastTransitionTime"] for c in then["conditions"]} == {"2026-03-01T12:00:00Z"}
     done = status_of(at(SIGHTS["kept"][0], 60), SIGHTS["kept"][1], previous=first)
-    moved = {c["type"] for c in done["conditions"] if c["lastTransitionTime"] == "2026-03-01T12:01:00Z"}
+    moved = {
+        c["type"] for c in done["conditions"] if c["lastTransitionTime"] == "2026-03-01T12:01:00Z"
+    }
     assert moved == {"Drained", "Ready"}
 
 
@@ -250,20 +299,31 @@ def test_rows_are_bounded_and_what_is_left_out_is_counted() -> None:
     found = shown("blocked")
     many = status_of(seen(crowd(500, "SUSPENDED")))
     assert "problemsOmitted" not in found or found["problemsOmitted"] == 0
-    assert (len(many["problems"]), many["problemsOmitted"], many["progress"]["blocked"]) == (20, 480, 500)
+    assert (len(many["problems"]), many["problemsOmitted"], many["progress"]["blocked"]) == (
+        20,
+        480,
+        500,
+    )
     assert "name-s0000, name-s0001, name-s0002 and 497 more (Suspended)" in many["message"]
     lots = status_of(seen(crowd(300)), spec(migration={"maxParallel": 100}))
     assert len(lots["moving"]) == 100
 
 
 def test_urgent_problems_come_first() -> None:
-    sight = seen([server("a", "SUSPENDED"), server("z", "ERROR", fault="off")], [migration(status_="error", server_id="z")])
+    sight = seen(
+        [server("a", "SUSPENDED"), server("z", "ERROR", fault="off")],
+        [migration(status_="error", server_id="z")],
+    )
     assert [row["reason"] for row in status_of(sight)["problems"]] == ["SourceFailed", "Suspended"]
 
 
 def test_the_message_says_per_cause_which_and_how_many() -> None:
     tries = [migration(FOUND + n, "error", "s9") for n in (1, 2, 3)]
-    sight = seen([*crowd(5, "SUSPENDED"), server("s9")], tries, endings={m.id: ending(NO_HOST, 60) for m in tries})
+    sight = seen(
+        [*crowd(5, "SUSPENDED"), server("s9")],
+        tries,
+        endings={m.id: ending(NO_HOST, 60) for m in tries},
+    )
     assert status_of(sight)["message"] == (
         "6 blocked: name-s9 (NoCapacity); name-s0000, name-s0001, name-s0002 and 2 more (Suspended)"
     )
@@ -277,7 +337,9 @@ def test_one_sick_server_does_not_stall_the_drain() -> None:
 
 
 def test_a_foreign_resize_that_is_the_last_thing_in_the_way_is_named() -> None:
-    sight = seen(migrations=[migration(type="resize", user_id=TENANT)], elsewhere=[arrived_elsewhere()])
+    sight = seen(
+        migrations=[migration(type="resize", user_id=TENANT)], elsewhere=[arrived_elsewhere()]
+    )
     found = status_of(sight)
     stalled = condition(found, "Stalled")
     assert stalled is not None
@@ -306,10 +368,21 @@ def test_a_move_is_one_row_from_its_start_to_its_end() -> None:
     going = seen([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")])
     two = status_of(at(going, 30), previous=one)
     (row,) = two["moving"]
-    assert (row["state"], row["destination"], row["since"], row["was"]) == ("Migrating", "cmp2", "2026-03-01T12:00:00Z", "ACTIVE")
-    three = status_of(at(seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]), 60), previous=two)
+    assert (row["state"], row["destination"], row["since"], row["was"]) == (
+        "Migrating",
+        "cmp2",
+        "2026-03-01T12:00:00Z",
+        "ACTIVE",
+    )
+    three = status_of(
+        at(seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]), 60), previous=two
+    )
     (row,) = three["moving"]
-    assert (row["state"], row["since"], row["was"]) == ("Confirming", "2026-03-01T12:00:00Z", "ACTIVE")
+    assert (row["state"], row["since"], row["was"]) == (
+        "Confirming",
+        "2026-03-01T12:00:00Z",
+        "ACTIVE",
+    )
     four = status_of(at(seen(migrations=[migration(status_="confirmed")]), 90), previous=three)
     assert not four["moving"]
     assert four["progress"]["moved"] == 1
@@ -359,7 +432,9 @@ def test_an_offloaded_server_counts_as_moved_once() -> None:
     still_listed = status_of(seen([server("s1", "SHELVED_OFFLOADED")]), previous=two)
     gone = [status_of(seen(), previous=before) for before in (two, still_listed)]
     later = status_of(seen(), previous=gone[1])
-    assert [s["progress"]["summary"] for s in (one, two, still_listed, *gone, later)] == ["0/1"] * 3 + ["1/1"] * 3
+    assert [s["progress"]["summary"] for s in (one, two, still_listed, *gone, later)] == [
+        "0/1"
+    ] * 3 + ["1/1"] * 3
 
 
 def test_servers_that_are_deleted_after_their_move_still_count_as_moved() -> None:
@@ -382,7 +457,9 @@ def test_servers_that_are_deleted_after_their_move_still_count_as_moved() -> Non
         (CloudUnreachable("refused"), "Reconciling", "Draining"),
     ],
 )
-def test_trouble_is_shown_on_top_of_the_last_report(problem: Problem, type_: str, phase: str) -> None:
+def test_trouble_is_shown_on_top_of_the_last_report(
+    problem: Problem, type_: str, phase: str
+) -> None:
     before = shown("moving")
     after = troubled(problem, before, 2, "2026-03-01T13:00:00Z", deleting=False)
     assert after["phase"] == phase
@@ -395,7 +472,7 @@ def test_trouble_is_shown_on_top_of_the_last_report(problem: Problem, type_: str
     assert after["message"] == str(problem)
     for name in ("moving", "problems", "progress", "service", "startTime", "foundMigration"):
         assert after.get(name) == before.get(name)
-    assert Memory.read(after).found_status == "enabled"
+    assert Record.read(after).found_status == "enabled"
     again = troubled(problem, after, 2, "2026-03-01T14:00:00Z", deleting=False)
     assert again == after
 
@@ -403,17 +480,21 @@ def test_trouble_is_shown_on_top_of_the_last_report(problem: Problem, type_: str
 def test_trouble_at_the_first_sight_has_every_condition() -> None:
     after = troubled(HostNotFound("no such host"), {}, 1, "2026-03-01T13:00:00Z", deleting=False)
     assert {c["type"] for c in after["conditions"]} == {*EXPECTED, "Stalled"}
-    assert not Memory.read(after).begun
+    assert not Record.read(after).begun
 
 
 def test_trouble_while_giving_back_names_the_way_out() -> None:
-    after = troubled(CloudUnreachable("refused"), shown("moving"), 1, "2026-03-01T13:00:00Z", deleting=True)
+    after = troubled(
+        CloudUnreachable("refused"), shown("moving"), 1, "2026-03-01T13:00:00Z", deleting=True
+    )
     assert after["phase"] == "Restoring"
     assert "quiesce.dev/abandon" in after["message"]
 
 
 def test_recovery_takes_the_trouble_away() -> None:
-    after = troubled(BadCredentials("wrong"), shown("moving"), 1, "2026-03-01T13:00:00Z", deleting=False)
+    after = troubled(
+        BadCredentials("wrong"), shown("moving"), 1, "2026-03-01T13:00:00Z", deleting=False
+    )
     well = status_of(seen(crowd(9)), previous=after)
     assert condition(well, "Stalled") is None
     assert condition(well, "Reconciling") is not None
@@ -423,8 +504,10 @@ def test_recovery_takes_the_trouble_away() -> None:
 
 
 def test_a_plan_is_what_mode_plan_asks_for() -> None:
-    plan = Plan(30, 9, 0, 1, "Fits", "room for 39 servers", 600, (("Suspended", 1, "db-1: suspended"),))
-    what = report(seen(crowd(3)), spec(mode="Plan"), Memory())
+    plan = Plan(
+        30, 9, 0, 1, "Fits", "room for 39 servers", 600, (("Suspended", 1, "db-1: suspended"),)
+    )
+    what = report(seen(crowd(3)), spec(mode="Plan"), Record())
     found = status(replace(what, decision=replace(what.decision, plan=plan)))
     assert found["phase"] == "Planned"
     assert found["plan"]["capacity"] == "Fits"
@@ -433,16 +516,20 @@ def test_a_plan_is_what_mode_plan_asks_for() -> None:
     assert capacity is not None
     assert ready is not None
     assert (capacity["status"], ready["status"]) == ("True", "True")
-    kept = status_of(seen(crowd(3)), spec(mode="Plan"), Memory(), previous=found)
+    kept = status_of(seen(crowd(3)), spec(mode="Plan"), Record(), previous=found)
     assert kept["plan"] == found["plan"]
-    assert not Memory.read(found).begun
+    assert not Record.read(found).begun
 
 
 def test_require_capacity_says_why_nothing_is_begun() -> None:
-    found = status_of(seen(crowd(3), service=service("enabled")), spec(migration={"requireCapacity": True}), Memory())
+    found = status_of(
+        seen(crowd(3), service=service("enabled")),
+        spec(migration={"requireCapacity": True}),
+        Record(),
+    )
     assert found["phase"] == "Stalled"
     assert "requireCapacity" in found["message"]
-    assert not Memory.read(found).begun
+    assert not Record.read(found).begun
 
 
 def test_a_host_that_was_emptied_all_the_same_is_not_short_of_room() -> None:
@@ -453,6 +540,9 @@ def test_a_host_that_was_emptied_all_the_same_is_not_short_of_room() -> None:
     moving = status_of(seen(crowd(1)), previous=planned)
     drained = status_of(empty(), spec(service={"afterDrain": "KeepDisabled"}), previous=moving)
     late = status_of(at(seen(crowd(1)), 60), previous=drained)
-    states = [(condition(found, "CapacityAvailable") or {})["status"] for found in (planned, moving, drained, late)]
+    states = [
+        (condition(found, "CapacityAvailable") or {})["status"]
+        for found in (planned, moving, drained, late)
+    ]
     assert states == ["False", "False", "True", "True"]
     assert drained["plan"] == planned["plan"]

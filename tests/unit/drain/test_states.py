@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from tools import states
 
-from quiesce.api.spec import Method
-from quiesce.drain import states
-from quiesce.drain.filters import FILTERS
-from quiesce.drain.verdict import Verdict
+from quiesce.api.drain.spec import Method
+from quiesce.drain.decide.rules import FILTERS
+from quiesce.drain.model.verdict import Verdict
 
 PAGE = Path(__file__).parents[3] / "docs" / "states.md"
 CASES = [case for _, section in states.SECTIONS for case in section]
@@ -20,7 +20,7 @@ STATUSES = (
 
 
 def test_the_page_is_what_the_program_decides() -> None:
-    made = "PYTHONPATH=operator python -m quiesce.drain.states > docs/states.md"
+    made = "PYTHONPATH=operator python -m tools.states > docs/states.md"
     assert PAGE.read_text() == states.page(), f"docs/states.md is stale: {made}"
 
 
@@ -40,5 +40,7 @@ def test_every_kind_of_verdict_is_in_it() -> None:
 
 
 def test_no_case_is_there_twice() -> None:
-    rows = [(case.status, case.task, case.when) for case in CASES if case.subject.host == states.HOST]
+    rows = [
+        (case.status, case.task, case.when) for case in CASES if case.subject.host == states.HOST
+    ]
     assert len(rows) == len(set(rows))

@@ -21,25 +21,32 @@ from tests.unit.drain.build import (
     status_of,
 )
 
-from quiesce.api.memory import Memory
-from quiesce.drain.actions import DeleteService, EnableService, StartCompute, StopCompute
-from quiesce.drain.compute import with_remembered
-from quiesce.drain.decide import REGISTERS_WITHIN, START_TRIES, STOP_AGAIN
-from quiesce.drain.notes import Notes
-from quiesce.drain.observation import HostTrouble, Observation
-from quiesce.nova.cloud import Cloud
-from quiesce.nova.records import Hypervisor
+from quiesce.api.drain.record import Record
+from quiesce.drain.decide.goals import REGISTERS_WITHIN, START_TRIES, STOP_AGAIN
+from quiesce.drain.host_access import with_remembered
+from quiesce.drain.model.actions import DeleteService, EnableService, StartCompute, StopCompute
+from quiesce.drain.model.history import History
+from quiesce.drain.model.observation import HostTrouble, Observation
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.records import Hypervisor
 
 RUNNING = "running,enabled"
 STOPPED = "stopped disabled"
 STOP = spec(
     service={"whileRunning": "Stop"},
-    hostAccess={"privateKeySecretRef": {"name": "login"}, "knownHostsRef": {"kind": "Secret", "name": "hosts"}},
+    hostAccess={
+        "privateKeySecretRef": {"name": "login"},
+        "knownHostsRef": {"kind": "Secret", "name": "hosts"},
+    },
 )
 
 
-def trouble(count: int = 1, seconds_ago: float = 0, *, person: bool = False, starting: bool = False) -> HostTrouble:
-    return HostTrouble("Unreachable", "connection refused", person, count, ago(seconds_ago), starting)
+def trouble(
+    count: int = 1, seconds_ago: float = 0, *, person: bool = False, starting: bool = False
+) -> HostTrouble:
+    return HostTrouble(
+        "Unreachable", "connection refused", person, count, ago(seconds_ago), starting
+    )
 
 
 def actions(what: Observation, **memory: Any) -> tuple[Any, ...]:
@@ -52,7 +59,9 @@ def test_it_is_stopped_once_the_host_is_proven_empty_and_its_state_is_known() ->
     assert not actions(empty())
 
 
-@pytest.mark.parametrize("sight", [empty(clean_since=None), seen([server()]), empty(servers=[server("s1", "SUSPENDED")])])
+@pytest.mark.parametrize(
+    "sight", [empty(clean_since=None), seen([server()]), empty(servers=[server("s1", "SUSPENDED")])]
+)
 def test_it_is_never_stopped_before(sight: Observation) -> None:
     assert StopCompute() not in actions(replace(sight, unit=RUNNING), found_unit=RUNNING)
 
@@ -61,19 +70,25 @@ def test_how_it_was_found_is_written_down_before_it_is_stopped() -> None:
     found = status_of(replace(empty(), unit=RUNNING), STOP, begun())
     again = replace(empty(), unit=None)
     assert decided(again, STOP, begun()).actions == ()
-    assert Memory.read(found).found_unit == RUNNING
+    assert Record.read(found).found_unit == RUNNING
 
 
 def test_it_is_told_again_only_after_a_while_and_after_trouble_ever_more_slowly() -> None:
     told = replace(empty(), stopped_at=ago(5))
     assert not actions(told, found_unit=RUNNING)
-    assert actions(replace(told, stopped_at=NOW - STOP_AGAIN), found_unit=RUNNING) == (StopCompute(),)
+    assert actions(replace(told, stopped_at=NOW - STOP_AGAIN), found_unit=RUNNING) == (
+        StopCompute(),
+    )
     assert not actions(replace(empty(), host_trouble=trouble()), found_unit=RUNNING)
-    assert actions(replace(empty(), host_trouble=trouble(seconds_ago=60)), found_unit=RUNNING) == (StopCompute(),)
+    assert actions(replace(empty(), host_trouble=trouble(seconds_ago=60)), found_unit=RUNNING) == (
+        StopCompute(),
+    )
 
 
 def test_when_nova_sees_it_down_the_service_is_deleted() -> None:
-    assert actions(empty(service=service(state="down")), found_unit=RUNNING) == (DeleteService("svc-1"),)
+    assert actions(empty(service=service(state="down")), found_unit=RUNNING) == (
+        DeleteService("svc-1"),
+    )
 
 
 def test_what_keeps_it_from_stopping_is_shown() -> None:
@@ -82,7 +97,9 @@ def test_what_keeps_it_from_stopping_is_shown() -> None:
     assert ready is not None
     assert ready["reason"] == "Unreachable"
     assert "connection refused" in found["message"]
-    person = status_of(replace(empty(), host_trouble=trouble(person=True)), STOP, begun(found_unit=RUNNING))
+    person = status_of(
+        replace(empty(), host_trouble=trouble(person=True)), STOP, begun(found_unit=RUNNING)
+    )
     assert person["phase"] == "Stalled"
 
 
@@ -128,7 +145,12 @@ def test_a_host_that_is_gone_does_not_hold_the_drain_for_ever() -> None:
 
 
 def test_what_keeps_it_from_starting_is_shown_while_the_drain_is_being_deleted() -> None:
-    found = status_of(replace(empty(service=None), host_trouble=trouble(starting=True)), STOP, begun(found_unit=RUNNING), LEAVING)
+    found = status_of(
+        replace(empty(service=None), host_trouble=trouble(starting=True)),
+        STOP,
+        begun(found_unit=RUNNING),
+        LEAVING,
+    )
     assert found["phase"] == "Restoring"
     assert "cannot be started: connection refused" in found["message"]
 
@@ -136,14 +158,33 @@ def test_what_keeps_it_from_starting_is_shown_while_the_drain_is_being_deleted()
 @pytest.mark.parametrize(
     ("sight", "found", "told"),
     [
-        (empty(service=None, host_trouble=trouble(START_TRIES, starting=True)), RUNNING, "Start nova-compute on cmp1 by hand"),
-        (empty(service=None, started_again=NOW - REGISTERS_WITHIN), RUNNING, "does not come back to Nova: see its log on cmp1"),
+        (
+            empty(service=None, host_trouble=trouble(START_TRIES, starting=True)),
+            RUNNING,
+            "Start nova-compute on cmp1 by hand",
+        ),
+        (
+            empty(service=None, started_again=NOW - REGISTERS_WITHIN),
+            RUNNING,
+            "does not come back to Nova: see its log on cmp1",
+        ),
         (empty(service=service("enabled"), started_again=ago(5)), RUNNING, ""),
-        (empty(service=None, host_trouble=trouble(START_TRIES, starting=True)), STOPPED, "Let it start again on cmp1"),
+        (
+            empty(service=None, host_trouble=trouble(START_TRIES, starting=True)),
+            STOPPED,
+            "Let it start again on cmp1",
+        ),
         (empty(service=None, started_again=ago(5)), STOPPED, ""),
         (empty(service=None), None, ""),
     ],
-    ids=["not started", "not registered", "runs", "not let start", "found stopped", "never stopped"],
+    ids=[
+        "not started",
+        "not registered",
+        "runs",
+        "not let start",
+        "found stopped",
+        "never stopped",
+    ],
 )
 def test_what_is_left_to_a_person_is_told(sight: Observation, found: str | None, told: str) -> None:
     decision = leaving(sight, found_unit=found)
@@ -156,7 +197,7 @@ def test_what_could_not_be_stopped_is_started_all_the_same() -> None:
     """It may have stopped since, or not start any more at the next boot; and the host may be back."""
     sight = replace(empty(), host_trouble=trouble(START_TRIES))
     assert leaving(sight, found_unit=RUNNING).actions == (StartCompute(RUNNING),)
-    notes = Notes(host_trouble=trouble(START_TRIES))
+    notes = History(host_trouble=trouble(START_TRIES))
     notes.fail_on_host("Unreachable", "no route", NOW, person=False, starting=True)
     notes.fail_on_host("Unreachable", "no route", NOW, person=False, starting=True)
     assert notes.host_trouble == HostTrouble("Unreachable", "no route", False, 2, NOW, True)
@@ -170,13 +211,20 @@ def test_the_host_is_reached_where_it_was_after_nova_has_forgotten_it() -> None:
     ]
     assert len(with_remembered(cloud, HOST, None)()) == 1
     cloud.rows.append(Hypervisor("node-1", HOST, "192.0.2.9"))
-    assert [h.host_ip for h in with_remembered(cloud, HOST, "192.0.2.1")()] == ["192.0.2.2", "192.0.2.9"]
+    assert [h.host_ip for h in with_remembered(cloud, HOST, "192.0.2.1")()] == [
+        "192.0.2.2",
+        "192.0.2.9",
+    ]
 
 
 def test_where_it_was_is_written_down_before_the_first_write() -> None:
-    found = status_of(seen([server()], service=service("enabled"), aggregates=(), address="192.0.2.1"), STOP, Memory())
-    assert Memory.read(found).address == "192.0.2.1"
-    assert Memory.read(status_of(empty(), STOP, Memory.read(found))).address == "192.0.2.1"
+    found = status_of(
+        seen([server()], service=service("enabled"), aggregates=(), address="192.0.2.1"),
+        STOP,
+        Record(),
+    )
+    assert Record.read(found).address == "192.0.2.1"
+    assert Record.read(status_of(empty(), STOP, Record.read(found))).address == "192.0.2.1"
 
 
 class Listing(Cloud):

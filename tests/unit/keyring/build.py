@@ -25,7 +25,9 @@ IDENTITY = Identity("openstack", "cold")
 PLACE = Place(IDENTITY, "nova", "/var/lib/nova", "/bin/bash", "/etc/ssh/ssh_known_hosts")
 OLD, NEW = generate(KeyType.ED25519), generate(KeyType.ED25519)
 HOME = File("directory", "nova", 0o755)
-UNTOUCHED = Sight(root=True, account=Account(64060, 64060, "/var/lib/nova", "/usr/sbin/nologin"), home=HOME)
+UNTOUCHED = Sight(
+    root=True, account=Account(64060, 64060, "/var/lib/nova", "/usr/sbin/nologin"), home=HOME
+)
 HOMELESS = replace(UNTOUCHED, home=None)
 BARE = Sight(root=True, account=None)
 LOST = Sight(root=True, account=None, home=File("directory", "UNKNOWN", 0o755))
@@ -77,7 +79,9 @@ class Disk:
         match change:
             case MakeAccount():
                 home = self.sight.home and HOME
-                self.sight = replace(self.sight, account=Account(998, 998, PLACE.home, PLACE.shell), home=home)
+                self.sight = replace(
+                    self.sight, account=Account(998, 998, PLACE.home, PLACE.shell), home=home
+                )
             case MakeHome():
                 self.sight = replace(self.sight, home=HOME)
             case RemoveAccount():
@@ -94,7 +98,9 @@ class Disk:
 
     def _own(self, own: dict[str, File]) -> None:
         uses = self.sight.uses
-        gone = uses is not None and (IDENTITY.key_file(uses) not in own or IDENTITY.config not in own)
+        gone = uses is not None and (
+            IDENTITY.key_file(uses) not in own or IDENTITY.config not in own
+        )
         self.sight = replace(self.sight, own=own, uses=None if gone else uses)
 
     def _keep(self, name: str, lines: tuple[str, ...], mode: int | None, drop: bool) -> None:
@@ -102,9 +108,13 @@ class Disk:
         if name == "authorized_keys":
             self.sight = replace(self.sight, authorized=file, authorized_lines=lines)
         elif name == "config":
-            self.sight = replace(self.sight, config=file, included=bool(lines), config_lines=len(lines))
+            self.sight = replace(
+                self.sight, config=file, included=bool(lines), config_lines=len(lines)
+            )
         else:
-            found = [line.removesuffix(f" {IDENTITY.marker}") for line in lines if line.startswith("#")]
+            found = [
+                line.removesuffix(f" {IDENTITY.marker}") for line in lines if line.startswith("#")
+            ]
             hosts = "".join(f"{line}\n" for line in lines if not line.startswith("#"))
             self.sight = replace(
                 self.sight,

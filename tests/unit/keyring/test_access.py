@@ -8,18 +8,23 @@ import pytest
 from tests.unit.keyring.build import NEW, OLD
 from tests.unit.keyring.test_keys import Shelf
 
-from quiesce.api.keyring import HostAccess
+from quiesce.api.keyring.spec import HostAccess
 from quiesce.keyring import access
 from quiesce.keyring.errors import BadHostAccess
 from quiesce.kube.errors import KubeForbidden
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secret
-from quiesce.nova.records import Hypervisor
+from quiesce.openstack.records import Hypervisor
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.session import Target
 
 DRAIN = Resource(
-    {"apiVersion": "v1", "kind": "ComputeNodeDrain", "metadata": {"namespace": "ns", "name": "d", "uid": "u"}, "spec": {}}
+    {
+        "apiVersion": "v1",
+        "kind": "ComputeNodeDrain",
+        "metadata": {"namespace": "ns", "name": "d", "uid": "u"},
+        "spec": {},
+    }
 )
 LISTED = [Hypervisor("cmp1.example.org", "cmp1", "192.0.2.1")]
 
@@ -36,7 +41,9 @@ class Host:
         return self.key
 
     @contextmanager
-    def connect(self, target: Target, login: object, pinned: tuple[PublicKey, ...], *_: Any) -> Iterator[None]:
+    def connect(
+        self, target: Target, login: object, pinned: tuple[PublicKey, ...], *_: Any
+    ) -> Iterator[None]:
         if "d-host-key" in self.shelf.held:
             assert self.asked == 1, "kept before anything is sent"
         self.logins.append((target, pinned))
@@ -66,7 +73,9 @@ def log_in(shelf: Shelf, listed: list[Hypervisor] = LISTED, **spec: Any) -> None
 
 def test_the_first_key_is_kept_and_held_to(shelf: Shelf, host: Host) -> None:
     log_in(shelf, trustOnFirstUse=True)
-    assert shelf.held["d-host-key"] == {"known_hosts": f"cmp1,cmp1.example.org,192.0.2.1 {NEW.public.line}\n".encode()}
+    assert shelf.held["d-host-key"] == {
+        "known_hosts": f"cmp1,cmp1.example.org,192.0.2.1 {NEW.public.line}\n".encode()
+    }
     host.key = OLD.public  # somebody else answers from now on
     log_in(shelf, trustOnFirstUse=True)
     assert host.logins == [(Target("cmp1", "192.0.2.1"), (NEW.public,))] * 2
@@ -93,8 +102,12 @@ def test_a_pinned_key_goes_before_first_use(shelf: Shelf, host: Host) -> None:
     assert (host.asked, "d-host-key" in shelf.held) == (0, False)
 
 
-def test_a_key_that_cannot_be_kept_is_not_trusted(shelf: Shelf, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(namespace: str, name: str, data: Mapping[str, bytes], type_: str, owner: Resource | None) -> Secret:
+def test_a_key_that_cannot_be_kept_is_not_trusted(
+    shelf: Shelf, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(
+        namespace: str, name: str, data: Mapping[str, bytes], type_: str, owner: Resource | None
+    ) -> Secret:
         raise KubeForbidden("secrets is forbidden")
 
     monkeypatch.setattr(shelf, "apply", refuse)

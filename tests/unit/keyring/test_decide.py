@@ -3,7 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.keyring.build import BARE, HOME, HOMELESS, LOST, NEW, OLD, PLACE, UNTOUCHED, Disk, wants
+from tests.unit.keyring.build import (
+    BARE,
+    HOME,
+    HOMELESS,
+    LOST,
+    NEW,
+    OLD,
+    PLACE,
+    UNTOUCHED,
+    Disk,
+    wants,
+)
 
 from quiesce.keyring.changes import MakeAccount
 from quiesce.keyring.decide import changes, refusal, removals
@@ -49,21 +60,37 @@ def test_removal_broken_off_anywhere_ends_as_it_was_found(found: Sight) -> None:
         assert disk.sight == found
 
 
-def test_a_lost_account_is_made_again_before_anything_else_and_stays_when_the_keyring_goes() -> None:
+def test_a_lost_account_is_made_again_before_anything_else_and_stays_when_the_keyring_goes() -> (
+    None
+):
     """What is in its home can be seen only as the account, and is somebody's."""
     assert changes(wants(), LOST) == (MakeAccount("nova"),)
     disk = installed(Disk(LOST))
     for change in removals(PLACE, disk.sight):
         disk.do(change)
-    assert (disk.sight.account, disk.sight.home) == (Account(998, 998, PLACE.home, PLACE.shell), HOME)
+    assert (disk.sight.account, disk.sight.home) == (
+        Account(998, 998, PLACE.home, PLACE.shell),
+        HOME,
+    )
 
 
 def test_an_account_that_is_lost_later_is_made_again_and_not_taken_for_ours() -> None:
     disk = installed()
-    disk.sight = replace(disk.sight, account=None, home=None, ssh_dir=None, authorized=None, config=None, own={}, uses=None)
+    disk.sight = replace(
+        disk.sight,
+        account=None,
+        home=None,
+        ssh_dir=None,
+        authorized=None,
+        config=None,
+        own={},
+        uses=None,
+    )
     disk.sight = replace(disk.sight, authorized_lines=(), included=False, config_lines=0)
     assert "account" in " ".join(change.what for change in changes(wants(), disk.sight))
-    assert not [change for change in removals(PLACE, installed(disk).sight) if "account" in change.what]
+    assert not [
+        change for change in removals(PLACE, installed(disk).sight) if "account" in change.what
+    ]
 
 
 def test_nothing_is_removed_where_nothing_was_installed() -> None:
@@ -133,8 +160,17 @@ def test_no_account_is_made_where_it_could_not_be_used(reason: str) -> None:
 def test_not_refused() -> None:
     assert refusal(PLACE, UNTOUCHED) is None
     assert refusal(PLACE, replace(UNTOUCHED, home=replace(HOME, owner="root"))) is None
-    assert refusal(PLACE, replace(UNTOUCHED, account=Account(1, 1, PLACE.home, PLACE.shell), shell_usable=False)) is None
-    assert all(refusal(PLACE, sight) is None for sight in (BARE, LOST, HOMELESS, replace(BARE, home=replace(HOME, owner="root"))))
+    assert (
+        refusal(
+            PLACE,
+            replace(UNTOUCHED, account=Account(1, 1, PLACE.home, PLACE.shell), shell_usable=False),
+        )
+        is None
+    )
+    assert all(
+        refusal(PLACE, sight) is None
+        for sight in (BARE, LOST, HOMELESS, replace(BARE, home=replace(HOME, owner="root")))
+    )
 
 
 def test_a_key_that_only_the_host_knows_is_neither_used_nor_let_in() -> None:

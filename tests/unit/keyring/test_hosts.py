@@ -1,8 +1,8 @@
 """Which hosts take part, and by which names they are known."""
 
-from quiesce.api.keyring import Hosts
+from quiesce.api.keyring.spec import Hosts
 from quiesce.keyring.hosts import compute_hosts
-from quiesce.nova.records import Hypervisor
+from quiesce.openstack.records import Hypervisor
 
 
 def test_by_host_ip_with_every_name_once() -> None:
@@ -12,25 +12,38 @@ def test_by_host_ip_with_every_name_once() -> None:
 
 
 def test_an_address_of_the_spec_wins_and_the_other_is_published_too() -> None:
-    (host,) = compute_hosts([Hypervisor("cmp1", "cmp1", "192.0.2.1")], Hosts(addresses={"cmp1": "198.51.100.1"}))
+    (host,) = compute_hosts(
+        [Hypervisor("cmp1", "cmp1", "192.0.2.1")], Hosts(addresses={"cmp1": "198.51.100.1"})
+    )
     assert host.address == "198.51.100.1"
     assert set(host.names) == {"cmp1", "198.51.100.1", "192.0.2.1"}
 
 
 def test_an_address_that_several_hosts_show_identifies_none() -> None:
-    rows = [Hypervisor("a", "a", "192.0.2.1"), Hypervisor("b", "b", "192.0.2.1"), Hypervisor("c", "c", "127.0.0.1")]
+    rows = [
+        Hypervisor("a", "a", "192.0.2.1"),
+        Hypervisor("b", "b", "192.0.2.1"),
+        Hypervisor("c", "c", "127.0.0.1"),
+    ]
     places = Hosts(addresses={"a": "198.51.100.1", "b": "198.51.100.2", "c": "198.51.100.3"})
     names = [host.names for host in compute_hosts(rows, places)]
     assert names == [("a", "198.51.100.1"), ("b", "198.51.100.2"), ("c", "198.51.100.3")]
 
 
 def test_excluded_hosts_and_second_hypervisors() -> None:
-    rows = [Hypervisor("n2", "b", "192.0.2.2"), Hypervisor("n1", "b", "192.0.2.2"), Hypervisor("a", "a", "192.0.2.1")]
+    rows = [
+        Hypervisor("n2", "b", "192.0.2.2"),
+        Hypervisor("n1", "b", "192.0.2.2"),
+        Hypervisor("a", "a", "192.0.2.1"),
+    ]
     assert [host.name for host in compute_hosts(rows, Hosts(exclude=("a",)))] == ["b"]
 
 
 def test_names_that_are_no_names_are_not_used() -> None:
-    rows = [Hypervisor("x y", "cmp1", "192.0.2.1\nHost *"), Hypervisor("*", "cmp2", "-oProxyCommand=id")]
+    rows = [
+        Hypervisor("x y", "cmp1", "192.0.2.1\nHost *"),
+        Hypervisor("*", "cmp2", "-oProxyCommand=id"),
+    ]
     first, second = compute_hosts(rows, Hosts())
     assert (first.address, first.names) == ("", ("cmp1",))
     assert (second.address, second.names) == ("", ("cmp2",))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.keyring.build import NEW, OLD
 
-from quiesce.api.keyring import KeyringSpec
+from quiesce.api.keyring.spec import KeyringSpec
 from quiesce.keyring.errors import BadMigrationKey, KeyNotManaged
 from quiesce.keyring.keys import KeyStore, read_state
 from quiesce.kube.resource import Resource
@@ -26,17 +26,29 @@ class Shelf(Secrets):
     def get(self, namespace: str, name: str) -> Secret | None:
         return Secret(namespace, name, "1", self.held[name]) if name in self.held else None
 
-    def apply(self, namespace: str, name: str, data: Mapping[str, bytes], type_: str, owner: Resource | None) -> Secret:
+    def apply(
+        self,
+        namespace: str,
+        name: str,
+        data: Mapping[str, bytes],
+        type_: str,
+        owner: Resource | None,
+    ) -> Secret:
         assert owner is not None
         self.held[name], self.types[name] = dict(data), type_
         return Secret(namespace, name, "1", data)
 
 
 def store(shelf: Shelf, asked: str | None = None, **key: Any) -> KeyStore:
-    spec = {"hostAccess": {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}, "key": key}
+    spec = {
+        "hostAccess": {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True},
+        "key": key,
+    }
     annotations = {"quiesce.dev/rotateKey": asked} if asked else {}
     meta = {"namespace": "ns", "name": "cold", "uid": "u", "annotations": annotations}
-    resource = Resource({"apiVersion": "v1", "kind": "MigrationKeyring", "metadata": meta, "spec": spec})
+    resource = Resource(
+        {"apiVersion": "v1", "kind": "MigrationKeyring", "metadata": meta, "spec": spec}
+    )
     return KeyStore(shelf, resource, KeyringSpec.read(spec))
 
 
@@ -44,7 +56,10 @@ def test_made_once_and_kept() -> None:
     shelf = Shelf()
     made = store(shelf).keys(NOW)
     assert made.made
-    assert shelf.types == {"cold-migration-key": "kubernetes.io/ssh-auth", "cold-keyring-state": "Opaque"}
+    assert shelf.types == {
+        "cold-migration-key": "kubernetes.io/ssh-auth",
+        "cold-keyring-state": "Opaque",
+    }
     again = store(shelf).keys(NOW + timedelta(days=999))
     assert again.pair == made.pair
     assert not again.made
@@ -105,7 +120,10 @@ def test_a_key_of_the_users_own_is_used_as_it_is_and_may_be_replaced() -> None:
 def test_a_key_of_the_users_own_is_never_rotated() -> None:
     shelf = Shelf()
     shelf.held["own"] = {"ssh-privatekey": OLD.private.encode()}
-    for attempt in (store(shelf, secretName="own", rotateAfter="1h"), store(shelf, asked="x", secretName="own")):
+    for attempt in (
+        store(shelf, secretName="own", rotateAfter="1h"),
+        store(shelf, asked="x", secretName="own"),
+    ):
         with pytest.raises(KeyNotManaged, match="ns/own"):
             attempt.keys(NOW)
 

@@ -7,14 +7,14 @@ from typing import Any, cast
 import pytest
 from tests.unit.keyring.build import OLD
 from tests.unit.keyring.test_keys import Shelf
-from tests.unit.nova.answers import Wire
+from tests.unit.openstack.answers import Wire
 
 from quiesce.api.errors import BadCredentials, CloudUnreachable
 from quiesce.keyring.errors import BadHostAccess, NoHosts
 from quiesce.keyring.observe import Inputs, observe
 from quiesce.kube.resource import Resource
-from quiesce.nova.cloud import Cloud
-from quiesce.nova.session import Clouds
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.session import Clouds
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC = {"hostAccess": {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}}
@@ -27,27 +27,45 @@ class Nova:
         self.rows = services
 
     def get(self, *_: Any) -> Cloud:
-        return Cloud(Wire(lambda _service, _method, path, *_: getattr(self, path.removeprefix("/os-").partition("/")[0])))
+        return Cloud(
+            Wire(
+                lambda _service, _method, path, *_: getattr(
+                    self, path.removeprefix("/os-").partition("/")[0]
+                )
+            )
+        )
 
     @property
     def services(self) -> dict[str, Any]:
         rows = self.rows.items()
-        return {"services": [{"id": host, "host": host, "status": status, "state": state} for host, (status, state) in rows]}
+        return {
+            "services": [
+                {"id": host, "host": host, "status": status, "state": state}
+                for host, (status, state) in rows
+            ]
+        }
 
     @property
     def hypervisors(self) -> dict[str, Any]:
         shown = [host for host, (status, _) in self.rows.items() if status != "UNKNOWN"]
         named = [(host, f"192.0.2.{number}") for number, host in enumerate(shown, start=1)]
-        rows = [{"hypervisor_hostname": host, "service": {"host": host}, "host_ip": address} for host, address in named]
+        rows = [
+            {"hypervisor_hostname": host, "service": {"host": host}, "host_ip": address}
+            for host, address in named
+        ]
         return {"hypervisors": rows}
 
 
 UP = ("enabled", "up")
 
 
-def look(services: Mapping[str, tuple[str, str]], shelf: Shelf | None = None, **meta: Any) -> Inputs:
+def look(
+    services: Mapping[str, tuple[str, str]], shelf: Shelf | None = None, **meta: Any
+) -> Inputs:
     metadata = {"namespace": "ns", "name": "cold", "uid": "u", **meta}
-    resource = Resource({"apiVersion": "v1", "kind": "MigrationKeyring", "metadata": metadata, "spec": SPEC})
+    resource = Resource(
+        {"apiVersion": "v1", "kind": "MigrationKeyring", "metadata": metadata, "spec": SPEC}
+    )
     return observe(resource, shelf or secrets(), cast("Clouds", Nova(services)), NOW)
 
 
@@ -84,7 +102,9 @@ def test_a_cloud_without_hosts_is_told_unless_nothing_is_wanted_any_more() -> No
     assert look({}, deletionTimestamp="2026-01-01T00:00:00Z").hosts == ()
 
 
-@pytest.mark.parametrize(("missing", "error"), [("login", BadHostAccess), ("openstack-clouds", BadCredentials)])
+@pytest.mark.parametrize(
+    ("missing", "error"), [("login", BadHostAccess), ("openstack-clouds", BadCredentials)]
+)
 def test_a_missing_secret_is_named(missing: str, error: type[Exception]) -> None:
     shelf = secrets()
     del shelf.held[missing]

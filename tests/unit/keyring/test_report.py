@@ -6,7 +6,7 @@ from typing import Any
 from tests.unit.keyring.build import OLD, Disk, wants
 
 from quiesce.api.errors import CloudUnreachable
-from quiesce.api.keyring import Probe
+from quiesce.api.keyring.spec import Probe
 from quiesce.keyring.decide import changes
 from quiesce.keyring.errors import BadHostAccess
 from quiesce.keyring.fleet import HostMemory, Proof
@@ -24,7 +24,10 @@ def fleet(names: tuple[str, ...] = NAMES) -> dict[str, HostMemory]:
     disk = Disk()
     for change in changes(wants(), disk.sight):
         disk.do(change)
-    proofs = {name: {other: Proof(WORKS, 1.0, OLD.public.id) for other in names if other != name} for name in names}
+    proofs = {
+        name: {other: Proof(WORKS, 1.0, OLD.public.id) for other in names if other != name}
+        for name in names
+    }
     return {name: HostMemory(at=1.0, sight=disk.sight, proofs=proofs[name]) for name in names}
 
 
@@ -34,7 +37,12 @@ def told(
     step: Rotation | None = None,
     destinations: tuple[str, ...] = NAMES,
 ) -> dict[str, Any]:
-    return status(Picture(wants(), step or Rotation(Step.STABLE), probe, hosts, frozenset(destinations)), {}, 4, NOW)
+    return status(
+        Picture(wants(), step or Rotation(Step.STABLE), probe, hosts, frozenset(destinations)),
+        {},
+        4,
+        NOW,
+    )
 
 
 def conditions(of: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -55,7 +63,10 @@ def test_all_is_well() -> None:
 def test_the_same_picture_is_the_same_status() -> None:
     first = told(fleet())
     again = status(
-        Picture(wants(), Rotation(Step.STABLE), Probe.ALL, fleet(), frozenset(NAMES)), first, 4, NOW.replace(year=2027)
+        Picture(wants(), Rotation(Step.STABLE), Probe.ALL, fleet(), frozenset(NAMES)),
+        first,
+        4,
+        NOW.replace(year=2027),
     )
     assert again == first
 
@@ -64,7 +75,9 @@ def test_a_dead_host_makes_nobody_else_unready_but_their_paths_to_it_unproven() 
     hosts = fleet()
     hosts["cmp2"].failure = Failure("Timeout", "cmp2 does not answer", person=False)
     seen = told(hosts)
-    assert seen["problems"] == [{"host": "cmp2", "reason": "Timeout", "message": "cmp2 does not answer"}]
+    assert seen["problems"] == [
+        {"host": "cmp2", "reason": "Timeout", "message": "cmp2 does not answer"}
+    ]
     assert seen["hosts"] == {"summary": "2/3", "total": 3, "ready": 2, "failed": 1}
     assert seen["provenHosts"] == []
     assert conditions(seen)["Ready"] == ("False", "Timeout")
@@ -110,7 +123,9 @@ def test_what_a_person_has_to_mend_stalls() -> None:
 def test_paths_that_fail_are_told_by_source_and_cause() -> None:
     hosts = fleet(tuple(f"cmp{number}" for number in range(1, 8)))
     for target in list(hosts["cmp1"].proofs):
-        hosts["cmp1"].proofs[target] = Proof(Pair("Refused", "Connection refused"), 1.0, OLD.public.id)
+        hosts["cmp1"].proofs[target] = Proof(
+            Pair("Refused", "Connection refused"), 1.0, OLD.public.id
+        )
     seen = told(hosts)
     assert seen["problems"] == [
         {
@@ -161,7 +176,10 @@ def test_trouble_of_the_whole_keyring_keeps_what_was_known() -> None:
     assert conditions(seen)["Stalled"] == ("True", "BadHostAccess")
     assert conditions(seen)["PathsProven"] == ("True", "Proven")
     assert seen["hosts"] == before["hosts"]
-    assert conditions(troubled(CloudUnreachable("down"), before, 5, NOW))["Reconciling"] == ("True", "CloudUnreachable")
+    assert conditions(troubled(CloudUnreachable("down"), before, 5, NOW))["Reconciling"] == (
+        "True",
+        "CloudUnreachable",
+    )
 
 
 def test_a_host_that_is_unknown_to_the_keyring_is_not_proven() -> None:

@@ -53,13 +53,17 @@ class Cloud:
 
 
 events = st.one_of(
-    st.tuples(st.sampled_from(HOSTS), st.integers(0, 8)), st.just(("restart", 0)), st.tuples(st.sampled_from(HOSTS), st.just(99))
+    st.tuples(st.sampled_from(HOSTS), st.integers(0, 8)),
+    st.just(("restart", 0)),
+    st.tuples(st.sampled_from(HOSTS), st.just(99)),
 )
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(events, max_size=40))
-def test_no_order_of_visits_kills_and_restarts_makes_a_login_fail(history: list[tuple[str, int]]) -> None:
+def test_no_order_of_visits_kills_and_restarts_makes_a_login_fail(
+    history: list[tuple[str, int]],
+) -> None:
     cloud = Cloud()
     for name, steps in history:
         if name == "restart":

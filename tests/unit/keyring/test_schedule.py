@@ -7,7 +7,7 @@ from typing import cast
 from tests.unit.keyring.build import NEW, OLD, UNTOUCHED, wants
 from tests.unit.keyring.test_report import NAMES, fleet
 
-from quiesce.api.keyring import Probe
+from quiesce.api.keyring.spec import Probe
 from quiesce.keyring.fleet import Fleet, HostMemory, Lanes, retry_after
 from quiesce.keyring.schedule import PROBES_A_VISIT, due, next_due, paths
 from quiesce.keyring.visit import Failure, Order, Pair, Visit
@@ -61,7 +61,9 @@ def test_paths_are_tried_only_between_hosts_that_are_in_order() -> None:
 
 def test_failed_paths_are_tried_again_and_others_are_not() -> None:
     hosts = fleet()
-    hosts["cmp1"].take(Visit(sight=hosts["cmp1"].sight, pairs=(("cmp2", Pair("Timeout", "")),)), 10.0)
+    hosts["cmp1"].take(
+        Visit(sight=hosts["cmp1"].sight, pairs=(("cmp2", Pair("Timeout", "")),)), 10.0
+    )
     assert due(hosts, wants(), Probe.ALL, ALL, HOUR, 14.0) == ()
     assert [each.targets for each in due(hosts, wants(), Probe.ALL, ALL, HOUR, 15.5)] == [("cmp2",)]
 
@@ -84,8 +86,16 @@ def test_many_paths_take_several_visits_and_begin_at_different_hosts() -> None:
 
 
 def test_a_ring_leads_to_the_next_host_that_nova_can_move_to() -> None:
-    assert paths(Probe.RING, NAMES, ALL) == {"cmp1": ("cmp2",), "cmp2": ("cmp3",), "cmp3": ("cmp1",)}
-    assert paths(Probe.RING, NAMES, {"cmp1", "cmp3"}) == {"cmp1": ("cmp3",), "cmp2": ("cmp3",), "cmp3": ("cmp1",)}
+    assert paths(Probe.RING, NAMES, ALL) == {
+        "cmp1": ("cmp2",),
+        "cmp2": ("cmp3",),
+        "cmp3": ("cmp1",),
+    }
+    assert paths(Probe.RING, NAMES, {"cmp1", "cmp3"}) == {
+        "cmp1": ("cmp3",),
+        "cmp2": ("cmp3",),
+        "cmp3": ("cmp1",),
+    }
     assert paths(Probe.RING, NAMES, {"cmp1"})["cmp1"] == ("cmp2",)
     assert paths(Probe.ALL, NAMES, {"cmp1"})["cmp1"] == ("cmp2", "cmp3")
 
@@ -103,9 +113,13 @@ def test_on_request_every_host_and_path_is_due_and_what_is_known_holds_meanwhile
     hosts = fleet()
     for memory in hosts.values():
         memory.ask()
-    found = {each.host: set(each.targets) for each in due(hosts, wants(), Probe.ALL, ALL, HOUR, 2.0)}
+    found = {
+        each.host: set(each.targets) for each in due(hosts, wants(), Probe.ALL, ALL, HOUR, 2.0)
+    }
     assert found == {name: ALL - {name} for name in NAMES}
-    assert all(proof.pair == Pair() for memory in hosts.values() for proof in memory.proofs.values())
+    assert all(
+        proof.pair == Pair() for memory in hosts.values() for proof in memory.proofs.values()
+    )
 
 
 def test_a_visit_that_began_before_the_request_is_not_the_look_that_was_asked_for() -> None:

@@ -34,9 +34,17 @@ def test_scripts_are_posix(shell: str) -> None:
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9, 0.999])
 def test_a_script_that_arrives_in_part_does_nothing(tmp_path: Path, cut: float) -> None:
-    place = replace(PLACE, home=str(tmp_path / "home"), known_hosts_file=str(tmp_path / "known_hosts"))
+    place = replace(
+        PLACE, home=str(tmp_path / "home"), known_hosts_file=str(tmp_path / "known_hosts")
+    )
     text = scripts.apply(place, changes(replace(wants(), place=place), UNTOUCHED))
-    subprocess.run(["/bin/sh", "-s"], input=text[: int(len(text) * cut)], text=True, capture_output=True, check=False)
+    subprocess.run(
+        ["/bin/sh", "-s"],
+        input=text[: int(len(text) * cut)],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -44,12 +52,20 @@ def test_values_stay_values(tmp_path: Path) -> None:
     """Were one ever let through by the spec: a shell still sees it as text."""
     evil = f"/x'; touch {tmp_path}/owned; $(touch {tmp_path}/owned) `touch {tmp_path}/owned` \n touch {tmp_path}/owned #"
     place = replace(PLACE, user=evil, home=evil, shell=evil, known_hosts_file=evil)
-    for text in (scripts.look(place), scripts.apply(place, [SetShell(evil, evil)]), scripts.probe(place, [])):
-        subprocess.run(["/bin/sh", "-s"], input=text, text=True, capture_output=True, check=False, timeout=20)
+    for text in (
+        scripts.look(place),
+        scripts.apply(place, [SetShell(evil, evil)]),
+        scripts.probe(place, []),
+    ):
+        subprocess.run(
+            ["/bin/sh", "-s"], input=text, text=True, capture_output=True, check=False, timeout=20
+        )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_values_that_are_not_quoted_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_that_are_not_quoted_would_be_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(scripts.shlex, "quote", str)
     with pytest.raises(AssertionError):
         test_values_stay_values(tmp_path)
@@ -73,7 +89,9 @@ def test_an_incomplete_report_is_no_report() -> None:
 
 
 def test_a_report_is_read_past_what_login_scripts_print() -> None:
-    sight = read_report("Welcome!\nquiesce uid 0\nquiesce known_hosts \nquiesce end\nlogout\n", IDENTITY)
+    sight = read_report(
+        "Welcome!\nquiesce uid 0\nquiesce known_hosts \nquiesce end\nlogout\n", IDENTITY
+    )
     assert sight.root
     assert sight.account is None
 
@@ -85,7 +103,11 @@ def test_a_report_is_read_past_what_login_scripts_print() -> None:
         (255, "ssh: connect to host 192.0.2.2 port 22: Connection refused", "Refused"),
         (255, "ssh: connect to host 192.0.2.2 port 22: Connection timed out", "Timeout"),
         (124, "", "Timeout"),
-        (255, "No ED25519 host key is known for 192.0.2.2. Host key verification failed.", "HostKeyMismatch"),
+        (
+            255,
+            "No ED25519 host key is known for 192.0.2.2. Host key verification failed.",
+            "HostKeyMismatch",
+        ),
         (255, "nova@192.0.2.2: Permission denied (publickey).", "PermissionDenied"),
         (1, "This account is currently not available.", "ShellNotAllowed"),
         (1, "", "ShellNotAllowed"),

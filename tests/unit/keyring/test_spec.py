@@ -3,14 +3,19 @@
 import pytest
 
 from quiesce.api.errors import InvalidSpec
-from quiesce.api.keyring import KeyringSpec
+from quiesce.api.keyring.spec import KeyringSpec
 
 ACCESS = {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}
 
 
 def test_defaults() -> None:
     spec = KeyringSpec.read({"hostAccess": ACCESS})
-    assert (spec.nova.user, spec.nova.home, spec.nova.shell, spec.nova_port) == ("nova", "/var/lib/nova", "/bin/bash", 22)
+    assert (spec.nova.user, spec.nova.home, spec.nova.shell, spec.nova_port) == (
+        "nova",
+        "/var/lib/nova",
+        "/bin/bash",
+        22,
+    )
     assert spec.check_every == 600
     assert KeyringSpec.read({"hostAccess": {**ACCESS, "port": 2222}}).nova_port == 2222
 

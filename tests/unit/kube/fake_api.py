@@ -56,7 +56,13 @@ def drain(name: str = "d1", namespace: str = "ns", **metadata: Any) -> Json:
 
 
 def status_object(code: int, message: str, reason: str = "", details: Json | None = None) -> Answer:
-    status = {"kind": "Status", "status": "Failure", "message": message, "reason": reason, "code": code}
+    status = {
+        "kind": "Status",
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
     return Answer(code, {**status, "details": details or {}})
 
 
@@ -105,7 +111,13 @@ class FakeApi:
     def writes(self) -> list[Request]:
         return [request for request in self.requests if request.method != "GET"]
 
-    def fail(self, status: int, message: str = "", times: int = 1, when: Callable[[Request], bool] | None = None) -> None:
+    def fail(
+        self,
+        status: int,
+        message: str = "",
+        times: int = 1,
+        when: Callable[[Request], bool] | None = None,
+    ) -> None:
         """The next `times` requests (of those for which `when`) get this status."""
         left = [times]
 
@@ -135,15 +147,24 @@ class FakeApi:
         if path not in self.objects and "/namespaces/" not in path:
             return Answer(404, "404 page not found")
         if path not in self.objects:
-            return status_object(404, f"{path} not found", "NotFound", {"name": path.rpartition("/")[2]})
+            return status_object(
+                404, f"{path} not found", "NotFound", {"name": path.rpartition("/")[2]}
+            )
         if request.method == "PATCH":
             return self._patch(path, request)
         return Answer(200, self.objects[path])
 
     def _list(self, request: Request) -> Answer:
         prefix, _, plural = request.path.rpartition("/")
-        found = [thing for path, thing in sorted(self.objects.items()) if path.startswith(prefix) and f"/{plural}/" in path]
-        start, limit = int(request.query.get("continue", "0")), int(request.query.get("limit", "500"))
+        found = [
+            thing
+            for path, thing in sorted(self.objects.items())
+            if path.startswith(prefix) and f"/{plural}/" in path
+        ]
+        start, limit = (
+            int(request.query.get("continue", "0")),
+            int(request.query.get("limit", "500")),
+        )
         end = start + min(limit, self.page)
         metadata: Json = {"resourceVersion": str(self._version)}
         if end < len(found):
@@ -156,9 +177,14 @@ class FakeApi:
             thing["status"] = request.body["status"]
         else:
             change = request.body.get("metadata", {})
-            if change.get("resourceVersion", thing["metadata"]["resourceVersion"]) != thing["metadata"]["resourceVersion"]:
+            if (
+                change.get("resourceVersion", thing["metadata"]["resourceVersion"])
+                != thing["metadata"]["resourceVersion"]
+            ):
                 return status_object(409, "the object has been modified", "Conflict")
-            thing["metadata"] |= {key: value for key, value in change.items() if key != "resourceVersion"}
+            thing["metadata"] |= {
+                key: value for key, value in change.items() if key != "resourceVersion"
+            }
         self.put(thing)
         return Answer(200, thing)
 
@@ -178,19 +204,26 @@ def _discovery(plurals: list[str]) -> dict[str, Json]:
     verbs = ["get", "list", "watch", "patch"]
 
     def resources(version: str, *names: str) -> Json:
-        rows = [{"name": name, "singularName": name, "kind": name, "namespaced": True, "verbs": verbs} for name in names]
+        rows = [
+            {"name": name, "singularName": name, "kind": name, "namespaced": True, "verbs": verbs}
+            for name in names
+        ]
         return {"kind": "APIResourceList", "groupVersion": version, "resources": rows}
 
     def group(name: str, version: str) -> Json:
         row = {"groupVersion": f"{name}/{version}", "version": version}
         return {"name": name, "versions": [row], "preferredVersion": row}
 
-    groups = [group("apiextensions.k8s.io", "v1")] + ([group("quiesce.dev", "v1alpha1")] if plurals else [])
+    groups = [group("apiextensions.k8s.io", "v1")] + (
+        [group("quiesce.dev", "v1alpha1")] if plurals else []
+    )
     found = {
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
         "/api/v1": resources("v1", "namespaces"),
         "/apis": {"kind": "APIGroupList", "groups": groups},
-        "/apis/apiextensions.k8s.io/v1": resources("apiextensions.k8s.io/v1", "customresourcedefinitions"),
+        "/apis/apiextensions.k8s.io/v1": resources(
+            "apiextensions.k8s.io/v1", "customresourcedefinitions"
+        ),
     }
     if plurals:
         found["/apis/quiesce.dev/v1alpha1"] = resources("quiesce.dev/v1alpha1", *plurals)

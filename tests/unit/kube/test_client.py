@@ -12,7 +12,12 @@ from quiesce.kube.client import NoCluster, connect, served_plurals
 
 
 def kubeconfig(
-    path: Path, name: str, *, namespace: str | None = None, user: dict[str, Any] | None = None, **cluster: Any
+    path: Path,
+    name: str,
+    *,
+    namespace: str | None = None,
+    user: dict[str, Any] | None = None,
+    **cluster: Any,
 ) -> Path:
     context = {"cluster": name, "user": name} | ({"namespace": namespace} if namespace else {})
     path.write_text(
@@ -22,7 +27,12 @@ def kubeconfig(
                 "kind": "Config",
                 "current-context": name,
                 "contexts": [{"name": name, "context": context}],
-                "clusters": [{"name": name, "cluster": {"server": f"https://{name}.example.org:6443", **cluster}}],
+                "clusters": [
+                    {
+                        "name": name,
+                        "cluster": {"server": f"https://{name}.example.org:6443", **cluster},
+                    }
+                ],
                 "users": [{"name": name, "user": user or {"token": f"token-of-{name}"}}],
             }
         )
@@ -45,8 +55,13 @@ def test_the_file_in_the_home_directory(tmp_path: Path) -> None:
     assert "'home'" in cluster.found
 
 
-def test_kubeconfig_may_list_files_of_which_some_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = kubeconfig(tmp_path / "one", "one", namespace="ns-one"), kubeconfig(tmp_path / "two", "two")
+def test_kubeconfig_may_list_files_of_which_some_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (
+        kubeconfig(tmp_path / "one", "one", namespace="ns-one"),
+        kubeconfig(tmp_path / "two", "two"),
+    )
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/missing:{two}:{one}")
     assert connect("one", 1).namespace == "ns-one"
     assert connect("two", 1).server == "https://two.example.org:6443"
@@ -63,7 +78,11 @@ def test_kubeconfig_may_list_files_of_which_some_are_missing(tmp_path: Path, mon
     ],
 )
 def test_what_is_wrong_with_the_configuration_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, context: str | None, words: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | None,
+    context: str | None,
+    words: list[str],
 ) -> None:
     path = tmp_path / "kubeconfig"
     if content == "ok":
@@ -76,13 +95,19 @@ def test_what_is_wrong_with_the_configuration_is_said(
     assert all(word in str(raised.value) for word in [str(path), *words])
 
 
-def test_a_tls_server_name_is_refused_because_the_watch_could_not_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "k", "k", **{"tls-server-name": "kubernetes"})))
+def test_a_tls_server_name_is_refused_because_the_watch_could_not_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "KUBECONFIG", str(kubeconfig(tmp_path / "k", "k", **{"tls-server-name": "kubernetes"}))
+    )
     with pytest.raises(NoCluster, match="tls-server-name"):
         connect(None, 1)
 
 
-def test_kopf_gets_the_same_identity_by_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kopf_gets_the_same_identity_by_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = kubeconfig(tmp_path / "k", "k", **{"insecure-skip-tls-verify": True})
     monkeypatch.setenv("KUBECONFIG", str(path))
     cluster = connect(None, 1)
@@ -93,14 +118,20 @@ def test_kopf_gets_the_same_identity_by_token(tmp_path: Path, monkeypatch: pytes
     assert cluster.login().token == "rotated", "read anew at each login"
 
 
-def test_kopf_gets_the_same_identity_by_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kopf_gets_the_same_identity_by_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def data(text: str) -> str:
         return base64.b64encode(text.encode()).decode()
 
     user = {"client-certificate-data": data("certificate"), "client-key-data": data("key")}
-    path = kubeconfig(tmp_path / "k", "k", user=user, **{"certificate-authority-data": data("authority")})
+    path = kubeconfig(
+        tmp_path / "k", "k", user=user, **{"certificate-authority-data": data("authority")}
+    )
     monkeypatch.setenv("KUBECONFIG", str(path))
-    monkeypatch.setattr("quiesce.kube.client.tuned", lambda *_: None)  # it would load the certificates
+    monkeypatch.setattr(
+        "quiesce.kube.client.tuned", lambda *_: None
+    )  # it would load the certificates
     info = connect(None, 1).login()
     files = [info.ca_path, info.certificate_path, info.private_key_path]
     assert [Path(str(file)).read_text() for file in files] == ["authority", "certificate", "key"]

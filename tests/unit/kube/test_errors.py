@@ -47,11 +47,15 @@ def test_the_type_follows_from_the_status(api: FakeApi, status: int, kind: type[
         get(api)
     assert type(raised.value) is kind
     assert str(status) in str(raised.value)
-    assert 'cannot list resource "computenodedrains"' in str(raised.value), "the API server's own words"
+    assert 'cannot list resource "computenodedrains"' in str(raised.value), (
+        "the API server's own words"
+    )
     assert "\n" not in str(raised.value)
 
 
-def test_an_object_that_is_not_there_and_a_kind_that_is_not_there_are_told_apart(api: FakeApi) -> None:
+def test_an_object_that_is_not_there_and_a_kind_that_is_not_there_are_told_apart(
+    api: FakeApi,
+) -> None:
     custom = CustomObjectsApi(api.client())
     with pytest.raises(KubeNotFound, match="not found"):
         call(custom.get_namespaced_custom_object, "quiesce.dev", "v1alpha1", "ns", DRAINS, "nobody")
@@ -67,7 +71,10 @@ def test_a_kind_that_is_not_there_does_not_make_its_objects_gone(api: FakeApi) -
 
 
 def test_a_status_that_an_older_crd_does_not_know_is_rejected_with_a_hint(api: FakeApi) -> None:
-    api.fail(500, "failed to create typed patch object (ns/d1): .status.new: field not declared in schema")
+    api.fail(
+        500,
+        "failed to create typed patch object (ns/d1): .status.new: field not declared in schema",
+    )
     with pytest.raises(KubeRejected, match="kubectl apply -k crds"):
         get(api)
 
@@ -98,5 +105,8 @@ def client(port: int) -> ApiClient:
 
 def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quiesce.kube.errors.TIMEOUT", (1.0, 0.05))
-    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(KubeUnavailable, match="timed out"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(KubeUnavailable, match="timed out"),
+    ):
         Store(client(server.getsockname()[1]), DRAINS, None, "f").get(Key("a", "b"))

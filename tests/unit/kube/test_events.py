@@ -44,15 +44,21 @@ def test_an_event_says_what_happened_to_which_object(api: FakeApi, events: Event
 
 
 @pytest.mark.parametrize("message", ["x" * 5000, "é" * 5000, "x" + "€" * 5000])
-def test_a_note_is_cut_to_what_the_api_server_takes(api: FakeApi, events: Events, message: str) -> None:
+def test_a_note_is_cut_to_what_the_api_server_takes(
+    api: FakeApi, events: Events, message: str
+) -> None:
     emit(events, message)
     note = api.writes[0].body["note"]
     assert 1000 < len(note.encode()) <= 1024
     assert note.endswith("…") and message.startswith(note[:-1])
 
 
-@pytest.mark.parametrize("name", ["a" * 253, "a" * 235 + "-" + "b" * 17, "a" * 235 + "." + "b" * 17])
-def test_the_name_is_a_valid_one_whatever_the_object_is_called(api: FakeApi, events: Events, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["a" * 253, "a" * 235 + "-" + "b" * 17, "a" * 235 + "." + "b" * 17]
+)
+def test_the_name_is_a_valid_one_whatever_the_object_is_called(
+    api: FakeApi, events: Events, name: str
+) -> None:
     emit(events, resource=Resource(drain(name)))
     event = api.writes[0].body["metadata"]["name"]
     assert len(event) <= 253
@@ -67,7 +73,9 @@ def test_later_events_sort_after_earlier_ones(api: FakeApi, events: Events) -> N
     assert names == sorted(names)
 
 
-def test_repeats_are_counted_in_one_event_at_most_once_a_minute(api: FakeApi, events: Events, clock: Clock) -> None:
+def test_repeats_are_counted_in_one_event_at_most_once_a_minute(
+    api: FakeApi, events: Events, clock: Clock
+) -> None:
     for _ in range(30):
         emit(events)
         clock.now += 10
@@ -78,7 +86,9 @@ def test_repeats_are_counted_in_one_event_at_most_once_a_minute(api: FakeApi, ev
     assert [write.body["series"]["count"] for write in patched] == [7, 13, 19, 25]
 
 
-def test_after_ten_minutes_a_repeat_is_news_again(api: FakeApi, events: Events, clock: Clock) -> None:
+def test_after_ten_minutes_a_repeat_is_news_again(
+    api: FakeApi, events: Events, clock: Clock
+) -> None:
     emit(events)
     clock.now += 600
     emit(events)

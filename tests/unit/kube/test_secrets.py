@@ -63,17 +63,30 @@ def test_apply(api: FakeApi, secrets: Secrets) -> None:
     def accept(request: Request) -> Answer | None:
         if request.method != "PATCH":
             return None
-        return Answer(200, {**request.body, "metadata": {**request.body["metadata"], "uid": "u", "resourceVersion": "1"}})
+        return Answer(
+            200,
+            {
+                **request.body,
+                "metadata": {**request.body["metadata"], "uid": "u", "resourceVersion": "1"},
+            },
+        )
 
     api.faults.append(accept)
     owner = Resource(drain())
-    applied = secrets.apply("ns", "keys", {"ssh-privatekey": PASSWORD}, "kubernetes.io/ssh-auth", owner)
+    applied = secrets.apply(
+        "ns", "keys", {"ssh-privatekey": PASSWORD}, "kubernetes.io/ssh-auth", owner
+    )
     assert applied.data == {"ssh-privatekey": PASSWORD}
     (write,) = api.writes
     assert write.content_type == "application/apply-patch+yaml"
     assert write.body["type"] == "kubernetes.io/ssh-auth"
     assert write.body["metadata"]["ownerReferences"] == [
-        {"apiVersion": "quiesce.dev/v1alpha1", "kind": "ComputeNodeDrain", "name": "d1", "uid": owner.uid}
+        {
+            "apiVersion": "quiesce.dev/v1alpha1",
+            "kind": "ComputeNodeDrain",
+            "name": "d1",
+            "uid": owner.uid,
+        }
     ]
 
 
@@ -87,7 +100,12 @@ def test_a_refused_apply_does_not_tell_the_content(api: FakeApi, secrets: Secret
 def test_config_map(api: FakeApi, secrets: Secrets) -> None:
     assert secrets.config_map("ns", "hosts") is None
     path = "/api/v1/namespaces/ns/configmaps/hosts"
-    api.objects[path] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"a": "b"}}
+    api.objects[path] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {},
+        "data": {"a": "b"},
+    }
     assert secrets.config_map("ns", "hosts") == {"a": "b"}
     api.objects[path] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}
     assert secrets.config_map("ns", "hosts") == {}

@@ -51,7 +51,11 @@ def test_a_list_whose_pages_expired_is_read_anew_and_holds_nothing_twice(api: Fa
     api.page = 2
     for number in range(3):
         api.put(drain(f"d{number}"))
-    api.fail(410, "the provided continue parameter is too old", when=lambda request: "continue" in request.query)
+    api.fail(
+        410,
+        "the provided continue parameter is too old",
+        when=lambda request: "continue" in request.query,
+    )
     assert [each.key.name for each in store(api).list()] == ["d0", "d1", "d2"]
 
 
@@ -64,7 +68,9 @@ def test_a_list_that_breaks_off_is_no_list(api: FakeApi) -> None:
         store(api).list()
 
 
-def test_adding_the_finalizer_is_a_request_of_its_own_that_keeps_those_of_others(api: FakeApi) -> None:
+def test_adding_the_finalizer_is_a_request_of_its_own_that_keeps_those_of_others(
+    api: FakeApi,
+) -> None:
     resource = read(api, finalizers=[OTHERS], annotations={"a": "b"})
     store(api).add_finalizer(resource)
     (write,) = api.writes
@@ -73,7 +79,12 @@ def test_adding_the_finalizer_is_a_request_of_its_own_that_keeps_those_of_others
         f"/apis/quiesce.dev/v1alpha1/namespaces/ns/{DRAINS}/d1",
         "application/merge-patch+json",
     )
-    assert write.body == {"metadata": {"finalizers": [OTHERS, FINALIZER], "resourceVersion": resource.resource_version}}
+    assert write.body == {
+        "metadata": {
+            "finalizers": [OTHERS, FINALIZER],
+            "resourceVersion": resource.resource_version,
+        }
+    }
 
 
 def test_removing_the_finalizer_keeps_those_of_others(api: FakeApi) -> None:
@@ -88,7 +99,9 @@ def test_a_finalizer_that_is_as_it_should_be_is_not_written(api: FakeApi) -> Non
 
 
 @pytest.mark.parametrize("finalizers", [[], [FINALIZER]])
-def test_a_finalizer_is_never_written_over_a_newer_version(api: FakeApi, finalizers: list[str]) -> None:
+def test_a_finalizer_is_never_written_over_a_newer_version(
+    api: FakeApi, finalizers: list[str]
+) -> None:
     resource = read(api, finalizers=finalizers)
     api.put(drain(finalizers=[*finalizers, OTHERS]))
     with pytest.raises(KubeConflict):
@@ -101,7 +114,11 @@ def test_removing_the_finalizer_of_what_is_gone_is_success(api: FakeApi) -> None
     store(api).remove_finalizer(resource)
 
 
-STATUS = {"phase": "Draining", "progress": {"moved": 1, "total": 2}, "problems": [{"id": "s1", "since": None}]}
+STATUS = {
+    "phase": "Draining",
+    "progress": {"moved": 1, "total": 2},
+    "problems": [{"id": "s1", "since": None}],
+}
 
 
 def test_the_status_is_applied_whole_under_our_name(api: FakeApi) -> None:

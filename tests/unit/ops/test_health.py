@@ -18,7 +18,9 @@ class Served:
 
     def get(self, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://{host}:{self.server.port}{path}", timeout=30) as answer:
+            with urllib.request.urlopen(
+                f"http://{host}:{self.server.port}{path}", timeout=30
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -32,7 +32,9 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("text", "info")
     with fields(drain="openstack/compute-07"):
-        get_logger("quiesce.drain.act").info("moving %s", "db-3", extra={"server": "4f0", "note": 'a "b" c'})
+        get_logger("quiesce.drain.act").info(
+            "moving %s", "db-3", extra={"server": "4f0", "note": 'a "b" c'}
+        )
     (line,) = lines(capsys)
     time, _, rest = line.partition("Z ")
     assert len(time) == len("2026-01-31 14:30:12.345")
@@ -43,7 +45,9 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("json", "info")
     with fields(drain="openstack/compute-07"):
-        get_logger("quiesce.drain.act").warning("moving %s", "db-3", extra={"server": "4f0", "attempt": 2, "host": None})
+        get_logger("quiesce.drain.act").warning(
+            "moving %s", "db-3", extra={"server": "4f0", "attempt": 2, "host": None}
+        )
     line = json.loads(lines(capsys)[0])
     assert line.pop("time").endswith("Z")
     assert line == {
@@ -57,7 +61,9 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_fields_end_with_their_block_and_stay_in_their_thread(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fields_end_with_their_block_and_stay_in_their_thread(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     set_up(form, "info")
     log = get_logger("quiesce.x")
     with fields(drain="a/b"), fields(server="s1"):
@@ -72,7 +78,9 @@ def test_fields_end_with_their_block_and_stay_in_their_thread(form: str, capsys:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_names_that_users_choose_cannot_forge_lines_or_move_the_cursor(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_users_choose_cannot_forge_lines_or_move_the_cursor(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     set_up(form, "info")
     get_logger("quiesce.x").info("server %s", "a\nb\x1b[2J", extra={"name_": "c\r\nd\u2028e"})
     (line,) = lines(capsys)
@@ -130,14 +138,20 @@ def test_secrets_are_masked(text: str) -> None:
 @pytest.mark.parametrize("form", [TextLines(), JsonLines()])
 @pytest.mark.parametrize("text", SECRETS)
 def test_secrets_are_masked_wherever_they_appear(form: logging.Formatter, text: str) -> None:
-    record = logging.makeLogRecord({"name": "quiesce.x", "msg": "%s", "args": (text,), "body": text, "list_": [text]})
+    record = logging.makeLogRecord(
+        {"name": "quiesce.x", "msg": "%s", "args": (text,), "body": text, "list_": [text]}
+    )
     assert "hunter2" not in form.format(record)
 
 
-@pytest.mark.parametrize("key", ["password", "admin_password", "auth_token", "privateKey", "passphrase"])
+@pytest.mark.parametrize(
+    "key", ["password", "admin_password", "auth_token", "privateKey", "passphrase"]
+)
 @pytest.mark.parametrize("form", [TextLines(), JsonLines()])
 def test_fields_with_secret_names_are_masked(form: logging.Formatter, key: str) -> None:
-    assert "hunter2" not in form.format(logging.makeLogRecord({"name": "quiesce.x", "msg": "m", key: "hunter2"}))
+    assert "hunter2" not in form.format(
+        logging.makeLogRecord({"name": "quiesce.x", "msg": "m", key: "hunter2"})
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +171,13 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 def test_other_libraries_stay_quiet_even_at_debug_level(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("text", "debug")
-    for name in ("kubernetes.client.rest", "urllib3", "kopf._core.reactor.running", "keystoneauth.session", "paramiko"):
+    for name in (
+        "kubernetes.client.rest",
+        "urllib3",
+        "kopf._core.reactor.running",
+        "keystoneauth.session",
+        "paramiko",
+    ):
         logging.getLogger(name).info("response body: the content of a Secret")
     get_logger("quiesce.x").debug("ours")
     assert [line.split()[-1] for line in lines(capsys)] == ["ours"]

@@ -8,7 +8,9 @@ def shown() -> list[str]:
 
 
 def value(sample: str) -> float:
-    return next((float(line.rpartition(" ")[2]) for line in shown() if line.startswith(f"{sample} ")), 0.0)
+    return next(
+        (float(line.rpartition(" ")[2]) for line in shown() if line.startswith(f"{sample} ")), 0.0
+    )
 
 
 def test_ticks() -> None:
@@ -23,7 +25,9 @@ def test_requests_and_moves() -> None:
     metrics.nova_request("compute", "POST", "/servers/{id}/action", "202")
     metrics.move_started("live")
     metrics.move_finished("live", "done")
-    assert value('quiesce_nova_requests_total{method="POST",route="/servers/{id}/action",service="compute",status="202"}')
+    assert value(
+        'quiesce_nova_requests_total{method="POST",route="/servers/{id}/action",service="compute",status="202"}'
+    )
     assert value('quiesce_moves_started_total{method="live"}')
     assert value('quiesce_moves_finished_total{method="live",result="done"}')
 

@@ -29,7 +29,9 @@ FLAGS_AND_VARIABLES: list[tuple[str, str, str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("flag", "variable", "text", "field", "value"), FLAGS_AND_VARIABLES)
-def test_every_flag_has_a_variable(flag: str, variable: str, text: str, field: str, value: Any) -> None:
+def test_every_flag_has_a_variable(
+    flag: str, variable: str, text: str, field: str, value: Any
+) -> None:
     assert getattr(parse(["run", flag, text], {}), field) == value
     assert getattr(parse(["run", f"{flag}={text}"], {}), field) == value
     assert getattr(parse(["run"], {variable: text}), field) == value
@@ -44,7 +46,9 @@ def test_all_flags_are_in_the_table_above(capsys: pytest.CaptureFixture[str]) ->
 
 def test_defaults() -> None:
     assert parse(["run"], {}) == Settings()
-    assert parse(["run"], {"QUIESCE_WORKERS": " ", "QUIESCE_LISTEN": ""}) == Settings(), "empty means unset"
+    assert parse(["run"], {"QUIESCE_WORKERS": " ", "QUIESCE_LISTEN": ""}) == Settings(), (
+        "empty means unset"
+    )
 
 
 def test_a_flag_wins_over_its_variable_even_a_wrong_one() -> None:
@@ -63,7 +67,9 @@ def test_a_flag_wins_over_its_variable_even_a_wrong_one() -> None:
         (["--all-namespaces"], {"QUIESCE_NAMESPACE": "a"}, (), True),
     ],
 )
-def test_which_namespaces(argv: list[str], environ: dict[str, str], namespaces: tuple[str, ...], all_namespaces: bool) -> None:
+def test_which_namespaces(
+    argv: list[str], environ: dict[str, str], namespaces: tuple[str, ...], all_namespaces: bool
+) -> None:
     settings = parse(["run", *argv], environ)
     assert (settings.namespaces, settings.all_namespaces) == (namespaces, all_namespaces)
 
@@ -73,7 +79,11 @@ def test_which_namespaces(argv: list[str], environ: dict[str, str], namespaces: 
     [
         {"OS_CLOUD": "devstack", "OS_AUTH_URL": "http://127.0.0.1:1", "OS_PASSWORD": "x"},
         # what a Service called "quiesce" puts into every pod of its namespace
-        {"QUIESCE_SERVICE_HOST": "10.0.0.7", "QUIESCE_PORT": "tcp://10.0.0.7:80", "QUIESCE_PORT_80_TCP_PORT": "80"},
+        {
+            "QUIESCE_SERVICE_HOST": "10.0.0.7",
+            "QUIESCE_PORT": "tcp://10.0.0.7:80",
+            "QUIESCE_PORT_80_TCP_PORT": "80",
+        },
     ],
 )
 def test_variables_of_others_do_not_disturb(environ: dict[str, str]) -> None:
@@ -94,7 +104,11 @@ WRONG = [
     (["--namespace", "Open_Stack"], {}, ["--namespace", "'Open_Stack'"]),
     ([], {"QUIESCE_NAMESPACE": "a,../b"}, ["QUIESCE_NAMESPACE", "'../b'"]),
     (["--namespace", "a", "--all-namespaces"], {}, ["--namespace", "--all-namespaces"]),
-    ([], {"QUIESCE_NAMESPACE": "a", "QUIESCE_ALL_NAMESPACES": "1"}, ["--namespace", "--all-namespaces"]),
+    (
+        [],
+        {"QUIESCE_NAMESPACE": "a", "QUIESCE_ALL_NAMESPACES": "1"},
+        ["--namespace", "--all-namespaces"],
+    ),
     ([], {"QUIESCE_ALL_NAMESPACES": "perhaps"}, ["QUIESCE_ALL_NAMESPACES", "'perhaps'"]),
     (["--log-format", "xml"], {}, ["--log-format", "text, json"]),
     (["--log-level", "loud"], {}, ["--log-level", "warning"]),

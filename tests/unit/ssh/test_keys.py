@@ -15,14 +15,22 @@ def test_openssh_agrees(tmp_path: Path, kind: KeyType) -> None:
     path = tmp_path / "key"
     path.write_text(pair.private)
     path.chmod(0o600)
-    derived = subprocess.run(["ssh-keygen", "-y", "-f", path], check=True, capture_output=True, text=True).stdout
+    derived = subprocess.run(
+        ["ssh-keygen", "-y", "-f", path], check=True, capture_output=True, text=True
+    ).stdout
     assert derived.split()[:2] == pair.public.line.split()
-    shown = subprocess.run(["ssh-keygen", "-lf", path], check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", path], check=True, capture_output=True, text=True
+    ).stdout
     assert shown.split()[1] == pair.public.fingerprint
 
 
-@pytest.mark.parametrize("options", [["-t", "ed25519"], ["-t", "ecdsa"], ["-t", "rsa"], ["-t", "rsa", "-m", "PEM"]])
-def test_keys_of_ssh_keygen_are_read_and_kept_as_they_are(tmp_path: Path, options: list[str]) -> None:
+@pytest.mark.parametrize(
+    "options", [["-t", "ed25519"], ["-t", "ecdsa"], ["-t", "rsa"], ["-t", "rsa", "-m", "PEM"]]
+)
+def test_keys_of_ssh_keygen_are_read_and_kept_as_they_are(
+    tmp_path: Path, options: list[str]
+) -> None:
     path = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", *options, "-N", "", "-f", path], check=True)
     pair = read_pair(path.read_bytes(), "it")
@@ -41,7 +49,9 @@ def test_a_passphrase_is_refused_without_showing_the_key(tmp_path: Path) -> None
 
 def test_weak_keys_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "1024", "-N", "", "-f", path], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "rsa", "-b", "1024", "-N", "", "-f", path], check=True
+    )
     with pytest.raises(BadKey, match="1024"):
         read_pair(path.read_bytes(), "it")
 
@@ -50,7 +60,9 @@ def test_no_representation_shows_a_private_key() -> None:
     assert "PRIVATE" not in repr(generate(KeyType.ED25519))
 
 
-@pytest.mark.parametrize("text", ["", "ssh-ed25519", "ssh-ed25519 !!!!", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIEZha2U="])
+@pytest.mark.parametrize(
+    "text", ["", "ssh-ed25519", "ssh-ed25519 !!!!", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIEZha2U="]
+)
 def test_what_is_no_public_key(text: str) -> None:
     with pytest.raises(ValueError):
         read_public(text)

@@ -13,7 +13,9 @@ ONE, TWO = generate(KeyType.ED25519).public, generate(KeyType.ED25519).public
 
 
 def test_by_name_address_and_port() -> None:
-    pins = read_pins(f"cmp1,192.0.2.1 {ONE.line} a comment\n\n# note\n[cmp1]:2222 {TWO.line}\n", "x")
+    pins = read_pins(
+        f"cmp1,192.0.2.1 {ONE.line} a comment\n\n# note\n[cmp1]:2222 {TWO.line}\n", "x"
+    )
     assert pins.of(["CMP1"], 22) == (ONE,)
     assert pins.of(["192.0.2.1"], 22) == (ONE,)
     assert pins.of(["cmp1"], 2222) == (TWO,)

@@ -98,7 +98,9 @@ def test_an_unknown_host_is_shown_and_not_logged_in_to(target: Target, door: Doo
     assert door.tried == []
 
 
-def test_a_changed_host_is_shown_with_both_keys_and_not_logged_in_to(target: Target, door: Door) -> None:
+def test_a_changed_host_is_shown_with_both_keys_and_not_logged_in_to(
+    target: Target, door: Door
+) -> None:
     with pytest.raises(HostKeyMismatch) as found:
         run(target, [OTHER_KEY])
     assert public(HOST_KEY).fingerprint in str(found.value)
@@ -124,14 +126,18 @@ def test_words_of_a_command_stay_words(target: Target, door: Door) -> None:
     assert shlex.split(door.commands[0]) == ["sudo", "-n", "--", *argv]
 
 
-def test_a_host_key_that_nobody_checks_would_be_noticed(target: Target, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_key_that_nobody_checks_would_be_noticed(
+    target: Target, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(session, "_check_host_key", lambda *_: None)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         test_an_unknown_host_is_shown_and_not_logged_in_to(target, door)
     assert door.tried == ["root"]
 
 
-def test_words_that_are_not_quoted_would_be_noticed(target: Target, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_that_are_not_quoted_would_be_noticed(
+    target: Target, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(session.shlex, "join", " ".join)
     with pytest.raises((AssertionError, ValueError)):
         test_words_of_a_command_stay_words(target, door)

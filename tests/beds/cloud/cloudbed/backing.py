@@ -78,9 +78,20 @@ def start_mariadb(paths: Paths, processes: Processes) -> None:
 
 def sql(paths: Paths, statements: str, database: str = "") -> bool:
     """Run SQL as MariaDB's root; return whether all of it succeeded."""
-    command = ["mariadb", "--no-defaults", f"--socket={paths.socket}", "-uroot", *([database] * bool(database))]
+    command = [
+        "mariadb",
+        "--no-defaults",
+        f"--socket={paths.socket}",
+        "-uroot",
+        *([database] * bool(database)),
+    ]
     with (paths.log / "sql.out").open("ab") as out:
-        return subprocess.run(command, input=statements.encode(), stdout=out, stderr=out, check=False).returncode == 0
+        return (
+            subprocess.run(
+                command, input=statements.encode(), stdout=out, stderr=out, check=False
+            ).returncode
+            == 0
+        )
 
 
 def erlang_home() -> Path:
@@ -95,7 +106,9 @@ def start_rabbitmq(paths: Paths, knobs: Knobs, processes: Processes) -> None:
     """Start RabbitMQ and its port mapper; the mapper would else outlive it as a daemon."""
     home = paths.run / "rabbit"
     (home / "mnesia").mkdir(parents=True, exist_ok=True)
-    (home / "rabbitmq.conf").write_text(RABBITMQ_CONF.format(ip=LOOPBACK, port=knobs.port("rabbitmq")))
+    (home / "rabbitmq.conf").write_text(
+        RABBITMQ_CONF.format(ip=LOOPBACK, port=knobs.port("rabbitmq"))
+    )
     (home / "env.conf").write_text("")
     (home / "enabled_plugins").write_text("[].\n")
     epmd = {"ERL_EPMD_PORT": str(knobs.port("epmd")), "ERL_EPMD_ADDRESS": LOOPBACK}

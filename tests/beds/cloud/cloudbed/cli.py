@@ -60,7 +60,9 @@ def install(paths: Paths) -> None:
         say(f"Debian packages: {' '.join(missing)}")
         packages.install_debian(missing, paths.log / "apt.out")
     if not made:
-        say("virtual environment with Nova, Keystone, Placement, Glance and Neutron (about a minute)")
+        say(
+            "virtual environment with Nova, Keystone, Placement, Glance and Neutron (about a minute)"
+        )
         packages.install_venv(paths, paths.log / "venv.out")
 
 
@@ -98,7 +100,9 @@ def down(paths: Paths, arguments: argparse.Namespace) -> None:
 def compute(cloud: Cloud, arguments: argparse.Namespace) -> None:
     for host in arguments.host:
         if not re.fullmatch(re.escape(cloud.knobs.host_prefix) + r"\d+", host):
-            raise BedError(f"{host!r} is no name of a host here; they are {cloud.knobs.hosts()[0]} and so on")
+            raise BedError(
+                f"{host!r} is no name of a host here; they are {cloud.knobs.hosts()[0]} and so on"
+            )
     if arguments.action == "start":
         if not cloud.processes.pid("nova-api"):
             raise BedError("the cloud is not up; run `cloud up`")
@@ -116,7 +120,9 @@ def edit_faults(paths: Paths, arguments: argparse.Namespace) -> None:
         faults.save(paths.faults, table)
     elif arguments.action == "clear":
         scope = arguments.scope
-        faults.save(paths.faults, faults.without_scope(faults.load(paths.faults), scope) if scope else {})
+        faults.save(
+            paths.faults, faults.without_scope(faults.load(paths.faults), scope) if scope else {}
+        )
     print(paths.faults.read_text(), end="")
 
 
@@ -150,11 +156,15 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="start whatever is not running, installing it if needed")
     end = commands.add_parser("down", help="end all processes, keep the state")
     end.add_argument("--wipe", action="store_true", help="also forget all state")
-    end.add_argument("--purge", action="store_true", help="also forget what was installed and dumped")
+    end.add_argument(
+        "--purge", action="store_true", help="also forget what was installed and dumped"
+    )
     commands.add_parser("status", help="show processes and compute services; 0 if all is up")
     commands.add_parser("env", help="print shell exports that name the cloud")
     commands.add_parser("purge-deleted", help="drop soft-deleted compute services")
-    commands.add_parser("sql", help="run a statement in the database of Nova's cell").add_argument("statement")
+    commands.add_parser("sql", help="run a statement in the database of Nova's cell").add_argument(
+        "statement"
+    )
     node = commands.add_parser("compute", help="start, stop or kill (-9) nova-compute on hosts")
     node.add_argument("action", choices=("start", "stop", "kill"))
     node.add_argument("host", nargs="+")
@@ -184,7 +194,9 @@ def run(paths: Paths, arguments: argparse.Namespace) -> int:
             databases.purge_deleted(paths)
         case "sql":
             if not sql(paths, arguments.statement, "nova_cell1"):
-                raise BedError(f"the database refuses it, or the cloud is not up (`cloud status`); see {paths.log / 'sql.out'}")
+                raise BedError(
+                    f"the database refuses it, or the cloud is not up (`cloud status`); see {paths.log / 'sql.out'}"
+                )
         case "up" | "down" | "compute":
             with locked(paths.run):
                 change(paths, arguments)

@@ -188,7 +188,11 @@ def write_compute(paths: Paths, knobs: Knobs, host: str) -> None:
 
 def write_clouds(paths: Paths, knobs: Knobs) -> None:
     """Write clouds.yaml: `lab` (admin), `operator` (another admin), `lab-demo` (plain member)."""
-    entries = (("lab", "admin", "admin"), ("operator", "quiesce", "admin"), ("lab-demo", "demo", "demo"))
+    entries = (
+        ("lab", "admin", "admin"),
+        ("operator", "quiesce", "admin"),
+        ("lab-demo", "demo", "demo"),
+    )
     lines = ["clouds:"]
     for cloud, user, project in entries:
         lines += [
@@ -211,7 +215,9 @@ def write_entry_points(paths: Paths) -> None:
     info = paths.run / "etc/neutron/plugins/labports-1.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: labports\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[neutron.ml2.mechanism_drivers]\nlabports = labports:LabPortsDriver\n")
+    (info / "entry_points.txt").write_text(
+        "[neutron.ml2.mechanism_drivers]\nlabports = labports:LabPortsDriver\n"
+    )
 
 
 def write_all(paths: Paths, knobs: Knobs) -> None:
@@ -225,7 +231,9 @@ def write_all(paths: Paths, knobs: Knobs) -> None:
     write_ini(etc / "neutron/neutron.conf", neutron(paths, knobs))
     write_ini(etc / "nova/nova.conf", nova(paths, knobs))
     # The conductor works on the cell's database itself; the others find it by its mapping.
-    write_ini(etc / "nova/cell1.conf", {"database": {"connection": database_url(paths, "nova_cell1")}})
+    write_ini(
+        etc / "nova/cell1.conf", {"database": {"connection": database_url(paths, "nova_cell1")}}
+    )
     write_entry_points(paths)
     write_clouds(paths, knobs)
     for host in knobs.hosts():

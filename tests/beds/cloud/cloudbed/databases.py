@@ -25,7 +25,9 @@ def restore(paths: Paths) -> bool:
     if not dump.exists():
         return False
     if not sql(paths, dump.read_text()):
-        raise BedError(f"restoring {dump} failed; see {paths.log / 'sql.out'}, then run `cloud down --purge` and `cloud up`")
+        raise BedError(
+            f"restoring {dump} failed; see {paths.log / 'sql.out'}, then run `cloud down --purge` and `cloud up`"
+        )
     for folder in ("fernet-keys", "images"):
         shutil.copytree(paths.golden / folder, paths.run / folder, dirs_exist_ok=True)
     return True
@@ -49,7 +51,10 @@ def dump(paths: Paths) -> None:
 
 
 def create_user(paths: Paths) -> None:
-    sql(paths, f"CREATE USER IF NOT EXISTS os@localhost IDENTIFIED BY '{PASSWORD}';GRANT ALL ON *.* TO os@localhost;")
+    sql(
+        paths,
+        f"CREATE USER IF NOT EXISTS os@localhost IDENTIFIED BY '{PASSWORD}';GRANT ALL ON *.* TO os@localhost;",
+    )
 
 
 def create(paths: Paths, knobs: Knobs) -> None:
@@ -63,7 +68,10 @@ def create(paths: Paths, knobs: Knobs) -> None:
         "nova-cell1": nova_cell_steps,
     }
     with ThreadPoolExecutor(len(chains)) as pool:
-        done = [pool.submit(run_chain, paths, name, steps(paths, knobs)) for name, steps in chains.items()]
+        done = [
+            pool.submit(run_chain, paths, name, steps(paths, knobs))
+            for name, steps in chains.items()
+        ]
     for future in done:
         future.result()
 
@@ -79,13 +87,25 @@ def run_chain(paths: Paths, name: str, steps: list[list[str]]) -> None:
 def keystone_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
     manage = [paths.bin("keystone-manage"), "--config-dir", str(paths.run / "etc/keystone")]
     url = catalog_url(knobs, "keystone")
-    urls = [word for kind in ("admin", "internal", "public") for word in (f"--bootstrap-{kind}-url", url)]
+    urls = [
+        word
+        for kind in ("admin", "internal", "public")
+        for word in (f"--bootstrap-{kind}-url", url)
+    ]
     group = grp.getgrgid(os.getegid()).gr_name
     owner = ["--keystone-user", user(), "--keystone-group", group]
     return [
         [*manage, "db_sync"],
         [*manage, "fernet_setup", *owner],
-        [*manage, "bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-region-id", "RegionOne", *urls],
+        [
+            *manage,
+            "bootstrap",
+            "--bootstrap-password",
+            PASSWORD,
+            "--bootstrap-region-id",
+            "RegionOne",
+            *urls,
+        ],
     ]
 
 
@@ -115,7 +135,13 @@ def nova_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
     ]
     return [
         [*manage, "api_db", "sync"],
-        [*manage, "cell_v2", "map_cell0", "--database_connection", database_url(paths, "nova_cell0")],
+        [
+            *manage,
+            "cell_v2",
+            "map_cell0",
+            "--database_connection",
+            database_url(paths, "nova_cell0"),
+        ],
         [*manage, "cell_v2", "create_cell", *cell1],
         [*manage, "db", "sync"],
     ]
@@ -136,8 +162,12 @@ def relocate(paths: Paths, knobs: Knobs) -> None:
     ]
     for cell in ("cell0", "cell1"):
         url = database_url(paths, f"nova_{cell}")
-        statements.append(f"UPDATE nova_api.cell_mappings SET database_connection = '{url}' WHERE name = '{cell}';")
-    statements.append(f"UPDATE nova_api.cell_mappings SET transport_url = '{transport_url(knobs)}' WHERE name = 'cell1';")
+        statements.append(
+            f"UPDATE nova_api.cell_mappings SET database_connection = '{url}' WHERE name = '{cell}';"
+        )
+    statements.append(
+        f"UPDATE nova_api.cell_mappings SET transport_url = '{transport_url(knobs)}' WHERE name = 'cell1';"
+    )
     if not sql(paths, "\n".join(statements)):
         raise BedError(
             f"the databases do not look like a cloud's; see {paths.log / 'sql.out'}, then run `cloud down --wipe` and `cloud up`"

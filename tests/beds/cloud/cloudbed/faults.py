@@ -94,7 +94,9 @@ def _candidates(
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, str]]]:
     """Yield the places that may hold a fault for a server on a host, the first to win first."""
     prefix = "fault."
-    named = {key.removeprefix(prefix): spec for key, spec in metadata.items() if key.startswith(prefix)}
+    named = {
+        key.removeprefix(prefix): spec for key, spec in metadata.items() if key.startswith(prefix)
+    }
     yield ("metadata", uuid), named
     for pattern, specs in table.get("servers", {}).items():
         if uuid == pattern or fnmatch.fnmatchcase(name, pattern):
@@ -103,7 +105,9 @@ def _candidates(
     yield ("all",), table.get("all", {})
 
 
-def find(table: Table, metadata: Mapping[str, str], uuid: str, name: str, host: str, operation: str) -> Found | None:
+def find(
+    table: Table, metadata: Mapping[str, str], uuid: str, name: str, host: str, operation: str
+) -> Found | None:
     """Return the fault for an operation on a server at a host, if there is one."""
     for place, specs in _candidates(table, metadata, uuid, name, host):
         for key in (f"{operation}:{host}", operation):
@@ -129,7 +133,9 @@ def load(path: Path) -> Table:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise BedError(f"{path} is not JSON ({error}); correct it or run `cloud faults clear`") from error
+        raise BedError(
+            f"{path} is not JSON ({error}); correct it or run `cloud faults clear`"
+        ) from error
     if not isinstance(table, dict):
         raise BedError(f"{path} does not hold a JSON object; run `cloud faults clear`")
     return table

@@ -14,7 +14,9 @@ from .settings import HERE, Paths
 
 RABBITMQ_BIN = Path("/usr/lib/rabbitmq/bin")
 POLICY = Path("/usr/sbin/policy-rc.d")
-POLICY_TEXT = "#!/bin/sh\n# of the quiesce cloud bed, for the time of one package installation\nexit 101\n"
+POLICY_TEXT = (
+    "#!/bin/sh\n# of the quiesce cloud bed, for the time of one package installation\nexit 101\n"
+)
 
 
 def missing_packages(venv_is_made: bool) -> list[str]:
@@ -60,7 +62,9 @@ def services_stay_stopped() -> Iterator[None]:
 def run_logged(command: Sequence[str], log: Path, env: Mapping[str, str] = os.environ) -> bool:
     """Run a command, its output into a log; return whether it succeeded."""
     with log.open("ab") as out:
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False)
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False
+        )
     return result.returncode == 0
 
 
@@ -70,7 +74,9 @@ def install_debian(packages: Sequence[str], log: Path) -> None:
     if not shutil.which("apt-get"):
         raise BedError(f"these packages are missing and there is no apt-get: {wanted}")
     if os.geteuid() != 0:
-        raise BedError(f"Debian packages are missing; run: sudo apt-get install --no-install-recommends {wanted}")
+        raise BedError(
+            f"Debian packages are missing; run: sudo apt-get install --no-install-recommends {wanted}"
+        )
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "-y", "--no-install-recommends", "install", *packages]
     with services_stay_stopped():
@@ -92,7 +98,16 @@ def install_venv(paths: Paths, log: Path) -> None:
     python = paths.bin("python")
     steps: list[list[str]] = [
         [sys.executable, "-m", "venv", str(paths.venv)],
-        [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", str(HERE / "installer.txt")],
+        [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--require-hashes",
+            "-r",
+            str(HERE / "installer.txt"),
+        ],
         [
             paths.bin("uv"),
             "pip",

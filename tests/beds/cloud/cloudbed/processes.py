@@ -76,7 +76,9 @@ class Processes:
     def alive(self) -> list[str]:
         return [name for name in self.names() if self.pid(name)]
 
-    def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    def start(
+        self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None
+    ) -> None:
         """Start and record a process unless it runs; its output goes to the log folder.
 
         env: added to `clean_environment`; nothing else is inherited, nor is the folder.
@@ -101,7 +103,9 @@ class Processes:
         if self.pid(name):
             return
         out = self.log / f"{name}.out"
-        last = "\n  ".join(out.read_text(errors="replace").splitlines()[-8:]) if out.exists() else ""
+        last = (
+            "\n  ".join(out.read_text(errors="replace").splitlines()[-8:]) if out.exists() else ""
+        )
         raise BedError(f"{name} has ended; the end of {out}:\n  {last}")
 
     def stop(self, name: str, patience: float, how: signal.Signals = signal.SIGTERM) -> None:
@@ -134,7 +138,9 @@ class Processes:
         return pid if stat is None or stat.started == started else None
 
     def _session(self, leader: int) -> list[int]:
-        return [pid for pid, stat in every_process() if stat.session == leader and stat.state != "Z"]
+        return [
+            pid for pid, stat in every_process() if stat.session == leader and stat.state != "Z"
+        ]
 
     def _gone(self, leader: int, patience: float) -> bool:
         end = time.monotonic() + patience
@@ -150,7 +156,12 @@ class Processes:
 def clean_environment(home: Path) -> dict[str, str]:
     """Return what a service needs of the environment; the caller's own must not change it."""
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "XDG_CACHE_HOME": str(home / "cache")}
+    return {
+        "PATH": path,
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "XDG_CACHE_HOME": str(home / "cache"),
+    }
 
 
 def every_process() -> Iterator[tuple[int, Stat]]:

@@ -39,7 +39,11 @@ def identity(api: Api) -> None:
         grant(service, user, roles["admin"])
         grant(service, user, roles["service"])
     grant(ensure("project", "admin"), ensure("user", "quiesce", **people), roles["admin"])
-    grant(ensure("project", "demo", domain_id="default"), ensure("user", "demo", **people), roles["member"])
+    grant(
+        ensure("project", "demo", domain_id="default"),
+        ensure("user", "demo", **people),
+        roles["member"],
+    )
     for name, (kind, _) in CATALOG.items():
         if not api.call("keystone", "GET", f"/services?type={kind}")["services"]:
             catalog_entry(api, name, kind)
@@ -61,7 +65,12 @@ def image(api: Api) -> None:
     """Seed the image `tiny`: 1 KiB of zeros, enough for hypervisors that boot nothing."""
     if api.call("glance", "GET", "/images?name=tiny")["images"]:
         return
-    body = {"name": "tiny", "disk_format": "raw", "container_format": "bare", "visibility": "public"}
+    body = {
+        "name": "tiny",
+        "disk_format": "raw",
+        "container_format": "bare",
+        "visibility": "public",
+    }
     made = api.call("glance", "POST", "/images", body)
     api.call("glance", "PUT", f"/images/{made['id']}/file", b"\0" * 1024)
 
@@ -78,7 +87,9 @@ def network(api: Api) -> None:
     """Seed the shared network `lab-net`; without DHCP, which would wait for an agent."""
     if api.call("neutron", "GET", "/networks?name=lab-net")["networks"]:
         return
-    made = api.call("neutron", "POST", "/networks", {"network": {"name": "lab-net", "shared": True}})
+    made = api.call(
+        "neutron", "POST", "/networks", {"network": {"name": "lab-net", "shared": True}}
+    )
     subnet = {
         "name": "lab-subnet",
         "network_id": made["network"]["id"],

@@ -16,7 +16,11 @@ from .settings import HERE, LOOPBACK, PREFIX, Knobs, Paths
 
 APIS = ("keystone", "placement", "glance", "neutron", "nova")
 # Process -> the ports it listens on.
-LISTENERS = {**{f"{name}-api": (name,) for name in APIS}, "epmd": ("epmd",), "rabbitmq": ("rabbitmq", "erlang")}
+LISTENERS = {
+    **{f"{name}-api": (name,) for name in APIS},
+    "epmd": ("epmd",),
+    "rabbitmq": ("rabbitmq", "erlang"),
+}
 NOVA_DAEMONS = ("nova-conductor", "nova-scheduler")
 FORKER = "nova-forker"
 STATEFUL = ("mariadb", "rabbitmq", "epmd")  # and what they need to the end
@@ -43,7 +47,15 @@ class Cloud:
     def expected(self) -> list[str]:
         """Return the names of all processes of a complete cloud."""
         computes = [compute_process(host) for host in self.knobs.hosts()]
-        return ["mariadb", "epmd", "rabbitmq", *(f"{name}-api" for name in APIS), FORKER, *NOVA_DAEMONS, *computes]
+        return [
+            "mariadb",
+            "epmd",
+            "rabbitmq",
+            *(f"{name}-api" for name in APIS),
+            FORKER,
+            *NOVA_DAEMONS,
+            *computes,
+        ]
 
     def up(self) -> None:
         """Start whatever is not running and return when all computes are up and mapped."""
@@ -101,8 +113,12 @@ class Cloud:
         self.say("API services")
         etc = self.paths.run / "etc"
         venv = self.paths.venv
-        self.start_api("keystone", "keystone.wsgi.api", {"OS_KEYSTONE_CONFIG_DIR": f"{etc}/keystone"})
-        self.start_api("placement", "placement.wsgi.api", {"OS_PLACEMENT_CONFIG_DIR": f"{etc}/placement"})
+        self.start_api(
+            "keystone", "keystone.wsgi.api", {"OS_KEYSTONE_CONFIG_DIR": f"{etc}/keystone"}
+        )
+        self.start_api(
+            "placement", "placement.wsgi.api", {"OS_PLACEMENT_CONFIG_DIR": f"{etc}/placement"}
+        )
         self.start_api(
             "nova",
             "nova.wsgi.osapi_compute",
@@ -173,7 +189,11 @@ class Cloud:
 
     def start_nova(self, daemons: Sequence[str], hosts: Sequence[str]) -> None:
         """Start Nova's daemons as forks of a preloaded process, which saves each its imports."""
-        names = [name for name in (*daemons, *map(compute_process, hosts)) if not self.processes.pid(name)]
+        names = [
+            name
+            for name in (*daemons, *map(compute_process, hosts))
+            if not self.processes.pid(name)
+        ]
         for host in hosts:
             configs.write_compute(self.paths, self.knobs, host)
             if compute_process(host) in names:
@@ -185,7 +205,11 @@ class Cloud:
         self.wait_until(FORKER, lambda: self.ask_forker(names))
 
     def start_forker(self) -> None:
-        command = [self.paths.bin("python"), str(HERE / "plugins/nova_forker.py"), str(self.paths.run)]
+        command = [
+            self.paths.bin("python"),
+            str(HERE / "plugins/nova_forker.py"),
+            str(self.paths.run),
+        ]
         self.processes.start(FORKER, command, {"PYTHONPATH": str(HERE)})
 
     def ask_forker(self, names: Sequence[str]) -> bool:
@@ -219,7 +243,9 @@ class Cloud:
         while not is_ready():
             self.processes.check(process)
             if time.monotonic() > end:
-                raise BedError(f"{process} did not get ready in {STARTUP:.0f} s; see {self.paths.log}")
+                raise BedError(
+                    f"{process} did not get ready in {STARTUP:.0f} s; see {self.paths.log}"
+                )
             time.sleep(0.1)
 
     def wait_for_computes(self, hosts: Sequence[str]) -> None:
@@ -229,7 +255,9 @@ class Cloud:
             for host in missing:
                 self.processes.check(compute_process(host))
             if time.monotonic() > end:
-                raise BedError(f"not up after {STARTUP:.0f} s: {' '.join(sorted(missing))}; see {self.paths.log}")
+                raise BedError(
+                    f"not up after {STARTUP:.0f} s: {' '.join(sorted(missing))}; see {self.paths.log}"
+                )
             time.sleep(0.5)
 
     def usable_hosts(self) -> set[str]:
@@ -241,7 +269,8 @@ class Cloud:
         up = {
             service["host"]
             for service in self.compute_services()
-            if service["state"] == "up" and (service["updated_at"] or "") >= self.started_at.get(service["host"], "")
+            if service["state"] == "up"
+            and (service["updated_at"] or "") >= self.started_at.get(service["host"], "")
         }
         hypervisors = self.api.call("nova", "GET", "/os-hypervisors")["hypervisors"]
         return up & {hypervisor["hypervisor_hostname"] for hypervisor in hypervisors}

@@ -83,7 +83,9 @@ def checked(knobs: Knobs) -> Knobs:
     for service in PORTS:
         other = taken.setdefault(knobs.port(service), service)
         if other != service:
-            raise BedError(f"{service} and {other} both have port {knobs.port(service)}; change {PREFIX}PORT_{service.upper()}")
+            raise BedError(
+                f"{service} and {other} both have port {knobs.port(service)}; change {PREFIX}PORT_{service.upper()}"
+            )
     return knobs
 
 
@@ -167,7 +169,9 @@ def settle(started_with: Knobs | None, wanted: dict[str, Any]) -> Knobs:
         present = getattr(started_with, name)
         if name != "computes" and value != present:
             variable = PREFIX + name.upper()
-            raise BedError(f"the running cloud has {variable}={present}, not {value}; run `cloud down` first or unset {variable}")
+            raise BedError(
+                f"the running cloud has {variable}={present}, not {value}; run `cloud down` first or unset {variable}"
+            )
     values = asdict(started_with)
     values["computes"] = wanted.get("computes", started_with.computes)
     return checked(Knobs(**values))

@@ -25,6 +25,10 @@ class LabPortsDriver(api.MechanismDriver):
 
     def update_port_postcommit(self, context_of_port):
         port = context_of_port.current
-        plugged = port[portbindings.VIF_TYPE] == portbindings.VIF_TYPE_OVS and port["admin_state_up"]
+        plugged = (
+            port[portbindings.VIF_TYPE] == portbindings.VIF_TYPE_OVS and port["admin_state_up"]
+        )
         if plugged and port["status"] == constants.PORT_STATUS_DOWN:
-            directory.get_plugin().update_port_status(context.get_admin_context(), port["id"], constants.PORT_STATUS_ACTIVE)
+            directory.get_plugin().update_port_status(
+                context.get_admin_context(), port["id"], constants.PORT_STATUS_ACTIVE
+            )

@@ -1,0 +1,394 @@
+"""One cloud: the typed reads and the few verbs of a drain.
+
+Raw calls instead of the SDK's resource classes: those drop unknown filters in silence,
+send wrong markers, and live-migrate with a blocking microversion (2.30).
+Every read is complete or raises; every verb sends one request, once.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.openstack.errors import NotFound
+from quiesce.openstack.http import PAGE, Api
+from quiesce.openstack.records import (
+    ActionEvents,
+    Aggregate,
+    Hypervisor,
+    LiveProgress,
+    Migration,
+    Port,
+    Room,
+    Server,
+    ServerGroup,
+    Service,
+    Shape,
+    moment,
+)
+
+T = TypeVar("T")
+
+SERVICES_AGE = HYPERVISORS_AGE = (
+    10.0  # seconds that a list may be shared between drains, and between looks
+)
+GROUPS_AGE = 30.0
+
+
+class Shared(Generic[T]):
+    """A read that the drains of one cloud share while it is young enough."""
+
+    def __init__(self, read: Callable[[], T], age: float, clock: Callable[[], float]) -> None:
+        self._read, self._age, self._clock = read, age, clock
+        self._lock = threading.Lock()
+        self._value: tuple[float, T] | None = None
+
+    def forget(self) -> None:
+        with self._lock:
+            self._value = None
+
+    def get(self, *, fresh: bool = False) -> T:
+        with self._lock:
+            now = self._clock()
+            if fresh or self._value is None or now - self._value[0] > self._age:
+                self._value = (now, self._read())
+            return self._value[1]
+
+
+class Cloud:
+    """Reads raise CloudUnreachable, BadCredentials, NotAllowed. Verbs raise Refused or Unknown besides."""
+
+    def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self.user_id = api.user_id
+        self.identity = api.identity
+        self._services = Shared(self._read_services, SERVICES_AGE, clock)
+        self._groups = Shared(self._read_groups, GROUPS_AGE, clock)
+        self._hypervisors = Shared(self._read_hypervisors, HYPERVISORS_AGE, clock)
+        self._computes = Shared(self._read_computes, HYPERVISORS_AGE, clock)
+
+    @property
+    def broken(self) -> bool:
+        """Whether this connection is spent: a new one has to be made."""
+        return self._api.broken
+
+    # Reads
+
+    def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
+        """Every nova-compute service of the cloud."""
+        return self._services.get(fresh=fresh)
+
+    def _read_services(self) -> tuple[Service, ...]:
+        body = self._api.get("compute", "/os-services", {"binary": "nova-compute"})
+        return tuple(Service.read(row) for row in rows(body, "services"))
+
+    def servers_on(self, host: str) -> tuple[Server, ...]:
+        """Every server whose host is exactly this one, soft-deleted ones included.
+
+        Nova drops the filter in silence for a user who may not use it (servers.py
+        remove_invalid_options), so each row's own host attribute is checked; SHELVED_OFFLOADED
+        ones leave a moment late.
+        """
+        found = self._servers({"all_tenants": 1, "host": host, "soft_deleted": 1})
+        return tuple(server for server in found if server.host == host)
+
+    def servers_to_verify(self) -> tuple[Server, ...]:
+        """Every server of the cloud in VERIFY_RESIZE."""
+        found = self._servers({"all_tenants": 1, "status": "VERIFY_RESIZE"})
+        return tuple(server for server in found if server.status == "VERIFY_RESIZE")
+
+    def _servers(self, query: dict[str, str | int]) -> list[Server]:
+        try:
+            return [
+                Server.read(row) for row in self._api.pages("/servers/detail", "servers", query)
+            ]
+        except KeyError as error:
+            raise NotAllowed(
+                f"Nova shows servers without {error}: the operator's user is not an admin in Nova's policy "
+                "(os_compute_api:os-extended-server-attributes). Use credentials that see all servers and their hosts"
+            ) from error
+
+    def server(self, server_id: str) -> Server | None:
+        """One server, or None where it no longer exists."""
+        try:
+            return Server.read(self._api.get("compute", f"/servers/{server_id}")["server"])
+        except NotFound:
+            return None
+
+    def migrations(self, host: str, above: int | None = None) -> tuple[Migration, ...]:
+        """Migrations with this host as source or destination, newest first.
+
+        `above`: only those with a higher id, reading no more pages than that takes
+        (Nova sorts by creation, newest first, since 2.59). Rows of deleted servers are not listed.
+        """
+        query: dict[str, str | int] = {"host": host}
+        if above is not None:
+            query["limit"] = 200
+        found = []
+        for row in self._api.pages("/os-migrations", "migrations", query):
+            if (
+                row.get("source_compute") is None
+                and row.get("dest_compute") is None
+                and "source_compute" not in row
+            ):
+                raise NotAllowed(
+                    "Nova shows migrations without hosts: policy os_compute_api:os-migrations:index:host"
+                )
+            if above is not None and row["id"] <= above:
+                break
+            found.append(Migration.read(row))
+        return tuple(found)
+
+    def action_events(
+        self, server_id: str, kinds: Iterable[str], created: datetime
+    ) -> ActionEvents | None:
+        """The instance action behind a migration: the nearest of these kinds that began up to 60 s before `created`."""
+        listed = rows(
+            self._api.get("compute", f"/servers/{server_id}/os-instance-actions"), "instanceActions"
+        )
+        wanted = tuple(kinds)
+        ages = [
+            (created - started, row)
+            for row in listed
+            if row["action"] in wanted and (started := moment(row["start_time"]))
+        ]
+        near = [
+            (age, row["request_id"])
+            for age, row in ages
+            if timedelta(seconds=-2) <= age <= timedelta(seconds=60)
+        ]
+        return self._events(server_id, min(near)[1]) if near else None
+
+    def _events(self, server_id: str, request_id: str) -> ActionEvents:
+        body = self._api.get("compute", f"/servers/{server_id}/os-instance-actions/{request_id}")[
+            "instanceAction"
+        ]
+        events: list[dict[str, Any]] = body.get("events") or []
+        failed = next((e for e in events if e.get("result") not in ("Success", None)), {})
+        unended = not failed and any(e.get("result") is None for e in events)
+        started = moment(body["start_time"])
+        if started is None:
+            raise CloudUnreachable(f"instance action {request_id} has no start time")
+        return ActionEvents(
+            request_id, body["action"], started, failed.get("event"), failed.get("details"), unended
+        )
+
+    def live_progress(self, server_id: str) -> LiveProgress | None:
+        """Counters of the server's running live migration, if there is one (memory and disk together)."""
+        try:
+            found = rows(self._api.get("compute", f"/servers/{server_id}/migrations"), "migrations")
+        except NotFound:
+            return None
+        if not found:
+            return None
+        row = found[0]
+        done = (row.get("memory_processed_bytes") or 0) + (row.get("disk_processed_bytes") or 0)
+        left = (row.get("memory_remaining_bytes") or 0) + (row.get("disk_remaining_bytes") or 0)
+        return LiveProgress(row["id"], row["status"], done, left)
+
+    def allocations(self, node: str) -> dict[str, dict[str, int]] | None:
+        """consumer uuid -> resources held on a hypervisor's resource providers (child providers included).
+
+        `node`: the hypervisor_hostname, which names the root provider. None where there is
+        no such provider. Raises NotInCatalog where the cloud shows no placement.
+        """
+        found = rows(
+            self._api.get("placement", "/resource_providers", {"name": node}), "resource_providers"
+        )
+        if not found:
+            return None
+        inside = {"in_tree": found[0]["uuid"]}
+        tree = rows(self._api.get("placement", "/resource_providers", inside), "resource_providers")
+        held: dict[str, dict[str, int]] = {}
+        for provider in tree:
+            body = self._api.get("placement", f"/resource_providers/{provider['uuid']}/allocations")
+            for consumer, allocation in body["allocations"].items():
+                mine = held.setdefault(consumer, {})
+                for name, amount in allocation["resources"].items():
+                    mine[name] = mine.get(name, 0) + amount
+        return held
+
+    def rooms(self, shapes: Iterable[Shape]) -> tuple[Room, ...]:
+        """Room on every host that placement offers for one of these shapes: one request a shape, two more for the names.
+
+        Hosts that Nova has disabled are left out (trait COMPUTE_STATUS_DISABLED). Raises NotInCatalog.
+        """
+        free: dict[str, dict[str, int]] = {}
+        takes: dict[str, set[Shape]] = {}
+        for shape in shapes:
+            for root, room in self._candidates(shape).items():
+                free.setdefault(root, {}).update(room)
+                takes.setdefault(root, set()).add(shape)
+        listed = rows(self._api.get("placement", "/resource_providers"), "resource_providers")
+        names = {provider["uuid"]: provider["name"] for provider in listed}
+        hosts = {h.hypervisor_hostname: h.host for h in self.hypervisors()}
+        return tuple(
+            Room(hosts[names[root]], room, frozenset(takes[root]))
+            for root, room in free.items()
+            if names.get(root) in hosts
+        )
+
+    def _candidates(self, shape: Shape) -> dict[str, dict[str, int]]:
+        """root provider uuid -> what is free of each resource class of the shape's candidates."""
+        required = ",".join(["!COMPUTE_STATUS_DISABLED", *shape.traits])
+        query: dict[str, str | int] = {
+            "resources": ",".join(f"{name}:{amount}" for name, amount in shape.resources),
+            "root_required": required,
+            "limit": PAGE,
+        }
+        summaries = self._api.get("placement", "/allocation_candidates", query)[
+            "provider_summaries"
+        ]
+        found: dict[str, dict[str, int]] = {}
+        for uuid, summary in summaries.items():
+            mine = found.setdefault(summary.get("root_provider_uuid") or uuid, {})
+            for name, amounts in summary["resources"].items():
+                mine[name] = mine.get(name, 0) + amounts["capacity"] - amounts["used"]
+        return found
+
+    def hypervisors(self) -> tuple[Hypervisor, ...]:
+        """All hypervisors with their service's host and address."""
+        return self._hypervisors.get()
+
+    def _read_hypervisors(self) -> tuple[Hypervisor, ...]:
+        found = rows(self._api.get("compute", "/os-hypervisors/detail"), "hypervisors")
+        return tuple(
+            Hypervisor(h["hypervisor_hostname"], h["service"]["host"], h.get("host_ip") or "")
+            for h in found
+        )
+
+    def computes(self) -> tuple[tuple[Service, ...], tuple[Hypervisor, ...]]:
+        """All services and all hypervisors of a cloud whose cells all answer. Raises CloudUnreachable while one does not."""
+        return self._computes.get()
+
+    def _read_computes(self) -> tuple[tuple[Service, ...], tuple[Hypervisor, ...]]:
+        """While a cell is down Nova lists fewer hypervisors and says nothing; its services show it as UNKNOWN.
+
+        They are read before and after the hypervisors: it may go down, or come back, between two requests.
+        """
+        whole(self.services(fresh=True))
+        hypervisors = self._hypervisors.get(fresh=True)
+        return whole(self.services(fresh=True)), hypervisors
+
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        found = rows(self._api.get("compute", "/os-aggregates"), "aggregates")
+        return tuple(
+            Aggregate(a["id"], a["name"], a.get("availability_zone"), tuple(a["hosts"]))
+            for a in found
+        )
+
+    def groups(self) -> tuple[ServerGroup, ...]:
+        """Server groups of all projects whose policy Nova enforces (`soft-*` ones are left out)."""
+        return self._groups.get()
+
+    def _read_groups(self) -> tuple[ServerGroup, ...]:
+        found: list[dict[str, Any]] = []
+        while (
+            len(found) % PAGE == 0
+        ):  # this list has an offset and no links (nova api server_groups.py index)
+            query: dict[str, str | int] = {
+                "all_projects": "true",
+                "limit": PAGE,
+                "offset": len(found),
+            }
+            page = rows(self._api.get("compute", "/os-server-groups", query), "server_groups")
+            found += page
+            if not page:
+                break
+        return tuple(
+            ServerGroup(g["id"], g["name"], g["policy"], frozenset(g["members"]))
+            for g in found
+            if g["policy"] in ("affinity", "anti-affinity")
+        )
+
+    def ports(self, server_ids: Iterable[str]) -> tuple[Port, ...]:
+        """The Neutron ports of these servers, in one request. Raises NotInCatalog where there is no network service."""
+        query: list[tuple[str, str | int]] = [("device_id", server_id) for server_id in server_ids]
+        found = rows(self._api.get("network", "/ports", query), "ports")
+        return tuple(
+            Port(
+                p["id"],
+                p["device_id"],
+                p["status"],
+                p.get("binding:host_id"),
+                p.get("binding:vif_type"),
+            )
+            for p in found
+        )
+
+    # Verbs: each returns Nova's request id
+
+    def disable_service(self, service_id: str, reason: str) -> str | None:
+        return self._put_service(service_id, {"status": "disabled", "disabled_reason": reason})
+
+    def disable_service_without_reason(self, service_id: str) -> str | None:
+        return self._put_service(service_id, {"status": "disabled"})
+
+    def enable_service(self, service_id: str) -> str | None:
+        return self._put_service(service_id, {"status": "enabled"})
+
+    def _put_service(self, service_id: str, body: dict[str, str]) -> str | None:
+        self._services.forget()
+        return self._api.write("compute", "PUT", f"/os-services/{service_id}", body)
+
+    def delete_service(self, service_id: str) -> str | None:
+        """Raises Refused 409 where Nova still counts servers or migrations of the host."""
+        self._services.forget()
+        return self._api.write("compute", "DELETE", f"/os-services/{service_id}")
+
+    def migrate(self, server_id: str, target: str | None) -> str | None:
+        return self._action(server_id, {"migrate": {"host": target} if target else None})
+
+    def live_migrate(self, server_id: str, target: str | None) -> str | None:
+        return self._action(
+            server_id, {"os-migrateLive": {"host": target, "block_migration": "auto"}}
+        )
+
+    def confirm(self, server_id: str) -> str | None:
+        return self._action(server_id, {"confirmResize": None})
+
+    def revert(self, server_id: str) -> str | None:
+        return self._action(server_id, {"revertResize": None})
+
+    def shelve_offload(self, server_id: str) -> str | None:
+        return self._action(server_id, {"shelveOffload": None})
+
+    def resume(self, server_id: str) -> str | None:
+        return self._action(server_id, {"resume": None})
+
+    def abort_live(self, server_id: str, migration_id: int) -> str | None:
+        return self._api.write(
+            "compute", "DELETE", f"/servers/{server_id}/migrations/{migration_id}"
+        )
+
+    def force_complete(self, server_id: str, migration_id: int) -> str | None:
+        path = f"/servers/{server_id}/migrations/{migration_id}/action"
+        return self._api.write("compute", "POST", path, {"force_complete": None})
+
+    def add_to_aggregate(self, aggregate_id: int, host: str) -> str | None:
+        return self._api.write(
+            "compute", "POST", f"/os-aggregates/{aggregate_id}/action", {"add_host": {"host": host}}
+        )
+
+    def _action(self, server_id: str, body: dict[str, Any]) -> str | None:
+        return self._api.write("compute", "POST", f"/servers/{server_id}/action", body)
+
+
+def whole(services: tuple[Service, ...]) -> tuple[Service, ...]:
+    """The services as they are, where none of them is in a cell that is down."""
+    unknown = sorted(service.host for service in services if service.status == "UNKNOWN")
+    if unknown:
+        raise CloudUnreachable(
+            f"a cell of Nova is down ({len(unknown)} hosts, {unknown[0]} first): the list is incomplete"
+        )
+    return services
+
+
+def rows(body: Any, key: str) -> list[dict[str, Any]]:
+    """The list under `key`. A body without it is no answer: an absent list must never be taken for an empty one."""
+    found = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(found, list):
+        raise CloudUnreachable(f"the answer has no list {key!r}")
+    return found

@@ -1,0 +1,248 @@
+"""Nova's answers as frozen values. Only what the drain uses; names as in Nova's API."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+# `migration.status` values after which Nova itself calls a migration finished business. Every other one keeps
+# a compute service from being deleted; `finished` and `confirming` among them
+# (nova/db/main/api.py migration_get_in_progress_by_host_and_node).
+TERMINAL = frozenset({"confirmed", "reverted", "error", "failed", "completed", "cancelled", "done"})
+FAILED = frozenset({"error", "failed", "cancelled", "reverted"})
+SUCCEEDED = frozenset({"confirmed", "completed"})
+
+# nova/compute/power_state.py
+NOSTATE, RUNNING, PAUSED, SHUTDOWN = 0, 1, 3, 4
+
+
+def moment(text: str | None) -> datetime | None:
+    """Nova's times: UTC, with or without fraction and zone."""
+    if not text:
+        return None
+    value = datetime.fromisoformat(text)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A nova-compute of `GET /os-services`. `status`: enabled|disabled, UNKNOWN while its cell is down; `state`: up|down."""
+
+    id: str
+    host: str
+    status: str
+    state: str
+    disabled_reason: str | None
+    forced_down: bool = False
+    zone: str = ""
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        # A cell that is down gives rows without most keys (microversion 2.69).
+        return cls(
+            id=str(row.get("id") or ""),
+            host=row["host"],
+            status=row.get("status") or "UNKNOWN",
+            state=row.get("state") or "unknown",
+            disabled_reason=row.get("disabled_reason"),
+            forced_down=bool(row.get("forced_down")),
+            zone=row.get("zone") or "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """The flavor embedded in a server (2.47). Memory in MiB, disk in GiB (root + ephemeral), swap in MiB."""
+
+    vcpus: int = 1
+    ram: int = 0
+    disk: int = 0
+    swap: int = 0
+    extra_specs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One row of `GET /servers/detail`. `host` is OS-EXT-SRV-ATTR:host: None where no compute holds it."""
+
+    id: str
+    name: str
+    status: str
+    task_state: str | None
+    power_state: int
+    host: str | None
+    locked: bool = False
+    fault: str | None = None
+    flavor: Flavor = field(default_factory=Flavor)
+    volume_backed: bool = False
+    image_properties: Mapping[str, str] = field(default_factory=dict)
+    zone_pinned: str | None = None
+    addresses: tuple[str, ...] = ()
+    project_id: str = ""
+
+    @property
+    def idle(self) -> bool:
+        """Nova has it not in hand."""
+        return self.task_state is None and self.status not in (
+            "RESIZE",
+            "MIGRATING",
+            "REVERT_RESIZE",
+        )
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        """Raises KeyError where the answer lacks the host attribute: then the user may not see hosts at all."""
+        flavor, image = row.get("flavor") or {}, row.get("image") or {}
+        return cls(
+            id=row["id"],
+            name=row.get("name") or row["id"],
+            status=row["status"],
+            task_state=row.get("OS-EXT-STS:task_state"),
+            power_state=int(row.get("OS-EXT-STS:power_state") or 0),
+            host=row["OS-EXT-SRV-ATTR:host"],
+            locked=bool(row.get("locked")),
+            fault=(row.get("fault") or {}).get("message"),
+            flavor=Flavor(
+                vcpus=flavor.get("vcpus", 1),
+                ram=flavor.get("ram", 0),
+                disk=flavor.get("disk", 0) + flavor.get("ephemeral", 0),
+                swap=int(flavor.get("swap") or 0),
+                extra_specs=flavor.get("extra_specs") or {},
+            ),
+            volume_backed=not image,
+            image_properties=image.get("properties") or {},
+            zone_pinned=row.get("pinned_availability_zone"),
+            addresses=tuple(
+                a["addr"] for net in (row.get("addresses") or {}).values() for a in net
+            ),
+            project_id=row.get("tenant_id") or "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One row of `GET /os-migrations` (2.80). `type`: migration (cold), resize, live-migration, evacuation.
+
+    `user_id` is the user who started it. `id` grows within a cell, so it orders the
+    migrations of one host without any clock.
+    """
+
+    id: int
+    uuid: str
+    server_id: str
+    type: str
+    status: str
+    source: str | None
+    dest: str | None
+    user_id: str | None
+    created: datetime
+    updated: datetime | None = None
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        return cls(
+            id=row["id"],
+            uuid=row["uuid"],
+            server_id=row["instance_uuid"],
+            type=row["migration_type"],
+            status=row["status"],
+            source=row["source_compute"],
+            dest=row["dest_compute"],
+            user_id=row.get("user_id"),
+            created=moment(row["created_at"]) or datetime.fromtimestamp(0, UTC),
+            updated=moment(row.get("updated_at")),
+        )
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def live(self) -> bool:
+        return self.type == "live-migration"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionEvents:
+    """One instance action and the text of its first failed event (`details` since 2.84).
+
+    `open`: none has failed, and one has not ended yet.
+    """
+
+    request_id: str
+    action: str
+    started: datetime
+    failed_event: str | None
+    details: str | None
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveProgress:
+    """A running live migration's counters (`GET /servers/{id}/migrations`), bytes."""
+
+    migration_id: int
+    status: str
+    processed: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    id: int
+    name: str
+    zone: str | None
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerGroup:
+    """A server group with a hard policy rule: `affinity` or `anti-affinity`."""
+
+    id: str
+    name: str
+    policy: str
+    members: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hypervisor:
+    """One row of `GET /os-hypervisors/detail`: `host` is the service's host, `host_ip` what Nova migrates to by default."""
+
+    hypervisor_hostname: str
+    host: str
+    host_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A Neutron port of a server: `status` ACTIVE|DOWN|…, `bound_to` is binding:host_id."""
+
+    id: str
+    server_id: str
+    status: str
+    bound_to: str | None
+    vif_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What servers of one kind ask placement for: resource class and amount, sorted; required traits, sorted."""
+
+    resources: tuple[tuple[str, int], ...]
+    traits: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """For sorting: memory first, then everything else."""
+        amounts = dict(self.resources)
+        return (amounts.get("MEMORY_MB", 0), *(amount for _, amount in self.resources))
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a host has free by placement (capacity with its allocation ratio, less what is used), and which shapes it takes."""
+
+    host: str
+    free: Mapping[str, int]
+    takes: frozenset[Shape]

@@ -1,0 +1,171 @@
+"""One kind of resource: its queue, its workers, its relist. What a tick does is not known here."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from logging import ERROR, WARNING
+
+from quiesce.kube.errors import KubeError, KubeRejected
+from quiesce.kube.resource import Key, Resource
+from quiesce.kube.store import Store
+from quiesce.ops import metrics
+from quiesce.ops.logging import fields, get_logger
+from quiesce.runtime.kinds import Reconciler
+from quiesce.runtime.wakeups import WakeUps
+from quiesce.runtime.workqueue import WorkQueue
+
+RELIST_SECONDS = 60.0
+"""How often all resources are listed, for the case that the watch misses one."""
+RELISTS_MISSED = 3
+"""So many without success: /healthz fails."""
+TICK_LIMIT_SECONDS = 600.0
+"""A worker that is longer than this in one tick is stuck: /healthz fails."""
+PATIENCE_SECONDS = 5.0
+"""How long a worker waits for a key before it shows again that it is alive."""
+FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 1.0, 60.0
+
+log = get_logger(__name__)
+
+
+class Controller:
+    """relist() once, then start(); stop() lets the ticks in work end."""
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        reconcile: Reconciler,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`name`: of the kind, for logs and metrics."""
+        self.name = name
+        self._store = store
+        self._reconcile = reconcile
+        self._clock = clock
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._wakeups = WakeUps()
+        self._workers: list[_Worker] = []
+        self._failures: dict[Key, tuple[int, str]] = {}  # how often in a row, and how the last time
+        self._stopping = threading.Event()
+        self._relisted = clock()
+        metrics.queue_depth(name, self._queue.due)
+
+    def relist(self) -> int:
+        """Queues what is new, changed, or not going to be looked at; how many there are. Raises KubeError."""
+        resources = self._store.list()
+        for resource in resources:
+            if self._wakeups.is_news(resource) or resource.key not in self._queue:
+                self._queue.add(resource.key)
+        self._wakeups.forget_all_but(resource.key for resource in resources)
+        self._relisted = self._clock()
+        return len(resources)
+
+    def on_event(self, resource: Resource, gone: bool) -> None:
+        """From the watch: queues it, unless nothing changed but what we write ourselves."""
+        if self._wakeups.is_news(resource, gone):
+            self._queue.add(resource.key)
+
+    def start(self, workers: int) -> None:
+        for number in range(workers):
+            worker = _Worker(f"{self.name}-{number}", self._work, self._clock())
+            self._workers.append(worker)
+            worker.start()
+        threading.Thread(
+            target=self._relist_for_ever, name=f"{self.name}-relist", daemon=True
+        ).start()
+
+    def stop(self) -> None:
+        """Hands out no more keys. Does not wait."""
+        self._stopping.set()
+        self._queue.close()
+
+    def join(self, timeout: float) -> list[Key]:
+        """Waits for the ticks in work, up to `timeout` seconds in all; those that did not end."""
+        give_up = time.monotonic() + timeout
+        for worker in self._workers:
+            worker.join(max(0.0, give_up - time.monotonic()))
+        return [worker.key for worker in self._workers if worker.is_alive() and worker.key]
+
+    def sick(self) -> list[str]:
+        """What /healthz has to complain of."""
+        now = self._clock()
+        silent = now - self._relisted
+        late = (
+            [f"{self.name}: not listed for {silent:.0f}s"]
+            if silent > RELISTS_MISSED * RELIST_SECONDS
+            else []
+        )
+        return late + [
+            wrong for worker in self._workers if (wrong := self._wrong_with(worker, now))
+        ]
+
+    def _wrong_with(self, worker: "_Worker", now: float) -> str | None:
+        if not worker.is_alive():
+            return f"{worker.name}: dead"
+        if now - worker.beat > TICK_LIMIT_SECONDS:
+            return f"{worker.name}: {now - worker.beat:.0f}s in one look at {worker.key}"
+        return None
+
+    def _relist_for_ever(self) -> None:
+        while not self._stopping.wait(RELIST_SECONDS):
+            try:
+                self.relist()
+            except KubeError as error:
+                log.warning("listing failed: %s", error, extra={"kind": self.name})
+            except Exception:
+                log.exception("listing failed: this is a bug", extra={"kind": self.name})
+
+    def _work(self, worker: "_Worker") -> None:
+        while not self._stopping.is_set():
+            worker.beat = self._clock()
+            key = self._queue.get(PATIENCE_SECONDS)
+            if key is None:
+                continue
+            worker.key, worker.beat = key, self._clock()
+            with fields(**{self.name: str(key)}):
+                delay = self._tick(key)
+            self._queue.done(key, delay)
+            worker.key = None
+
+    def _tick(self, key: Key) -> float | None:
+        """Never raises: a resource whose tick fails is tried again, ever more slowly, and harms no other."""
+        started, outcome = time.monotonic(), "ok"
+        try:
+            delay = self._reconcile(key)
+            self._failures.pop(key, None)
+        except Exception as error:  # noqa: BLE001 - see above
+            outcome = "retry" if isinstance(error, KubeError) else "bug"
+            delay = self._failed(key, error)
+        metrics.tick(self.name, outcome, time.monotonic() - started)
+        return delay
+
+    def _failed(self, key: Key, error: Exception) -> float:
+        """Logs it; the seconds until the next try."""
+        text = f"{type(error).__name__}: {error}"
+        count, before = self._failures.get(key, (0, ""))
+        self._failures[key] = count + 1, text
+        delay = back_off(count + 1)
+        if isinstance(error, KubeError):
+            log.log(
+                ERROR if isinstance(error, KubeRejected) else WARNING,
+                "%s; again in %.0fs",
+                error,
+                delay,
+            )
+        else:  # the traceback is the same as long as the text is
+            log.error("unexpected %s; again in %.0fs", text, delay, exc_info=text != before)
+        return delay
+
+
+def back_off(failures: int) -> float:
+    """Seconds: 1, doubling up to 60, up to half of it taken off at random, so that many do not come in step."""
+    longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16))
+    return longest * random.uniform(0.5, 1)  # noqa: S311 - nothing secret in it
+
+
+class _Worker(threading.Thread):
+    def __init__(self, name: str, work: Callable[["_Worker"], None], now: float) -> None:
+        super().__init__(name=name, target=work, args=[self], daemon=True)
+        self.beat = now
+        self.key: Key | None = None

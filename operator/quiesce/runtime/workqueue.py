@@ -1,0 +1,103 @@
+"""Which key is to be looked at, and when. Many threads take from it; no key is ever with two at once."""
+
+import heapq
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class WorkQueue(Generic[K]):
+    """A set of keys, each with the time at which it is due. Of two times for one key the earlier wins."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._due: dict[K, float] = {}
+        self._heap: list[
+            tuple[float, int, K]
+        ] = []  # may hold stale entries: only those in _due count
+        self._count = 0  # breaks ties first come, first served; keys need no order
+        self._in_work: dict[K, float | None] = {}  # when to look again, as asked for meanwhile
+        self._closed = False
+
+    def add(self, key: K, delay: float = 0.0) -> None:
+        """Look at `key` in `delay` seconds at the latest; if it is in work, then after that has ended."""
+        with self._changed:
+            if self._closed:
+                return
+            due = self._clock() + delay
+            if key in self._in_work:
+                self._in_work[key] = _earlier(self._in_work[key], due)
+            else:
+                self._schedule(key, due)
+
+    def get(self, timeout: float) -> K | None:
+        """The key that is due the longest, waiting up to `timeout` seconds for one; None: none, or closed.
+
+        Whoever gets a key must hand it back with done().
+        """
+        give_up = self._clock() + timeout
+        with self._changed:
+            while not self._closed:
+                now, first = self._clock(), self._first()
+                if first is not None and first[0] <= now:
+                    return self._take(first[1])
+                if now >= give_up:
+                    return None
+                self._changed.wait((give_up if first is None else min(give_up, first[0])) - now)
+            return None
+
+    def done(self, key: K, delay: float | None) -> None:
+        """The look at `key` has ended: again in `delay` seconds, or, with None, when it is added again."""
+        with self._changed:
+            asked = self._in_work.pop(key)
+            due = asked if delay is None else _earlier(asked, self._clock() + delay)
+            if due is not None and not self._closed:
+                self._schedule(key, due)
+
+    def close(self) -> None:
+        """Nothing is handed out any more; whoever waits in get() returns at once."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def __contains__(self, key: K) -> bool:
+        """Is it waiting or in work: will it be looked at without being added?"""
+        with self._changed:
+            return key in self._due or key in self._in_work
+
+    def due(self) -> int:
+        """How many keys could be worked on right now but are not: the backlog."""
+        with self._changed:
+            now = self._clock()
+            return sum(due <= now for due in self._due.values())
+
+    def _schedule(self, key: K, due: float) -> None:
+        if key in self._due and self._due[key] <= due:
+            return
+        self._due[key] = due
+        self._count += 1
+        heapq.heappush(self._heap, (due, self._count, key))
+        self._changed.notify()
+
+    def _first(self) -> tuple[float, K] | None:
+        while self._heap:
+            due, _, key = self._heap[0]
+            if self._due.get(key) == due:
+                return due, key
+            heapq.heappop(self._heap)
+        return None
+
+    def _take(self, key: K) -> K:
+        heapq.heappop(self._heap)
+        del self._due[key]
+        self._in_work[key] = None
+        self._changed.notify()  # somebody else has to wait for the next one now
+        return key
+
+
+def _earlier(one: float | None, other: float) -> float:
+    return other if one is None else min(one, other)

@@ -1,0 +1,147 @@
+"""Stopping nova-compute: what is made of a host's report. What the scripts do there is seen in tests/supervisors."""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from quiesce.compute.unit import (
+    NoSuchUnit,
+    StopFailed,
+    Supervisor,
+    Unit,
+    UnitState,
+    look,
+    look_script,
+    restore,
+    stop,
+)
+from quiesce.ssh.session import Done, Session
+
+UNIT = Unit(Supervisor.SYSTEMD, "nova-compute")
+CONTAINER = Unit(Supervisor.PODMAN, "nova_compute")
+ENABLED = UnitState(True, "enabled")
+
+
+class Host:
+    """Answers with a report of these lines."""
+
+    def __init__(self, *lines: str, errors: str = "") -> None:
+        self.done = Done(0, "motd\n" + "".join(f"quiesce {line}\n" for line in lines), errors)
+
+    def run(self, argv: Sequence[str], stdin: str = "") -> Done:
+        return self.done
+
+
+def host(*lines: str, errors: str = "") -> Session:
+    return cast("Session", Host(*lines, errors=errors))
+
+
+@pytest.mark.parametrize(
+    ("lines", "state"),
+    [
+        (("running", "boot enabled"), ENABLED),
+        (("boot masked",), UnitState(False, "masked")),
+        (("stays", "boot held"), UnitState(False, "held")),
+        (("running", "boot on-failure:5"), UnitState(True, "on-failure:5")),
+        (("boot ",), UnitState(False, "")),
+        (("running", "boot \N{SNOWMAN}"), UnitState(True, "")),
+    ],
+)
+def test_what_is_seen_goes_into_a_status_and_comes_back(
+    lines: tuple[str, ...], state: UnitState
+) -> None:
+    found = look(host(*lines, "exists", "end"), UNIT)
+    assert found == state
+    assert UnitState.read(found.text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "running", "walking enabled", "running en abled", "running always:x", "running,enabled"],
+)
+def test_what_is_no_state_is_not_taken_for_one(text: str) -> None:
+    with pytest.raises(ValueError, match="is not the state"):
+        UnitState.read(text)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            ("words Unit is stubborn", "running", "stays", "boot held"),
+            "running held: Unit is stubborn",
+        ),
+        (("running", "stays", "boot held"), "see its log on the host"),
+        (("words Read-only file system", "boot enabled"), "stopped enabled: Read-only file system"),
+        (
+            ("stuck podman version 4.3.1", "running", "boot always"),
+            "policy always, and podman version 4.3.1 cannot change",
+        ),
+    ],
+)
+def test_what_runs_on_or_would_come_back_is_an_error(lines: tuple[str, ...], said: str) -> None:
+    with pytest.raises(StopFailed, match=said):
+        stop(host(*lines, "exists", "end"), UNIT)
+
+
+def test_words_about_what_went_well_in_the_end_are_no_error() -> None:
+    """A podman that cannot change the policy of what nothing starts."""
+    lines = ("words unknown flag: --restart", "stays", "boot unless-stopped", "exists", "end")
+    assert stop(host(*lines), CONTAINER) == UnitState(False, "unless-stopped")
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (("boot enabled",), ENABLED),
+        (("words Unit is masked.", "boot masked"), ENABLED),
+        (("words cannot remove", "boot held"), UnitState(False, "enabled")),
+    ],
+)
+def test_what_is_not_given_back_is_an_error(lines: tuple[str, ...], found: UnitState) -> None:
+    with pytest.raises(StopFailed, match=f"was to be {found.text} again"):
+        restore(host(*lines, "exists", "end"), UNIT, found)
+
+
+@pytest.mark.parametrize("ask", [look, stop])
+def test_a_container_that_a_unit_starts_is_left_to_that_unit(
+    ask: Callable[[Session, Unit], UnitState],
+) -> None:
+    with pytest.raises(
+        StopFailed,
+        match=r"set service\.stop to \{kind: Systemd, name: tripleo_nova_compute\.service\}",
+    ):
+        ask(host("starter tripleo_nova_compute.service", "end"), CONTAINER)
+
+
+def test_an_unknown_name_is_an_error_that_says_where_to_set_it() -> None:
+    with pytest.raises(NoSuchUnit, match=r"no such container\. Set service\.stop"):
+        look(host("absent", "words no such container", "end"), CONTAINER)
+
+
+def test_a_supervisor_that_does_not_answer_is_another_error() -> None:
+    with pytest.raises(
+        StopFailed, match="does not say how nova_compute is: Cannot connect"
+    ) as caught:
+        look(host("words Cannot connect", "end"), CONTAINER)
+    assert not isinstance(caught.value, NoSuchUnit)
+
+
+def test_a_silent_host_is_an_error() -> None:
+    with pytest.raises(StopFailed, match="password"):
+        stop(host(errors="sudo: a password is required"), UNIT)
+
+
+@pytest.mark.parametrize("kind", list(Supervisor))
+def test_a_name_is_never_a_command(tmp_path: Path, kind: Supervisor) -> None:
+    script = look_script(
+        Unit(
+            kind, f"x; touch {tmp_path}/owned; $(touch {tmp_path}/owned) `touch {tmp_path}/owned` '"
+        )
+    )
+    done = subprocess.run(["/bin/sh"], input=script, text=True, capture_output=True, check=False)
+    assert "quiesce end" in done.stdout
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,347 @@
+"""The host's own service: disabled with our reason, never over somebody else's unsaved, and given back exactly as found."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.drain.build import (
+    FOUND,
+    HOST,
+    LEAVING,
+    WHO,
+    actions,
+    arrived_elsewhere,
+    begun,
+    decided,
+    empty,
+    migration,
+    refusal,
+    seen,
+    server,
+    service,
+    spec,
+    status_of,
+)
+
+from quiesce.api.drain.record import Record
+from quiesce.drain.decide import compute_service
+from quiesce.drain.decide.compute_service import DrainIdentity
+from quiesce.drain.model.actions import (
+    AddToAggregate,
+    DisableService,
+    EnableService,
+    HostAction,
+    words,
+)
+from quiesce.drain.model.observation import Observation
+from quiesce.openstack.records import RUNNING, Aggregate
+
+OURS = compute_service.mark(WHO)
+THEIRS = "maintenance, ask the rack team"
+NOTHING = Record()
+
+
+def test_the_reason_names_the_drain_and_says_why() -> None:
+    assert compute_service.reason(WHO, spec()) == "quiesce: drain openstack/compute-1 [0a1b2c3d]"
+    assert (
+        compute_service.reason(WHO, spec(reason="RAM swap"))
+        == "quiesce: drain openstack/compute-1 [0a1b2c3d]: RAM swap"
+    )
+
+
+def test_the_reason_fits_into_novas_column_and_stays_ours() -> None:
+    who = DrainIdentity("n" * 63, "d" * 253, WHO.uid)
+    text = compute_service.reason(who, spec(reason="r" * 200))
+    assert len(text) <= 255
+    assert compute_service.is_ours(who, text)
+
+
+@pytest.mark.parametrize(
+    ("reason", "ours"),
+    [
+        (OURS, True),
+        (f"{OURS}: RAM swap", True),
+        ("quiesce: drain openstack/renamed [0a1b2c3d]", True),
+        ("quiesce: drain openstack/compute-1 [ffffffff]", False),
+        (f"not {OURS}", False),
+        (THEIRS, False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_whose_disable_it_is(reason: str | None, ours: bool) -> None:
+    assert compute_service.is_ours(WHO, reason) is ours
+
+
+# Disable
+
+
+def test_before_it_has_begun_a_drain_only_disables_and_writes_down_what_it_found() -> None:
+    sight = seen(
+        [server()],
+        service=service("enabled"),
+        aggregates=(Aggregate(7, "ssd", None, (HOST,)),),
+        node="node-1",
+    )
+    assert actions(sight, memory=NOTHING) == (DisableService("svc-1", OURS),)
+    found = status_of(sight, memory=NOTHING)
+    assert found["service"] == {
+        "id": "svc-1", "status": "enabled", "state": "up",
+        "foundId": "svc-1", "foundStatus": "enabled", "node": "node-1",
+    }  # fmt: skip
+    assert found["foundAggregates"] == [{"id": 7, "name": "ssd"}]
+    assert found["foundMigration"] == 0
+    assert "moving" not in found or not found["moving"]
+
+
+def test_a_foreign_disable_is_saved_before_it_is_written_over() -> None:
+    sight = seen([server()], service=service(disabled_reason=THEIRS), aggregates=())
+    assert actions(sight, memory=NOTHING) == (DisableService("svc-1", OURS),)
+    found = status_of(sight, memory=NOTHING)["service"]
+    assert (found["foundStatus"], found["foundReason"]) == ("disabled", THEIRS)
+
+
+def test_a_status_that_was_lost_takes_our_own_disable_for_no_finding() -> None:
+    found = status_of(seen(service=service()), memory=NOTHING)["service"]
+    assert found["status"] == "disabled"
+    assert "foundReason" not in found
+    assert found.get("foundStatus") in (None, "enabled")
+
+
+@pytest.mark.parametrize(
+    ("memory", "now", "wanted"),
+    [
+        (begun(), service("enabled"), OURS),
+        (begun(), service("enabled", id="svc-2"), OURS),  # registered anew: enabled
+        (begun(), service(), None),
+        (begun(), service(disabled_reason=f"{OURS}: old words"), OURS),
+        (
+            begun(found_status="disabled", found_reason=THEIRS),
+            service(disabled_reason=THEIRS),
+            OURS,
+        ),  # died before the call
+        (begun(found_status="disabled"), service(disabled_reason=None), OURS),
+        (begun(), service(disabled_reason=THEIRS), None),  # somebody's later word stands
+        (begun(), service(disabled_reason=None), None),
+        (begun(), service("UNKNOWN", id=""), None),
+        (begun(), None, None),
+    ],
+)
+def test_the_service_is_kept_disabled_and_others_words_stand(
+    memory: Record, now: Any, wanted: str | None
+) -> None:
+    found = compute_service.disable(WHO, spec(), memory, seen(service=now))
+    assert found == ((DisableService(now.id, wanted),) if wanted else ())
+
+
+def test_nothing_moves_while_the_scheduler_may_still_place_servers_here() -> None:
+    for now in (service("enabled"), service("UNKNOWN", id="")):
+        sight = seen([server()], service=now)
+        assert not [a for a in actions(sight) if not isinstance(a, DisableService)]
+
+
+# Give back
+
+
+@pytest.mark.parametrize(
+    ("memory", "now", "wanted"),
+    [
+        (begun(), service(), (EnableService("svc-1"),)),
+        (
+            begun(found_status="disabled", found_reason=THEIRS),
+            service(),
+            (DisableService("svc-1", THEIRS),),
+        ),
+        (begun(found_status="disabled"), service(), (DisableService("svc-1", None),)),
+        (begun(), service(disabled_reason=THEIRS), ()),  # no longer ours
+        (begun(), service("enabled"), ()),
+        (
+            begun(found_status="disabled", found_reason=THEIRS),
+            service("enabled"),
+            (),
+        ),  # enabled by hand: the last word
+        (begun(), None, ()),
+        # Registered anew, which Nova does enabled:
+        (begun(), service("enabled", id="svc-2"), ()),
+        (begun(), service(id="svc-2"), (EnableService("svc-2"),)),
+        (
+            begun(found_status="disabled", found_reason=THEIRS),
+            service("enabled", id="svc-2"),
+            (DisableService("svc-2", THEIRS),),
+        ),
+        (
+            begun(found_status="disabled", found_reason=THEIRS),
+            service(id="svc-2"),
+            (DisableService("svc-2", THEIRS),),
+        ),
+        (
+            begun(found_status="disabled", found_reason=THEIRS),
+            service(id="svc-2", disabled_reason=THEIRS),
+            (),
+        ),
+    ],
+)
+def test_the_service_is_given_back_as_it_was_found(
+    memory: Record, now: Any, wanted: tuple[Any, ...]
+) -> None:
+    found = decided(seen(service=now), memory=memory, who=LEAVING)
+    assert found.actions == wanted
+    assert found.given_back is (not wanted)
+
+
+def test_a_service_registered_anew_rejoins_the_aggregates_it_was_in_and_no_others() -> None:
+    aggregates = (
+        Aggregate(1, "ssd", None, ("cmp2",)),
+        Aggregate(2, "az1", "az1", ("cmp2", HOST)),
+        Aggregate(3, "gpu", None, ()),
+    )
+    memory = begun(found_aggregates=(1, 2, 99))
+    again = seen(service=service(id="svc-2"), aggregates=aggregates)
+    assert decided(again, memory=memory, who=LEAVING).actions == (
+        AddToAggregate(1, HOST),
+        EnableService("svc-2"),
+    )
+    same = seen(service=service(), aggregates=aggregates)
+    assert decided(same, memory=memory, who=LEAVING).actions == (EnableService("svc-1"),)
+
+
+def test_on_delete_leave_changes_nothing() -> None:
+    found = decided(seen([server()]), spec(onDelete="Leave"), who=LEAVING)
+    assert found.given_back
+    assert not found.actions
+
+
+def test_a_drain_that_never_began_gives_nothing_back() -> None:
+    for now in (service(), service("enabled"), service(disabled_reason=THEIRS)):
+        found = decided(seen([server()], service=now), memory=NOTHING, who=LEAVING)
+        assert found.given_back
+        assert not found.actions
+
+
+def test_giving_back_starts_nothing_and_leaves_waiting_servers_where_they_are() -> None:
+    sight = seen([server("s1"), server("s2", "SHELVED"), server("s3", "SUSPENDED")])
+    found = decided(sight, spec(servers={"suspended": "Resume"}), who=LEAVING)
+    assert found.actions == (EnableService("svc-1"),)
+
+
+@pytest.mark.parametrize(
+    "sight",
+    [
+        seen([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")]),
+        seen([server("s1", "RESIZE", "resize_prep")]),
+        seen(migrations=[migration(status_="post-migrating")]),
+        seen(migrations=[migration(status_="confirming")]),
+        seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
+    ],
+    ids=["moving", "starting", "arriving", "confirming", "arrived"],
+)
+def test_our_own_moves_in_flight_end_before_the_host_is_given_back(sight: Any) -> None:
+    found = decided(sight, who=LEAVING)
+    assert not found.given_back
+    assert not [a for a in found.actions if isinstance(a, EnableService)]
+
+
+def test_a_held_server_keeps_the_host_and_the_message_names_the_way_out() -> None:
+    asked = spec(confirmation={"policy": "Manual"})
+    sight = seen(migrations=[migration()], elsewhere=[arrived_elsewhere()])
+    assert not decided(sight, asked, who=LEAVING).given_back
+    assert "quiesce.dev/abandon" in status_of(sight, asked, who=LEAVING)["message"]
+
+
+def test_others_resizes_do_not_keep_the_host() -> None:
+    sight = seen(
+        migrations=[migration(FOUND, type="resize")],
+        elsewhere=[arrived_elsewhere(power_state=RUNNING)],
+    )
+    asked = spec(confirmation={"foreign": "Confirm"})
+    assert decided(sight, asked, who=LEAVING).actions == (EnableService("svc-1"),)
+
+
+def test_a_host_whose_cell_is_down_is_not_let_go_before_it_is_seen() -> None:
+    sight = seen(service=service("UNKNOWN", id="", state="unknown", disabled_reason=None))
+    found = decided(sight, who=LEAVING)
+    assert not found.given_back
+    assert not found.actions
+    assert "cell" in status_of(sight, who=LEAVING)["message"]
+
+
+def test_an_empty_host_is_given_back_too() -> None:
+    assert decided(empty(), who=LEAVING).actions == (EnableService("svc-1"),)
+
+
+# Where Nova says no
+
+ENABLED = seen([server()], service=service("enabled"), aggregates=())
+UNMARKED = replace(ENABLED, service=service(disabled_reason=THEIRS))
+FOUND_DISABLED = begun(found_status="disabled", found_reason=THEIRS)
+DISABLE, ENABLE = DisableService("svc-1", OURS), EnableService("svc-1")
+RACKS = tuple(Aggregate(number, f"rack-{number}", None, ()) for number in (7, 8))
+ANEW = empty(service=service(id="svc-2"), aggregates=RACKS)
+BACK = (AddToAggregate(7, HOST), AddToAggregate(8, HOST), EnableService("svc-2"))
+IN_RACKS = begun(found_aggregates=(7, 8))
+
+
+def refused(sight: Observation, calls: Iterable[HostAction], **how: Any) -> Observation:
+    return replace(sight, refusals={words(call): refusal(words(call), **how) for call in calls})
+
+
+@pytest.mark.parametrize(
+    ("sight", "memory", "who", "wanted"),
+    [
+        (ENABLED, begun(), WHO, (DISABLE,)),
+        (UNMARKED, FOUND_DISABLED, WHO, (DISABLE,)),
+        (empty(), begun(), LEAVING, (ENABLE,)),
+        (ANEW, IN_RACKS, LEAVING, BACK),
+    ],
+    ids=["disable", "our reason", "enable", "aggregates"],
+)
+@pytest.mark.parametrize(
+    ("how", "tried"),
+    [
+        ({"count": 1}, False),
+        ({"count": 1, "seconds_ago": 7}, True),
+        ({"count": 3, "seconds_ago": 7}, False),
+        ({"count": 9, "seconds_ago": 400}, True),
+    ],
+    ids=["just now", "rested", "more often", "after five minutes"],
+)
+def test_a_refused_call_for_the_host_is_made_again_ever_more_slowly(
+    sight: Observation,
+    memory: Record,
+    who: DrainIdentity,
+    wanted: tuple[HostAction, ...],
+    how: dict[str, Any],
+    tried: bool,
+) -> None:
+    assert set(wanted) <= set(actions(sight, memory=memory, who=who))
+    found = decided(refused(sight, wanted, **how), memory=memory, who=who)
+    assert [action for action in found.actions if action in wanted] == (
+        list(wanted) if tried else []
+    )
+    assert [action for action, _ in found.refused] == list(wanted)
+    assert not found.given_back
+
+
+def test_one_refused_call_holds_up_no_other_and_keeps_the_drain() -> None:
+    found = decided(refused(ANEW, BACK[:1]), memory=IN_RACKS, who=LEAVING)
+    assert found.actions == BACK[1:]
+    last = empty(
+        service=service("enabled", id="svc-2"),
+        aggregates=(RACKS[0], replace(RACKS[1], hosts=(HOST,))),
+    )
+    found = decided(refused(last, BACK[:1]), memory=IN_RACKS, who=LEAVING)
+    assert not found.actions
+    assert not found.given_back
+
+
+def test_a_refused_disable_does_not_keep_the_servers_of_a_disabled_host() -> None:
+    """Only the reason in Nova is not ours yet."""
+    found = decided(refused(UNMARKED, [DISABLE]), memory=FOUND_DISABLED)
+    assert found.started == {"s1"}
+
+
+def test_another_reason_is_another_call() -> None:
+    assert actions(refused(ENABLED, [DISABLE]), spec(reason="RAM swap")) == (
+        DisableService("svc-1", f"{OURS}: RAM swap"),
+    )

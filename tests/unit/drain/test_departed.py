@@ -1,0 +1,431 @@
+"""Servers that have left the host: verified, then confirmed, held or rolled back; and what still ties them to it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.drain.build import (
+    FOUND,
+    HOST,
+    NOW,
+    TENANT,
+    ago,
+    arrived_elsewhere,
+    begun,
+    decided,
+    judged,
+    migration,
+    other,
+    refusal,
+    seen,
+    server,
+    service,
+    spec,
+    status_of,
+    verdict,
+)
+from tests.unit.drain.test_rules import said
+
+from quiesce.drain.decide.departed import GRACE, SHORT_WORK
+from quiesce.drain.decide.rules import STALE_AFTER, UNKNOWN_FOR
+from quiesce.drain.model.actions import ConfirmMove, RevertMove
+from quiesce.drain.model.observation import Observation
+from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert
+from quiesce.openstack.records import RUNNING, SHUTDOWN, Migration, Port, Server
+
+LONG_AGO = 100_000
+
+
+def arrived(power: int = RUNNING, **fields: Any) -> Server:
+    return arrived_elsewhere(power_state=power, **fields)
+
+
+def left(at: Server | None = None, finished_for: float = LONG_AGO, **fields: Any) -> Observation:
+    """s1 has been moved to cmp2 by us, and waits there."""
+    mine = fields.pop("migration", migration())
+    since = {(mine.id, mine.status): ago(finished_for)}
+    return seen(migrations=[mine], elsewhere=[at or arrived()], seen=since, **fields)
+
+
+def was(status: str) -> Any:
+    return begun(rows={"s1": {"id": "s1", "was": status}})
+
+
+def port(**fields: Any) -> Port:
+    return Port(
+        **{"id": "p1", "server_id": "s1", "status": "ACTIVE", "bound_to": "cmp2", "vif_type": "ovs"}
+        | fields
+    )
+
+
+def test_a_server_that_passes_its_checks_is_confirmed() -> None:
+    sight = left(ports=(port(),))
+    assert verdict(sight, memory=was("ACTIVE")) == Confirm(migration())
+    assert decided(sight, memory=was("ACTIVE")).actions == (ConfirmMove("s1", FOUND + 1),)
+
+
+@pytest.mark.parametrize("task", ["resize_reverting", "deleting"])
+def test_nothing_is_confirmed_while_the_server_is_busy(task: str) -> None:
+    assert said(verdict(left(arrived(task=task)))) == "follow Verifying"
+
+
+def test_finished_is_not_enough_the_server_must_show_it() -> None:
+    for status in ("RESIZE", "ACTIVE", "ERROR"):
+        sight = left(replace(arrived(), status=status), finished_for=1)
+        assert said(verdict(sight)) == "follow Verifying", status
+    unseen = seen(migrations=[migration()])
+    assert said(verdict(unseen)) == "follow Verifying"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [{"user_id": TENANT}, {"type": "resize"}, {"id_": FOUND}, {"source": "cmp3", "dest": HOST}],
+)
+def test_what_is_not_ours_is_never_confirmed_unasked(kind: dict[str, Any]) -> None:
+    sight = left(migration=migration(**kind))
+    assert said(verdict(sight)) == "blocked ForeignResize"
+    assert not decided(sight).actions
+
+
+def test_what_is_not_ours_is_confirmed_where_the_spec_says_so_and_its_checks_pass() -> None:
+    asked = spec(confirmation={"foreign": "Confirm"})
+    foreign = left(migration=migration(type="resize", user_id=TENANT))
+    assert decided(foreign, asked).actions == (ConfirmMove("s1", FOUND + 1),)
+    unplugged = replace(foreign, ports=(port(vif_type="binding_failed"),))
+    assert said(verdict(unplugged, asked)) == "blocked CheckFailed"
+    down = replace(foreign, services=(service(state="down"), other()))
+    assert said(verdict(down, asked)) == "wait SourceDown"
+
+
+CHECKS: list[tuple[str, Server, dict[str, Any], str, str]] = [
+    ("ACTIVE", arrived(SHUTDOWN), {}, "power", "it was running and is not"),
+    ("SHUTOFF", arrived(RUNNING), {}, "power", "it was shut off and is not"),
+    ("ACTIVE", arrived(), {"ports": (port(bound_to=HOST),)}, "ports", "not bound to cmp2"),
+    ("ACTIVE", arrived(), {"ports": (port(vif_type="binding_failed"),)}, "ports", "binding_failed"),
+    ("ACTIVE", arrived(), {"ports": (port(status="DOWN"),)}, "ports", "is DOWN"),
+    (
+        "ACTIVE",
+        arrived(),
+        {"unreachable": {"s1": "no answer on TCP port 22"}},
+        "tcpPort",
+        "no answer on TCP port 22",
+    ),
+    ("ACTIVE", arrived(host="cmp3"), {}, "", "its migration went to cmp2"),
+]
+
+
+@pytest.mark.parametrize(("before", "at", "sight", "check", "text"), CHECKS)
+@pytest.mark.parametrize("how", ["Hold", "Revert"])
+def test_a_failed_check_holds_or_reverts(
+    before: str, at: Server, sight: dict[str, Any], check: str, text: str, how: str
+) -> None:
+    asked = spec(
+        confirmation={"onFailedCheck": how, "checks": {"tcpPort": 22} if check == "tcpPort" else {}}
+    )
+    early = verdict(left(at, GRACE.total_seconds() - 1, **sight), asked, was(before))
+    assert said(early) == "follow Verifying"
+    found = verdict(left(at, **sight), asked, was(before))
+    match found:
+        case Held(reason=reason, message=message):
+            assert (how, reason) == ("Hold", "CheckFailed")
+            assert text in message
+            assert "Both copies are kept" in message
+        case Revert(why=why):
+            assert how == "Revert"
+            assert text in why
+        case _:
+            pytest.fail(f"{found} on a failed check")
+
+
+@pytest.mark.parametrize(
+    ("before", "at", "sight", "check", "text"),
+    [row for row in CHECKS if row[3] in ("power", "ports")],
+)
+def test_a_check_that_is_switched_off_holds_nothing(
+    before: str, at: Server, sight: dict[str, Any], check: str, text: str
+) -> None:
+    asked = spec(confirmation={"checks": {check: False}})
+    assert isinstance(verdict(left(at, **sight), asked, was(before)), Confirm), text
+
+
+def test_a_stopped_server_needs_no_active_port_and_no_answer() -> None:
+    asked = spec(confirmation={"checks": {"tcpPort": 22}})
+    sight = left(arrived(SHUTDOWN), ports=(port(status="DOWN"),), unreachable={"s1": "no answer"})
+    assert isinstance(verdict(sight, asked, was("SHUTOFF")), Confirm)
+
+
+def test_where_nobody_knows_how_it_was_a_guest_that_is_off_is_not_confirmed() -> None:
+    """The row that said how it was may be lost; a guest that ran and is off must not lose its good copy for that."""
+    assert isinstance(verdict(left(arrived(SHUTDOWN))), Held)
+    assert isinstance(verdict(left(arrived(RUNNING))), Confirm)
+
+
+def test_reverts_end_with_the_attempts() -> None:
+    asked = spec(confirmation={"onFailedCheck": "Revert"}, migration={"attempts": 2})
+    once = migration(FOUND + 1, "reverted")
+    again = migration(FOUND + 2)
+    sight = replace(left(arrived(SHUTDOWN), migration=again), migrations=(again, once))
+    assert isinstance(verdict(sight, asked, was("ACTIVE")), Held)
+
+
+def test_nothing_is_reverted_or_confirmed_while_the_source_is_down() -> None:
+    down = service(state="down")
+    for decisions in (
+        [],
+        [{"server": "s1", "action": "Revert"}],
+        [{"server": "s1", "action": "Confirm"}],
+    ):
+        asked = spec(confirmation={"onFailedCheck": "Revert", "decisions": decisions})
+        sight = left(arrived(SHUTDOWN), service=down)
+        found = verdict(sight, asked, was("ACTIVE"))
+        assert isinstance(found, Held)
+        assert found.reason == "SourceDown"
+        assert not decided(sight, asked, was("ACTIVE")).actions
+
+
+@pytest.mark.parametrize(
+    ("policy", "decision", "power", "wanted"),
+    [
+        ("Manual", None, RUNNING, "held"),
+        ("Manual", "Confirm", RUNNING, "confirm"),
+        ("Manual", "Revert", RUNNING, "revert"),
+        ("Manual", "Confirm", SHUTDOWN, "confirm"),
+        ("Automatic", "Confirm", SHUTDOWN, "confirm"),
+        ("Automatic", "Revert", RUNNING, "revert"),
+        ("Automatic", None, SHUTDOWN, "held"),
+    ],
+)
+def test_a_persons_word(policy: str, decision: str | None, power: int, wanted: str) -> None:
+    decisions = [{"server": "s1", "action": decision}] if decision else []
+    asked = spec(confirmation={"policy": policy, "decisions": decisions})
+    assert said(verdict(left(arrived(power)), asked, was("ACTIVE"))) == wanted
+
+
+def test_a_decision_acts_on_its_server_alone() -> None:
+    asked = spec(
+        confirmation={"policy": "Manual", "decisions": [{"server": "s2", "action": "Confirm"}]}
+    )
+    assert said(verdict(left(), asked, was("ACTIVE"))) == "held"
+
+
+def test_a_server_soaks_before_it_is_confirmed() -> None:
+    asked = spec(confirmation={"checks": {"soak": "5m"}})
+    assert said(verdict(left(finished_for=299), asked, was("ACTIVE"))) == "follow Soaking"
+    assert said(verdict(left(finished_for=300), asked, was("ACTIVE"))) == "confirm"
+    fresh = seen(migrations=[migration()], elsewhere=[arrived()])
+    assert said(verdict(fresh, asked, was("ACTIVE"))) == "follow Soaking"
+
+
+def test_held_servers_do_not_stop_the_drain_but_stop_its_end() -> None:
+    sight = left(arrived(SHUTDOWN))
+    found = judged(sight, memory=was("ACTIVE"))["s1"]
+    assert not found.in_flight
+    assert not decided(sight, memory=was("ACTIVE")).proof.clean
+
+
+@pytest.mark.parametrize("call", ["confirmResize", "revertResize"])
+def test_a_refused_confirm_or_revert_is_looked_at_again_and_shown_the_third_time(call: str) -> None:
+    for count, wanted in ((1, "follow Verifying"), (2, "follow Verifying"), (3, "held")):
+        sight = left(refusals={"s1": refusal(call, count=count)})
+        assert said(verdict(sight, memory=was("ACTIVE"))) == wanted
+    later = left(refusals={"s1": refusal(call, count=3, seconds_ago=3600)})
+    assert said(verdict(later, memory=was("ACTIVE"))) == "confirm"
+
+
+def test_a_confirm_or_revert_without_an_answer_is_not_repeated_before_a_good_look() -> None:
+    assert not decided(left(unknown={"s1": ago(1)}), memory=was("ACTIVE")).actions
+    again = left(unknown={"s1": NOW - UNKNOWN_FOR - timedelta(seconds=1)})
+    assert decided(again, memory=was("ACTIVE")).actions == (ConfirmMove("s1", FOUND + 1),)
+    asked = spec(confirmation={"decisions": [{"server": "s1", "action": "Revert"}]})
+    assert not decided(left(unknown={"s1": ago(1)}), asked).actions
+    assert decided(left(), asked).actions == (RevertMove("s1", FOUND + 1, "a person decided so"),)
+
+
+# On its way, or never to end
+
+
+@pytest.mark.parametrize(
+    ("moving", "stage"),
+    [("post-migrating", "Migrating"), ("confirming", "Confirming"), ("reverting", "Reverting")],
+)
+def test_our_move_under_way_is_followed_elsewhere_too(moving: str, stage: str) -> None:
+    found = judged(seen(migrations=[migration(status_=moving)]))["s1"]
+    assert said(found.verdict) == f"follow {stage}"
+    assert found.in_flight
+
+
+def test_others_moves_from_and_to_this_host_are_waited_for() -> None:
+    kinds: list[dict[str, Any]] = [{"user_id": TENANT}, {"source": "cmp3", "dest": HOST}]
+    for kind in kinds:
+        found = judged(seen(migrations=[migration(status_="running", **kind)]))["s1"]
+        assert said(found.verdict) == "wait ForeignMigration"
+        assert not found.in_flight
+
+
+def test_a_confirm_after_a_long_wait_is_not_taken_for_a_stuck_move() -> None:
+    """Held for hours by policy Manual, then confirmed: the time of the move has run out long ago."""
+    old = migration(status_="confirming", created=ago(LONG_AGO))
+    sight = seen(migrations=[old], seen={(old.id, "confirming"): ago(2)})
+    assert said(verdict(sight)) == "follow Confirming"
+    stuck = replace(sight, seen={(old.id, "confirming"): ago(3601)})
+    assert said(verdict(stuck)) == "blocked Stuck"
+
+
+def lingering(record: Migration, at: Server, since: timedelta, idle: timedelta) -> Observation:
+    """The server stands there idle, and this is its only record."""
+    return seen(
+        migrations=[record],
+        elsewhere=[at],
+        seen={(record.id, record.status): NOW - since},
+        idle_since={at.id: NOW - idle},
+    )
+
+
+LATE = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    "status", ["migrating", "post-migrating", "queued", "confirming", "finished"]
+)
+@pytest.mark.parametrize("kind", [{}, {"user_id": TENANT}, {"id_": FOUND}])
+def test_a_record_that_never_ends_is_named_with_the_ways_out(
+    status: str, kind: dict[str, Any]
+) -> None:
+    record = migration(status_=status, **kind)
+    at = server("s1", "ACTIVE", host="cmp3")
+    sight = lingering(record, at, STALE_AFTER + LATE, STALE_AFTER + LATE)
+    found = verdict(sight)
+    assert isinstance(found, Blocked)
+    assert found.reason == "StuckMigration"
+    assert f"stays {status}" in found.message
+    where = f"id={record.id} AND uuid='{record.uuid}' AND status='{status}'"
+    assert f"UPDATE migrations SET status='error' WHERE {where};" in found.message
+    assert "cold-migrate that server once more" in found.message
+    assert not judged(sight)["s1"].in_flight
+
+
+def test_a_long_live_migration_that_just_ended_is_not_taken_for_one_that_never_ends() -> None:
+    """Nova ends the record a moment after the server has arrived."""
+    long = migration(status_="running", type="live-migration")
+    sight = lingering(long, server("s1", "ACTIVE", host="cmp2"), SHORT_WORK + LATE, timedelta(0))
+    assert said(verdict(sight)) == "follow Migrating"
+
+
+def test_a_record_older_than_another_of_its_server_never_ends() -> None:
+    """Nova has one move of a server in hand at a time."""
+    old, new = migration(FOUND + 1, "migrating"), migration(FOUND + 2, "confirmed")
+    at = server("s1", "ACTIVE", host="cmp2")
+    sight = seen(migrations=[old, new], elsewhere=[at])
+    assert said(verdict(sight)) == "blocked StuckMigration"
+    assert (
+        said(verdict(replace(sight, elsewhere={"s1": replace(at, task_state="resize_prep")})))
+        == "follow Migrating"
+    )
+
+
+def test_a_confirm_that_was_cut_off_can_be_taken_up_again() -> None:
+    """Nova refuses both confirm and revert then, and every other move."""
+    at = arrived_elsewhere()
+    cut = migration(status_="confirming")
+    assert (
+        said(verdict(lingering(cut, at, SHORT_WORK - LATE, SHORT_WORK + LATE)))
+        == "follow Confirming"
+    )
+    found = verdict(lingering(cut, at, SHORT_WORK + LATE, SHORT_WORK + LATE))
+    assert isinstance(found, Blocked)
+    assert found.reason == "StuckMigration"
+    assert "SET status='finished' WHERE" in found.message
+    assert "cold-migrate" not in found.message
+
+
+# Failed
+
+
+@pytest.mark.parametrize(
+    "kind", [{}, {"type": "live-migration"}, {"type": "resize", "user_id": TENANT}]
+)
+def test_a_move_that_failed_on_its_destination_blocks_the_end_and_is_urgent(
+    kind: dict[str, Any],
+) -> None:
+    """Whoever began it: the only good copy of the disk may be on this host."""
+    sight = seen(
+        migrations=[migration(status_="error", **kind)],
+        elsewhere=[server("s1", "ERROR", host="cmp2", fault="no disk")],
+    )
+    found = verdict(sight)
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("DestinationFailed", True)
+    assert "no disk" in found.message
+    assert not decided(sight).proof.clean
+
+
+@pytest.mark.parametrize("kind", [{"id_": FOUND}, {"source": "cmp3", "dest": HOST}])
+def test_failures_of_before_or_to_this_host_do_not_block_it(kind: dict[str, Any]) -> None:
+    sight = seen(
+        migrations=[migration(status_="error", **kind)],
+        elsewhere=[server("s1", "ERROR", host="cmp2")],
+    )
+    assert "s1" not in judged(sight)
+
+
+def test_a_server_that_is_healthy_again_elsewhere_blocks_nothing() -> None:
+    for status in ("ACTIVE", "SHUTOFF", "PAUSED"):
+        sight = seen(
+            migrations=[migration(status_="error")], elsewhere=[server("s1", status, host="cmp2")]
+        )
+        assert "s1" not in judged(sight)
+    mending = seen(
+        migrations=[migration(status_="error")], elsewhere=[server("s1", "REBUILD", host="cmp2")]
+    )
+    assert said(verdict(mending)) == "wait Recovering"
+    assert not decided(mending).proof.clean
+
+
+@pytest.mark.parametrize("status", ["confirmed", "completed"])
+def test_a_move_that_succeeded_concerns_the_host_no_more(status: str) -> None:
+    sight = seen(migrations=[migration(status_=status)])
+    assert not judged(sight)
+    assert decided(sight).left == 1
+
+
+# How a server was, as the status keeps it
+
+
+def test_how_a_server_was_is_written_down_before_its_move_and_kept_until_it_is_confirmed() -> None:
+    first = status_of(seen([server("s1", "SHUTOFF")]))
+    assert first["moving"][0]["was"] == "SHUTOFF"
+    going = status_of(
+        seen([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")]),
+        previous=status_of_begun(first),
+    )
+    assert going["moving"][0]["was"] == "SHUTOFF"
+    there = status_of(left(arrived(RUNNING)), previous=going)
+    assert there["problems"][0]["was"] == "SHUTOFF"
+    assert there["problems"][0]["reason"] == "CheckFailed"
+
+
+def test_a_resumed_server_was_running_when_its_move_began() -> None:
+    asked = spec(servers={"suspended": "Resume"})
+    first = status_of(seen([server("s1", "SUSPENDED")]), asked)
+    assert first["moving"][0]["state"] == "Starting"
+    then = status_of(seen([server("s1", "ACTIVE")]), asked, previous=status_of_begun(first))
+    assert then["moving"][0]["was"] == "ACTIVE"
+
+
+def status_of_begun(status: dict[str, Any]) -> dict[str, Any]:
+    """A status written by `begun()` remembers what was found."""
+    assert status["service"]["foundStatus"] == "enabled"
+    return status
+
+
+def test_held_servers_keep_their_row_however_many_problems_there_are() -> None:
+    """Their row holds how they were; without it their check cannot fail."""
+    crowd = [server(f"a{n:02}", "SUSPENDED", name=f"a{n:02}") for n in range(40)]
+    sight = replace(left(arrived(SHUTDOWN, name="zz")), servers=tuple(crowd))
+    after = status_of(sight, memory=was("ACTIVE"))
+    assert len(after["problems"]) == 20
+    assert after["problemsOmitted"] == 21
+    assert {"id": "s1", "was": "ACTIVE"}.items() <= next(
+        row for row in after["problems"] if row["id"] == "s1"
+    ).items()

@@ -1,0 +1,380 @@
+"""The typed reads: complete or an error; and the verbs: one request each, with the body that Nova wants."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.unit.openstack.answers import Wire, answer
+
+from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.records import LiveProgress, Migration, Server, Service, moment
+
+T0 = "2026-03-01T12:00:00.000000"
+
+
+def cloud(*replies: Any) -> tuple[Cloud, Wire]:
+    """Answers one request after the other."""
+    left = list(replies)
+    wire = Wire(lambda *_: left.pop(0))
+    return Cloud(wire), wire
+
+
+def server(
+    id_: str = "s1", host: str | None = "cmp1", status: str = "ACTIVE", **more: Any
+) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "name": id_,
+        "status": status,
+        "OS-EXT-SRV-ATTR:host": host,
+        "OS-EXT-STS:task_state": None,
+    } | more
+
+
+def migration(id_: int, **more: Any) -> dict[str, Any]:
+    row = {
+        "id": id_, "uuid": f"u{id_}", "instance_uuid": "s1", "migration_type": "migration", "status": "finished",
+        "source_compute": "cmp1", "dest_compute": "cmp2", "user_id": "me", "created_at": T0, "updated_at": None,
+    }  # fmt: skip
+    return row | more
+
+
+# Servers
+
+
+def test_servers_of_a_host_are_asked_for_with_the_soft_deleted_ones() -> None:
+    there, wire = cloud({"servers": [server(), server("s2", status="SOFT_DELETED")]})
+    assert [s.id for s in there.servers_on("cmp1")] == ["s1", "s2"]
+    query = wire.sent[0][3]
+    assert {"all_tenants": 1, "host": "cmp1", "soft_deleted": 1}.items() <= query.items()
+
+
+def test_each_row_is_checked_on_our_side() -> None:
+    """Nova drops a filter in silence for a user who may not use it."""
+    there, _ = cloud(
+        {"servers": [server(), server("s2", "cmp2"), server("s3", "cmp11"), server("s4", None)]}
+    )
+    assert [s.id for s in there.servers_on("cmp1")] == ["s1"]
+
+
+def test_servers_without_a_host_attribute_are_no_answer() -> None:
+    row = server()
+    del row["OS-EXT-SRV-ATTR:host"]
+    there, _ = cloud({"servers": [row]})
+    with pytest.raises(NotAllowed, match="not an admin in Nova's policy"):
+        there.servers_on("cmp1")
+
+
+def test_only_servers_to_verify_are_taken_for_such() -> None:
+    there, _ = cloud({"servers": [server(status="VERIFY_RESIZE"), server("s2", status="ACTIVE")]})
+    assert [s.id for s in there.servers_to_verify()] == ["s1"]
+
+
+def test_one_server_or_none() -> None:
+    there, _ = cloud({"server": server()}, answer(404), answer(500))
+    assert there.server("s1") is not None
+    assert there.server("s1") is None
+    with pytest.raises(CloudUnreachable):
+        there.server("s1")
+
+
+def test_a_row_of_a_server() -> None:
+    row = server() | (
+        {
+            "OS-EXT-STS:power_state": 4, "OS-EXT-STS:task_state": "resize_prep", "locked": True,
+            "fault": {"message": "no disk"}, "image": {"id": "i", "properties": {"hw_mem_encryption": "true"}},
+            "flavor": {"vcpus": 2, "ram": 512, "disk": 10, "ephemeral": 5, "swap": 1024, "extra_specs": {"a": "b"}},
+            "pinned_availability_zone": "az1", "addresses": {"net": [{"addr": "10.0.0.1"}, {"addr": "10.0.0.2"}]},
+        }
+    )  # fmt: skip
+    found = Server.read(row)
+    assert (found.power_state, found.task_state, found.locked, found.fault) == (
+        4,
+        "resize_prep",
+        True,
+        "no disk",
+    )
+    assert (found.flavor.vcpus, found.flavor.ram, found.flavor.disk, found.flavor.swap) == (
+        2,
+        512,
+        15,
+        1024,
+    )
+    assert (found.volume_backed, found.image_properties) == (False, {"hw_mem_encryption": "true"})
+    assert (found.zone_pinned, found.addresses) == ("az1", ("10.0.0.1", "10.0.0.2"))
+
+
+def test_a_server_from_a_volume_and_without_swap() -> None:
+    found = Server.read(server(image="", flavor={"swap": "", "vcpus": 1, "ram": 1, "disk": 0}))
+    assert found.volume_backed
+    assert found.flavor.swap == 0
+
+
+# Services
+
+
+def test_a_service_of_a_cell_that_is_down_has_no_known_status() -> None:
+    found = Service.read({"binary": "nova-compute", "host": "cmp1", "status": "UNKNOWN"})
+    assert (found.status, found.state, found.id) == ("UNKNOWN", "unknown", "")
+
+
+def test_services_are_shared_for_a_moment_and_read_anew_after_each_write_or_on_demand() -> None:
+    row = {
+        "id": "svc-1",
+        "host": "cmp1",
+        "status": "enabled",
+        "state": "up",
+        "disabled_reason": None,
+    }
+    there, wire = cloud(*[{"services": [row]}] * 2, answer(200), *[{"services": [row]}] * 2)
+    there.services()
+    there.services()
+    assert len(wire.sent) == 1
+    there.services(fresh=True)
+    assert len(wire.sent) == 2
+    there.disable_service("svc-1", "why")
+    there.services()
+    assert len(wire.sent) == 4
+
+
+def listed(*hosts: str, **cell: str) -> dict[str, Any]:
+    rows = [
+        {"id": f"svc-{host}", "host": host, "status": "enabled", "state": "up"} for host in hosts
+    ]
+    return {
+        "services": [*rows, *({"host": host, "status": status} for host, status in cell.items())]
+    }
+
+
+def hypervisors(*hosts: str) -> dict[str, Any]:
+    return {
+        "hypervisors": [
+            {"hypervisor_hostname": host, "service": {"host": host}, "host_ip": "192.0.2.1"}
+            for host in hosts
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        (listed("cmp1", cmp2="UNKNOWN"),),
+        (listed("cmp1", cmp2="UNKNOWN"), hypervisors("cmp1"), listed("cmp1", "cmp2")),
+        (listed("cmp1", "cmp2"), hypervisors("cmp1"), listed("cmp1", cmp2="UNKNOWN")),
+    ],
+    ids=["down", "comes back", "goes down"],
+)
+def test_hypervisors_are_believed_only_while_all_cells_answer(replies: tuple[Any, ...]) -> None:
+    """However old the lists are that drains share: of a cell that is down Nova shows no hypervisor, and says nothing."""
+    there, _ = cloud(listed("cmp1", "cmp2"), hypervisors("cmp1", "cmp2"), *replies)
+    there.services()
+    there.hypervisors()
+    with pytest.raises(CloudUnreachable, match="a cell of Nova is down"):
+        there.computes()
+
+
+def test_services_and_hypervisors_of_one_moment_are_shared_for_a_while() -> None:
+    whole = (listed("cmp1"), hypervisors("cmp1"), listed("cmp1"))
+    there, wire = cloud(*whole)
+    services, nodes = there.computes()
+    assert ([s.host for s in services], [h.host for h in nodes]) == (["cmp1"], ["cmp1"])
+    assert there.computes() == (services, nodes)
+    assert (there.services(), there.hypervisors()) == (services, nodes)
+    assert len(wire.sent) == len(whole)
+
+
+# Migrations
+
+
+def test_migrations_of_this_drain_need_no_more_pages_than_hold_them() -> None:
+    page = {"migrations": [migration(9), migration(8), migration(7)], "migrations_links": [{}]}
+    there, wire = cloud(page)
+    assert [m.id for m in there.migrations("cmp1", above=7)] == [9, 8]
+    assert len(wire.sent) == 1
+
+
+def test_a_full_sweep_reads_all_pages() -> None:
+    there, wire = cloud(
+        {"migrations": [migration(9)], "migrations_links": [{}]}, {"migrations": [migration(3)]}
+    )
+    assert [m.id for m in there.migrations("cmp1")] == [9, 3]
+    assert wire.sent[1][3]["marker"] == "u9"
+
+
+def test_migrations_without_hosts_are_no_answer() -> None:
+    row = migration(9)
+    del row["source_compute"], row["dest_compute"]
+    there, _ = cloud({"migrations": [row]})
+    with pytest.raises(NotAllowed, match="without hosts"):
+        there.migrations("cmp1")
+
+
+@pytest.mark.parametrize(
+    ("status", "terminal"),
+    [(name, True) for name in ("confirmed", "reverted", "error", "failed", "completed", "cancelled", "done")]
+    + [(name, False) for name in ("accepted", "queued", "preparing", "running", "pre-migrating", "migrating", "post-migrating",
+                                  "finished", "confirming", "reverting", "anything new")],
+)  # fmt: skip
+def test_what_keeps_a_service_from_being_deleted(status: str, terminal: bool) -> None:
+    assert Migration.read(migration(1, status=status)).terminal is terminal
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-03-01T12:00:00.000000", "2026-03-01T12:00:00Z", "2026-03-01T12:00:00+00:00"]
+)
+def test_novas_times_are_utc(text: str) -> None:
+    assert moment(text) == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert moment(None) is None
+
+
+# The cause of a failure
+
+
+def actions(*ages: tuple[str, float]) -> dict[str, Any]:
+    start = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    rows = [
+        {
+            "action": name,
+            "request_id": f"req-{n}",
+            "start_time": (start - timedelta(seconds=age)).isoformat(),
+        }
+        for n, (name, age) in enumerate(ages)
+    ]
+    return {"instanceActions": rows}
+
+
+def one_action(name: str, *events: tuple[str, str | None, str | None]) -> dict[str, Any]:
+    rows = [
+        {"event": event, "result": result, "details": details} for event, result, details in events
+    ]
+    return {"instanceAction": {"action": name, "start_time": T0, "events": rows}}
+
+
+def test_the_action_behind_a_migration_is_the_nearest_of_its_kind_before_it() -> None:
+    created = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    listed = actions(
+        ("migrate", 300), ("migrate", 2), ("confirmResize", 1), ("migrate", -30), ("migrate", 20)
+    )
+    there, wire = cloud(
+        listed,
+        one_action(
+            "migrate",
+            ("compute_prep_resize", "Success", None),
+            ("cold_migrate", "Error", "No valid host"),
+        ),
+    )
+    found = there.action_events("s1", ("migrate", "resize"), created)
+    assert found is not None
+    assert wire.sent[1][2].endswith("/req-1")
+    assert (found.failed_event, found.details) == ("cold_migrate", "No valid host")
+
+
+@pytest.mark.parametrize(
+    ("events", "open_"),
+    [
+        ([("compute_prep_resize", "Success", None), ("cold_migrate", None, None)], True),
+        ([("cold_migrate", "Success", None)], False),
+        ([("compute_prep_resize", "Error", "disk full"), ("cold_migrate", None, None)], False),
+    ],
+)
+def test_an_event_that_has_not_ended_may_yet_bring_the_cause(
+    events: list[Any], open_: bool
+) -> None:
+    """Nova sets the migration to error within the very step whose event then gets the cause."""
+    there, _ = cloud(actions(("migrate", 2)), one_action("migrate", *events))
+    found = there.action_events("s1", ("migrate",), datetime(2026, 3, 1, 12, tzinfo=UTC))
+    assert found is not None
+    assert found.open is open_
+
+
+def test_an_action_that_is_not_there_is_no_cause() -> None:
+    created = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    there, _ = cloud(actions(("migrate", 300), ("reboot", 1)))
+    assert there.action_events("s1", ("migrate",), created) is None
+
+
+# Live progress
+
+
+def test_progress_of_a_live_migration() -> None:
+    row = {"id": 4, "status": "running", "memory_processed_bytes": 10, "memory_remaining_bytes": 5,
+           "disk_processed_bytes": 1, "disk_remaining_bytes": None}  # fmt: skip
+    there, _ = cloud({"migrations": [row]}, {"migrations": []}, answer(404))
+    assert there.live_progress("s1") == LiveProgress(4, "running", 11, 5)
+    assert there.live_progress("s1") is None
+    assert there.live_progress("s1") is None
+
+
+# Placement
+
+
+def test_allocations_of_a_node_and_its_children_are_added_up() -> None:
+    there, _ = cloud(
+        {"resource_providers": [{"uuid": "root"}]},
+        {"resource_providers": [{"uuid": "root"}, {"uuid": "gpu"}]},
+        {"allocations": {"s1": {"resources": {"VCPU": 2}}}},
+        {"allocations": {"s1": {"resources": {"VGPU": 1}}, "m1": {"resources": {"VGPU": 1}}}},
+    )
+    assert there.allocations("node") == {"s1": {"VCPU": 2, "VGPU": 1}, "m1": {"VGPU": 1}}
+
+
+def test_a_provider_that_is_not_there_is_not_an_empty_one() -> None:
+    there, _ = cloud({"resource_providers": []})
+    assert there.allocations("node") is None
+
+
+@pytest.mark.parametrize(
+    "broken", [{}, {"resource_providers": None}, answer(500), answer(200, "{")]
+)
+def test_allocations_that_cannot_be_read_are_an_error(broken: Any) -> None:
+    there, _ = cloud(broken)
+    with pytest.raises(CloudUnreachable):
+        there.allocations("node")
+
+
+# Groups
+
+
+def test_groups_are_paged_by_offset_and_soft_ones_left_out() -> None:
+    group = {"id": "g", "name": "web", "policy": "anti-affinity", "members": ["s1"]}
+    soft = group | {"policy": "soft-anti-affinity"}
+    there, wire = cloud({"server_groups": [group] + [soft] * 999}, {"server_groups": [group]})
+    assert len(there.groups()) == 2
+    assert [query["offset"] for *_, query, _ in wire.sent] == [0, 1000]
+
+
+# Verbs
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path", "body"),
+    [
+        (lambda c: c.migrate("s1", None), "POST", "/servers/s1/action", {"migrate": None}),
+        (lambda c: c.migrate("s1", "cmp9"), "POST", "/servers/s1/action", {"migrate": {"host": "cmp9"}}),
+        (lambda c: c.live_migrate("s1", None), "POST", "/servers/s1/action",
+         {"os-migrateLive": {"host": None, "block_migration": "auto"}}),
+        (lambda c: c.live_migrate("s1", "cmp9"), "POST", "/servers/s1/action",
+         {"os-migrateLive": {"host": "cmp9", "block_migration": "auto"}}),
+        (lambda c: c.confirm("s1"), "POST", "/servers/s1/action", {"confirmResize": None}),
+        (lambda c: c.revert("s1"), "POST", "/servers/s1/action", {"revertResize": None}),
+        (lambda c: c.shelve_offload("s1"), "POST", "/servers/s1/action", {"shelveOffload": None}),
+        (lambda c: c.resume("s1"), "POST", "/servers/s1/action", {"resume": None}),
+        (lambda c: c.abort_live("s1", 7), "DELETE", "/servers/s1/migrations/7", None),
+        (lambda c: c.force_complete("s1", 7), "POST", "/servers/s1/migrations/7/action", {"force_complete": None}),
+        (lambda c: c.disable_service("v", "why"), "PUT", "/os-services/v", {"status": "disabled", "disabled_reason": "why"}),
+        (lambda c: c.disable_service_without_reason("v"), "PUT", "/os-services/v", {"status": "disabled"}),
+        (lambda c: c.enable_service("v"), "PUT", "/os-services/v", {"status": "enabled"}),
+        (lambda c: c.delete_service("v"), "DELETE", "/os-services/v", None),
+        (lambda c: c.add_to_aggregate(3, "cmp1"), "POST", "/os-aggregates/3/action", {"add_host": {"host": "cmp1"}}),
+    ],
+)  # fmt: skip
+def test_each_verb_is_one_request(call: Any, method: str, path: str, body: Any) -> None:
+    there, wire = cloud(answer(202, headers={"x-openstack-request-id": "req-1"}))
+    assert call(there) == "req-1"
+    assert wire.sent == [("compute", method, path, () if wire.sent[0][3] == () else {}, body)]
+
+
+def test_there_is_no_verb_that_a_drain_must_never_use() -> None:
+    words = ("evacuate", "rebuild", "reset", "force_delete", "unlock", "forced_down")
+    assert not [name for name in dir(Cloud) if any(word in name for word in words)]

@@ -1,0 +1,584 @@
+"""The table of states in docs/states.md, made by asking the drain itself.
+
+    PYTHONPATH=operator python -m tools.states > docs/states.md
+
+Each case is a server with what surrounds it; its verdict under each method is not written
+here but decided by the filters, so that the table and the drain never differ.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import NoneType
+from typing import Any
+
+from quiesce.api.drain.record import Record
+from quiesce.api.drain.spec import DrainSpec, Method
+from quiesce.drain.decide import goals as decide
+from quiesce.drain.decide import rules
+from quiesce.drain.model.observation import Ending, Observation, Paths, Refusal
+from quiesce.drain.model.verdict import (
+    Abort,
+    Blocked,
+    Confirm,
+    Follow,
+    ForceComplete,
+    Held,
+    Move,
+    Offload,
+    Resume,
+    Revert,
+    Verdict,
+    Wait,
+)
+from quiesce.openstack.records import (
+    PAUSED,
+    RUNNING,
+    SHUTDOWN,
+    Flavor,
+    Migration,
+    Port,
+    Server,
+    ServerGroup,
+    Service,
+)
+
+HOST, THERE, THIRD = "compute-07", "compute-08", "compute-09"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=1)
+JUST_NOW = NOW - timedelta(seconds=1)
+US, THEM = "the operator's user", "somebody else"
+BEGAN = 100  # the newest migration when the drain began
+NO_HOST = "No valid host was found. There are not enough hosts available."
+NO_SSH = "Resize error: not able to execute ssh command"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A server and what surrounds it. `when`: in words, beside its status and task; `spec`: what differs from the defaults."""
+
+    status: str
+    task: str | None = None
+    when: str = ""
+    server: dict[str, Any] = field(default_factory=dict)
+    moves: tuple[Migration, ...] = ()
+    spec: dict[str, Any] = field(default_factory=dict)
+    sight: dict[str, Any] = field(default_factory=dict)
+    was: str | None = None
+
+    @property
+    def subject(self) -> Server:
+        power = {"PAUSED": PAUSED, "SHUTOFF": SHUTDOWN}.get(self.status, RUNNING)
+        fields: dict[str, Any] = {"name": "web-1", "power_state": power, "host": HOST}
+        return Server(id="web-1", status=self.status, task_state=self.task, **fields | self.server)
+
+    def seen(self) -> Observation:
+        server = self.subject
+        here = server.host == HOST
+        mine = Service("7", HOST, "disabled", "up", "quiesce: drain")
+        whole: dict[str, Any] = {
+            "service": mine,
+            "services": (
+                mine,
+                *(Service(name, name, "enabled", "up", None) for name in (THERE, THIRD)),
+            ),
+            "servers": (server,) if here else (),
+            "elsewhere": {} if here else {server.id: server},
+            "migrations": tuple(sorted(self.moves, key=lambda m: -m.id)),
+            "seen": {(m.id, m.status): LONG_AGO for m in self.moves},
+        }
+        return Observation(NOW, HOST, US, **whole | self.sight)
+
+    def judged(self, method: Method) -> tuple[str, Verdict | None]:
+        """The name of the filter that decides, and its verdict; None: nothing is left to do."""
+        migration = {"method": method, **self.spec.get("migration", {})}
+        spec = DrainSpec.read({"host": HOST, **self.spec, "migration": migration})
+        rows = {"web-1": {"id": "web-1", "was": self.was}} if self.was else {}
+        memory = Record(
+            found_status="enabled", found_migration=BEGAN, attempts_from=BEGAN, rows=rows
+        )
+        seen = self.seen()
+        verdict = next((j.verdict for j in decide.judge_all(spec, memory, seen)), None)
+        if self.subject.host != HOST:
+            return "", verdict
+        subject = decide.subject_of(self.subject, spec, memory, seen, decide.ssh_path(seen))
+        return next(f.__name__ for f in rules.FILTERS if f(subject) is not None), verdict
+
+
+def move(status: str, number: int = BEGAN + 1, **fields: Any) -> Migration:
+    """Our own cold migration from the host since the drain began, unless said otherwise."""
+    defaults: dict[str, Any] = {
+        "type": "migration",
+        "source": HOST,
+        "dest": THERE,
+        "user_id": US,
+        "created": JUST_NOW,
+    }
+    return Migration(number, f"m-{number}", "web-1", status=status, **defaults | fields)
+
+
+def failed(text: str, kind: str = "migration", tries: int = 3) -> dict[str, Any]:
+    """Our tries, all of them failed a while ago with these words of Nova."""
+    moves = tuple(move("error", BEGAN + n, type=kind, dest=None) for n in range(1, tries + 1))
+    return {
+        "moves": moves,
+        "sight": {"endings": {m.id: Ending(text, NOW - timedelta(minutes=5)) for m in moves}},
+    }
+
+
+def refused(call: str, status: int, count: int) -> dict[str, Any]:
+    return {"sight": {"refusals": {"web-1": Refusal(call, status, "…", count, JUST_NOW)}}}
+
+
+def group(policy: str, *members: str) -> dict[str, Any]:
+    return {"groups": (ServerGroup("g", "web", policy, frozenset(members)),)}
+
+
+def away(status: str = "VERIFY_RESIZE", **fields: Any) -> dict[str, Any]:
+    """On its destination."""
+    return {"host": THERE, **fields}
+
+
+DOWN: dict[str, Any] = {
+    "service": Service("7", HOST, "disabled", "down", "quiesce: drain"),
+    "services": (Service("7", HOST, "disabled", "down", "quiesce: drain"),),
+}
+TENANT: dict[str, Any] = {"type": "resize", "user_id": THEM}
+ADMIN: dict[str, Any] = {"user_id": THEM}
+INBOUND: dict[str, Any] = {"source": THIRD, "dest": HOST, "user_id": THEM}
+CONFIRM_FOREIGN = {"confirmation": {"foreign": "Confirm"}}
+UNBOUND = Port("p", "web-1", "DOWN", HOST, "binding_failed")
+
+# Nova's states, without a migration; nova/api/openstack/common.py _STATE_MAP.
+PLAIN = (
+    Case("ACTIVE"),
+    Case("SHUTOFF"),
+    Case("PAUSED"),
+    Case("SUSPENDED"),
+    Case(
+        "SUSPENDED", spec={"servers": {"suspended": "Resume"}}, when="`servers.suspended: Resume`"
+    ),
+    Case("SHELVED"),
+    Case("SHELVED", spec={"servers": {"shelved": "Block"}}, when="`servers.shelved: Block`"),
+    Case("SHELVED_OFFLOADED", when="still listed for a moment"),
+    Case("RESCUE"),
+    Case("ERROR"),
+    Case("ERROR", "resize_migrating", "left with a task"),
+    Case("BUILD", "spawning"),
+    Case("BUILD"),
+    Case("REBUILD", "rebuilding"),
+    Case("REBOOT", "rebooting"),
+    Case("HARD_REBOOT", "rebooting_hard"),
+    Case("PASSWORD", "updating_password"),
+    Case("ACTIVE", "powering-off", "any other task"),
+    Case("ACTIVE", "deleting"),
+    Case("DELETED"),
+    Case("SOFT_DELETED"),
+    Case("UNKNOWN"),
+    Case("ACTIVE", server={"locked": True}, when="locked"),
+    Case(
+        "ACTIVE",
+        server={"locked": True},
+        spec={"servers": {"locked": "Block"}},
+        when="locked, `servers.locked: Block`",
+    ),
+)
+PROPERTIES = (
+    Case(
+        "ACTIVE",
+        server={"flavor": Flavor(extra_specs={"accel:device_profile": "gpu"})},
+        when="flavor with an accelerator",
+    ),
+    Case(
+        "ACTIVE",
+        server={"flavor": Flavor(extra_specs={"pci_passthrough:alias": "nic:1"})},
+        when="flavor with a PCI device",
+    ),
+    Case(
+        "ACTIVE",
+        server={"flavor": Flavor(extra_specs={"hw:tpm_version": "2.0"})},
+        when="virtual TPM with its owner's secret",
+    ),
+    Case(
+        "ACTIVE",
+        server={"image_properties": {"hw_mem_encryption": "true"}},
+        when="encrypted memory",
+    ),
+    Case("ACTIVE", sight=group("affinity", "web-1"), when="alone in its affinity group"),
+    Case(
+        "ACTIVE",
+        sight=group("anti-affinity", "web-1", "web-2"),
+        when="in an anti-affinity group, no other member in flight",
+    ),
+    Case("ACTIVE", server={"zone_pinned": "az1"}, when="pinned to an availability zone"),
+)
+UNDER_WAY = (
+    Case("RESIZE", "resize_prep", "no migration record yet"),
+    Case("MIGRATING", "migrating", "no migration record yet"),
+    Case("RESIZE", "resize_migrating", "our move", moves=(move("migrating"),)),
+    Case("MIGRATING", "migrating", "our move", moves=(move("running", type="live-migration"),)),
+    Case(
+        "REVERT_RESIZE",
+        "resize_reverting",
+        "our move, being reverted",
+        moves=(move("reverting"),),
+        sight={"seen": {}},
+    ),
+    Case("RESIZE", "resize_migrating", "a tenant's resize", moves=(move("migrating", **TENANT),)),
+    Case(
+        "MIGRATING",
+        "migrating",
+        "another admin's move",
+        moves=(move("running", **ADMIN | {"type": "live-migration"}),),
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="resized or migrated *to* this host",
+        moves=(move("finished", **INBOUND),),
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="the same, `confirmation.foreign: Confirm`",
+        moves=(move("finished", **INBOUND),),
+        spec=CONFIRM_FOREIGN,
+    ),
+    Case("VERIFY_RESIZE", when="its migration is a moment behind"),
+    Case("ACTIVE", when="its last migration has not ended yet", moves=(move("migrating"),)),
+    Case(
+        "ACTIVE",
+        when="its last migration has not ended for a minute",
+        moves=(move("migrating"),),
+        sight={"idle_since": {"web-1": LONG_AGO}},
+    ),
+    Case("ACTIVE", when="the last call had no answer", sight={"unknown": {"web-1": JUST_NOW}}),
+    Case(
+        "RESIZE",
+        "resize_migrating",
+        "our cold move, nova-compute of this host is down",
+        moves=(move("migrating"),),
+        sight=DOWN,
+    ),
+    Case(
+        "MIGRATING",
+        "migrating",
+        "our live move over its time, nova-compute of this host is down",
+        moves=(move("running", type="live-migration", created=LONG_AGO),),
+        sight=DOWN,
+    ),
+    Case(
+        "RESIZE",
+        "resize_migrating",
+        "our cold move, over `migration.timeout`",
+        moves=(move("migrating", created=LONG_AGO),),
+    ),
+    *(
+        Case(
+            "MIGRATING",
+            "migrating",
+            f"our live move, over `migration.timeout`, `onLiveTimeout: {choice}`",
+            moves=(move("running", type="live-migration", created=LONG_AGO),),
+            spec={"migration": {"onLiveTimeout": choice}},
+        )
+        for choice in ("Abort", "ForceComplete", "Wait")
+    ),
+    Case(
+        "ACTIVE",
+        "powering-off",
+        "a task for more than `migration.timeout`",
+        sight={"busy_since": {("web-1", "powering-off"): LONG_AGO}},
+    ),
+    Case("ACTIVE", "powering-off", "a task, nova-compute of this host is down", sight=DOWN),
+    Case("ACTIVE", "deleting", "nova-compute of this host is down", sight=DOWN),
+)
+TROUBLE = (
+    Case("ACTIVE", when="nova-compute of this host is down", sight=DOWN),
+    Case("ACTIVE", when="a cold try failed a moment ago", moves=(move("error"),),
+         sight={"endings": {BEGAN + 1: Ending("…", JUST_NOW)}}),
+    Case("ACTIVE", when="its last move has failed, and Nova has not said why yet", moves=(move("error"),),
+         sight={"endings": {BEGAN + 1: Ending("…", JUST_NOW, final=False)}}),
+    Case("ACTIVE", when="all cold tries found no host", **failed(NO_HOST)),
+    Case("ACTIVE", when="all live tries found no host", **failed(NO_HOST, "live-migration")),
+    Case("ACTIVE", when="the same, pinned to a zone", server={"zone_pinned": "az1"}, **failed(NO_HOST)),
+    Case("ACTIVE", when="the same, in a server group", moves=failed(NO_HOST)["moves"],
+         sight=failed(NO_HOST)["sight"] | group("anti-affinity", "web-1", "web-2")),
+    Case("ACTIVE", when="all cold tries failed on a hypervisor", **failed("disk full")),
+    Case("ACTIVE", when="all live tries failed on a hypervisor", **failed("copy failed", "live-migration")),
+    Case("ACTIVE", when="the last cold move from this host failed on SSH, a moment ago", moves=(move("error"),),
+         sight={"endings": {BEGAN + 1: Ending(NO_SSH, JUST_NOW)}}),
+    Case("ACTIVE", when="a keyring is named, and has not proven this host's paths",
+         sight={"paths": Paths(False, "the keyring has not proven this host's paths")}),
+    Case("ACTIVE", when="rolled back as often as `attempts` allows",
+         moves=tuple(move("reverted", BEGAN + n) for n in (1, 2, 3))),
+    Case("ACTIVE", when="brought back by decision", moves=(move("reverted"),),
+         spec={"confirmation": {"decisions": [{"server": "web-1", "action": "Revert"}]}}),
+    Case("ACTIVE", when="the call was refused once (409)", **refused("migrate", 409, 1)),
+    Case("ACTIVE", when="the call was refused again", **refused("migrate", 409, 2)),
+    Case("ACTIVE", when="live migration was refused as impossible (400)", **refused("os-migrateLive", 400, 1)),
+    Case("ERROR", when="after our own cold move", moves=(move("error"),)),
+    Case("ACTIVE", when="every member of its affinity group is on this host", sight={
+        **group("affinity", "web-1", "web-2"),
+        "servers": tuple(Server(name, name, "ACTIVE", None, RUNNING, HOST) for name in ("web-1", "web-2")),
+    }),
+)  # fmt: skip
+ARRIVED: tuple[Case, ...] = (
+    Case("RESIZE", "resize_finish", "arriving", server=away(), moves=(move("post-migrating"),)),
+    Case(
+        "VERIFY_RESIZE",
+        when="our move, every check passes",
+        server=away(),
+        moves=(move("finished"),),
+        was="ACTIVE",
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="the same, `checks.soak` not over",
+        server=away(),
+        moves=(move("finished"),),
+        was="ACTIVE",
+        spec={"confirmation": {"checks": {"soak": "48h"}}},
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="the same, `policy: Manual`",
+        server=away(),
+        moves=(move("finished"),),
+        was="ACTIVE",
+        spec={"confirmation": {"policy": "Manual"}},
+    ),
+    *(
+        Case(
+            "VERIFY_RESIZE",
+            when=f"a person decided `{action}`",
+            server=away(),
+            moves=(move("finished"),),
+            was="ACTIVE",
+            spec={
+                "confirmation": {
+                    "policy": "Manual",
+                    "decisions": [{"server": "web-1", "action": action}],
+                }
+            },
+        )
+        for action in ("Confirm", "Revert")
+    ),
+    *(
+        Case(
+            "VERIFY_RESIZE",
+            when=f"it ran and is off, `onFailedCheck: {choice}`",
+            server=away(power_state=SHUTDOWN),
+            moves=(move("finished"),),
+            was="ACTIVE",
+            spec={"confirmation": {"onFailedCheck": choice}},
+        )
+        for choice in ("Hold", "Revert")
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="a port is not bound there",
+        server=away(),
+        moves=(move("finished"),),
+        was="ACTIVE",
+        sight={"ports": (UNBOUND,)},
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="nova-compute of this host is down",
+        server=away(),
+        moves=(move("finished"),),
+        sight=DOWN,
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="the confirm was refused three times",
+        server=away(),
+        moves=(move("finished"),),
+        was="ACTIVE",
+        sight={"refusals": {"web-1": Refusal("confirmResize", 409, "…", 3, JUST_NOW)}},
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="our move, being confirmed",
+        server=away(),
+        moves=(move("confirming"),),
+        sight={"seen": {}},
+    ),
+    Case(
+        "REVERT_RESIZE",
+        "resize_reverting",
+        "our move, being reverted",
+        away(),
+        (move("reverting"),),
+        sight={"seen": {}},
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="a tenant's resize",
+        server=away(),
+        moves=(move("finished", **TENANT),),
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="the same, `confirmation.foreign: Confirm`",
+        server=away(),
+        moves=(move("finished", **TENANT),),
+        spec=CONFIRM_FOREIGN,
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="another admin's migration",
+        server=away(),
+        moves=(move("finished", **ADMIN),),
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="moved before this drain began",
+        server=away(),
+        moves=(move("finished", BEGAN),),
+    ),
+    Case(
+        "RESIZE",
+        "resize_finish",
+        "somebody's move to this host or from it",
+        server=away(),
+        moves=(move("migrating", **ADMIN),),
+    ),
+    Case(
+        "ACTIVE",
+        when="our move, `confirmed` or `completed`",
+        server=away(),
+        moves=(move("confirmed"),),
+    ),
+    Case(
+        "ACTIVE",
+        when="its migration has not ended for a minute",
+        server=away(),
+        moves=(move("migrating"),),
+        sight={"idle_since": {"web-1": LONG_AGO}},
+    ),
+    Case(
+        "ACTIVE",
+        when="an older migration of it has not ended",
+        server=away(),
+        moves=(move("queued", type="live-migration"), move("confirmed", BEGAN + 2)),
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="its confirm has not ended for minutes",
+        server=away(),
+        moves=(move("confirming"),),
+        sight={"idle_since": {"web-1": LONG_AGO}},
+    ),
+    Case(
+        "ERROR",
+        when="its move failed there",
+        server=away(fault="disk full"),
+        moves=(move("error"),),
+    ),
+    Case(
+        "ACTIVE",
+        when="its move failed, and it is well there",
+        server=away(),
+        moves=(move("error"),),
+    ),
+)
+SECTIONS: tuple[tuple[str, tuple[Case, ...]], ...] = (
+    ("Servers on the host", PLAIN),
+    ("Flavors, images, groups and zones", PROPERTIES),
+    ("Moves under way", UNDER_WAY),
+    ("What went wrong", TROUBLE),
+    ("Servers that have left the host", ARRIVED),
+)
+
+INTRO = """\
+# What is done with a server in each state
+
+<!-- Made by: PYTHONPATH=operator python -m tools.states > docs/states.md -->
+
+Every server that concerns the host has exactly one verdict at every look, decided anew from what Nova shows then.
+**Moved** means that it can be moved now; how many really are at once, and in which order, says `migration.maxParallel`
+([usage](usage.md)). What is **blocked** or **held** is listed under `status.problems` with the reason given here
+([what to do](status.md)); what **waits** passes by itself. The tables are made by the program that decides.
+
+"Our move" is a cold or live migration *from* this host, begun by the operator's own user since the drain began.
+Everything else belongs to somebody else, and is neither confirmed nor reverted unless the spec says so.
+"""
+ORDER = """\
+## The order of the questions
+
+For a server on the host these are asked one after the other. The first that applies decides; the last one always does.
+"""
+
+
+PLAIN_WORDS: dict[type, str] = {
+    NoneType: "nothing left to do",
+    Confirm: "confirmed",
+    Revert: "reverted",
+    Abort: "aborted",
+    ForceComplete: "forced to its end",
+    Offload: "shelve-offloaded",
+    Resume: "resumed, then moved",
+}
+
+
+def words(verdict: Verdict | None) -> str:
+    """A verdict for a cell of the table."""
+    match verdict:
+        case Move(how=how):
+            return f"moved {how}"
+        case Follow(stage=stage):
+            return f"followed (`{stage}`)"
+        case Wait(reason=reason):
+            return f"waits (`{reason}`)"
+        case Blocked(reason=reason, urgent=urgent):
+            return f"**blocked**: `{reason}`" + (", first in the list" if urgent else "")
+        case Held(reason=reason):
+            return f"**held**: `{reason}`"
+        case _:
+            return PLAIN_WORDS[type(verdict)]
+
+
+def table(cases: Iterable[Case], *, here: bool) -> Iterator[str]:
+    """One row a case. `here`: with the question that decides."""
+    yield "| status | task | when | Cold | Live | LiveThenCold |" + (
+        " decided by |" if here else ""
+    )
+    yield "|---|---|---|---|---|---|" + ("---|" if here else "")
+    for case in cases:
+        found = [case.judged(method) for method in Method]
+        deciding = ", ".join(dict.fromkeys(f"`{name}`" for name, _ in found))
+        cells = [case.status, case.task or "", case.when, *(words(verdict) for _, verdict in found)]
+        yield f"| {' | '.join(cells)} |" + (f" {deciding} |" if here else "")
+
+
+def questions() -> Iterator[str]:
+    for number, question in enumerate(rules.FILTERS, 1):
+        said = (question.__doc__ or "").strip().split("\n")[0]
+        yield f"{number}. `{question.__name__}`" + (f": {said}" if said else "")
+
+
+def messages() -> Iterator[str]:
+    """What a person reads for each reason, from the first case that has it."""
+    found: dict[str, str] = {}
+    cases = [case for _, section in SECTIONS for case in section]
+    for verdict in (case.judged(method)[1] for case in cases for method in Method):
+        if isinstance(verdict, Blocked | Held):
+            found.setdefault(verdict.reason, verdict.message)
+    yield "| reason | message, for example |"
+    yield "|---|---|"
+    for reason, message in sorted(found.items()):
+        yield f"| `{reason}` | {message} |"
+
+
+def page() -> str:
+    """The whole of docs/states.md."""
+    parts = [INTRO]
+    for title, cases in SECTIONS:
+        parts.append(f"## {title}\n\n" + "\n".join(table(cases, here=cases is not ARRIVED)) + "\n")
+    parts.append("## What is said\n\n" + "\n".join(messages()) + "\n")
+    parts.append(ORDER + "\n" + "\n".join(questions()) + "\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
