@@ -1,4 +1,4 @@
-"""PURE. What can be known ahead about servers that Nova cannot live-migrate (nova/compute/api.py and libvirt, 34.0.0)."""
+"""What can be known ahead about servers that Nova cannot live-migrate (nova/compute/api.py and libvirt, 34.0.0)."""
 
 from quiesce.openstack.records import Server
 

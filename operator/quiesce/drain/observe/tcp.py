@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from quiesce.openstack.records import Server
 
-TIMEOUT = 2.0  # seconds for each address
+_TIMEOUT = 2.0  # seconds for each address
 
 
 def unreachable(servers: Iterable[Server], port: int) -> dict[str, str]:
@@ -22,7 +22,7 @@ def _try(server: Server, port: int) -> str:
         return f"no answer on TCP port {port}: the server has no address"
     for address in server.addresses:
         try:
-            socket.create_connection((address, port), TIMEOUT).close()
+            socket.create_connection((address, port), _TIMEOUT).close()
         except OSError as error:
             text = f"no answer on {address} TCP port {port}: {error}"
         else:
