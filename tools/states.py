@@ -3,7 +3,7 @@
     PYTHONPATH=operator python -m tools.states > docs/states.md
 
 Each case is a server with what surrounds it; its verdict under each method is not written
-here but decided by the filters, so that the table and the drain never differ.
+here but decided by the rules, so that the table and the drain never differ.
 """
 
 import sys
@@ -13,11 +13,14 @@ from datetime import UTC, datetime, timedelta
 from types import NoneType
 from typing import Any
 
-from quiesce.api.drain.record import Record
+from quiesce.api.drain.record import Record, Try
 from quiesce.api.drain.spec import DrainSpec, Method
-from quiesce.drain.decide import goals as decide
 from quiesce.drain.decide import rules
-from quiesce.drain.model.observation import Ending, Observation, Paths, Refusal
+from quiesce.drain.decide.servers import broken_path, judge_all, present_server
+from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import Cause, History, Refusal
+from quiesce.drain.model.identity import DrainIdentity
+from quiesce.drain.model.observation import Observation, Paths
 from quiesce.drain.model.verdict import (
     Abort,
     Blocked,
@@ -48,7 +51,7 @@ HOST, THERE, THIRD = "compute-07", "compute-08", "compute-09"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=1)
 JUST_NOW = NOW - timedelta(seconds=1)
-US, THEM = "the operator's user", "somebody else"
+US, THEM = "the operator's user", "another user"
 BEGAN = 100  # the newest migration when the drain began
 NO_HOST = "No valid host was found. There are not enough hosts available."
 NO_SSH = "Resize error: not able to execute ssh command"
@@ -64,7 +67,8 @@ class Case:
     server: dict[str, Any] = field(default_factory=dict)
     moves: tuple[Migration, ...] = ()
     spec: dict[str, Any] = field(default_factory=dict)
-    sight: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, Any] = field(default_factory=dict)
     was: str | None = None
 
     @property
@@ -73,7 +77,7 @@ class Case:
         fields: dict[str, Any] = {"name": "web-1", "power_state": power, "host": HOST}
         return Server(id="web-1", status=self.status, task_state=self.task, **fields | self.server)
 
-    def seen(self) -> Observation:
+    def observation(self) -> Observation:
         server = self.subject
         here = server.host == HOST
         mine = Service("7", HOST, "disabled", "up", "quiesce: drain")
@@ -86,24 +90,26 @@ class Case:
             "servers": (server,) if here else (),
             "elsewhere": {} if here else {server.id: server},
             "migrations": tuple(sorted(self.moves, key=lambda m: -m.id)),
-            "seen": {(m.id, m.status): LONG_AGO for m in self.moves},
         }
-        return Observation(NOW, HOST, US, **whole | self.sight)
+        first_seen = {(m.id, m.status): LONG_AGO for m in self.moves}
+        remembered = {"first_seen": first_seen} | self.history
+        return Observation(NOW, HOST, US, history=History(**remembered), **whole | self.facts)
 
     def judged(self, method: Method) -> tuple[str, Verdict | None]:
-        """The name of the filter that decides, and its verdict; None: nothing is left to do."""
+        """The name of the rule that decides, and its verdict; None: nothing is left to do."""
         migration = {"method": method, **self.spec.get("migration", {})}
         spec = DrainSpec.read({"host": HOST, **self.spec, "migration": migration})
-        rows = {"web-1": {"id": "web-1", "was": self.was}} if self.was else {}
-        memory = Record(
-            found_status="enabled", found_migration=BEGAN, attempts_from=BEGAN, rows=rows
+        tries = {"web-1": Try(self.was, "cold", 1, "")} if self.was else {}
+        record = Record(
+            found_status="enabled", found_migration=BEGAN, attempts_from=BEGAN, tries=tries
         )
-        seen = self.seen()
-        verdict = next((j.verdict for j in decide.judge_all(spec, memory, seen)), None)
+        drain = Drain(DrainIdentity("openstack", "compute-07", "0a1b2c3d-0000"), spec, record)
+        observation = self.observation()
+        verdict = next((v.verdict for v in judge_all(drain, observation)), None)
         if self.subject.host != HOST:
             return "", verdict
-        subject = decide.subject_of(self.subject, spec, memory, seen, decide.ssh_path(seen))
-        return next(f.__name__ for f in rules.FILTERS if f(subject) is not None), verdict
+        present = present_server(self.subject, drain, observation, broken_path(observation))
+        return next(rule.__name__ for rule in rules.RULES if rule(present) is not None), verdict
 
 
 def move(status: str, number: int = BEGAN + 1, **fields: Any) -> Migration:
@@ -123,12 +129,12 @@ def failed(text: str, kind: str = "migration", tries: int = 3) -> dict[str, Any]
     moves = tuple(move("error", BEGAN + n, type=kind, dest=None) for n in range(1, tries + 1))
     return {
         "moves": moves,
-        "sight": {"endings": {m.id: Ending(text, NOW - timedelta(minutes=5)) for m in moves}},
+        "history": {"causes": {m.id: Cause(text, NOW - timedelta(minutes=5)) for m in moves}},
     }
 
 
 def refused(call: str, status: int, count: int) -> dict[str, Any]:
-    return {"sight": {"refusals": {"web-1": Refusal(call, status, "…", count, JUST_NOW)}}}
+    return {"history": {"refusals": {"web-1": Refusal(call, status, "…", count, JUST_NOW)}}}
 
 
 def group(policy: str, *members: str) -> dict[str, Any]:
@@ -205,10 +211,10 @@ PROPERTIES = (
         server={"image_properties": {"hw_mem_encryption": "true"}},
         when="encrypted memory",
     ),
-    Case("ACTIVE", sight=group("affinity", "web-1"), when="alone in its affinity group"),
+    Case("ACTIVE", facts=group("affinity", "web-1"), when="alone in its affinity group"),
     Case(
         "ACTIVE",
-        sight=group("anti-affinity", "web-1", "web-2"),
+        facts=group("anti-affinity", "web-1", "web-2"),
         when="in an anti-affinity group, no other member in flight",
     ),
     Case("ACTIVE", server={"zone_pinned": "az1"}, when="pinned to an availability zone"),
@@ -223,7 +229,7 @@ UNDER_WAY = (
         "resize_reverting",
         "our move, being reverted",
         moves=(move("reverting"),),
-        sight={"seen": {}},
+        history={"first_seen": {}},
     ),
     Case("RESIZE", "resize_migrating", "a tenant's resize", moves=(move("migrating", **TENANT),)),
     Case(
@@ -249,22 +255,22 @@ UNDER_WAY = (
         "ACTIVE",
         when="its last migration has not ended for a minute",
         moves=(move("migrating"),),
-        sight={"idle_since": {"web-1": LONG_AGO}},
+        history={"idle_since": {"web-1": LONG_AGO}},
     ),
-    Case("ACTIVE", when="the last call had no answer", sight={"unknown": {"web-1": JUST_NOW}}),
+    Case("ACTIVE", when="the last call had no answer", history={"unanswered": {"web-1": JUST_NOW}}),
     Case(
         "RESIZE",
         "resize_migrating",
         "our cold move, nova-compute of this host is down",
         moves=(move("migrating"),),
-        sight=DOWN,
+        facts=DOWN,
     ),
     Case(
         "MIGRATING",
         "migrating",
         "our live move over its time, nova-compute of this host is down",
         moves=(move("running", type="live-migration", created=LONG_AGO),),
-        sight=DOWN,
+        facts=DOWN,
     ),
     Case(
         "RESIZE",
@@ -286,28 +292,28 @@ UNDER_WAY = (
         "ACTIVE",
         "powering-off",
         "a task for more than `migration.timeout`",
-        sight={"busy_since": {("web-1", "powering-off"): LONG_AGO}},
+        history={"busy_since": {("web-1", "powering-off"): LONG_AGO}},
     ),
-    Case("ACTIVE", "powering-off", "a task, nova-compute of this host is down", sight=DOWN),
-    Case("ACTIVE", "deleting", "nova-compute of this host is down", sight=DOWN),
+    Case("ACTIVE", "powering-off", "a task, nova-compute of this host is down", facts=DOWN),
+    Case("ACTIVE", "deleting", "nova-compute of this host is down", facts=DOWN),
 )
 TROUBLE = (
-    Case("ACTIVE", when="nova-compute of this host is down", sight=DOWN),
+    Case("ACTIVE", when="nova-compute of this host is down", facts=DOWN),
     Case("ACTIVE", when="a cold try failed a moment ago", moves=(move("error"),),
-         sight={"endings": {BEGAN + 1: Ending("…", JUST_NOW)}}),
+         history={"causes": {BEGAN + 1: Cause("…", JUST_NOW)}}),
     Case("ACTIVE", when="its last move has failed, and Nova has not said why yet", moves=(move("error"),),
-         sight={"endings": {BEGAN + 1: Ending("…", JUST_NOW, final=False)}}),
+         history={"causes": {BEGAN + 1: Cause("…", JUST_NOW, final=False)}}),
     Case("ACTIVE", when="all cold tries found no host", **failed(NO_HOST)),
     Case("ACTIVE", when="all live tries found no host", **failed(NO_HOST, "live-migration")),
     Case("ACTIVE", when="the same, pinned to a zone", server={"zone_pinned": "az1"}, **failed(NO_HOST)),
     Case("ACTIVE", when="the same, in a server group", moves=failed(NO_HOST)["moves"],
-         sight=failed(NO_HOST)["sight"] | group("anti-affinity", "web-1", "web-2")),
+         history=failed(NO_HOST)["history"], facts=group("anti-affinity", "web-1", "web-2")),
     Case("ACTIVE", when="all cold tries failed on a hypervisor", **failed("disk full")),
     Case("ACTIVE", when="all live tries failed on a hypervisor", **failed("copy failed", "live-migration")),
     Case("ACTIVE", when="the last cold move from this host failed on SSH, a moment ago", moves=(move("error"),),
-         sight={"endings": {BEGAN + 1: Ending(NO_SSH, JUST_NOW)}}),
+         history={"causes": {BEGAN + 1: Cause(NO_SSH, JUST_NOW)}}),
     Case("ACTIVE", when="a keyring is named, and has not proven this host's paths",
-         sight={"paths": Paths(False, "the keyring has not proven this host's paths")}),
+         facts={"paths": Paths(False, "the keyring has not proven this host's paths")}),
     Case("ACTIVE", when="rolled back as often as `attempts` allows",
          moves=tuple(move("reverted", BEGAN + n) for n in (1, 2, 3))),
     Case("ACTIVE", when="brought back by decision", moves=(move("reverted"),),
@@ -316,7 +322,7 @@ TROUBLE = (
     Case("ACTIVE", when="the call was refused again", **refused("migrate", 409, 2)),
     Case("ACTIVE", when="live migration was refused as impossible (400)", **refused("os-migrateLive", 400, 1)),
     Case("ERROR", when="after our own cold move", moves=(move("error"),)),
-    Case("ACTIVE", when="every member of its affinity group is on this host", sight={
+    Case("ACTIVE", when="every member of its affinity group is on this host", facts={
         **group("affinity", "web-1", "web-2"),
         "servers": tuple(Server(name, name, "ACTIVE", None, RUNNING, HOST) for name in ("web-1", "web-2")),
     }),
@@ -379,14 +385,14 @@ ARRIVED: tuple[Case, ...] = (
         server=away(),
         moves=(move("finished"),),
         was="ACTIVE",
-        sight={"ports": (UNBOUND,)},
+        facts={"ports": (UNBOUND,)},
     ),
     Case(
         "VERIFY_RESIZE",
         when="nova-compute of this host is down",
         server=away(),
         moves=(move("finished"),),
-        sight=DOWN,
+        facts=DOWN,
     ),
     Case(
         "VERIFY_RESIZE",
@@ -394,14 +400,14 @@ ARRIVED: tuple[Case, ...] = (
         server=away(),
         moves=(move("finished"),),
         was="ACTIVE",
-        sight={"refusals": {"web-1": Refusal("confirmResize", 409, "…", 3, JUST_NOW)}},
+        history={"refusals": {"web-1": Refusal("confirmResize", 409, "…", 3, JUST_NOW)}},
     ),
     Case(
         "VERIFY_RESIZE",
         when="our move, being confirmed",
         server=away(),
         moves=(move("confirming"),),
-        sight={"seen": {}},
+        history={"first_seen": {}},
     ),
     Case(
         "REVERT_RESIZE",
@@ -409,7 +415,7 @@ ARRIVED: tuple[Case, ...] = (
         "our move, being reverted",
         away(),
         (move("reverting"),),
-        sight={"seen": {}},
+        history={"first_seen": {}},
     ),
     Case(
         "VERIFY_RESIZE",
@@ -439,7 +445,7 @@ ARRIVED: tuple[Case, ...] = (
     Case(
         "RESIZE",
         "resize_finish",
-        "somebody's move to this host or from it",
+        "another user's move to this host or from it",
         server=away(),
         moves=(move("migrating", **ADMIN),),
     ),
@@ -454,7 +460,7 @@ ARRIVED: tuple[Case, ...] = (
         when="its migration has not ended for a minute",
         server=away(),
         moves=(move("migrating"),),
-        sight={"idle_since": {"web-1": LONG_AGO}},
+        history={"idle_since": {"web-1": LONG_AGO}},
     ),
     Case(
         "ACTIVE",
@@ -467,7 +473,7 @@ ARRIVED: tuple[Case, ...] = (
         when="its confirm has not ended for minutes",
         server=away(),
         moves=(move("confirming"),),
-        sight={"idle_since": {"web-1": LONG_AGO}},
+        history={"idle_since": {"web-1": LONG_AGO}},
     ),
     Case(
         "ERROR",
@@ -524,8 +530,8 @@ PLAIN_WORDS: dict[type, str] = {
 def words(verdict: Verdict | None) -> str:
     """A verdict for a cell of the table."""
     match verdict:
-        case Move(how=how):
-            return f"moved {how}"
+        case Move(method=method):
+            return f"moved {method}"
         case Follow(stage=stage):
             return f"followed (`{stage}`)"
         case Wait(reason=reason):
@@ -552,7 +558,7 @@ def table(cases: Iterable[Case], *, here: bool) -> Iterator[str]:
 
 
 def questions() -> Iterator[str]:
-    for number, question in enumerate(rules.FILTERS, 1):
+    for number, question in enumerate(rules.RULES, 1):
         said = (question.__doc__ or "").strip().split("\n")[0]
         yield f"{number}. `{question.__name__}`" + (f": {said}" if said else "")
 

@@ -26,10 +26,8 @@ LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 WORD = re.compile(r"[A-Z][a-z]+([A-Z]+[a-z]*)*")
 SPEAKING = (
     "drain/report/status.py",
-    "drain/decide/rules.py",
-    "drain/decide/departed.py",
-    "drain/decide/failures.py",
-    "drain/act/calls.py",
+    "drain/act/host.py",
+    "api/drain/reasons.py",
     "api/errors.py",
     "ssh/errors.py",
 )

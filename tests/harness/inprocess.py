@@ -16,12 +16,15 @@ from typing import Any
 import pytest
 import yaml
 
-from quiesce.drain.reconcile import FINALIZER, Drains, MoveLimiter
+from quiesce.api.annotations import DRAIN_FINALIZER as FINALIZER
+from quiesce.drain.limiter import MoveLimiter
+from quiesce.drain.reconcile import Drains
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secret
 from quiesce.openstack.http import Api, Catalog, route
 from quiesce.openstack.session import Clouds
 from quiesce.runtime.kinds import Context
+from quiesce.runtime.reconciler import ResourceReconciler
 from quiesce.settings import Settings
 from tests.beds.sim.simulator import Simulator
 
@@ -157,6 +160,19 @@ class MemoryEvents:
         self.emitted.append((reason, message))
 
 
+def make_drains(
+    settings: Settings,
+    store: Any,
+    secrets: Any,
+    events: Any,
+    clouds: Any,
+    now: Callable[[], datetime],
+) -> ResourceReconciler:
+    """The operator's part that reconciles drains, as a new process has it."""
+    context = Context(settings, store, secrets, events, {}, clouds)
+    return ResourceReconciler(context, Drains(context, MoveLimiter(settings.max_moves), now))
+
+
 @dataclass
 class World:
     """One cloud, one drain, and an operator that can be killed and started again."""
@@ -170,7 +186,7 @@ class World:
     store: MemoryStore = field(init=False)
     secrets: MemorySecrets = field(init=False)
     events: MemoryEvents = field(default_factory=MemoryEvents)
-    drains: Drains = field(init=False)
+    drains: ResourceReconciler = field(init=False)
     restarts: int = 0
 
     def __post_init__(self) -> None:
@@ -183,9 +199,10 @@ class World:
     def start(self) -> None:
         """A new process: an empty memory."""
         self.boundary.dead = False
-        context = Context(self.settings, self.store, self.secrets, self.events, {})  # type: ignore[arg-type]
         clouds = Clouds(self.timeout, self.sim.cloud.clock.now)
-        self.drains = Drains(context, clouds, MoveLimiter(self.settings.max_moves), {}, self.now)
+        self.drains = make_drains(
+            self.settings, self.store, self.secrets, self.events, clouds, self.now
+        )
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.sim.cloud.clock.now(), UTC)

@@ -282,7 +282,7 @@ def deletes_no_service_while_nova_compute_is_up() -> None:
     world.run(100)
     assert ended(world)
     assert world.model.service(HOST) is not None
-    assert "stop nova-compute" in world.status["message"]
+    assert "Stop nova-compute" in world.status["message"]
 
 
 @scenario

@@ -9,16 +9,21 @@ from unittest import mock
 
 import yaml
 
-from quiesce.drain.reconcile import Drains, MoveLimiter
 from quiesce.openstack.cloud import Cloud
-from quiesce.runtime.kinds import Context
 from quiesce.settings import Settings
 from tests.beds.sim.errors import ApiError, ServerGoneError
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Flavor, Server
 from tests.beds.sim.simulator import CloudApplication
 from tests.beds.sim.web import Request, Response
-from tests.harness.inprocess import KEY, Boundary, MemoryEvents, MemorySecrets, MemoryStore
+from tests.harness.inprocess import (
+    KEY,
+    Boundary,
+    MemoryEvents,
+    MemorySecrets,
+    MemoryStore,
+    make_drains,
+)
 from tests.model.nova import Fault, InProcess
 from tests.model.watch import HOST, Watch
 
@@ -95,13 +100,19 @@ class World:
 
     def start(self) -> None:
         """A new process: an empty memory."""
-        context = Context(Settings(listen=None), self.store, MemorySecrets("{}"), self.events, {})  # type: ignore[arg-type]
         clock = self.model.clock
         api = InProcess(self.model, self.application, self, self.fault)
         api.absent = self.absent
         cloud = Cloud(api, clock.now)
         self.watch.awaited.clear()
-        self.drains = Drains(context, OneCloud(cloud), MoveLimiter(0), {}, self.now)  # type: ignore[arg-type]
+        self.drains = make_drains(
+            Settings(listen=None),
+            self.store,
+            MemorySecrets("{}"),
+            self.events,
+            OneCloud(cloud),
+            self.now,
+        )
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.model.clock.now(), UTC)
@@ -146,7 +157,7 @@ class World:
         self.watch.tick_begins()
         self.moments, self.acted, self.looked_at = 0, False, self.model.clock.now()
         try:
-            with mock.patch("quiesce.drain.act.calls.ThreadPoolExecutor", OneAfterTheOther):
+            with mock.patch("quiesce.drain.act.actions.ThreadPoolExecutor", OneAfterTheOther):
                 wait = self.drains.reconcile(KEY) or 0.0
         except Killed:
             self.restarts += 1

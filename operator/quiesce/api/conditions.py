@@ -13,7 +13,8 @@ State = Literal["True", "False", "Unknown"]
 class Condition:
     """`Reconciling` and `Stalled` exist only while they are True (kstatus).
 
-    `generation`, `changed`: `observedGeneration` and `lastTransitionTime`, known once it is stamped.
+    `generation`, `changed`: `observedGeneration` and `lastTransitionTime`, known once it is
+    stamped.
     """
 
     type: str

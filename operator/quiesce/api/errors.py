@@ -61,6 +61,8 @@ class CloudUnreachable(Transient):
 
 
 class InternalError(Transient):
-    """A defect of the operator. The text has the reference under which the log has the traceback."""
+    """A defect of the operator. The text has the reference under which the log has the
+    traceback.
+    """
 
     reason = "InternalError"

@@ -19,7 +19,9 @@ def some(names: Iterable[str], most: int = _NAMED) -> str:
 
 
 def with_remedy(message: str, remedies: Iterable[str]) -> str:
-    """A message and the first of its ways out, for where there is one line only: an event, a log."""
+    """A message and the first of its ways out, for where there is one line only: an event,
+    a log.
+    """
     first = next(iter(remedies), "")
     return f"{message.rstrip('.')}. {first}" if first else message
 

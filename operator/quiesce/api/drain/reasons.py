@@ -109,7 +109,9 @@ class ServerReason(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a move stands: the `state` of a row of `status.moving`. Few, so that a move is few writes."""
+    """Where a move stands: the `state` of a row of `status.moving`. Few, so that a move is few
+    writes.
+    """
 
     STARTING = "Starting"
     MIGRATING = "Migrating"

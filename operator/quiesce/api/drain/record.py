@@ -48,7 +48,8 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`found_*`: the host before the first write to OpenStack; `found_status` None: nothing was written yet.
+    """`found_*`: the host before the first write to OpenStack; `found_status` None: nothing was
+    written yet.
 
     `found_migration`: the highest ID of a migration that touched the host when the drain began.
     Migrations above it are of this drain's time, whatever the clocks say. `attempts_from`: failed
@@ -86,7 +87,9 @@ class Record:
         return tried.was if tried else None
 
     def acknowledge(self, requested_at: str | None, newest_migration: int) -> Self:
-        """`quiesce.dev/requestedAt` has a new value: from here on every server has all its tries again."""
+        """`quiesce.dev/requestedAt` has a new value: from here on every server has all its tries
+        again.
+        """
         requested_at = (requested_at or "")[:REQUEST_LENGTH]
         if not requested_at or requested_at == self.handled_request:
             return self
@@ -133,7 +136,9 @@ class Record:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The rest of it, at the top of the status, but for what progress, plan and conditions show."""
+        """The rest of it, at the top of the status, but for what progress, plan and conditions
+        show.
+        """
         aggregates = [{"id": a.id, "name": a.name} for a in self.found_aggregates]
         tries = [tried.to_json(server_id) for server_id, tried in sorted(self.tries.items())]
         return {

@@ -5,7 +5,7 @@ a report for people, bounded in length and in number. The meaning of every field
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from quiesce.api.conditions import Condition, find
@@ -195,7 +195,7 @@ class DrainStatus:
     phase: str = ""
     message: str = ""
     conditions: tuple[Condition, ...] = ()
-    record: Record = Record()
+    record: Record = field(default_factory=Record)
     service: ServiceStatus | None = None
     progress: Progress | None = None
     moving: tuple[MovingRow, ...] = ()

@@ -9,7 +9,9 @@ from quiesce.api.errors import HostTaken
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A drain's claim on a host: the older one counts, of two of the same second that with the lower uid."""
+    """A drain's claim on a host: the older one counts, of two of the same second that with the
+    lower uid.
+    """
 
     created: datetime
     uid: str
@@ -24,7 +26,8 @@ class Claim:
 def refuse_second(
     mine: Claim, others: Iterable[Claim], shares_cloud: Callable[[Claim], bool]
 ) -> None:
-    """Raises HostTaken where an older claim on the host exists, even of a drain being deleted: it still restores the host.
+    """Raises HostTaken where an older claim on the host exists, even of a drain being deleted: it
+    still restores the host.
 
     `shares_cloud`: whether another claim is on a host of the same cloud; asked of older ones only.
     """
@@ -36,5 +39,6 @@ def refuse_second(
     if first is not None:
         raise HostTaken(
             f"host {mine.host} is already being drained by ComputeNodeDrain {first.name} "
-            f"(created {first.created:%Y-%m-%dT%H:%M:%SZ}); this one starts when that one is deleted"
+            f"(created {first.created:%Y-%m-%dT%H:%M:%SZ}); this one starts when that one is "
+            "deleted"
         )

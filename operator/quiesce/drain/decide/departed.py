@@ -34,7 +34,8 @@ _REFUSALS_BEFORE_HELD = 3
 
 @dataclass(frozen=True, slots=True)
 class DepartedServer:
-    """A server that is no longer on the host, and the migration by which it left (or by which it may come).
+    """A server that is no longer on the host, and the migration by which it left (or by which it
+    may come).
 
     `tries`: our failed or rolled back tries before this one.
     """
@@ -64,7 +65,9 @@ class DepartedServer:
 
     @property
     def since_finished(self) -> timedelta:
-        """How long this process has seen it finished: less than the truth after a restart, never more."""
+        """How long this process has seen it finished: less than the truth after a restart, never
+        more.
+        """
         now = self.observation.now
         return now - self.observation.history.first_seen.get((self.migration.id, "finished"), now)
 
@@ -83,7 +86,9 @@ def judge(departed: DepartedServer) -> Verdict | None:
 
 
 def _left_in_our_time(departed: DepartedServer) -> bool:
-    """Whoever began it: where it failed on its destination, the only good copy of the disk may be on this host."""
+    """Whoever began it: where it failed on its destination, the only good copy of the disk may be
+    on this host.
+    """
     migration, drain = departed.migration, departed.drain
     since = migration.id > drain.record.found_migration
     return drain.begun and since and migration.source == drain.host
@@ -103,7 +108,9 @@ def judge_in_progress(departed: DepartedServer) -> Verdict:
 
 
 def never_ending(departed: DepartedServer) -> Blocked | None:
-    """A record that will never end by itself: nova-compute was restarted, or a state reset, in the middle of a move."""
+    """A record that will never end by itself: nova-compute was restarted, or a state reset, in the
+    middle of a move.
+    """
     m, server, observation = departed.migration, departed.server, departed.observation
     if server is None or not server.idle:
         return None
@@ -115,7 +122,8 @@ def never_ending(departed: DepartedServer) -> Blocked | None:
         return None
     return Blocked(
         ServerReason.STUCK_MIGRATION,
-        f"{server.status} on {server.host}, but its {m.type} {m.id} stays {m.status}, so the service "
+        f"{server.status} on {server.host}, but its {m.type} {m.id} stays {m.status}, so the "
+        "service "
         "cannot be deleted",
         _ways_out(m, server),
     )
@@ -124,18 +132,22 @@ def never_ending(departed: DepartedServer) -> Blocked | None:
 def _ways_out(m: Migration, server: Server) -> tuple[str, ...]:
     """What ends such a record; all of it tried on a real Nova.
 
-    nova-compute sets a record of its host to error when it finds the server in another cold migration, for which it
-    looks once a minute (compute/resource_tracker.py _update_usage_from_migrations). It does not for a live one.
+    nova-compute sets a record of its host to error when it finds the server in another cold
+    migration, for which it looks once a minute (compute/resource_tracker.py
+    _update_usage_from_migrations). It does not for a live one.
     """
     if server.status == "VERIFY_RESIZE":
         return (
-            "Its confirm or revert was cut off; set the record back in the cell's database, and it is "
+            "Its confirm or revert was cut off; set the record back in the cell's database, and it "
+            "is "
             f"continued: {_statement(m, 'finished')}",
         )
     return (
         "End the record in the cell's database, which touches no guest: " + _statement(m, "error"),
-        f"Cold-migrate it once more, which restarts it (openstack server migrate {server.id}); leave it "
-        f"in VERIFY_RESIZE for a minute or two until nova-compute of {m.source} has set the record to "
+        f"Cold-migrate it once more, which restarts it (openstack server migrate {server.id}); "
+        "leave it "
+        f"in VERIFY_RESIZE for a minute or two until nova-compute of {m.source} has set the record "
+        "to "
         f"error, then: openstack server migration confirm {server.id}",
         f"openstack server delete {server.id}",
     )
@@ -159,7 +171,9 @@ def _judge_foreign_finished(departed: DepartedServer) -> Verdict:
 
 
 def judge_failed(departed: DepartedServer) -> Verdict | None:
-    """A move from here failed and the server is not here: healthy elsewhere is fine, in ERROR there it blocks."""
+    """A move from here failed and the server is not here: healthy elsewhere is fine, in ERROR there
+    it blocks.
+    """
     server = departed.server
     if server is None:
         return None
@@ -180,7 +194,8 @@ def judge_finished(departed: DepartedServer) -> Verdict:
     if source_is_down(departed):
         return Held(
             ServerReason.SOURCE_DOWN,
-            "moved; nova-compute of this host is down, and without it Nova neither confirms nor reverts",
+            "moved; nova-compute of this host is down, and without it Nova neither confirms nor "
+            "reverts",
             migration,
             START_COMPUTE,
         )
@@ -192,7 +207,9 @@ def judge_finished(departed: DepartedServer) -> Verdict:
 
 
 def _verified(departed: DepartedServer, server: Server) -> Verdict:
-    """In VERIFY_RESIZE, with nothing in the way of a confirm or revert but its checks and the spec's policy."""
+    """In VERIFY_RESIZE, with nothing in the way of a confirm or revert but its checks and the
+    spec's policy.
+    """
     migration, confirmation = departed.migration, departed.spec.confirmation
     decided = confirmation.decision_for(departed.server_id)
     if decided is DecisionAction.REVERT:
@@ -220,7 +237,9 @@ def _decide(server_id: str) -> tuple[str, ...]:
 
 
 def _refused(departed: DepartedServer) -> Verdict | None:
-    """Nova refused the confirm or revert: mostly it only came too early, so it is sent again; after three times it is reported."""
+    """Nova refused the confirm or revert: mostly it only came too early, so it is sent again; after
+    three times it is reported.
+    """
     refusal = departed.observation.history.refusals.get(departed.server_id)
     if refusal is None or refusal.call not in ("confirmResize", "revertResize"):
         return None
@@ -248,20 +267,22 @@ def _on_failed(departed: DepartedServer, failed: str) -> Verdict:
 
 
 def source_is_down(departed: DepartedServer) -> bool:
-    """Of the migration's own source: this host for moves away from it, another one for moves to it."""
+    """Of the migration's own source: this host for moves away from it, another one for
+    moves to it.
+    """
     return not departed.observation.is_up(departed.migration.source)
 
 
 def failed_checks(departed: DepartedServer, server: Server) -> str:
-    """What is wrong with a moved server, in words; empty: every check that the spec asks for passes."""
+    """What is wrong with a moved server, in words; empty: every check that the spec asks for
+    passes.
+    """
     checks, observation, wrong = departed.spec.confirmation.checks, departed.observation, []
     was = departed.drain.record.was(departed.server_id)
     if checks.power and (text := wrong_power(was, server.power_state, ours=departed.ours)):
         wrong.append(text)
     if server.host != departed.migration.dest:
-        wrong.append(
-            f"it is on {server.host}, and its migration went to {departed.migration.dest}"
-        )
+        wrong.append(f"it is on {server.host}, and its migration went to {departed.migration.dest}")
     if checks.ports:
         mine = [p for p in observation.ports or () if p.server_id == server.id]
         wrong += [text for p in mine if (text := wrong_port(p, server))]
@@ -272,7 +293,9 @@ def failed_checks(departed: DepartedServer, server: Server) -> str:
 
 
 def wrong_power(was: str | None, power: int, *, ours: bool) -> str:
-    """`was` None: nobody knows. Of our own move that is a loss, and a guest that is off may have been running."""
+    """`was` None: nobody knows. Of our own move that is a loss, and a guest that is off may have
+    been running.
+    """
     if was == "ACTIVE" and power != RUNNING:
         return "it was running and is not"
     if was == "SHUTOFF" and power not in (SHUTDOWN, NOSTATE):

@@ -13,8 +13,8 @@ from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
 from quiesce.openstack.records import Migration, Server
 
-# Where only the scheduler refused, the guest was never touched: it is tried again at this pace, so that
-# a drain continues by itself when there is capacity again.
+# Where only the scheduler refused, the guest was never touched: it is tried again at this pace, so
+# that a drain continues by itself when there is capacity again.
 SLOW_RETRY = timedelta(minutes=10)
 # Nova takes its time to abort or force a live migration, and shows nothing of it meanwhile.
 _TOLD_AGAIN = timedelta(minutes=1)
@@ -28,7 +28,8 @@ _NO_HOST = frozenset(
 
 REMEDIES: dict[ServerReason, tuple[str, ...]] = {
     ServerReason.SSH_PATH_BROKEN: (
-        "Repair the keys and host keys of the nova user: this host cannot reach the destination by SSH",
+        "Repair the keys and host keys of the nova user: this host cannot reach the destination by "
+        "SSH",
     ),
     ServerReason.NO_VALID_HOST_BY_GROUP: (
         "Add hosts, or change its server group: the group allows no other host",
@@ -46,7 +47,9 @@ REMEDIES: dict[ServerReason, tuple[str, ...]] = {
 
 
 def is_ssh(text: str) -> bool:
-    """Nova's words when the source cannot reach the destination (virt/libvirt/driver.py migrate_disk_and_power_off)."""
+    """Nova's words when the source cannot reach the destination (virt/libvirt/driver.py
+    migrate_disk_and_power_off).
+    """
     return "not able to execute ssh command" in text
 
 
@@ -95,26 +98,32 @@ def new_tries(drain: Drain) -> str:
 
 
 def remedies_of(refusal: Refusal) -> tuple[str, ...]:
-    """For the one refusal that nobody would understand: the call is made only where nova-compute is up."""
+    """For the one refusal that nobody would understand: the call is made only where nova-compute is
+    up.
+    """
     if refusal.call != "migrate" or "Service is unavailable" not in refusal.text:
         return ()
     return (
         "nova-compute of this host is up: Nova mistakes a deleted service of the same host for it. "
-        "Remove the rows of deleted services from its database: nova-manage db archive_deleted_rows",
+        "Remove the rows of deleted services from its database: nova-manage db "
+        "archive_deleted_rows",
     )
 
 
 def error_on_source(
     server: Server, own: tuple[Migration, ...], observation: Observation
 ) -> Blocked | None:
-    """In ERROR here after our own cold move: the copy failed after the guest was shut down, or before it was touched."""
+    """In ERROR here after our own cold move: the copy failed after the guest was shut down, or
+    before it was touched.
+    """
     if not own or own[0].status != "error" or own[0].live:
         return None
     cause = observation.history.causes.get(own[0].id)
     text = ((cause.text if cause else None) or server.fault or "Nova gives no cause").rstrip(".")
     return Blocked(
         ServerReason.SOURCE_FAILED,
-        f"its cold migration failed on this host and the guest may be OFF: {text}. Its disk is here",
+        f"its cold migration failed on this host and the guest may be OFF: {text}. Its disk is "
+        "here",
         for_server(server, RESET_STATE, HARD_REBOOT),
         urgent=True,
     )
@@ -125,7 +134,8 @@ def error_on_destination(server: Server, migration: Migration) -> Blocked:
     there = server.host or migration.dest
     return Blocked(
         ServerReason.DESTINATION_FAILED,
-        f"moved to {there} and failed there ({server.fault or 'Nova gives no cause'}); the full copy "
+        f"moved to {there} and failed there ({server.fault or 'Nova gives no cause'}); the full "
+        "copy "
         f"of its disk on {migration.source} may be the only good one",
         (
             f"Keep {migration.source} and its disks until the server is healthy",
@@ -138,7 +148,9 @@ def error_on_destination(server: Server, migration: Migration) -> Blocked:
 def overdue(
     drain: Drain, observation: Observation, migration: Migration
 ) -> Abort | ForceComplete | Follow | Blocked | None:
-    """What to do about our own move that takes longer than `migration.timeout`; None: it is in time, or makes progress."""
+    """What to do about our own move that takes longer than `migration.timeout`; None: it is in
+    time, or makes progress.
+    """
     history, timeout = observation.history, drain.spec.migration.timeout
     began = migration.created
     if migration.status in ("confirming", "reverting"):  # maybe hours after the move: a decision

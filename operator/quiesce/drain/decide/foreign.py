@@ -1,4 +1,6 @@
-"""Resizes and migrations of other users that wait to be confirmed: theirs, unless the spec says otherwise."""
+"""Resizes and migrations of other users that wait to be confirmed: theirs, unless the spec says
+otherwise.
+"""
 
 from quiesce.api.drain.reasons import ServerReason
 from quiesce.api.drain.spec import DrainSpec, ForeignPolicy
@@ -11,26 +13,29 @@ from quiesce.openstack.records import Migration
 def foreign_unconfirmed(
     spec: DrainSpec, observation: Observation, migration: Migration, failed: str
 ) -> Verdict:
-    """Of a finished resize or migration of another user. `failed`: the checks that it fails; then it is not confirmed."""
+    """Of a finished resize or migration of another user. `failed`: the checks that it fails; then
+    it is not confirmed.
+    """
     if spec.confirmation.foreign is not ForeignPolicy.CONFIRM:
         return Blocked(
             ServerReason.FOREIGN_RESIZE,
-            f"a {migration.type} from {migration.source} to {migration.dest}, not started by this drain, "
+            f"a {migration.type} from {migration.source} to {migration.dest}, not started by this "
+            "drain, "
             "waits for its owner; until then the service cannot be deleted",
             (
                 "Ask its owner to confirm or revert it",
                 "Set confirmation.foreign: Confirm, which confirms it for them",
             ),
         )
-    ours_elsewhere = migration.user_id == observation.user_id
-    if migration.type == "migration" and ours_elsewhere and migration.source != observation.host:
+    if _belongs_to_another_drain(observation, migration):
         return Blocked(
             ServerReason.FOREIGN_RESIZE,
             f"a migration from {migration.source}, started by the operator's own user for another "
             "drain, waits for that drain to verify and confirm it",
             (
                 "If that drain no longer exists: openstack server migration confirm "
-                f"{migration.server_id}, or openstack server migration revert {migration.server_id}",
+                f"{migration.server_id}, or openstack server migration revert "
+                f"{migration.server_id}",
             ),
         )
     if failed:
@@ -50,3 +55,9 @@ def foreign_unconfirmed(
         if observation.now < until:
             return Blocked(ServerReason.REFUSED, f"Nova refuses {refusal.call}: {refusal.text}")
     return Confirm(migration, ours=False)
+
+
+def _belongs_to_another_drain(observation: Observation, migration: Migration) -> bool:
+    """Begun by our user on another host: the drain of that host verifies and confirms it."""
+    ours = migration.type == "migration" and migration.user_id == observation.user_id
+    return ours and migration.source != observation.host

@@ -1,7 +1,7 @@
 """(drain, observation) -> Decision. Imports no kopf, no openstack, no kubernetes, no clock.
 
-First a verdict for every server, then few actions, then what is to be reported. The goal of a resource
-is a value: the host is kept drained, only watched, or released.
+First a verdict for every server, then few actions, then what is to be reported. The goal of a
+resource is a value: the host is kept drained, only watched, or released.
 """
 
 from dataclasses import replace
@@ -41,9 +41,11 @@ def decide(
 
 
 def suffices(observation: Observation, decision: Decision) -> bool:
-    """Whether a poll is enough for what was decided: nothing, or confirms of servers seen elsewhere.
+    """Whether a poll is enough for what was decided: nothing, or confirms of servers seen
+    elsewhere.
 
-    Not where a record says that the move of a listed server has ended since: its row is out of date.
+    Not where a record says that the move of a listed server has ended since: its row is out of
+    date.
     """
     if observation.whole:
         return True
@@ -77,9 +79,7 @@ def _judge(drain: Drain, observation: Observation, limits: Limits) -> Decision:
     )
 
 
-def _pursue(
-    drain: Drain, observation: Observation, decision: Decision, limits: Limits
-) -> Decision:
+def _pursue(drain: Drain, observation: Observation, decision: Decision, limits: Limits) -> Decision:
     """The same with what is to be done for its goal."""
     if decision.goal is Goal.RELEASE:
         return release(drain, observation, decision)
@@ -116,7 +116,9 @@ def _keep_drained(
 
 
 def _finish_moves(drain: Drain, decision: Decision, *, foreign: bool = False) -> Decision:
-    """Bring to an end what is in flight: confirms, reverts, aborts. `foreign`: other users' too, if the spec says so."""
+    """Bring to an end what is in flight: confirms, reverts, aborts. `foreign`: other users' too, if
+    the spec says so.
+    """
     ending = tuple(
         action
         for v in decision.verdicts
@@ -128,7 +130,9 @@ def _finish_moves(drain: Drain, decision: Decision, *, foreign: bool = False) ->
 
 
 def release(drain: Drain, observation: Observation, decision: Decision) -> Decision:
-    """End what is in flight, then restore the host as it was found; it is released when no action remains."""
+    """End what is in flight, then restore the host as it was found; it is released when no action
+    remains.
+    """
     if not drain.begun:
         return replace(decision, released=True)
     decision = _finish_moves(drain, decision)

@@ -93,12 +93,15 @@ def _ended(case: _Case) -> Outcome:
 
 
 def _planned(case: _Case) -> Outcome:
-    """mode: Plan wants a plan and nothing else, so once it is there the resource is as asked for."""
+    """mode: Plan wants a plan and nothing else, so once it is there the resource is as
+    asked for.
+    """
     plan = case.plan
     if plan is None:
         return _reconciling(Phase.PLANNED, DrainReason.PLANNING, "making a plan")
     text = (
-        f"would move {plan.live} live and {plan.cold} cold, and offload {plan.offload}; {plan.blocked} "
+        f"would move {plan.live} live and {plan.cold} cold, and offload {plan.offload}; "
+        f"{plan.blocked} "
         f"cannot move; capacity: {plan.capacity}. Nothing is changed in OpenStack; "
         "set mode: Drain to start"
     )
@@ -148,17 +151,24 @@ def _blocked(case: _Case) -> Outcome | None:
 
 
 def lacks_capacity(drain: Drain, decision: Decision) -> bool:
-    """The spec wants capacity for all servers before anything is begun, and the plan does not say that there is."""
+    """The spec wants capacity for all servers before anything is begun, and the plan does not say
+    that there is.
+    """
     plan = decision.plan
-    return drain.spec.migration.require_capacity and (plan is None or plan.status.capacity != "Fits")
+    return drain.spec.migration.require_capacity and (
+        plan is None or plan.status.capacity != "Fits"
+    )
 
 
 def _leaked(case: _Case) -> str:
-    """What placement still counts, and how it is released: of a server that would release its place elsewhere, too."""
+    """What placement still counts, and how it is released: of a server that would release its place
+    elsewhere, too.
+    """
     leaked, ended = case.decision.proof.leaked, ended_moves(case.observation)
     moves, others = [c for c in leaked if c in ended], [c for c in leaked if c not in ended]
     parts = [
-        f"no server is left, but placement still counts {count(len(leaked), 'allocation')} on the host "
+        f"no server is left, but placement still counts {count(len(leaked), 'allocation')} on the "
+        "host "
         "that Nova forgot"
     ]
     if moves:
@@ -175,7 +185,9 @@ def _leaked(case: _Case) -> str:
 
 
 def _problems(case: _Case) -> str:
-    """Per cause which three and how many: `3 blocked: db-3 (Suspended); web-1, web-2 (NoCapacity)`, bounded and sorted."""
+    """Per cause which three and how many: `3 blocked: db-3 (Suspended); web-1, web-2 (NoCapacity)`,
+    bounded and sorted.
+    """
     problems = case.decision.problems
     reasons = sorted({verdict.reason for _, verdict in problems})
     parts = [
@@ -220,7 +232,9 @@ def _working(case: _Case) -> Outcome:
 
 
 def _disable_refused(case: _Case) -> str:
-    """Nova's words where that is why the service is not disabled; one that is needs our reason only."""
+    """Nova's words where that is why the service is not disabled; one that is needs our reason
+    only.
+    """
     found = case.observation.service
     enabled = found is not None and found.status != "disabled"
     return case.decision.refusal_of(DisableService) if enabled else ""
@@ -250,7 +264,8 @@ def deletion_of(drain: Drain, observation: Observation, decision: Decision) -> D
         return Deletion(
             DrainReason.NOVA_COMPUTE_RUNNING,
             f"the host is empty. Stop nova-compute on {drain.host} now (systemctl disable --now "
-            "nova-compute), or power the host off; its service is deleted when Nova reports it down",
+            "nova-compute), or power the host off; its service is deleted when Nova reports it "
+            "down",
         )
     return Deletion(DrainReason.DELETING, "the host is empty")
 
@@ -284,7 +299,9 @@ def _restoring(case: _Case) -> str:
 
 
 def requeue_after(observation: Observation, decision: Decision, limits: Limits) -> float:
-    """Seconds from the beginning of this tick: at once after a call for the host, soon while anything moves, slowly at rest."""
+    """Seconds from the beginning of this tick: at once after a call for the host, soon while
+    anything moves, slowly at rest.
+    """
     verdicts, proof = decision.verdicts, decision.proof
     in_flight = any(v.in_flight for v in verdicts)
     if decision.actions and not decision.started and not in_flight:

@@ -29,7 +29,9 @@ from quiesce.openstack.records import SUCCEEDED, Migration, Room, Server, Shape
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A server that would move, with what it takes: its flavor's shape, and the zone it is pinned to."""
+    """A server that would move, with what it takes: its flavor's shape, and the zone it is pinned
+    to.
+    """
 
     server: Server
     shape: Shape
@@ -65,9 +67,7 @@ class _Packing:
             return False
         if any(host in self.taken[group] for group in self._groups_of(mover)):
             return False
-        return all(
-            self.free[host].get(name, 0) >= amount for name, amount in mover.shape.resources
-        )
+        return all(self.free[host].get(name, 0) >= amount for name, amount in mover.shape.resources)
 
     def _groups_of(self, mover: _Candidate) -> list[str]:
         return [
@@ -109,7 +109,9 @@ def make(
 def _weigh(
     spec: DrainSpec, observation: Observation, reads: PlanReads, movers: list[_Candidate]
 ) -> tuple[Capacity, str]:
-    """Whether they can be placed at all: closely packed, or spread over the hosts as Nova's scheduler does by default."""
+    """Whether they can be placed at all: closely packed, or spread over the hosts as Nova's
+    scheduler does by default.
+    """
     if reads.capacity is None:
         return "Unknown", "placement could not be asked"
     services = observation.services
@@ -142,7 +144,9 @@ def _homeless(
     *,
     spread: bool,
 ) -> list[str]:
-    """Who finds no place, by name: the largest first, each onto the first host that can take it, or (`spread`) the emptiest."""
+    """Who finds no place, by name: the largest first, each onto the first host that can take it, or
+    (`spread`) the emptiest.
+    """
     rooms = list(rooms)
     packing = _Packing(
         observation,
@@ -162,9 +166,7 @@ def _homeless(
     return names
 
 
-def _group_members_elsewhere(
-    observation: Observation, reads: PlanReads
-) -> dict[str, set[str]]:
+def _group_members_elsewhere(observation: Observation, reads: PlanReads) -> dict[str, set[str]]:
     """Anti-affinity group ID -> hosts that already hold a member of it."""
     groups = [g for g in observation.groups if g.policy == "anti-affinity"]
     return {
@@ -173,10 +175,10 @@ def _group_members_elsewhere(
     }
 
 
-def _estimate(
-    spec: DrainSpec, migrations: Iterable[Migration], live: int, cold: int
-) -> int | None:
-    """Seconds, from the median of this host's own past migrations of each kind, `maxParallel` at a time."""
+def _estimate(spec: DrainSpec, migrations: Iterable[Migration], live: int, cold: int) -> int | None:
+    """Seconds, from the median of this host's own past migrations of each kind, `maxParallel` at a
+    time.
+    """
     past: dict[str, list[float]] = {"live-migration": [], "migration": []}
     for m in migrations:
         if m.status in SUCCEEDED and m.type in past and m.updated:

@@ -1,4 +1,6 @@
-"""Is the host empty? Never an empty list alone: every part of the proof must hold, in two reads `settle` apart."""
+"""Is the host empty? Never an empty list alone: every part of the proof must hold, in two reads
+`settle` apart.
+"""
 
 from datetime import timedelta
 
@@ -7,8 +9,8 @@ from quiesce.drain.model.decision import Proof
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
 
-# Nova releases what a move holds on its source within seconds of its end. What anything else holds may be a
-# server whose build has been sent here and is not listed yet.
+# Nova releases what a move holds on its source within seconds of its end. What anything else holds
+# may be a server whose build has been sent here and is not listed yet.
 RELEASED_WITHIN = timedelta(seconds=10)
 BUILT_WITHIN = timedelta(minutes=2)
 
@@ -41,7 +43,9 @@ def weigh(
 
 
 def _leaks(observation: Observation, consumers: frozenset[str]) -> tuple[str, ...]:
-    """These consumers, sorted, if every one of them has held something for longer than is to be expected; else none."""
+    """These consumers, sorted, if every one of them has held something for longer than is to be
+    expected; else none.
+    """
     ended, held = ended_moves(observation), observation.history.held_since
     late = [
         observation.now - held.get(consumer, observation.now)
@@ -52,7 +56,9 @@ def _leaks(observation: Observation, consumers: frozenset[str]) -> tuple[str, ..
 
 
 def ended_moves(observation: Observation) -> frozenset[str]:
-    """Migrations of the drain's time that have ended, by the uuid under which they hold allocations."""
+    """Migrations of the drain's time that have ended, by the uuid under which they hold
+    allocations.
+    """
     return frozenset(m.uuid for m in observation.migrations if m.terminal)
 
 

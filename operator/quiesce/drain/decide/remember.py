@@ -53,7 +53,9 @@ def record_of_tick(
 
 
 def _with_findings(drain: Drain, observation: Observation, record: Record) -> Record:
-    """How the host was found. A disable of our own is no finding: the status was lost, and enabled is what a drain mostly finds."""
+    """How the host was found. A disable of our own is no finding: the status was lost, and enabled
+    is what a drain mostly finds.
+    """
     service = observation.service
     if service is None:
         return record
@@ -79,10 +81,9 @@ def _with_aggregates(observation: Observation, record: Record) -> Record:
     return replace(record, found_aggregates=tuple(found))
 
 
-def _tries(
-    drain: Drain, observation: Observation, decision: Decision, now: str
-) -> dict[str, Try]:
-    """Of every server that concerns the host and whose move has begun; those that have left are forgotten.
+def _tries(drain: Drain, observation: Observation, decision: Decision, now: str) -> dict[str, Try]:
+    """Of every server that concerns the host and whose move has begun; those that have left are
+    forgotten.
 
     While the host's cell is down, lists are incomplete: nothing is forgotten.
     """
@@ -112,7 +113,9 @@ def _this_try(v: ServerVerdict, known: Try | None, decision: Decision, now: str)
 
 
 def _is_new(known: Try, v: ServerVerdict, starts: bool) -> bool:
-    """The same attempt by another method is another move: a server that was resumed is moved next."""
+    """The same attempt by another method is another move: a server that was resumed is
+    moved next.
+    """
     return starts and _method(v) != known.method
 
 
@@ -135,10 +138,10 @@ def _cell_is_down(observation: Observation) -> bool:
     return observation.service is not None and observation.service.status == "UNKNOWN"
 
 
-def progress_of(
-    drain: Drain, observation: Observation, decision: Decision
-) -> Progress:
-    """Counted: servers that left by a migration, those offloaded, and those that are still to leave."""
+def progress_of(drain: Drain, observation: Observation, decision: Decision) -> Progress:
+    """Counted: servers that left by a migration, those offloaded, and those that are still to
+    leave.
+    """
     verdicts, problems = decision.verdicts, decision.problems
     mine = [v for v in verdicts if v.counts]
     offloaded = drain.record.offloaded + _offloaded_since(drain, observation, verdicts)

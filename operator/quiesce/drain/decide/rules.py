@@ -58,7 +58,9 @@ OTHER_TASKS = {"shelving_offloading": "offload", "resuming": "resume"}
 
 @dataclass(frozen=True, slots=True)
 class BrokenPath:
-    """Cold migration from this host fails on SSH; `canary` is the one server that tries whether it works again."""
+    """Cold migration from this host fails on SSH; `canary` is the one server that tries whether it
+    works again.
+    """
 
     text: str
     canary: str
@@ -68,8 +70,8 @@ class BrokenPath:
 class PresentServer:
     """One server on the host with all that matters for its verdict.
 
-    `own`: our migrations of it from this host since the drain began, newest first. `open`: the newest
-    migration of it, anybody's, that touches the host and is not terminal.
+    `own`: our migrations of it from this host since the drain began, newest first. `open`: the
+    newest migration of it, anybody's, that touches the host and is not terminal.
     """
 
     server: Server
@@ -102,7 +104,9 @@ class PresentServer:
         )
 
     def spent(self, method: MoveMethod) -> tuple[Migration, ...]:
-        """Tries that count against `attempts`: a broken SSH path is the host's failure, not the server's."""
+        """Tries that count against `attempts`: a broken SSH path is the host's failure, not the
+        server's.
+        """
         return tuple(m for m in self.failed(method) if not failures.is_ssh(self.cause_of(m)))
 
     def cause_of(self, migration: Migration) -> str:
@@ -116,7 +120,9 @@ def is_soft_deleted(s: PresentServer) -> Verdict | None:
     return Blocked(
         ServerReason.SOFT_DELETED,
         "soft-deleted, and its disk is still on this host",
-        for_server(s.server, "openstack server restore {id}", "openstack server delete --force {id}"),
+        for_server(
+            s.server, "openstack server restore {id}", "openstack server delete --force {id}"
+        ),
     )
 
 
@@ -169,7 +175,9 @@ def waits_for_foreign_move(s: PresentServer) -> Verdict | None:
 
 
 def is_starting(s: PresentServer) -> Verdict | None:
-    """Nova sets a server's task up to 0.3 s before the migration record exists; whose it is cannot be known yet."""
+    """Nova sets a server's task up to 0.3 s before the migration record exists; whose it is cannot
+    be known yet.
+    """
     if s.idle or s.server.status == "ERROR" or s.server.task_state not in _MOVE_TASKS:
         return None
     tried = s.record.tries.get(s.server.id)
@@ -206,7 +214,9 @@ def is_busy(s: PresentServer) -> Verdict | None:
 
 
 def record_is_settling(s: PresentServer) -> Verdict | None:
-    """Idle on the host with an open record: the record is behind for a moment, or left over for ever."""
+    """Idle on the host with an open record: the record is behind for a moment, or left over for
+    ever.
+    """
     if s.open is None or s.open.source != s.observation.host:
         return None
     since = s.observation.history.idle_since.get(s.server.id, s.observation.now)
@@ -243,7 +253,9 @@ def is_rescued(s: PresentServer) -> Verdict | None:
 
 
 def source_is_down(s: PresentServer) -> Verdict | None:
-    """Nova refuses a cold migration then, lets a live one fail at the price of a try, and leaves an offload hanging."""
+    """Nova refuses a cold migration then, lets a live one fail at the price of a try, and leaves an
+    offload hanging.
+    """
     if not s.observation.service_is_down:
         return None
     return Blocked(
@@ -323,7 +335,9 @@ def cannot_be_moved_by_method(s: PresentServer) -> Verdict | None:
 
 
 def affinity_holds_it(s: PresentServer) -> Verdict | None:
-    """A hard affinity group allows only hosts that hold a member, and all members are on this one, be it one server alone."""
+    """A hard affinity group allows only hosts that hold a member, and all members are on this one,
+    be it one server alone.
+    """
     here = {server.id for server in s.observation.servers}
     for group in s.observation.groups:
         mine = group.policy == "affinity" and s.server.id in group.members
@@ -343,7 +357,9 @@ def _members(group: ServerGroup) -> str:
 
 
 def stays_by_decision(s: PresentServer) -> Verdict | None:
-    """A person had it rolled back; to move it again would only restart the guest and end in the same revert."""
+    """A person had it rolled back; to move it again would only restart the guest and end in the
+    same revert.
+    """
     last = next(iter(s.failed()), None)
     decided = s.spec.confirmation.decision_for(s.server.id)
     if last is None or last.status != "reverted" or decided is not DecisionAction.REVERT:
@@ -363,7 +379,9 @@ def paths_are_not_proven(s: PresentServer) -> Verdict | None:
 
 
 def cause_is_awaited(s: PresentServer) -> Verdict | None:
-    """Nova shows that a move has failed a moment before it says why; what is to be done depends on it."""
+    """Nova shows that a move has failed a moment before it says why; what is to be done depends on
+    it.
+    """
     last = next(iter(s.failed()), None)
     cause = s.observation.history.causes.get(last.id) if last else None
     if cause is None or cause.final:
@@ -372,7 +390,9 @@ def cause_is_awaited(s: PresentServer) -> Verdict | None:
 
 
 def ssh_path_is_broken(s: PresentServer) -> Verdict | None:
-    """Every cold move from this host would fail; all but one server wait until the path works again."""
+    """Every cold move from this host would fail; all but one server wait until the path works
+    again.
+    """
     if s.path is None or method_for(s) != "cold":
         return None
     canary = s.server.id == s.path.canary
@@ -446,7 +466,9 @@ def judge(server: PresentServer) -> Verdict:
 
 
 def method_for(s: PresentServer) -> MoveMethod:
-    """How the method of the spec moves a server of this status; LiveThenCold falls back after its tries by live migration."""
+    """How the method of the spec moves a server of this status; LiveThenCold falls back after its
+    tries by live migration.
+    """
     method = s.spec.migration.method
     if method is Method.COLD or s.server.status == "SHUTOFF":
         return "cold"
@@ -470,7 +492,9 @@ def stage_of(migration: Migration) -> Stage:
 def _never_ends(
     s: PresentServer, remedies: tuple[str, ...] = (), *, ours: bool = False
 ) -> Blocked | None:
-    """A task on which nobody can work, or nobody seems to: Nova takes few up again (compute/manager.py _init_instance)."""
+    """A task on which nobody can work, or nobody seems to: Nova takes few up again
+    (compute/manager.py _init_instance).
+    """
     task = s.server.task_state
     if task is None:
         return None
@@ -482,7 +506,8 @@ def _never_ends(
         return None
     return Blocked(
         ServerReason.STUCK,
-        f"in task {task} for more than {durations.text(s.spec.migration.timeout)}; where nova-compute "
+        f"in task {task} for more than {durations.text(s.spec.migration.timeout)}; where "
+        "nova-compute "
         "of this host was restarted meanwhile, nothing works on it any more",
         (
             "Check nova-compute's log on this host",
@@ -504,7 +529,9 @@ def _retry_at(s: PresentServer) -> datetime | None:
 
 
 def _refused_lately(s: PresentServer, call: str) -> Verdict | None:
-    """A refusal changed nothing, so the call is tried again, ever more slowly, and reported after the second time."""
+    """A refusal changed nothing, so the call is tried again, ever more slowly, and reported after
+    the second time.
+    """
     refusal = s.observation.history.refusals.get(s.server.id)
     if refusal is None:
         return None

@@ -1,4 +1,6 @@
-"""Which servers move now: at most `maxParallel` at once, the largest first, one of an anti-affinity group at a time."""
+"""Which servers move now: at most `maxParallel` at once, the largest first, one of an anti-affinity
+group at a time.
+"""
 
 from quiesce.api.drain.spec import DrainSpec
 from quiesce.drain.model.actions import (
@@ -56,7 +58,9 @@ def waiting(verdicts: tuple[ServerVerdict, ...]) -> list[ServerVerdict]:
 def starved(
     spec: DrainSpec, observation: Observation, verdicts: tuple[ServerVerdict, ...]
 ) -> tuple[ServerVerdict, ...]:
-    """Servers that wait for moves which only a person can end: these hold all slots, or one of their anti-affinity group."""
+    """Servers that wait for moves which only a person can end: these hold all slots, or one of
+    their anti-affinity group.
+    """
     ended_by_people = [
         v
         for v in verdicts
@@ -65,14 +69,10 @@ def starved(
     full = sum(v.in_flight for v in ended_by_people) >= spec.migration.max_parallel
     holders = {v.server_id for v in ended_by_people}
     taken = [
-        g.members
-        for g in observation.groups
-        if g.policy == "anti-affinity" and g.members & holders
+        g.members for g in observation.groups if g.policy == "anti-affinity" and g.members & holders
     ]
     return tuple(
-        v
-        for v in waiting(verdicts)
-        if full or any(v.server_id in members for members in taken)
+        v for v in waiting(verdicts) if full or any(v.server_id in members for members in taken)
     )
 
 

@@ -9,9 +9,11 @@ from quiesce.openstack.records import FAILED, Server
 
 
 def judge_all(drain: Drain, observation: Observation) -> tuple[ServerVerdict, ...]:
-    """Every server on the host, and every one elsewhere whose migration still concerns the host. By name."""
+    """Every server on the host, and every one elsewhere whose migration still concerns the host. By
+    name.
+    """
     here = {server.id for server in observation.servers}
-    path = _broken_path(observation)
+    path = broken_path(observation)
     present = [_judge_present(server, drain, observation, path) for server in observation.servers]
     away = dict.fromkeys(m.server_id for m in observation.migrations if m.server_id not in here)
     found = [_judge_departed(server_id, drain, observation) for server_id in away]
@@ -19,11 +21,12 @@ def judge_all(drain: Drain, observation: Observation) -> tuple[ServerVerdict, ..
     return tuple(sorted(every, key=lambda v: (v.name, v.server_id)))
 
 
-def _broken_path(observation: Observation) -> rules.BrokenPath | None:
-    """The newest fact on the host's SSH paths: its last cold migration failed on one, and none has succeeded since.
+def broken_path(observation: Observation) -> rules.BrokenPath | None:
+    """The newest fact on the host's SSH paths: its last cold migration failed on one, and none has
+    succeeded since.
 
-    Every cold move would fail alike, so one server at a time tries whether it works again: the
-    one that failed last, or, where that one is gone, the first of the host.
+    Every cold move would fail alike, so one server at a time tries whether it works again: the one
+    that failed last, or, where that one is gone, the first of the host.
     """
     settled = (*FAILED, "confirmed", "finished", "confirming")
     cold = [
@@ -42,6 +45,7 @@ def _broken_path(observation: Observation) -> rules.BrokenPath | None:
 def present_server(
     server: Server, drain: Drain, observation: Observation, path: rules.BrokenPath | None
 ) -> rules.PresentServer:
+    """One server on the host with all that matters for its verdict."""
     own = own_migrations(server.id, drain, observation)
     open_ = next(
         (m for m in observation.migrations if m.server_id == server.id and not m.terminal), None
@@ -57,9 +61,7 @@ def _judge_present(
     return ServerVerdict(server.id, server.name, server, rules.judge(present), True, attempt)
 
 
-def _judge_departed(
-    server_id: str, drain: Drain, observation: Observation
-) -> ServerVerdict | None:
+def _judge_departed(server_id: str, drain: Drain, observation: Observation) -> ServerVerdict | None:
     """By its newest migration that is not ended, else by its newest one of all."""
     rows = [m for m in observation.migrations if m.server_id == server_id]
     migration = next((m for m in rows if not m.terminal), rows[0])
@@ -78,7 +80,9 @@ def _judge_departed(
 def count_departed(
     drain: Drain, observation: Observation, verdicts: tuple[ServerVerdict, ...]
 ) -> int:
-    """Servers that left the host by a migration that succeeded, and of which nothing is left to do."""
+    """Servers that left the host by a migration that succeeded, and of which nothing is
+    left to do.
+    """
     concerned = {v.server_id for v in verdicts}
     left = {
         m.server_id
@@ -97,4 +101,3 @@ def open_matters(verdicts: tuple[ServerVerdict, ...]) -> tuple[str, ...]:
         for v in verdicts
         if isinstance(v.verdict, Blocked | Wait | Held)
     )
-

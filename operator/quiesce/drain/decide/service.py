@@ -1,4 +1,6 @@
-"""The host's own nova-compute service: disabled, deleted at the end, and restored as it was found."""
+"""The host's own nova-compute service: disabled, deleted at the end, and restored as it was
+found.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -33,8 +35,9 @@ REGISTERS_WITHIN = timedelta(minutes=2)  # a started nova-compute shows up in No
 def disable(drain: Drain, observation: Observation) -> tuple[HostAction, ...]:
     """Disable it where it is not, and where the reason is not yet ours.
 
-    Only a disable found at the start is overwritten (it is saved before any action is carried out); one that
-    another user sets later stays as it is: the host is disabled, and theirs is the last word.
+    Only a disable found at the start is overwritten (it is saved before any action is carried out);
+    one that another user sets later stays as it is: the host is disabled, and theirs is the last
+    word.
     """
     service, record = observation.service, drain.record
     if service is None or service.status == "UNKNOWN":
@@ -58,10 +61,10 @@ def _is_as_found(record: Record, disabled_reason: str | None) -> bool:
 # Deleted
 
 
-def end_service(
-    drain: Drain, observation: Observation, proof: Proof
-) -> tuple[HostAction, ...]:
-    """Once the host is proven empty: stop nova-compute where the spec says so, and delete the service when it is down."""
+def end_service(drain: Drain, observation: Observation, proof: Proof) -> tuple[HostAction, ...]:
+    """Once the host is proven empty: stop nova-compute where the spec says so, and delete the
+    service when it is down.
+    """
     service, spec = observation.service, drain.spec.service
     if spec.after_drain is not AfterDrain.DELETE or not proof.complete or service is None:
         return ()
@@ -92,7 +95,8 @@ def leftovers(drain: Drain, observation: Observation) -> tuple[str, ...]:
         found.append(f"placement still holds {held} on the host (consumers {some(consumers)})")
     if observation.proof.provider_exists:
         found.append(
-            f"placement still has the resource provider {drain.record.node or drain.host}: delete it "
+            f"placement still has the resource provider {drain.record.node or drain.host}: delete "
+            "it "
             "(openstack resource provider delete) once nova-compute is stopped for good; a running "
             "nova-compute creates it again"
         )
@@ -103,7 +107,9 @@ def leftovers(drain: Drain, observation: Observation) -> tuple[str, ...]:
 
 
 def restore(drain: Drain, observation: Observation) -> tuple[HostAction, ...]:
-    """What is still to be done until the service is as it was found; empty: it is, or it is no longer ours to restore."""
+    """What is still to be done until the service is as it was found; empty: it is, or it is no
+    longer ours to restore.
+    """
     service, record = observation.service, drain.record
     if service is None:
         return ()
@@ -118,7 +124,9 @@ def restore(drain: Drain, observation: Observation) -> tuple[HostAction, ...]:
 
 
 def rejoin(record: Record, observation: Observation) -> tuple[HostAction, ...]:
-    """Aggregates that the host was in and that the deletion of its service took it out of (nova services.py delete)."""
+    """Aggregates that the host was in and that the deletion of its service took it out of (nova
+    services.py delete).
+    """
     mine = {aggregate.id for aggregate in record.found_aggregates}
     return tuple(
         AddToAggregate(a.id, observation.host)
@@ -128,10 +136,12 @@ def rejoin(record: Record, observation: Observation) -> tuple[HostAction, ...]:
 
 
 def start_compute(drain: Drain, observation: Observation) -> tuple[HostAction, ...] | None:
-    """What is to be done until nova-compute that we stopped is again as found; None: nothing is left to do.
+    """What is to be done until nova-compute that we stopped is again as found; None: nothing is
+    left to do.
 
-    One that was found stopped is kept from starting as well (Nova takes a while to see it down): that ends here.
-    A host that cannot be reached is mostly one that is gone for good: after some tries it is left as it is.
+    One that was found stopped is kept from starting as well (Nova takes a while to see it down):
+    that ends here. A host that cannot be reached is mostly one that is gone for good: after some
+    tries it is left as it is.
     """
     record, history = drain.record, observation.history
     if record.found_unit is None:
@@ -147,24 +157,31 @@ def start_compute(drain: Drain, observation: Observation) -> tuple[HostAction, .
 
 
 def start_failure(observation: Observation) -> HostFailure | None:
-    """Why nova-compute could not be started again; that it could not be stopped before is no reason not to try."""
+    """Why nova-compute could not be started again; that it could not be stopped before is no reason
+    not to try.
+    """
     failure = observation.history.host_failure
     return failure if failure and failure.starting else None
 
 
 def left_stopped(drain: Drain, observation: Observation) -> str:
-    """What to do about a nova-compute that we stopped and that is not seen to be as found; empty: nothing."""
+    """What to do about a nova-compute that we stopped and that is not seen to be as found; empty:
+    nothing.
+    """
     host, record, failure = drain.host, drain.record, start_failure(observation)
     running = _found_running(record)
     if failure is not None and record.found_unit is not None:
         verb = "start it" if running else "allow it to start"
         return (
-            f"nova-compute on {host} was stopped by this drain, and {count(failure.count, 'try')} to {verb} "
-            f"again failed: {failure.text}. {verb[0].upper()}{verb[1:]} by hand (it was found {record.found_unit})"
+            f"nova-compute on {host} was stopped by this drain, and "
+            f"{count(failure.count, 'attempt')} to {verb} "
+            f"again failed: {failure.text}. {verb[0].upper()}{verb[1:]} by hand (it was found "
+            f"{record.found_unit})"
         )
     if running and observation.service is None:
         return (
-            f"nova-compute on {host} was stopped by this drain and started again, but does not register "
+            f"nova-compute on {host} was stopped by this drain and started again, but does not "
+            "register "
             f"in Nova: check its log on {host}"
         )
     return ""
@@ -186,7 +203,9 @@ def _rested(failure: HostFailure | None, observation: Observation) -> bool:
 def with_host_calls(
     decision: Decision, observation: Observation, wanted: tuple[HostAction, ...]
 ) -> Decision:
-    """With these calls first, but for those that Nova refused lately: the same call is repeated ever more slowly."""
+    """With these calls first, but for those that Nova refused lately: the same call is repeated
+    ever more slowly.
+    """
     refusals = observation.history.refusals
     refused = tuple(
         (action, refusal)

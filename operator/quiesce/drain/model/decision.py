@@ -36,9 +36,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`against`: what speaks against an empty host, in words. `unproven`: parts that this cloud does not show.
+    """`against`: what speaks against an empty host, in words. `unproven`: parts that this cloud
+    does not show.
 
-    `leaked`: nothing but allocations of these consumers speaks against it, and Nova will not release them.
+    `leaked`: nothing but allocations of these consumers speaks against it, and Nova will not
+    release them.
     """
 
     against: tuple[str, ...]
@@ -116,9 +118,7 @@ class Decision:
     @property
     def problems(self) -> tuple[tuple[ServerVerdict, Blocked | Held], ...]:
         """Most urgent first, then those held, then by name."""
-        found = [
-            (v, v.verdict) for v in self.verdicts if isinstance(v.verdict, Blocked | Held)
-        ]
+        found = [(v, v.verdict) for v in self.verdicts if isinstance(v.verdict, Blocked | Held)]
         return tuple(sorted(found, key=lambda p: (_rank(p[1]), p[0].name, p[0].server_id)))
 
     @property
@@ -141,4 +141,3 @@ def _rank(verdict: Blocked | Held) -> int:
     if isinstance(verdict, Held):
         return 1
     return 0 if verdict.urgent else 2
-

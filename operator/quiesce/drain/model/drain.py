@@ -1,6 +1,6 @@
 """One drain as one tick sees it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from quiesce.api.drain.record import Record
@@ -10,11 +10,13 @@ from quiesce.drain.model.identity import DrainIdentity
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """`edited`: the spec has changed since the last report. `requested_at`: that annotation's value."""
+    """`edited`: the spec has changed since the last report. `requested_at`: that annotation's
+    value.
+    """
 
     identity: DrainIdentity
     spec: DrainSpec
-    record: Record = Record()
+    record: Record = field(default_factory=Record)
     deleting: bool = False
     edited: bool = False
     requested_at: str | None = None

@@ -18,7 +18,8 @@ _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a migration failed, in Nova's words; `first_seen` is when this process first saw the failure.
+    """Why a migration failed, in Nova's words; `first_seen` is when this process first saw the
+    failure.
 
     `final` False: Nova has not written the cause down yet.
     """
@@ -30,7 +31,9 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Nova refused a call for a server or the host: which, in whose words, how often in a row, when last."""
+    """Nova refused a call for a server or the host: which, in whose words, how often in a row, when
+    last.
+    """
 
     call: str
     status: int
@@ -41,7 +44,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class HostFailure:
-    """nova-compute could not be read, stopped or (`starting`) started over SSH; `person`: waiting does not help."""
+    """nova-compute could not be read, stopped or (`starting`) started over SSH; `person`: waiting
+    does not help.
+    """
 
     reason: str
     text: str
@@ -56,14 +61,14 @@ class History:
     """All times are when this process saw it first, or did it last.
 
     `names`: of servers. `first_seen`: of a migration in its present status, by (ID, status).
-    `held_since`: of a consumer that holds something on a host that is else empty.
-    `idle_since`: of a server that stands idle with an open migration. `busy_since`: of a task on
-    the host, by (server ID, task). `causes`: of failed migrations. `unanswered`: calls for a server
-    whose answer never came. `refusals`: by server ID, or by the description of a call for the host.
-    `told_to_end`: live migrations that were aborted or forced. `copied`: bytes and when they last grew.
-    `healthy`: failed migrations whose server is well. `servers`, `listed`: the host's servers as
-    last listed; `listed` None: the list is void. `full_list`, `older_open`: when all migrations of
-    the host were last listed, and which older ones were open then.
+    `held_since`: of a consumer that holds something on a host that is else empty. `idle_since`: of
+    a server that stands idle with an open migration. `busy_since`: of a task on the host, by
+    (server ID, task). `causes`: of failed migrations. `unanswered`: calls for a server whose answer
+    never came. `refusals`: by server ID, or by the description of a call for the host.
+    `told_to_end`: live migrations that were aborted or forced. `copied`: bytes and when they last
+    grew. `healthy`: failed migrations whose server is well. `servers`, `listed`: the host's servers
+    as last listed; `listed` None: the list is void. `full_list`, `older_open`: when all migrations
+    of the host were last listed, and which older ones were open then.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -101,7 +106,9 @@ class History:
             names={**self.names, **{s.id: s.name for s in present}},
             first_seen={key: self.first_seen.get(key, now) for key in open_},
             busy_since={key: self.busy_since.get(key, now) for key in busy},
-            unanswered={k: at for k, at in self.unanswered.items() if now - at < _FORGET_UNANSWERED},
+            unanswered={
+                k: at for k, at in self.unanswered.items() if now - at < _FORGET_UNANSWERED
+            },
             refusals={key: refusal for key, refusal in self.refusals.items() if key not in taken},
         )
 
@@ -112,7 +119,9 @@ class History:
         migrations: Iterable[Migration],
         now: datetime,
     ) -> Self:
-        """Where servers that left are: since when any server stands idle although a migration of it is open."""
+        """Where servers that left are: since when any server stands idle although a migration of it
+        is open.
+        """
         away = [server for server in elsewhere.values() if server]
         open_ = {m.server_id for m in migrations if not m.terminal}
         idle = {s.id for s in (*here, *away) if s.idle and s.id in open_}
@@ -123,7 +132,9 @@ class History:
         )
 
     def list_servers(self, servers: tuple[Server, ...], now: datetime | None) -> Self:
-        """The host's servers as they are now known; `now`: they were listed now, None: as before."""
+        """The host's servers as they are now known; `now`: they were listed now, None: as
+        before.
+        """
         return replace(self, servers=servers, listed=now or self.listed)
 
     def list_migrations(self, older_open: tuple[Migration, ...], now: datetime) -> Self:
@@ -165,14 +176,14 @@ class History:
         Whatever else changes the list of servers, and a call that is not accepted, makes it void.
         """
         tasks = {a.server_id: _BY_METHOD[a.method] for a in actions if isinstance(a, StartMove)}
-        servers = tuple(
-            replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers
-        )
+        servers = tuple(replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers)
         known = all(isinstance(a, StartMove | ConfirmMove) for a in actions)
         return replace(self, servers=servers, listed=self.listed if known else None)
 
     def void_list(self) -> Self:
-        """A call did not go as expected: the host's servers are listed again before anything is decided."""
+        """A call did not go as expected: the host's servers are listed again before anything is
+        decided.
+        """
         return replace(self, listed=None)
 
     def accept(self, key: str) -> Self:

@@ -15,7 +15,9 @@ class DrainIdentity:
 
     @property
     def mark(self) -> str:
-        """The beginning of every reason that this drain sets: its name for people, its uid for itself."""
+        """The beginning of every reason that this drain sets: its name for people, its uid for
+        itself.
+        """
         return f"{_PREFIX}{f'{self.namespace}/{self.name}'[:_NAME_LENGTH]} [{self.uid[:8]}]"
 
     def reason(self, text: str) -> str:

@@ -11,10 +11,10 @@ from quiesce.openstack.records import Migration
 STALE_AFTER = timedelta(seconds=60)
 
 
-def own_migrations(
-    server_id: str, drain: Drain, observation: Observation
-) -> tuple[Migration, ...]:
-    """Ours: cold or live (never a resize), from this host, by our user, since the drain began. Newest first."""
+def own_migrations(server_id: str, drain: Drain, observation: Observation) -> tuple[Migration, ...]:
+    """Ours: cold or live (never a resize), from this host, by our user, since the drain began.
+    Newest first.
+    """
     if not drain.begun:
         return ()
     return tuple(

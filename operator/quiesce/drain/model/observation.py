@@ -41,7 +41,9 @@ class PlanReads:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Whether the keyring that the spec names has proven the host's SSH paths; without one they are taken as proven."""
+    """Whether the keyring that the spec names has proven the host's SSH paths; without one they are
+    taken as proven.
+    """
 
     proven: bool = True
     text: str = ""
@@ -52,16 +54,15 @@ class Observation:
     """What Nova, Placement, Neutron and the host itself show in one tick.
 
     `servers`: every server on the host, read in this tick, soft-deleted ones included. In a poll
-    (`whole` False) as listed some seconds ago, less those seen elsewhere since; before the
-    drain's first write they may be unread (`whole` False as well).
-    `migrations`: of this host as source or destination, newest first: all above `found_migration`, and
-    all others that were not terminal at the last full list.
-    `elsewhere`: servers that left with an unfinished or failed migration of this host; None where
-    the server is gone.
-    `ports` None: the cloud has no network service. `unreachable`: server ID -> why no address of it
-    takes a connection. `progressing`: live migrations over their time that still make progress.
-    `aggregates` None: not read in this tick. `node`, `address`: name and `host_ip` of the hypervisor.
-    `unit`: how nova-compute was found on the host, before it is stopped for the first time.
+    (`whole` False) as listed some seconds ago, less those seen elsewhere since; before the drain's
+    first write they may be unread (`whole` False as well). `migrations`: of this host as source or
+    destination, newest first: all above `found_migration`, and all others that were not terminal at
+    the last full list. `elsewhere`: servers that left with an unfinished or failed migration of
+    this host; None where the server is gone. `ports` None: the cloud has no network service.
+    `unreachable`: server ID -> why no address of it takes a connection. `progressing`: live
+    migrations over their time that still make progress. `aggregates` None: not read in this tick.
+    `node`, `address`: name and `host_ip` of the hypervisor. `unit`: how nova-compute was found on
+    the host, before it is stopped for the first time.
     """
 
     now: datetime
@@ -84,7 +85,7 @@ class Observation:
     plan: PlanReads | None = None
     unit: str | None = None
     paths: Paths = Paths()
-    history: History = History()
+    history: History = field(default_factory=History)
 
     @property
     def service_is_down(self) -> bool:
@@ -97,7 +98,9 @@ class Observation:
 
     @property
     def looks_empty(self) -> bool:
-        """The cheap reads speak for an empty host, so that the expensive ones of the proof are worth their while."""
+        """The cheap reads speak for an empty host, so that the expensive ones of the proof are
+        worth their while.
+        """
         return not self.servers and all(m.terminal for m in self.migrations)
 
     def awaits_answer(self, server_id: str) -> bool:

@@ -1,4 +1,6 @@
-"""What can be decided about a server in one tick: small frozen values, each with a reason for people."""
+"""What can be decided about a server in one tick: small frozen values, each with a reason for
+people.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,7 +66,9 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Passes by itself. `until`: when a back-off ends. `ours`: counts as one of our moves in flight."""
+    """Passes by itself. `until`: when a back-off ends. `ours`: counts as one of our moves in
+    flight.
+    """
 
     reason: ServerReason
     message: str
@@ -129,7 +133,9 @@ class ServerVerdict:
 
     @property
     def in_flight(self) -> bool:
-        """Counts against maxParallel: from the call until Nova has nothing left to do; held ones do not."""
+        """Counts against maxParallel: from the call until Nova has nothing left to do; held ones do
+        not.
+        """
         match self.verdict:
             case Move() | Held() | Offload() | Resume():
                 return False

@@ -1,4 +1,6 @@
-"""Nova's, Placement's and Neutron's answers -> one Observation. Complete, or an error that says what could not be read."""
+"""Nova's, Placement's and Neutron's answers -> one Observation. Complete, or an error that says
+what could not be read.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -67,7 +69,8 @@ def observe(
 
 
 def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observation | None:
-    """The moves alone, with the host's servers as listed up to LIST_AGE ago; None: there is no such list.
+    """The moves alone, with the host's servers as listed up to LIST_AGE ago; None: there is no such
+    list.
 
     Enough to confirm what has moved, never to start a move or to call the host empty: see
     `decide.suffices` and `complete`.
@@ -109,14 +112,18 @@ def _list_servers(cloud: Cloud, observation: Observation) -> Observation:
 
 
 def _before_the_first_write(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """What is saved before the service is disabled, and no more: a host with many servers is disabled as soon as any other."""
+    """What is saved before the service is disabled, and no more: a host with many servers is
+    disabled as soon as any other.
+    """
     observation = read_migrations(cloud, drain, observation)
     observation = replace(observation, aggregates=cloud.aggregates(), whole=False)
     return _with_hypervisor(cloud, observation)
 
 
 def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
-    """What names the host in placement, and where it is reached: Nova forgets both with the service."""
+    """What names the host in placement, and where it is reached: Nova forgets both with the
+    service.
+    """
     found = next((h for h in cloud.hypervisors() if h.host == observation.host), None)
     if found is None:
         return replace(observation, node=observation.host, address=None)
@@ -124,7 +131,9 @@ def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
 
 
 def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """What only some servers need: where those are that left, server groups, causes of failures, checks, live progress."""
+    """What only some servers need: where those are that left, server groups, causes of failures,
+    checks, live progress.
+    """
     now, migrations = observation.now, observation.migrations
     history = observation.history.observe(observation.servers, migrations, now)
     observation = read_elsewhere(cloud, drain, replace(observation, history=history))
@@ -133,9 +142,7 @@ def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
     )
     left = {s.id for s in observation.elsewhere.values() if s and s.host != observation.host}
     servers = tuple(server for server in observation.servers if server.id not in left)
-    observation = replace(
-        observation, servers=servers, history=history.list_servers(servers, None)
-    )
+    observation = replace(observation, servers=servers, history=history.list_servers(servers, None))
     if servers:
         observation = replace(observation, groups=cloud.groups())
     observation = read_causes(cloud, drain, observation)
@@ -164,14 +171,11 @@ def _read_checks(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
 
 
 def _read_capacity(cloud: Cloud, observation: Observation) -> Observation:
-    """What the plan needs. Of server groups only those with a member here, and of their members only those elsewhere."""
+    """What the plan needs. Of server groups only those with a member here, and of their members
+    only those elsewhere.
+    """
     here = {server.id for server in observation.servers}
-    others = {
-        member
-        for g in observation.groups
-        if g.members & here
-        for member in g.members - here
-    }
+    others = {member for g in observation.groups if g.members & here for member in g.members - here}
     found = {member: cloud.server(member) for member in sorted(others)[:_MOST_MEMBERS]}
     members = {member: server.host for member, server in found.items() if server and server.host}
     try:
@@ -183,7 +187,9 @@ def _read_capacity(cloud: Cloud, observation: Observation) -> Observation:
 
 
 def _read_proof(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """The expensive reads of the proof: the service again, and what placement still holds. All migrations were listed in this tick."""
+    """The expensive reads of the proof: the service again, and what placement still holds. All
+    migrations were listed in this tick.
+    """
     services, history = cloud.services(fresh=True), observation.history
     service = next((s for s in services if s.host == observation.host), None)
     try:

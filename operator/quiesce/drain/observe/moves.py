@@ -1,4 +1,6 @@
-"""The host's migrations: which there are, where their servers are, why some failed, and how far live ones are."""
+"""The host's migrations: which there are, where their servers are, why some failed, and how far
+live ones are.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,9 +12,11 @@ from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import FAILED, Migration, Server
 
-# How old the last full list of the host's migrations may be. In between only those of this drain's time are read.
+# How old the last full list of the host's migrations may be. In between only those of this drain's
+# time are read.
 FULL_LIST_EVERY = timedelta(seconds=30)
-# How long Nova may take to write down why a move failed. A step whose nova-compute died in it never ends.
+# How long Nova may take to write down why a move failed. A step whose nova-compute died in it never
+# ends.
 CAUSE_WITHIN = timedelta(seconds=30)
 PROGRESS_WITHIN = timedelta(minutes=2)
 _HEALTHY = ("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED")
@@ -35,7 +39,9 @@ def read_migrations(cloud: Cloud, drain: Drain, observation: Observation) -> Obs
 
 
 def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """Servers that left but whose migration still matters: those to verify in one request, the few in trouble one by one."""
+    """Servers that left but whose migration still matters: those to verify in one request, the few
+    in trouble one by one.
+    """
     here = {server.id for server in observation.servers}
     newest: dict[str, Migration] = {}
     for m in observation.migrations:
@@ -91,7 +97,9 @@ def read_causes(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
 
 
 def read_cause(cloud: Cloud, m: Migration, before: Cause | None, now: datetime) -> Cause:
-    """Nova sets the migration to error within the very step whose event then gets the cause: until that has ended it may come."""
+    """Nova sets the migration to error within the very step whose event then gets the cause: until
+    that has ended it may come.
+    """
     since = before.first_seen if before else now
     kinds = ("live-migration",) if m.live else ("migrate", "resize")
     found = cloud.action_events(m.server_id, kinds, m.created)
@@ -101,7 +109,9 @@ def read_cause(cloud: Cloud, m: Migration, before: Cause | None, now: datetime) 
 
 
 def read_progress(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """Live migrations over their time whose counters still grow: slow, not stuck. The first read gives them time to show it."""
+    """Live migrations over their time whose counters still grow: slow, not stuck. The first read
+    gives them time to show it.
+    """
     now, history = observation.now, observation.history
     timeout = timedelta(seconds=drain.spec.migration.timeout)
     late = [

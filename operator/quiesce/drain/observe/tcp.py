@@ -10,7 +10,9 @@ _TIMEOUT = 2.0  # seconds for each address
 
 
 def unreachable(servers: Iterable[Server], port: int) -> dict[str, str]:
-    """server id -> why no address of it takes a connection on `port`; servers that answer are absent."""
+    """server id -> why no address of it takes a connection on `port`; servers that answer are
+    absent.
+    """
     todo = list(servers)
     with ThreadPoolExecutor(max_workers=8) as pool:
         results = pool.map(lambda server: _try(server, port), todo)

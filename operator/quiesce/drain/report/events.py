@@ -1,10 +1,12 @@
-"""The status before and after -> the events that mark what changed. No event for a tick that changed nothing."""
+"""The status before and after -> the events that mark what changed. No event for a tick that
+changed nothing.
+"""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from quiesce.api.drain.reasons import DrainReason, Phase
 from quiesce.api.drain.status import DrainStatus
+from quiesce.api.events import Event
 from quiesce.api.text import with_remedy
 
 AT_ONCE = 5  # problems that get an event of their own in one tick; the rest is in the status
@@ -23,14 +25,6 @@ _ACTIONS = {
     Phase.PLANNED: "Plan",
     Phase.PENDING: "Drain",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    type: Literal["Normal", "Warning"]
-    reason: str
-    action: str
-    message: str
 
 
 def events(before: DrainStatus, after: DrainStatus) -> tuple[Event, ...]:

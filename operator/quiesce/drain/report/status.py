@@ -70,9 +70,7 @@ def status(report: Report) -> DrainStatus:
         generation=report.generation,
         phase=outcome.phase,
         message=outcome.message,
-        conditions=stamped(
-            report.previous.conditions, conditions, report.generation, report.now
-        ),
+        conditions=stamped(report.previous.conditions, conditions, report.generation, report.now),
         record=decision.record,
         service=_service(report.observation),
         progress=decision.progress,
@@ -86,7 +84,9 @@ def status(report: Report) -> DrainStatus:
 def status_of_problem(
     problem: Problem, previous: DrainStatus, generation: int, now: datetime, *, deleting: bool
 ) -> DrainStatus:
-    """Where a tick could not observe anything: the last report stands, with the problem on top of it."""
+    """Where a tick could not observe anything: the last report stands, with the problem on top of
+    it.
+    """
     text, at = str(problem) + (_ABANDON if deleting else ""), timestamp(now)
     terminal = isinstance(problem, Terminal)
     kept = [c for c in previous.conditions if c.type in FACTS]
@@ -232,7 +232,9 @@ def _service_deleted(report: Report) -> Condition:
 
 
 def _capacity(report: Report) -> Condition:
-    """From the plan; where none was made in this tick, as it was, unless the host is empty all the same."""
+    """From the plan; where none was made in this tick, as it was, unless the host is empty all the
+    same.
+    """
     kind, plan = "CapacityAvailable", report.decision.plan
     if plan is not None:
         states: dict[str, State] = {"Fits": "True", "Short": "False", "Unknown": "Unknown"}
