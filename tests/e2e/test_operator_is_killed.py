@@ -1,4 +1,4 @@
-"""The operator is killed ten times in the middle of retire_cold, and started again each time.
+"""The operator is killed ten times in the middle of a cold drain, and started again each time.
 
 Losing the process loses nothing: the end is the same, and no server is migrated or confirmed
 a second time. Where it is killed is drawn by chance, counted in calls to OpenStack, so that
