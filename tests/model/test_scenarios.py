@@ -9,8 +9,9 @@ from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Server
 from tests.beds.sim.state import Timing
 from tests.harness.inprocess import KEY
+from tests.harness.world import HOST
 from tests.model.nova import Fault
-from tests.model.watch import HOST, Broken
+from tests.model.watch import Broken
 from tests.model.world import HOSTS, World
 
 Scenario = Callable[[], None]
@@ -35,16 +36,8 @@ def servers(world: World) -> list[Server]:
     return list(world.model.state.servers.values())
 
 
-def calls(world: World, server: Server, *names: str) -> list[str]:
-    """What Nova was asked to do with a server, in order."""
-    return [a.name for a in world.model.state.actions[server.id] if not names or a.name in names]
-
-
 def ended(world: World) -> bool:
-    return world.condition("Drained") == "True"
-
-
-MOVES = ("migrate", "live-migration", "confirmResize", "revertResize")
+    return world.is_true("Drained")
 
 
 # What a drain is for
@@ -55,12 +48,12 @@ def empties_a_host_with_one_migrate_and_one_confirm_each() -> None:
     world = drain(*["active"] * 5, "stopped")
     world.until(lambda: ended(world))
     for server in servers(world):
-        assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+        assert world.actions(server.id) == ["migrate", "confirmResize"], server.name
         assert server.vm_state == ("stopped" if server.name == "s5" else "active")
     world.model.kill_compute(HOST)
     world.until(lambda: world.status["phase"] == "Deleted")
     assert world.model.service(HOST) is None
-    assert world.condition("Ready") == "True"
+    assert world.is_true("Ready")
 
 
 @scenario
@@ -69,7 +62,7 @@ def live_moves_restart_nobody() -> None:
         "active", "paused", "stopped", method="Live", service={"afterDrain": "KeepDisabled"}
     )
     world.until(lambda: ended(world))
-    assert [calls(world, s, *MOVES) for s in servers(world)] == [
+    assert [world.actions(s.id) for s in servers(world)] == [
         ["live-migration"], ["live-migration"], ["migrate", "confirmResize"],
     ]  # fmt: skip
 
@@ -90,9 +83,9 @@ def proves_the_host_empty_as_soon_as_the_last_server_has_left() -> None:
             "live_migration" if method == "Live" else "finish_migration", f"sleep:{seconds}"
         )
         world.until(lambda world=world: world.status.get("progress", {}).get("moved") == 1)  # type: ignore[misc]
-        moved = world.looked_at
+        moved = world.ticked_at
         world.until(lambda world=world: ended(world))  # type: ignore[misc]
-        assert world.looked_at - moved < 20, (
+        assert world.ticked_at - moved < 20, (
             method,
             seconds,
         )  # ten seconds lie between the two reads of the proof
@@ -118,7 +111,7 @@ def never_moves_a_server_a_second_time() -> None:
     for _ in range(5):
         world.start()
         world.run(5)
-    assert calls(world, servers(world)[0], *MOVES) == ["migrate", "confirmResize"]
+    assert world.actions(servers(world)[0].id) == ["migrate", "confirmResize"]
 
 
 @scenario
@@ -131,8 +124,8 @@ def starts_no_move_from_an_older_list() -> None:
     world.do("lock", second)
     world.until(lambda: first.vm_state == "active" and first.host != HOST)
     world.run(10)
-    assert calls(world, second, *MOVES) == []
-    assert {row["reason"] for row in world.status["problems"]} == {"Locked"}
+    assert world.actions(second.id) == []
+    assert world.problems() == {"Locked"}
 
 
 @scenario
@@ -140,10 +133,10 @@ def dies_at_every_moment_and_moves_each_server_once() -> None:
     for moment in range(1, 60, 2):
         world = drain("active", "stopped")
         world.run(3)
-        world.kill_in = moment
+        world.die_in(moment)
         world.until(lambda world=world: ended(world))  # type: ignore[misc]
         for server in servers(world):
-            assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], (
+            assert world.actions(server.id) == ["migrate", "confirmResize"], (
                 moment,
                 server.name,
             )
@@ -162,7 +155,7 @@ def leaves_a_tenants_resize_alone() -> None:
     world.run(60)
     assert tenants.vm_state == "resized"
     assert world.status["phase"] == "Stalled"
-    assert {row["reason"] for row in world.status["problems"]} == {"ForeignResize"}
+    assert world.problems() == {"ForeignResize"}
     world.do("confirm", tenants)
     world.until(lambda: ended(world))
 
@@ -201,7 +194,7 @@ def confirms_no_guest_that_is_off() -> None:
     world, server = moved_and_broken("crash")
     world.run(60)
     assert server.vm_state == "resized"
-    assert {row["reason"] for row in world.status["problems"]} == {"CheckFailed"}
+    assert world.problems() == {"CheckFailed"}
 
 
 @scenario
@@ -219,7 +212,7 @@ def confirms_no_guest_that_is_still_arriving() -> None:
     world = drain("active")
     world.model.faults.set("finish_migration", "sleep:20")
     world.until(lambda: ended(world))
-    assert calls(world, servers(world)[0], *MOVES) == ["migrate", "confirmResize"]
+    assert world.actions(servers(world)[0].id) == ["migrate", "confirmResize"]
 
 
 @scenario
@@ -231,7 +224,7 @@ def confirms_no_guest_that_its_owner_is_deleting() -> None:
     world.do("delete", server)
     assert server.task_state == "deleting"
     world.run(20)
-    assert calls(world, server, *MOVES) == ["migrate"]
+    assert world.actions(server.id) == ["migrate"]
 
 
 @scenario
@@ -244,9 +237,9 @@ def confirms_no_guest_that_is_cut_off() -> None:
 @scenario
 def reverts_where_the_spec_says_so() -> None:
     world, server = moved_and_broken("crash", onFailedCheck="Revert")
-    world.until(lambda: "revertResize" in calls(world, server))
+    world.until(lambda: "revertResize" in world.actions(server.id))
     world.until(lambda: ended(world))
-    assert calls(world, server, *MOVES) == ["migrate", "revertResize", "migrate", "confirmResize"]
+    assert world.actions(server.id) == ["migrate", "revertResize", "migrate", "confirmResize"]
 
 
 @scenario
@@ -256,7 +249,7 @@ def reverts_nothing_while_the_source_is_down() -> None:
     world.model.clock.advance(20)
     world.run(60)
     assert server.vm_state == "resized"
-    assert "revertResize" not in calls(world, server)
+    assert "revertResize" not in world.actions(server.id)
 
 
 @scenario
@@ -361,10 +354,10 @@ def reads_the_empty_host_twice() -> None:
     world = drain("active")
     (server,) = servers(world)
     world.until(lambda: server.vm_state == "active" and server.host != HOST)
-    world.until(lambda: world.watch.condition("Drained").get("reason") == "Proving")
-    first = world.looked_at
+    world.until(lambda: world.condition("Drained").get("reason") == "Proving")
+    first = world.ticked_at
     world.until(lambda: ended(world))
-    assert world.looked_at - first >= 10
+    assert world.ticked_at - first >= 10
 
 
 @scenario
@@ -378,7 +371,7 @@ def proves_nothing_from_a_list_that_could_not_be_read() -> None:
         world.broken = {"/servers/detail": fault}
         world.run(30)
         assert not ended(world)
-        assert world.watch.condition("Ready")["reason"] == "CloudUnreachable"
+        assert world.condition("Ready")["reason"] == "CloudUnreachable"
 
 
 # Never 5: limits
@@ -477,7 +470,7 @@ def saves_what_it_finds_before_it_writes() -> None:
         world.boot("s0")
         world.disable("rack team")
         world.apply("Cold", service={"afterDrain": "KeepDisabled"})
-        world.kill_in = moment
+        world.die_in(moment)
         world.until(lambda world=world: ended(world))  # type: ignore[misc]
         world.delete_drain()
         world.until(lambda world=world: KEY not in world.store.objects)  # type: ignore[misc]
@@ -508,8 +501,8 @@ def restarts_no_guest_that_cannot_live_migrate() -> None:
     world.model.faults.set("live_migration", "fail")
     world.run(150)
     (server,) = servers(world)
-    assert set(calls(world, server, *MOVES)) == {"live-migration"}
-    assert {row["reason"] for row in world.status["problems"]} == {"LiveMigrationFailed"}
+    assert set(world.actions(server.id)) == {"live-migration"}
+    assert world.problems() == {"LiveMigrationFailed"}
 
 
 # Never 9: no answer is no failure
@@ -526,7 +519,7 @@ def repeats_no_call_whose_answer_is_missing() -> None:
         world.tick()
     world.until(lambda: ended(world))
     for server in servers(world):
-        assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+        assert world.actions(server.id) == ["migrate", "confirmResize"], server.name
 
 
 @scenario
@@ -545,7 +538,7 @@ def loses_the_answers_of_all_writes_and_repeats_none() -> None:
     world.lossy = True
     world.until(lambda: ended(world))
     for server in servers(world):
-        assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+        assert world.actions(server.id) == ["migrate", "confirmResize"], server.name
 
 
 # Suspend and plan
@@ -597,7 +590,7 @@ def goes_on_by_itself_when_nova_compute_comes_back() -> None:
     world.model.kill_compute(HOST)
     world.model.clock.advance(20)
     world.run(30)
-    assert {row["reason"] for row in world.status["problems"]} == {"SourceDown"}
+    assert world.problems() == {"SourceDown"}
     world.model.start_compute(HOST)
     world.until(lambda: ended(world))
 
@@ -610,7 +603,7 @@ def goes_on_by_itself_when_there_is_room_again() -> None:
         assert service is not None
         service.disabled = True
     world.run(60)
-    assert {row["reason"] for row in world.status["problems"]} == {"NoCapacity"}
+    assert world.problems() == {"NoCapacity"}
     for name in ("cmp2", "cmp3"):
         service = world.model.service(name)
         assert service is not None
@@ -636,7 +629,7 @@ def names_a_record_that_never_ends() -> None:
     world, server = restarted_in_a_copy()
     assert server.host != HOST
     assert not ended(world)
-    assert {row["reason"] for row in world.status["problems"]} == {"StuckMigration"}
+    assert world.problems() == {"StuckMigration"}
 
 
 @scenario
@@ -655,10 +648,10 @@ def names_a_task_that_never_ends() -> None:
     world.model.kill_compute(HOST)
     world.model.clock.advance(20)
     world.run(10)
-    assert {row["reason"] for row in world.status["problems"]} == {"SourceDown"}
+    assert world.problems() == {"SourceDown"}
     world.model.start_compute(HOST)
     world.rest()
-    assert {row["reason"] for row in world.status["problems"]} == {"Stuck"}
+    assert world.problems() == {"Stuck"}
     assert world.status["phase"] == "Stalled"
 
 
