@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from tests.harness.books import NeverWronglyDrained
 from tests.harness.kubernetes import Drain, Kube, Operator, condition
 from tests.harness.openstack import Json, Lab
@@ -234,6 +235,7 @@ class Side:
             moved(self.cloud, self.ids[name], self.host, "ACTIVE", failure.actions)
 
 
+@pytest.mark.promise("never-11", "always-4", "always-5", "always-6")
 def test_every_failure_is_named_and_what_is_mended_moves(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, hosts: tuple[str, ...]
 ) -> None:

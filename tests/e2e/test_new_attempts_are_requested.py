@@ -3,11 +3,13 @@
 `quiesce.dev/requestedAt` with any new value gives it a new set of attempts, at once.
 """
 
+import pytest
 from tests.harness.kubernetes import Drain, Kube, Operator
 from tests.harness.openstack import Lab
 from tests.harness.promises import COLD, moved
 
 
+@pytest.mark.promise("never-11", "always-5")
 def test_a_new_request_gives_new_attempts(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
 ) -> None:

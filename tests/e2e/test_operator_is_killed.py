@@ -27,6 +27,7 @@ def kill_somewhere(operator: Operator, calls: int) -> None:
     operator.start()
 
 
+@pytest.mark.promise("never-1", "always-2")
 @pytest.mark.timeout(1800)
 def test_ten_kills_change_nothing_about_the_end(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str

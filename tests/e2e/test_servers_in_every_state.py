@@ -269,6 +269,7 @@ def shown(status: Json) -> tuple[dict[str, str], dict[str, int]]:
     return problems, {way: status["plan"][way] for way in ("live", "cold", "offload", "blocked")}
 
 
+@pytest.mark.promise("never-2", "always-3", "always-6")
 def test_plan_and_drain_follow_the_table(
     kube: Kube,
     cloud: Lab,

@@ -58,6 +58,7 @@ def populated() -> Iterator[Simulator]:
         yield sim
 
 
+@pytest.mark.promise("never-9", "always-6")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_drain_ends_right_whichever_call_fails(routes: list[str], fault: str) -> None:
     assert len(routes) >= 12
@@ -71,6 +72,7 @@ def test_the_drain_ends_right_whichever_call_fails(routes: list[str], fault: str
             assert sim.cloud.service(HOST) is None, route
 
 
+@pytest.mark.promise("never-9")
 def test_the_drain_ends_right_whichever_call_finds_nobody_listening(routes: list[str]) -> None:
     for route in routes:
         with Simulator(Cloud()) as sim:
@@ -90,6 +92,7 @@ def test_a_cloud_that_cannot_say_its_version_is_not_called_old(populated: Simula
     assert world.condition("Ready")["reason"] == "CloudUnreachable"
 
 
+@pytest.mark.promise("always-1")
 def test_an_outage_of_everything_is_shown_and_passes(populated: Simulator) -> None:
     world = over_http(populated, timeout=TIMEOUT)
     world.apply(METHOD, **SPEC)
@@ -101,6 +104,7 @@ def test_an_outage_of_everything_is_shown_and_passes(populated: Simulator) -> No
     run(world, populated, "Drained")
 
 
+@pytest.mark.promise("never-4", "always-6")
 def test_an_empty_list_is_never_an_empty_host(populated: Simulator) -> None:
     """For as long as Nova lists no server, placement's allocations speak against it."""
     world = over_http(populated)

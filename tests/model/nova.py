@@ -67,6 +67,7 @@ class InProcess(Api):
         `boundary`: the process may die before and after each request.
         """
         self.absent: tuple[str, ...] = ()  # services that are not in the catalog
+        self.excuse = "injected"  # the text of an error that Nova answers with
         user = cloud.state.users["quiesce"]
         application.identity.tokens[TOKEN] = user
         self.user_id, self.identity, self.microversion = user.id, "model", "2.100"
@@ -108,5 +109,5 @@ class InProcess(Api):
         if fault in ("refused", "reset"):
             raise CloudUnreachable(f"{request.method} {request.path}: connection {fault}")
         return Answer(
-            STATUS[fault], {"error": {"message": f"injected {fault}"}}, {"Retry-After": "1"}
+            STATUS[fault], {"error": {"message": f"{self.excuse} {fault}"}}, {"Retry-After": "1"}
         )

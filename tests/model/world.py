@@ -53,9 +53,17 @@ class World(world.World):
     wrong with each request to a path. `lossy`: the answer to every write is lost.
     """
 
-    def __init__(self, model: Model | None = None, absent: tuple[str, ...] = ()) -> None:
-        """`absent`: services that the cloud does not have."""
-        self.absent = absent
+    def __init__(
+        self,
+        model: Model | None = None,
+        absent: tuple[str, ...] = (),
+        excuse: str = "injected",
+    ) -> None:
+        """`absent`: services that the cloud does not have.
+
+        `excuse`: the text of an error that Nova answers with.
+        """
+        self.absent, self.excuse = absent, excuse
         self.faults: list[Fault | None] = []
         self.broken: dict[str, Fault] = {}
         self.lossy = False
@@ -69,7 +77,7 @@ class World(world.World):
         """The connections of a new process. What an earlier one waited for is forgotten."""
         self.watch.awaited.clear()
         api = InProcess(self.model, self.application, self.boundary, self.watch, self.fault)
-        api.absent = self.absent
+        api.absent, api.excuse = self.absent, self.excuse
         return cast(Clouds, OneCloud(Cloud(api, self.model.clock.now)))
 
     def fault(self, method: str, path: str) -> Fault | None:

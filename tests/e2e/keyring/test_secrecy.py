@@ -10,6 +10,7 @@ from tests.e2e.keyring.conftest import NAME, Keyring
 from tests.harness.kubernetes import Json, Kube, Operator, condition
 
 
+@pytest.mark.promise("never-10")
 def test_a_host_key_is_trusted_only_with_leave_and_only_once(
     keyring: Keyring, bed: Bed, operator: Operator
 ) -> None:

@@ -92,12 +92,14 @@ def test_a_pinned_host_is_logged_in_to(target: Target, door: Door) -> None:
     assert door.commands == ["true"]
 
 
+@pytest.mark.promise("never-10")
 def test_an_unknown_host_is_shown_and_not_logged_in_to(target: Target, door: Door) -> None:
     with pytest.raises(HostKeyUnknown, match=public(HOST_KEY).fingerprint.replace("+", r"\+")):
         run(target, [])
     assert door.tried == []
 
 
+@pytest.mark.promise("never-10")
 def test_a_changed_host_is_shown_with_both_keys_and_not_logged_in_to(
     target: Target, door: Door
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_refused_login_names_the_operators_key(target: Target) -> None:
     assert public(OTHER_KEY).fingerprint in str(found.value)
 
 
+@pytest.mark.promise("never-10")
 def test_words_of_a_command_stay_words(target: Target, door: Door) -> None:
     argv = ("/bin/sh", "-c", "a; b", "$(c)", "it's")
     run(target, [HOST_KEY], argv=argv, sudo=True)
