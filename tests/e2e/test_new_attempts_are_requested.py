@@ -5,7 +5,7 @@
 
 import pytest
 from tests.harness.kubernetes import Drain, Kube, Operator
-from tests.harness.openstack import Lab
+from tests.harness.openstack import Json, Lab
 from tests.harness.promises import COLD, moved
 
 
@@ -15,7 +15,7 @@ def test_a_new_request_gives_new_attempts(
 ) -> None:
     good, bad = cloud.boot(host, ["good-1", "bad-1"])
     cloud.fault("server:bad-*", migrate_disk_and_power_off="fail:InstanceFaultRollback")
-    spec = {"service": {"afterDrain": "KeepDisabled"}, "migration": {"attempts": 1}}
+    spec: Json = {"service": {"afterDrain": "KeepDisabled"}, "migration": {"attempts": 1}}
     drain = Drain.apply(kube, credentials, host, **spec)
 
     status = drain.until("tries spent", lambda s: s["phase"] == "Stalled")

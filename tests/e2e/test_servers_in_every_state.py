@@ -9,6 +9,7 @@ rest is named, is put right by people, and leaves too.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -269,6 +270,10 @@ def shown(status: Json) -> tuple[dict[str, str], dict[str, int]]:
     return problems, {way: status["plan"][way] for way in ("live", "cold", "offload", "blocked")}
 
 
+def is_of(generation: int, status: Json) -> bool:
+    return bool(status["observedGeneration"] == generation)
+
+
 @pytest.mark.promise("never-2", "always-3", "always-6")
 def test_plan_and_drain_follow_the_table(
     kube: Kube,
@@ -290,9 +295,7 @@ def test_plan_and_drain_follow_the_table(
         for method in Method:
             drain.patch({"migration": {"method": str(method)}, **policies})
             generation = (drain.get() or {})["metadata"]["generation"]
-            status = drain.until(
-                "a plan of this very spec", lambda s, g=generation: s["observedGeneration"] == g
-            )
+            status = drain.until("a plan of this very spec", partial(is_of, generation))
             assert shown(status) == expected(method, policies), (method, policies)
             assert status["progress"]["total"] == len(ON_THE_HOST)
             assert condition(status, "Ready")["reason"] == "Planned"

@@ -11,7 +11,8 @@ from tests.nightly.lanes import HOSTS, Lanes, Prepare
 
 FEW = {"running": 1, "stopped": 1, "paused": 0, "shelved": 1}
 
-FAULTS: dict[str, HttpFault | Refusal] = EVERYWHERE | {
+FAULTS: dict[str, HttpFault | Refusal] = {
+    **EVERYWHERE,
     "connection refused": Refusal(3.0),
     "20 s late": HttpFault("delay", seconds=20.0),
     "too late for the operator": HttpFault("delay", seconds=35.0),

@@ -56,7 +56,7 @@ def fingerprints(bed: Bed, name: str) -> list[str]:
     )
 
 
-ATTACKS = {
+ATTACKS: dict[str, Json] = {
     "user": {"nova": {"user": "nova; rm -rf /"}},
     "root": {"nova": {"user": "root"}},
     "option": {"nova": {"user": "-oProxyCommand=x"}},

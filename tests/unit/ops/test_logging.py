@@ -189,7 +189,7 @@ def test_other_libraries_stay_quiet_even_at_debug_level(capsys: pytest.CaptureFi
 def test_of_kopf_one_line_without_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("text", "info")
     try:
-        {}["gone"]
+        dict[str, str]()["gone"]
     except KeyError:
         logging.getLogger("kopf._cogs.clients.api").exception("Watcher has failed: gone")
     (line,) = lines(capsys)

@@ -195,7 +195,12 @@ def test_a_failing_tick_is_tried_again_and_told_once(
 
 def test_a_success_ends_the_back_off(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(module, "back_off", lambda failures: asked.append(failures) or 0.001)
+
+    def back_off(failures: int) -> float:
+        asked.append(failures)
+        return 0.001
+
+    monkeypatch.setattr(module, "back_off", back_off)
 
     def then(_: Key) -> float | None:
         if len(seen.keys) != 3:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import paramiko
 import pytest
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from quiesce.ssh import session
 from quiesce.ssh.errors import HostKeyMismatch, HostKeyUnknown, PermissionDenied
@@ -34,10 +35,10 @@ class Door(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         self.tried.append(username)
-        return paramiko.AUTH_SUCCESSFUL if key == LOGIN_KEY else paramiko.AUTH_FAILED
+        return AUTH_SUCCESSFUL if key == LOGIN_KEY else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return paramiko.OPEN_SUCCEEDED
+        return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.commands.append(command.decode())
@@ -141,6 +142,6 @@ def test_a_host_key_that_nobody_checks_would_be_noticed(
 def test_words_that_are_not_quoted_would_be_noticed(
     target: Target, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session.shlex, "join", " ".join)
+    monkeypatch.setattr(shlex, "join", " ".join)
     with pytest.raises((AssertionError, ValueError)):
         test_words_of_a_command_stay_words(target, door)
