@@ -30,7 +30,7 @@ run: venv  ## the operator on your own KUBECONFIG; with OS_CLOUD it makes the Se
 # ---- tests
 
 test: venv  ## everything but bench and nightly: lint, docs, unit, supervisors, model, faults, contract, e2e
-	@$(BIN)/python tests/run.py
+	@$(BIN)/python -m tests.runner
 
 unit: venv  ## tables for the pure parts: milliseconds
 	$(PYTEST) tests/unit
@@ -48,7 +48,7 @@ contract: venv  ## what we believe of Nova, on the real one and on the stand-in
 	$(PYTEST) tests/contract
 
 e2e: venv  ## the stories, on the real API server and the real Nova; the keyrings' on a cloud of their own
-	@$(BIN)/python tests/run.py keyring trouble e2e
+	@$(BIN)/python -m tests.runner keyring trouble e2e
 
 docs-check: venv  ## links, manifests, reasons, flags and metrics in the documentation
 	$(PYTEST) tests/docs
@@ -60,7 +60,7 @@ bench: venv  ## speed and cost, as ratios against a bound
 	$(PYTEST) -s tests/bench
 
 nightly: venv  ## the long profiles: hours
-	@QUIESCE_NIGHTLY=1 HYPOTHESIS_PROFILE=nightly $(BIN)/python tests/run.py
+	@QUIESCE_NIGHTLY=1 HYPOTHESIS_PROFILE=nightly $(BIN)/python -m tests.runner
 
 lint: venv  ## ruff and mypy --strict
 	$(BIN)/ruff check operator tests tools

@@ -41,9 +41,11 @@ def identify(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """As code forges make them of headings: lower case, no punctuation, hyphens for spaces."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """Those written out, and what code forges make of headings: lower case, hyphens for spaces."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="([^"]+)">', text))
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:

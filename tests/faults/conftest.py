@@ -6,8 +6,7 @@ import pytest
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.records import Server
 from tests.beds.sim.simulator import Simulator
-
-HOST = "cmp1"
+from tests.harness.world import HOST
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import pytest
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
 from tests.beds.sim.web import HttpFault
-from tests.faults.conftest import HOST, populate
+from tests.faults.conftest import populate
 from tests.faults.test_death_at_every_moment import METHOD, RIGHT, SPEC, outcome
 from tests.harness.faults import EVERYWHERE
-from tests.harness.inprocess import World
+from tests.harness.world import HOST, World, over_http
 
 SLOW = 1.2  # seconds of an answer that comes too late for the client's TIMEOUT
 TIMEOUT = 0.6
@@ -21,13 +21,13 @@ def calls() -> list[str]:
     """The routes of a whole drain, as the stand-in logs them."""
     with Simulator(Cloud()) as sim:
         populate(sim)
-        lifetime(World(sim), sim)
+        lifetime(over_http(sim), sim)
         return sorted(sim.log.counts)
 
 
 def lifetime(world: World, sim: Simulator) -> None:
     """Applied, drained, compute stopped, service deleted."""
-    world.apply(HOST, METHOD, **SPEC)
+    world.apply(METHOD, **SPEC)
     run(world, sim, "Drained")
     sim.cloud.kill_compute(HOST)
     run(world, sim, "Ready")
@@ -37,13 +37,13 @@ def run(world: World, sim: Simulator, condition: str) -> None:
     """To this condition; on the way an empty host is never reported while Nova's own books hold a server on it."""
 
     def there() -> bool:
-        if world.condition("Drained").get("status") == "True":
+        if world.is_true("Drained"):
             assert not sim.cloud.servers_on(HOST)
         if not sim.listens and world.tick():
             sim.start()
-        return world.condition(condition).get("status") == "True"
+        return world.is_true(condition)
 
-    world.run(there)
+    world.until(there)
 
 
 @pytest.fixture(scope="module")
@@ -58,24 +58,26 @@ def populated() -> Iterator[Simulator]:
         yield sim
 
 
+@pytest.mark.promise("never-9", "always-6")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_drain_ends_right_whichever_call_fails(routes: list[str], fault: str) -> None:
     assert len(routes) >= 12
     for route in routes:
         with Simulator(Cloud()) as sim:
             servers = populate(sim)
-            world = World(sim, timeout=TIMEOUT)
+            world = over_http(sim, timeout=TIMEOUT)
             sim.fail(route, FAULTS[fault], times=2)
             lifetime(world, sim)
             assert [outcome(world, server.id) for server in servers] == RIGHT, route
             assert sim.cloud.service(HOST) is None, route
 
 
+@pytest.mark.promise("never-9")
 def test_the_drain_ends_right_whichever_call_finds_nobody_listening(routes: list[str]) -> None:
     for route in routes:
         with Simulator(Cloud()) as sim:
             servers = populate(sim)
-            world = World(sim, timeout=TIMEOUT)
+            world = over_http(sim, timeout=TIMEOUT)
             sim.refuse(route, times=2)
             lifetime(world, sim)
             assert [outcome(world, server.id) for server in servers] == RIGHT, route
@@ -83,32 +85,34 @@ def test_the_drain_ends_right_whichever_call_finds_nobody_listening(routes: list
 
 
 def test_a_cloud_that_cannot_say_its_version_is_not_called_old(populated: Simulator) -> None:
-    world = World(populated)
-    world.apply(HOST, METHOD, **SPEC)
+    world = over_http(populated)
+    world.apply(METHOD, **SPEC)
     populated.fail("compute GET /v2.1", HttpFault("status", status=503), times=10_000)
-    world.run(lambda: "reason" in world.condition("Ready"), within=60)
+    world.until(lambda: "reason" in world.condition("Ready"))
     assert world.condition("Ready")["reason"] == "CloudUnreachable"
 
 
+@pytest.mark.promise("always-1")
 def test_an_outage_of_everything_is_shown_and_passes(populated: Simulator) -> None:
-    world = World(populated, timeout=TIMEOUT)
-    world.apply(HOST, METHOD, **SPEC)
-    world.run(lambda: world.status.get("progress", {}).get("moved", 0) > 2)
+    world = over_http(populated, timeout=TIMEOUT)
+    world.apply(METHOD, **SPEC)
+    world.until(lambda: world.status.get("progress", {}).get("moved", 0) > 2)
     populated.stop()
-    world.run(lambda: world.condition("Ready").get("reason") == "CloudUnreachable")
+    world.until(lambda: world.condition("Ready").get("reason") == "CloudUnreachable")
     assert world.condition("Reconciling")["status"] == "True"
     populated.start()
     run(world, populated, "Drained")
 
 
+@pytest.mark.promise("never-4", "always-6")
 def test_an_empty_list_is_never_an_empty_host(populated: Simulator) -> None:
     """For as long as Nova lists no server, placement's allocations speak against it."""
-    world = World(populated)
-    world.apply(HOST, METHOD, **SPEC)
+    world = over_http(populated)
+    world.apply(METHOD, **SPEC)
     populated.fail("compute GET /v2.1/servers/detail", HttpFault("empty"), times=10_000)
     for _ in range(60):
         world.tick()
-        assert world.condition("Drained").get("status") != "True"
+        assert not world.is_true("Drained")
     assert populated.cloud.service(HOST) is not None
     populated.heal()
     run(world, populated, "Drained")

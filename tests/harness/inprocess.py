@@ -1,63 +1,55 @@
-"""The drain's reconciler against the stand-in for OpenStack, in one process and in virtual time.
-
-The API server is a dictionary here: what is tested is every order of calls, failures and
-deaths, thousands of them, and each takes a fraction of a second. The real API server and
-the real Nova are for the stories.
-"""
+"""The API server as a dictionary, and the moments at which an operator in this process may die."""
 
 import copy
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
-import yaml
 
-from quiesce.api.annotations import DRAIN_FINALIZER as FINALIZER
-from quiesce.drain.limiter import MoveLimiter
-from quiesce.drain.reconcile import Drains
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secret
 from quiesce.openstack.http import Api, Catalog, route
-from quiesce.openstack.session import Clouds
-from quiesce.runtime.kinds import Context
-from quiesce.runtime.reconciler import ResourceReconciler
-from quiesce.settings import Settings
-from tests.beds.sim.simulator import Simulator
 
 Json = dict[str, Any]
 KEY = Key("openstack", "drain")
+FINALIZER = "quiesce.dev/drain"
 
 
 class Killed(BaseException):
-    """kill -9 of the operator: nothing that it had in mind is left."""
+    """kill -9 of the operator: nothing of its memory is left."""
 
 
 @dataclass
 class Boundary:
-    """Counts the moments at which a process may die: before and after every write to the API server and every request.
+    """Counts the moments at which a process may die.
 
-    At moment `fatal` (from 1 on) the process dies; 0: never. `names` says what each moment was.
+    They are before and after every write to the API server and every request to OpenStack, numbered
+    from 1. At moment `fatal` the process dies; 0: never. `meanwhile`: what other users do at a
+    moment, by its number. `names` says what each moment was.
     """
 
     fatal: int = 0
     names: list[str] = field(default_factory=list)
+    meanwhile: dict[int, Callable[[], None]] = field(default_factory=dict)
     dead: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cross(self, name: str) -> None:
-        """A dead process goes nowhere any more: its other threads stop at their next moment too."""
+        """Raises Killed where the process is dead: its other threads stop at their next moment."""
         with self.lock:
             self.names.append(name)
+            if act := self.meanwhile.pop(len(self.names), None):
+                act()
             self.dead = self.dead or len(self.names) == self.fatal
             if self.dead:
                 raise Killed(name)
 
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Every request to OpenStack is two moments: before it leaves, and when its answer is there."""
+        """Over HTTP a request is two moments: before it leaves, and when its answer is there."""
         send = Api._send
 
         def crossing(api: Api, service: Catalog, method: str, path: str, **options: Any) -> Any:
@@ -71,7 +63,10 @@ class Boundary:
 
 @dataclass
 class MemoryStore:
-    """What quiesce.kube.store.Store does, on one dictionary. Status as an API server keeps it: JSON, replaced whole."""
+    """What quiesce.kube.store.Store does, on a dictionary of resources.
+
+    Status as an API server keeps it: JSON, replaced whole.
+    """
 
     boundary: Boundary
     objects: dict[Key, Json] = field(default_factory=dict)
@@ -143,6 +138,8 @@ class MemoryStore:
 
 @dataclass
 class MemorySecrets:
+    """One Secret with this clouds.yaml under every name."""
+
     clouds_yaml: str
     version: int = 1
 
@@ -154,100 +151,9 @@ class MemorySecrets:
 
 @dataclass
 class MemoryEvents:
+    """(reason, message) of every event, oldest first."""
+
     emitted: list[tuple[str, str]] = field(default_factory=list)
 
     def emit(self, resource: Resource, type_: str, reason: str, action: str, message: str) -> None:
         self.emitted.append((reason, message))
-
-
-def make_drains(
-    settings: Settings,
-    store: Any,
-    secrets: Any,
-    events: Any,
-    clouds: Any,
-    now: Callable[[], datetime],
-) -> ResourceReconciler:
-    """The operator's part that reconciles drains, as a new process has it."""
-    context = Context(settings, store, secrets, events, {}, clouds)
-    return ResourceReconciler(context, Drains(context, MoveLimiter(settings.max_moves), now))
-
-
-@dataclass
-class World:
-    """One cloud, one drain, and an operator that can be killed and started again."""
-
-    sim: Simulator
-    boundary: Boundary = field(default_factory=Boundary)
-    settings: Settings = field(
-        default_factory=lambda: Settings(namespaces=("openstack",), listen=None)
-    )
-    timeout: float = 5.0
-    store: MemoryStore = field(init=False)
-    secrets: MemorySecrets = field(init=False)
-    events: MemoryEvents = field(default_factory=MemoryEvents)
-    drains: ResourceReconciler = field(init=False)
-    restarts: int = 0
-
-    def __post_init__(self) -> None:
-        self.store = MemoryStore(self.boundary)
-        self.secrets = MemorySecrets(
-            yaml.safe_dump({"clouds": {"openstack": self.sim.cloud_entry("quiesce")}})
-        )
-        self.start()
-
-    def start(self) -> None:
-        """A new process: an empty memory."""
-        self.boundary.dead = False
-        clouds = Clouds(self.timeout, self.sim.cloud.clock.now)
-        self.drains = make_drains(
-            self.settings, self.store, self.secrets, self.events, clouds, self.now
-        )
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.sim.cloud.clock.now(), UTC)
-
-    def apply(self, host: str, method: str = "Cold", **spec: Any) -> None:
-        whole = {"host": host, **spec, "migration": {"method": method, **spec.get("migration", {})}}
-        self.store.put(KEY, whole, self.now())
-
-    def tick(self) -> float:
-        """One look, then the time passes that it asked for; five seconds from a death to the next start. -> seconds waited."""
-        try:
-            wait = self.drains.reconcile(KEY)
-        except Killed:
-            self.restarts += 1
-            self.start()
-            wait = 5.0
-        waited = max(0.2, wait or 0.0)
-        self.sim.cloud.clock.advance(waited)
-        return waited
-
-    def run(self, until: Callable[[], bool], within: float = 1800.0) -> None:
-        """Tick until it holds. AssertionError with the status where virtual time runs out."""
-        spent = 0.0
-        while not until():
-            assert spent < within, (
-                f"not within {within} virtual seconds:\n{yaml.safe_dump(self.status)}"
-            )
-            spent += self.tick()
-
-    @property
-    def status(self) -> Json:
-        found = self.store.objects.get(KEY)
-        return dict(found["status"]) if found else {}
-
-    def condition(self, kind: str) -> Json:
-        return next((c for c in self.status.get("conditions") or () if c["type"] == kind), {})
-
-    def actions(
-        self,
-        server_id: str,
-        of: Iterable[str] = ("migrate", "live-migration", "confirmResize", "revertResize"),
-    ) -> list[str]:
-        """Nova's action log of a server, oldest first."""
-        return [
-            action.name
-            for action in self.sim.cloud.state.actions.get(server_id, [])
-            if action.name in of
-        ]

@@ -221,13 +221,15 @@ class Drain:
 
     def until(self, what: str, look: Callable[[Json], Any], timeout: float = 240.0) -> Json:
         """The first status of the operator's for which `look(status)` is true; the whole last one where it does not come."""
+
+        def matching() -> Json | None:
+            status = self.status
+            return status if "phase" in status and look(status) else None
+
         try:
-            found = until(
-                what, lambda: "phase" in (s := self.status) and look(s) and s, timeout, pause=0.5
-            )
+            return until(what, matching, timeout, pause=0.5)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{yaml.safe_dump(self.status)}") from error
-        return dict(found)
 
     def annotate(self, annotation: str) -> None:
         self.kube.kubectl(

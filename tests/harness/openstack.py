@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
-def until(what: str, look: Callable[[], T], timeout: float = 120.0, pause: float = 0.2) -> T:
+def until(what: str, look: Callable[[], T | None], timeout: float = 120.0, pause: float = 0.2) -> T:
     """The first true value of `look`. Raises TimeoutError that names what was waited for and what was seen last."""
     deadline = time.monotonic() + timeout
     while True:
@@ -295,7 +296,7 @@ class Lab:
         """Start them and wait until Nova lists them as up and mapped."""
         subprocess.run([BED, "compute", "start", *hosts], check=True, capture_output=True)
         for host in hosts:
-            until(f"nova-compute on {host} up", lambda host=host: self.is_up(host))
+            until(f"nova-compute on {host} up", partial(self.is_up, host))
 
     def tidy(self, hosts: Iterable[str]) -> None:
         """No fault, no server, no aggregate of ours, and these hosts up and enabled, as a fresh cloud has them."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import requests
 
@@ -12,7 +12,9 @@ from quiesce.openstack.errors import NotInCatalog
 from quiesce.openstack.http import Api
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import CloudApplication
-from tests.beds.sim.web import Request, Response
+from tests.beds.sim.web import Request
+from tests.harness.inprocess import Boundary
+from tests.model.watch import Watch
 
 TOKEN = "token"
 LATENCY = 0.05  # virtual seconds of each half of a request
@@ -31,18 +33,6 @@ FAULTS: tuple[Fault, ...] = (
 )
 AFTER: tuple[Fault, ...] = ("reset", "500 after", "truncated")  # the request took effect
 STATUS = {"500 before": 500, "500 after": 500, "503": 503, "429": 429, "401": 401, "403": 403}
-
-
-FaultOf = Callable[[str, str], Fault | None]
-
-
-class Watch(Protocol):
-    """Who is told: `moment` may end the process, `sent` sees every write, `before` and `after` what takes effect."""
-
-    def moment(self, name: str) -> None: ...
-    def sent(self, request: Request, *, answered: bool) -> None: ...
-    def before(self, request: Request) -> None: ...
-    def after(self, request: Request, response: Response) -> None: ...
 
 
 @dataclass
@@ -68,15 +58,21 @@ class InProcess(Api):
         self,
         cloud: Cloud,
         application: CloudApplication,
+        boundary: Boundary,
         watch: Watch,
         fault: Callable[[str, str], Fault | None],
     ) -> None:
-        """`fault`: what goes wrong with the next request of a method and path, if anything."""
+        """`fault`: what goes wrong with the next request of a method and path, if anything.
+
+        `boundary`: the process may die before and after each request.
+        """
         self.absent: tuple[str, ...] = ()  # services that are not in the catalog
+        self.excuse = "injected"  # the text of an error that Nova answers with
         user = cloud.state.users["quiesce"]
         application.identity.tokens[TOKEN] = user
         self.user_id, self.identity, self.microversion = user.id, "model", "2.100"
-        self._cloud, self._application, self._watch, self._fault = cloud, application, watch, fault
+        self._cloud, self._application = cloud, application
+        self._boundary, self._watch, self._fault = boundary, watch, fault
         self._headers = Message()
         self._headers["X-Auth-Token"] = TOKEN
         self._headers["OpenStack-API-Version"] = "compute 2.100"
@@ -91,11 +87,11 @@ class InProcess(Api):
         )
         if service in self.absent:
             raise NotInCatalog(f"the cloud's catalog has no {service} service")
-        self._watch.moment(f"before {method} {path}")
+        self._boundary.cross(f"before {method} {path}")
         self._cloud.clock.advance(LATENCY)
         answer = self._exchange(request, self._fault(method, path))
         self._cloud.clock.advance(LATENCY)
-        self._watch.moment(f"after {method} {path}")
+        self._boundary.cross(f"after {method} {path}")
         return cast(requests.Response, answer)
 
     def _exchange(self, request: Request, fault: Fault | None) -> Answer:
@@ -113,5 +109,5 @@ class InProcess(Api):
         if fault in ("refused", "reset"):
             raise CloudUnreachable(f"{request.method} {request.path}: connection {fault}")
         return Answer(
-            STATUS[fault], {"error": {"message": f"injected {fault}"}}, {"Retry-After": "1"}
+            STATUS[fault], {"error": {"message": f"{self.excuse} {fault}"}}, {"Retry-After": "1"}
         )

@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.beds.sim.records import Server
 from tests.harness.inprocess import KEY
+from tests.harness.world import HOST
 from tests.model.nova import FAULTS
-from tests.model.watch import HOST, MARK
+from tests.model.watch import MARK
 from tests.model.world import HOSTS, World
 
 STATES = (
@@ -114,9 +115,9 @@ class Drain(RuleBasedStateMachine):
 
     @rule(moment=st.integers(1, 40), ticks=st.integers(1, 3))
     def dies(self, moment: int, ticks: int) -> None:
-        self.world.kill_in = moment
+        self.world.die_in(moment)
         self.world.run(ticks)
-        self.world.kill_in = 0
+        self.world.die_in(0)
 
     @rule(faults=st.lists(st.sampled_from([None, None, *FAULTS]), min_size=1, max_size=12))
     def calls_fail(self, faults: list[Any]) -> None:
@@ -145,7 +146,7 @@ class Drain(RuleBasedStateMachine):
     @rule(act=st.sampled_from(GUEST_ACTS), index=st.integers(0, 7), moment=st.integers(1, 20))
     def somebody_acts_meanwhile(self, act: str, index: int, moment: int) -> None:
         server = self.some_server(index)
-        self.world.meanwhile[moment] = lambda: self.world.do(act, server, "admin")
+        self.world.meanwhile(moment, lambda: self.world.do(act, server, "admin"))
         self.world.tick()
 
     @rule(reason=reasons)
@@ -243,7 +244,8 @@ class Drain(RuleBasedStateMachine):
     def everybody_stops(self) -> None:
         """Faults are over, every compute is there, and people have finished what they began."""
         world = self.world
-        world.kill_in, world.faults = 0, []
+        world.die_in(0)
+        world.faults = []
         world.model.faults.clear()
         world.model.state.down_cells.clear()
         for host in HOSTS:
@@ -265,11 +267,11 @@ class Drain(RuleBasedStateMachine):
         world.edit(lambda spec: spec.update(suspend=False, mode="Drain"))
         world.rest()
         against = world.watch.against_empty()
-        if world.condition("Drained") == "True":
-            assert not against, f"{against}\n{world.story()}"
+        if world.is_true("Drained"):
+            assert not against, f"{against}\n{world.describe()}"
             self.is_retired()
         else:
-            assert self.is_explained(), f"{against}\n{world.story()}"
+            assert self.is_explained(), f"{against}\n{world.describe()}"
 
     def is_retired(self) -> None:
         """With nova-compute stopped, the service goes where it is to go; what is left behind is named."""
@@ -278,11 +280,11 @@ class Drain(RuleBasedStateMachine):
         world.model.clock.advance(15)
         world.run(8)
         if world.watch.policy("service", "afterDrain", "Delete") == "Delete":
-            assert world.model.service(HOST) is None, world.story()
+            assert world.model.service(HOST) is None, world.describe()
             left = world.model.compute(HOST).provider in world.model.placement.providers
-            assert (world.status["phase"] == "Stalled") == left, world.story()
+            assert (world.status["phase"] == "Stalled") == left, world.describe()
         else:
-            assert world.status["phase"] == "Drained", world.story()
+            assert world.status["phase"] == "Drained", world.describe()
 
     def is_explained(self) -> bool:
         """Every server that is still on the host has a row, or waits for one that has, and where it is none of them the
@@ -316,10 +318,10 @@ class Drain(RuleBasedStateMachine):
         if leave or service is None:
             return
         reason = service.disabled_reason or ""
-        assert not reason.startswith(MARK), world.story()
+        assert not reason.startswith(MARK), world.describe()
         if not self.people_touched_the_service:
             expected = (False, None) if self.found == "" else (True, self.found)
-            assert (service.disabled, service.disabled_reason) == expected, world.story()
+            assert (service.disabled, service.disabled_reason) == expected, world.describe()
 
 
 TestDrain = Drain.TestCase

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from quiesce.drain import reconcile
+from quiesce.drain.act import act
 from quiesce.drain.act import servers as act_servers
 from quiesce.drain.decide import departed, failures, goals, rules, schedule, servers, service
 from quiesce.drain.decide import proof as proofs
@@ -145,7 +146,7 @@ def acts_before_it_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     original = reconcile.Drains.report
     late: list[Any] = []
     monkeypatch.setattr(reconcile.Drains, "report", lambda self, *args: late.append((self, *args)))
-    carry_out = reconcile.act
+    carry_out = act
 
     def act_first(*args: Any, **kwargs: Any) -> Any:
         acted = carry_out(*args, **kwargs)

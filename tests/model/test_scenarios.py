@@ -1,25 +1,36 @@
 """One directed history for each promise, short and always the same. The mutants in test_mutants.py are run against them."""
 
-from collections.abc import Callable
+import io
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from quiesce.ops.logging import TextLines
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Server
 from tests.beds.sim.state import Timing
 from tests.harness.inprocess import KEY
+from tests.harness.world import HOST
 from tests.model.nova import Fault
-from tests.model.watch import HOST, Broken
+from tests.model.watch import Broken
 from tests.model.world import HOSTS, World
 
 Scenario = Callable[[], None]
 SCENARIOS: dict[str, Scenario] = {}
+PROMISES: dict[str, tuple[str, ...]] = {}
 
 
-def scenario(make: Scenario) -> Scenario:
-    SCENARIOS[make.__name__] = make
-    return make
+def scenario(*promises: str) -> Callable[[Scenario], Scenario]:
+    """`promises`: the ids in docs/safety.md of what it shows to be kept; none: it is about the spec."""
+
+    def register(make: Scenario) -> Scenario:
+        SCENARIOS[make.__name__], PROMISES[make.__name__] = make, promises
+        return make
+
+    return register
 
 
 def drain(*states: str, method: str = "Cold", world: World | None = None, **spec: Any) -> World:
@@ -35,46 +46,38 @@ def servers(world: World) -> list[Server]:
     return list(world.model.state.servers.values())
 
 
-def calls(world: World, server: Server, *names: str) -> list[str]:
-    """What Nova was asked to do with a server, in order."""
-    return [a.name for a in world.model.state.actions[server.id] if not names or a.name in names]
-
-
 def ended(world: World) -> bool:
-    return world.condition("Drained") == "True"
-
-
-MOVES = ("migrate", "live-migration", "confirmResize", "revertResize")
+    return world.is_true("Drained")
 
 
 # What a drain is for
 
 
-@scenario
+@scenario("never-7")
 def empties_a_host_with_one_migrate_and_one_confirm_each() -> None:
     world = drain(*["active"] * 5, "stopped")
     world.until(lambda: ended(world))
     for server in servers(world):
-        assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+        assert world.actions(server.id) == ["migrate", "confirmResize"], server.name
         assert server.vm_state == ("stopped" if server.name == "s5" else "active")
     world.model.kill_compute(HOST)
     world.until(lambda: world.status["phase"] == "Deleted")
     assert world.model.service(HOST) is None
-    assert world.condition("Ready") == "True"
+    assert world.is_true("Ready")
 
 
-@scenario
+@scenario("never-8")
 def live_moves_restart_nobody() -> None:
     world = drain(
         "active", "paused", "stopped", method="Live", service={"afterDrain": "KeepDisabled"}
     )
     world.until(lambda: ended(world))
-    assert [calls(world, s, *MOVES) for s in servers(world)] == [
+    assert [world.actions(s.id) for s in servers(world)] == [
         ["live-migration"], ["live-migration"], ["migrate", "confirmResize"],
     ]  # fmt: skip
 
 
-@scenario
+@scenario("always-6")
 def proves_the_host_empty_as_soon_as_the_last_server_has_left() -> None:
     for method, seconds in [
         ("Cold", 1),
@@ -90,15 +93,15 @@ def proves_the_host_empty_as_soon_as_the_last_server_has_left() -> None:
             "live_migration" if method == "Live" else "finish_migration", f"sleep:{seconds}"
         )
         world.until(lambda world=world: world.status.get("progress", {}).get("moved") == 1)  # type: ignore[misc]
-        moved = world.looked_at
+        moved = world.ticked_at
         world.until(lambda world=world: ended(world))  # type: ignore[misc]
-        assert world.looked_at - moved < 20, (
+        assert world.ticked_at - moved < 20, (
             method,
             seconds,
         )  # ten seconds lie between the two reads of the proof
 
 
-@scenario
+@scenario("always-7")
 def keeps_the_host_empty() -> None:
     world = drain("active")
     world.until(lambda: ended(world))
@@ -111,17 +114,17 @@ def keeps_the_host_empty() -> None:
 # Never 1: only what was read on the host in this very tick
 
 
-@scenario
+@scenario("never-1", "always-1")
 def never_moves_a_server_a_second_time() -> None:
     world = drain("active", migration={"maxParallel": 1})
     world.until(lambda: ended(world))
     for _ in range(5):
         world.start()
         world.run(5)
-    assert calls(world, servers(world)[0], *MOVES) == ["migrate", "confirmResize"]
+    assert world.actions(servers(world)[0].id) == ["migrate", "confirmResize"]
 
 
-@scenario
+@scenario("never-1")
 def starts_no_move_from_an_older_list() -> None:
     world = drain("active", "active", migration={"maxParallel": 1}, servers={"locked": "Block"})
     world.model.faults.set("finish_migration", "sleep:2,once")
@@ -131,19 +134,19 @@ def starts_no_move_from_an_older_list() -> None:
     world.do("lock", second)
     world.until(lambda: first.vm_state == "active" and first.host != HOST)
     world.run(10)
-    assert calls(world, second, *MOVES) == []
-    assert {row["reason"] for row in world.status["problems"]} == {"Locked"}
+    assert world.actions(second.id) == []
+    assert world.problems() == {"Locked"}
 
 
-@scenario
+@scenario("never-1", "always-2")
 def dies_at_every_moment_and_moves_each_server_once() -> None:
     for moment in range(1, 60, 2):
         world = drain("active", "stopped")
         world.run(3)
-        world.kill_in = moment
+        world.die_in(moment)
         world.until(lambda world=world: ended(world))  # type: ignore[misc]
         for server in servers(world):
-            assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], (
+            assert world.actions(server.id) == ["migrate", "confirmResize"], (
                 moment,
                 server.name,
             )
@@ -152,7 +155,7 @@ def dies_at_every_moment_and_moves_each_server_once() -> None:
 # Never 2: not ours
 
 
-@scenario
+@scenario("never-2")
 def leaves_a_tenants_resize_alone() -> None:
     world = drain("active", "active")
     tenants = servers(world)[0]
@@ -162,12 +165,12 @@ def leaves_a_tenants_resize_alone() -> None:
     world.run(60)
     assert tenants.vm_state == "resized"
     assert world.status["phase"] == "Stalled"
-    assert {row["reason"] for row in world.status["problems"]} == {"ForeignResize"}
+    assert world.problems() == {"ForeignResize"}
     world.do("confirm", tenants)
     world.until(lambda: ended(world))
 
 
-@scenario
+@scenario("never-2")
 def leaves_what_was_there_before_the_drain_alone() -> None:
     world = World()
     left = world.boot("left")
@@ -196,15 +199,15 @@ def moved_and_broken(how: str, **confirmation: Any) -> tuple[World, Server]:
     return world, server
 
 
-@scenario
+@scenario("never-3")
 def confirms_no_guest_that_is_off() -> None:
     world, server = moved_and_broken("crash")
     world.run(60)
     assert server.vm_state == "resized"
-    assert {row["reason"] for row in world.status["problems"]} == {"CheckFailed"}
+    assert world.problems() == {"CheckFailed"}
 
 
-@scenario
+@scenario("never-3", "always-1")
 def confirms_no_guest_that_is_off_after_a_restart() -> None:
     world, server = moved_and_broken("crash")
     for _ in range(30):
@@ -214,15 +217,15 @@ def confirms_no_guest_that_is_off_after_a_restart() -> None:
     assert server.vm_state == "resized"
 
 
-@scenario
+@scenario("never-3", "always-4")
 def confirms_no_guest_that_is_still_arriving() -> None:
     world = drain("active")
     world.model.faults.set("finish_migration", "sleep:20")
     world.until(lambda: ended(world))
-    assert calls(world, servers(world)[0], *MOVES) == ["migrate", "confirmResize"]
+    assert world.actions(servers(world)[0].id) == ["migrate", "confirmResize"]
 
 
-@scenario
+@scenario("never-3")
 def confirms_no_guest_that_its_owner_is_deleting() -> None:
     world = drain("active", confirmation={"checks": {"soak": "10s"}})
     (server,) = servers(world)
@@ -231,35 +234,35 @@ def confirms_no_guest_that_its_owner_is_deleting() -> None:
     world.do("delete", server)
     assert server.task_state == "deleting"
     world.run(20)
-    assert calls(world, server, *MOVES) == ["migrate"]
+    assert world.actions(server.id) == ["migrate"]
 
 
-@scenario
+@scenario("never-3")
 def confirms_no_guest_that_is_cut_off() -> None:
     world, server = moved_and_broken("unplug")
     world.run(60)
     assert server.vm_state == "resized"
 
 
-@scenario
+@scenario("never-3")
 def reverts_where_the_spec_says_so() -> None:
     world, server = moved_and_broken("crash", onFailedCheck="Revert")
-    world.until(lambda: "revertResize" in calls(world, server))
+    world.until(lambda: "revertResize" in world.actions(server.id))
     world.until(lambda: ended(world))
-    assert calls(world, server, *MOVES) == ["migrate", "revertResize", "migrate", "confirmResize"]
+    assert world.actions(server.id) == ["migrate", "revertResize", "migrate", "confirmResize"]
 
 
-@scenario
+@scenario("never-3")
 def reverts_nothing_while_the_source_is_down() -> None:
     world, server = moved_and_broken("crash", onFailedCheck="Revert")
     world.model.kill_compute(HOST)
     world.model.clock.advance(20)
     world.run(60)
     assert server.vm_state == "resized"
-    assert "revertResize" not in calls(world, server)
+    assert "revertResize" not in world.actions(server.id)
 
 
-@scenario
+@scenario("never-3")
 def waits_for_a_decision_where_the_policy_is_manual() -> None:
     world = drain("active", confirmation={"policy": "Manual"})
     (server,) = servers(world)
@@ -276,7 +279,7 @@ def waits_for_a_decision_where_the_policy_is_manual() -> None:
 # Never 4, and the proof
 
 
-@scenario
+@scenario("never-4")
 def deletes_no_service_while_nova_compute_is_up() -> None:
     world = drain("active")
     world.run(100)
@@ -285,7 +288,7 @@ def deletes_no_service_while_nova_compute_is_up() -> None:
     assert "Stop nova-compute" in world.status["message"]
 
 
-@scenario
+@scenario("never-4")
 def keeps_the_service_where_the_spec_says_so() -> None:
     world = drain("active", service={"afterDrain": "KeepDisabled"})
     world.until(lambda: ended(world))
@@ -294,7 +297,7 @@ def keeps_the_service_where_the_spec_says_so() -> None:
     assert world.model.service(HOST) is not None
 
 
-@scenario
+@scenario("never-4", "always-6")
 def takes_no_list_of_a_cell_that_is_down_for_an_empty_host() -> None:
     world = drain("rescued", world=World(absent=("placement",)), service={"whileRunning": "Delete"})
     world.run(10)
@@ -306,7 +309,7 @@ def takes_no_list_of_a_cell_that_is_down_for_an_empty_host() -> None:
     assert world.status["phase"] == "Stalled"
 
 
-@scenario
+@scenario("never-4", "always-6")
 def takes_no_soft_deleted_server_for_gone() -> None:
     world = drain(
         "soft-deleted", world=World(absent=("placement",)), service={"whileRunning": "Delete"}
@@ -315,7 +318,7 @@ def takes_no_soft_deleted_server_for_gone() -> None:
     assert not ended(world)
 
 
-@scenario
+@scenario("never-4", "always-6")
 def takes_no_allocation_left_in_placement_for_nothing() -> None:
     world = drain("active", service={"whileRunning": "Delete"})
     (server,) = servers(world)
@@ -327,7 +330,7 @@ def takes_no_allocation_left_in_placement_for_nothing() -> None:
     world.until(lambda: world.status["phase"] in ("Deleted", "Stalled"))
 
 
-@scenario
+@scenario("never-4", "always-6")
 def takes_no_move_to_the_host_for_nothing() -> None:
     world = World(absent=("placement",))
     world.boot("s0")
@@ -340,7 +343,7 @@ def takes_no_move_to_the_host_for_nothing() -> None:
     assert not ended(world)
 
 
-@scenario
+@scenario("always-5", "always-6")
 def takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host() -> None:
     world = drain("active", service={"whileRunning": "Delete"})
     (server,) = servers(world)
@@ -356,18 +359,18 @@ def takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host() -> None:
     world.until(lambda: ended(world))
 
 
-@scenario
+@scenario("always-6")
 def reads_the_empty_host_twice() -> None:
     world = drain("active")
     (server,) = servers(world)
     world.until(lambda: server.vm_state == "active" and server.host != HOST)
-    world.until(lambda: world.watch.condition("Drained").get("reason") == "Proving")
-    first = world.looked_at
+    world.until(lambda: world.condition("Drained").get("reason") == "Proving")
+    first = world.ticked_at
     world.until(lambda: ended(world))
-    assert world.looked_at - first >= 10
+    assert world.ticked_at - first >= 10
 
 
-@scenario
+@scenario("never-4", "never-9", "always-6")
 def proves_nothing_from_a_list_that_could_not_be_read() -> None:
     faults: tuple[Fault, ...] = ("truncated", "500 before", "503", "reset")
     for fault in faults:
@@ -378,20 +381,20 @@ def proves_nothing_from_a_list_that_could_not_be_read() -> None:
         world.broken = {"/servers/detail": fault}
         world.run(30)
         assert not ended(world)
-        assert world.watch.condition("Ready")["reason"] == "CloudUnreachable"
+        assert world.condition("Ready")["reason"] == "CloudUnreachable"
 
 
 # Never 5: limits
 
 
-@scenario
+@scenario("never-5")
 def moves_no_more_at_once_than_allowed() -> None:
     world = drain(*["active"] * 6, migration={"maxParallel": 2})
     world.model.faults.set("migrate_disk_and_power_off", "sleep:15")
     world.until(lambda: ended(world))
 
 
-@scenario
+@scenario("never-5", "always-1")
 def moves_no_more_at_once_than_allowed_after_a_restart() -> None:
     world = drain(*["active"] * 6, migration={"maxParallel": 2})
     world.model.faults.set("migrate_disk_and_power_off", "sleep:15")
@@ -401,14 +404,14 @@ def moves_no_more_at_once_than_allowed_after_a_restart() -> None:
     world.until(lambda: ended(world))
 
 
-@scenario
+@scenario("never-5", "always-4")
 def moves_no_more_at_once_than_allowed_while_nova_is_slow_to_begin() -> None:
     slow = World(Model(HOSTS, seed=1, timing=Timing(conduct=12)))
     world = drain(*["active"] * 4, world=slow, migration={"maxParallel": 1})
     world.until(lambda: ended(world))
 
 
-@scenario
+@scenario("never-5")
 def moves_one_of_an_anti_affinity_group_at_a_time() -> None:
     world = drain("active", "active", "active")
     world.model.computes.add("cmp4")
@@ -419,7 +422,7 @@ def moves_one_of_an_anti_affinity_group_at_a_time() -> None:
 # Never 6: others' disables
 
 
-@scenario
+@scenario("never-6", "always-8")
 def gives_back_a_disable_that_somebody_else_had_made() -> None:
     world = World()
     world.boot("s0")
@@ -434,7 +437,7 @@ def gives_back_a_disable_that_somebody_else_had_made() -> None:
     assert (service.disabled, service.disabled_reason) == (True, "rack team")
 
 
-@scenario
+@scenario("never-6", "always-8")
 def leaves_a_disable_that_somebody_else_made_meanwhile() -> None:
     world = drain("active", service={"afterDrain": "KeepDisabled"})
     world.until(lambda: ended(world))
@@ -447,7 +450,7 @@ def leaves_a_disable_that_somebody_else_made_meanwhile() -> None:
     assert (service.disabled, service.disabled_reason) == (True, "rack team")
 
 
-@scenario
+@scenario("always-7", "always-8")
 def gives_back_an_enabled_service_with_its_aggregates_after_a_delete() -> None:
     world = World()
     world.boot("s0")
@@ -470,14 +473,14 @@ def gives_back_an_enabled_service_with_its_aggregates_after_a_delete() -> None:
     assert aggregate.hosts == [HOST]
 
 
-@scenario
+@scenario("never-6", "always-2")
 def saves_what_it_finds_before_it_writes() -> None:
     for moment in range(1, 20):
         world = World()
         world.boot("s0")
         world.disable("rack team")
         world.apply("Cold", service={"afterDrain": "KeepDisabled"})
-        world.kill_in = moment
+        world.die_in(moment)
         world.until(lambda world=world: ended(world))  # type: ignore[misc]
         world.delete_drain()
         world.until(lambda world=world: KEY not in world.store.objects)  # type: ignore[misc]
@@ -486,7 +489,7 @@ def saves_what_it_finds_before_it_writes() -> None:
         assert (service.disabled, service.disabled_reason) == (True, "rack team"), moment
 
 
-@scenario
+@scenario("always-8")
 def lets_moves_in_flight_end_before_it_gives_the_host_back() -> None:
     world = drain("active", "active")
     world.model.faults.set("migrate_disk_and_power_off", "sleep:15")
@@ -502,20 +505,20 @@ def lets_moves_in_flight_end_before_it_gives_the_host_back() -> None:
 # Never 8: running guests under method Live
 
 
-@scenario
+@scenario("never-8", "always-5")
 def restarts_no_guest_that_cannot_live_migrate() -> None:
     world = drain("active", method="Live")
     world.model.faults.set("live_migration", "fail")
     world.run(150)
     (server,) = servers(world)
-    assert set(calls(world, server, *MOVES)) == {"live-migration"}
-    assert {row["reason"] for row in world.status["problems"]} == {"LiveMigrationFailed"}
+    assert set(world.actions(server.id)) == {"live-migration"}
+    assert world.problems() == {"LiveMigrationFailed"}
 
 
 # Never 9: no answer is no failure
 
 
-@scenario
+@scenario("never-9")
 def repeats_no_call_whose_answer_is_missing() -> None:
     world = drain("active", "stopped")
     world.run(2)
@@ -526,10 +529,10 @@ def repeats_no_call_whose_answer_is_missing() -> None:
         world.tick()
     world.until(lambda: ended(world))
     for server in servers(world):
-        assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+        assert world.actions(server.id) == ["migrate", "confirmResize"], server.name
 
 
-@scenario
+@scenario("never-9")
 def repeats_no_call_whose_effect_comes_late() -> None:
     """The connection broke before Nova did anything that could be seen; the request may still be at work there."""
     world = drain("active", "stopped")
@@ -539,19 +542,36 @@ def repeats_no_call_whose_effect_comes_late() -> None:
     world.until(lambda: ended(world))
 
 
-@scenario
+@scenario("never-9", "always-2")
 def loses_the_answers_of_all_writes_and_repeats_none() -> None:
     world = drain("active", "stopped", "active")
     world.lossy = True
     world.until(lambda: ended(world))
     for server in servers(world):
-        assert calls(world, server, *MOVES) == ["migrate", "confirmResize"], server.name
+        assert world.actions(server.id) == ["migrate", "confirmResize"], server.name
+
+
+# Always: a drain that is abandoned
+
+
+@scenario("always-9")
+def is_released_when_abandoned_whatever_the_cloud_answers() -> None:
+    world = drain("active")
+    world.until(lambda: ended(world))
+    world.broken = dict.fromkeys(("/os-services", "/servers/detail"), "refused")
+    world.delete_drain()
+    world.run(20)
+    assert KEY in world.store.objects
+    assert "quiesce.dev/abandon=true" in world.status["message"]
+    world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/abandon"] = "true"
+    world.run(2)
+    assert KEY not in world.store.objects
 
 
 # Suspend and plan
 
 
-@scenario
+@scenario()
 def writes_nothing_while_suspended() -> None:
     world = drain("active", "active", "active", migration={"maxParallel": 1})
     world.until(lambda: any(s.vm_state == "resized" or s.task_state for s in servers(world)))
@@ -562,7 +582,7 @@ def writes_nothing_while_suspended() -> None:
     world.until(lambda: ended(world))
 
 
-@scenario
+@scenario()
 def writes_nothing_for_a_plan() -> None:
     world = drain("active", "suspended", mode="Plan")
     world.run(30)
@@ -573,13 +593,46 @@ def writes_nothing_for_a_plan() -> None:
     assert world.status["phase"] == "Stalled"
 
 
-# Always
+# Never 10: no secret is shown
+
+
+@contextmanager
+def log_of_the_operator() -> Iterator[io.StringIO]:
+    """What it logs meanwhile, at every level, as it stands on stderr."""
+    logger, stream = logging.getLogger("quiesce"), io.StringIO()
+    handler, level = logging.StreamHandler(stream), logger.level
+    handler.setFormatter(TextLines())
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logging.disable(logging.NOTSET)
+    try:
+        yield stream
+    finally:
+        logging.disable(logging.CRITICAL)
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+@scenario("never-10")
+def logs_no_secret_and_no_line_that_is_not_its_own() -> None:
+    """Nova answers with an error that repeats a password, and a text of several lines."""
+    world = drain("active", world=World(excuse="password=hunter2 is wrong\nforged line"))
+    with log_of_the_operator() as log:
+        world.run(2)
+        world.faults = ["500 before"] * 12
+        world.run(2)
+        world.faults = []
+        world.until(lambda: ended(world))
+    lines = log.getvalue().splitlines()
+    assert any("forged line" in line for line in lines)
+    assert not [line for line in lines if line.startswith("forged")]
+    assert "password=hunter2" not in log.getvalue()
 
 
 # Never 11: nobody holds up another
 
 
-@scenario
+@scenario("never-11", "always-3")
 def lets_no_sick_server_hold_up_another() -> None:
     world = drain("suspended", "active", "active", "active", migration={"maxParallel": 2})
     world.model.faults.set("migrate_disk_and_power_off", "hang", server="s1")
@@ -591,18 +644,18 @@ def lets_no_sick_server_hold_up_another() -> None:
     }
 
 
-@scenario
+@scenario("always-1", "always-3")
 def goes_on_by_itself_when_nova_compute_comes_back() -> None:
     world = drain("active", "active", method="Live")
     world.model.kill_compute(HOST)
     world.model.clock.advance(20)
     world.run(30)
-    assert {row["reason"] for row in world.status["problems"]} == {"SourceDown"}
+    assert world.problems() == {"SourceDown"}
     world.model.start_compute(HOST)
     world.until(lambda: ended(world))
 
 
-@scenario
+@scenario("always-1", "always-5")
 def goes_on_by_itself_when_there_is_room_again() -> None:
     world = drain("active", "active")
     for name in ("cmp2", "cmp3"):
@@ -610,12 +663,25 @@ def goes_on_by_itself_when_there_is_room_again() -> None:
         assert service is not None
         service.disabled = True
     world.run(60)
-    assert {row["reason"] for row in world.status["problems"]} == {"NoCapacity"}
+    assert world.problems() == {"NoCapacity"}
     for name in ("cmp2", "cmp3"):
         service = world.model.service(name)
         assert service is not None
         service.disabled = False
     world.model.clock.advance(700)
+    world.until(lambda: ended(world))
+
+
+@scenario("always-5")
+def lets_one_server_try_a_broken_ssh_path() -> None:
+    world = drain(*["active"] * 4, migration={"maxParallel": 4, "attempts": 2})
+    world.model.faults.set("migrate_disk_and_power_off", "ssh")
+    world.run(60)
+    assert world.problems() == {"SSHPathBroken"}
+    tries = sorted(len(world.actions(server.id)) for server in servers(world))
+    assert tries[:3] == [1, 1, 1]  # those that were on their way when the first one failed
+    assert tries[3] > 2
+    world.model.faults.clear()
     world.until(lambda: ended(world))
 
 
@@ -631,15 +697,15 @@ def restarted_in_a_copy() -> tuple[World, Server]:
     return world, server
 
 
-@scenario
+@scenario("always-3", "always-5")
 def names_a_record_that_never_ends() -> None:
     world, server = restarted_in_a_copy()
     assert server.host != HOST
     assert not ended(world)
-    assert {row["reason"] for row in world.status["problems"]} == {"StuckMigration"}
+    assert world.problems() == {"StuckMigration"}
 
 
-@scenario
+@scenario("always-3", "always-5")
 def names_a_task_that_never_ends() -> None:
     """Brought back by a person's word, and nova-compute dies in the middle of it: the record has ended, the task has not."""
     world = drain("active", confirmation={"policy": "Manual"})
@@ -655,14 +721,14 @@ def names_a_task_that_never_ends() -> None:
     world.model.kill_compute(HOST)
     world.model.clock.advance(20)
     world.run(10)
-    assert {row["reason"] for row in world.status["problems"]} == {"SourceDown"}
+    assert world.problems() == {"SourceDown"}
     world.model.start_compute(HOST)
     world.rest()
-    assert {row["reason"] for row in world.status["problems"]} == {"Stuck"}
+    assert world.problems() == {"Stuck"}
     assert world.status["phase"] == "Stalled"
 
 
-@scenario
+@scenario("always-1")
 def goes_on_when_a_person_has_ended_a_record_by_another_move() -> None:
     world, server = restarted_in_a_copy()
     person = world.model.as_user("admin")
@@ -680,7 +746,7 @@ def goes_on_when_a_person_has_ended_a_record_by_another_move() -> None:
     }
 
 
-@scenario
+@scenario("always-1")
 def an_idle_drain_writes_nothing() -> None:
     world = drain("suspended", "active")
     world.run(60)

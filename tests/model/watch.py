@@ -11,8 +11,8 @@ from tests.beds.sim.model import Cloud
 from tests.beds.sim.records import Migration, Server
 from tests.beds.sim.states import ENDED_MIGRATION, RUNNING, SHUTDOWN, status_of
 from tests.beds.sim.web import Request, Response
+from tests.harness.world import HOST
 
-HOST = "cmp1"
 MARK = "quiesce: drain "
 STARTS = {
     "migrate": "resize_prep",

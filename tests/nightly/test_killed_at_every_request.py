@@ -47,6 +47,7 @@ class Killer:
             return new
 
 
+@pytest.mark.promise("never-1", "always-2")
 @pytest.mark.timeout(0)
 def test_a_kill_at_any_boundary_changes_nothing_about_the_end(
     lanes: Lanes, capsys: pytest.CaptureFixture[str]

@@ -83,14 +83,12 @@ class Keyring:
 
     def until(self, what: str, look: Callable[[Json], Any], timeout: float = 120.0) -> Json:
         """The first status for which `look(status)` is true."""
-        return dict(
-            until(
-                f"{what} of the keyring",
-                lambda: (s := self.status) and look(s) and s,
-                timeout,
-                pause=0.3,
-            )
-        )
+
+        def matching() -> Json | None:
+            status = self.status
+            return status if status and look(status) else None
+
+        return until(f"{what} of the keyring", matching, timeout, pause=0.3)
 
     def trouble(self, host: str, reason: str, timeout: float = 120.0) -> str:
         """Waits until `host` is named with this cause; the message."""

@@ -10,6 +10,7 @@ from tests.e2e.keyring.conftest import NAME, Keyring
 from tests.harness.kubernetes import Json, Kube, Operator, condition
 
 
+@pytest.mark.promise("never-10")
 def test_a_host_key_is_trusted_only_with_leave_and_only_once(
     keyring: Keyring, bed: Bed, operator: Operator
 ) -> None:
@@ -55,7 +56,7 @@ def fingerprints(bed: Bed, name: str) -> list[str]:
     )
 
 
-ATTACKS = {
+ATTACKS: dict[str, Json] = {
     "user": {"nova": {"user": "nova; rm -rf /"}},
     "root": {"nova": {"user": "root"}},
     "option": {"nova": {"user": "-oProxyCommand=x"}},

@@ -3,6 +3,7 @@
 import base64
 import json
 
+import pytest
 from tests.beds.hosts.hosts import Bed
 from tests.e2e.keyring.conftest import NAME, Keyring
 from tests.e2e.keyring_stop.conftest import Doorway, Supervisor
@@ -12,6 +13,7 @@ from tests.harness.openstack import Lab, until
 STOP = {"whileRunning": "Stop", "stop": {"name": "nova-compute"}}
 
 
+@pytest.mark.promise("never-4", "always-8")
 def test_a_node_is_retired_and_given_back_without_a_hand(
     kube: Kube,
     cloud: Lab,

@@ -7,6 +7,7 @@ that waits for its user (an unknown host) changes for five minutes, while their 
 
 import time
 
+import pytest
 from tests.e2e.no_drift.conftest import HOST, Idle
 from tests.harness.kubernetes import Drain
 from tests.harness.openstack import Lab, until
@@ -38,6 +39,7 @@ def test_no_drift(idle: Idle, cloud: Lab) -> None:
     assert set(idle.versions) == {"reboot", "unknown"}
 
 
+@pytest.mark.promise("always-1")
 def test_idle_for_five_minutes(idle: Idle, cloud: Lab) -> None:
     assert idle.versions, "test_no_drift has to run first, and to pass"
     until(

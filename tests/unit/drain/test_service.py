@@ -286,9 +286,9 @@ IN_RACKS = begun(found_aggregates=(FoundAggregate(7), FoundAggregate(8)))
 
 
 def refused(sight: Observation, calls: Iterable[HostAction], **how: Any) -> Observation:
-    return replace(
-        sight, refusals={describe(call): refusal(describe(call), **how) for call in calls}
-    )
+    refusals = {describe(call): refusal(describe(call), **how) for call in calls}
+    found: Observation = replace(sight, refusals=refusals)
+    return found
 
 
 @pytest.mark.parametrize(

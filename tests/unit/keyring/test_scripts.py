@@ -1,5 +1,6 @@
 """The scripts in real shells: values stay values, reports are read back, a broken connection runs nothing."""
 
+import shlex
 import shutil
 import subprocess
 from dataclasses import replace
@@ -66,7 +67,7 @@ def test_values_stay_values(tmp_path: Path) -> None:
 def test_values_that_are_not_quoted_would_be_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts.shlex, "quote", str)
+    monkeypatch.setattr(shlex, "quote", str)
     with pytest.raises(AssertionError):
         test_values_stay_values(tmp_path)
 

@@ -1,6 +1,7 @@
 """The API server is found as kubectl finds it, and kopf gets the same identity."""
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from quiesce.kube.client import NoCluster, connect, served_plurals
 def kubeconfig(
     path: Path,
     name: str,
+    cluster: Mapping[str, Any] | None = None,
     *,
     namespace: str | None = None,
     user: dict[str, Any] | None = None,
-    **cluster: Any,
 ) -> Path:
     context = {"cluster": name, "user": name} | ({"namespace": namespace} if namespace else {})
     path.write_text(
@@ -30,7 +31,10 @@ def kubeconfig(
                 "clusters": [
                     {
                         "name": name,
-                        "cluster": {"server": f"https://{name}.example.org:6443", **cluster},
+                        "cluster": {
+                            "server": f"https://{name}.example.org:6443",
+                            **(cluster or {}),
+                        },
                     }
                 ],
                 "users": [{"name": name, "user": user or {"token": f"token-of-{name}"}}],
@@ -99,7 +103,7 @@ def test_a_tls_server_name_is_refused_because_the_watch_could_not_use_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(
-        "KUBECONFIG", str(kubeconfig(tmp_path / "k", "k", **{"tls-server-name": "kubernetes"}))
+        "KUBECONFIG", str(kubeconfig(tmp_path / "k", "k", {"tls-server-name": "kubernetes"}))
     )
     with pytest.raises(NoCluster, match="tls-server-name"):
         connect(None, 1)
@@ -108,7 +112,7 @@ def test_a_tls_server_name_is_refused_because_the_watch_could_not_use_it(
 def test_kopf_gets_the_same_identity_by_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = kubeconfig(tmp_path / "k", "k", **{"insecure-skip-tls-verify": True})
+    path = kubeconfig(tmp_path / "k", "k", {"insecure-skip-tls-verify": True})
     monkeypatch.setenv("KUBECONFIG", str(path))
     cluster = connect(None, 1)
     info = cluster.login()
@@ -126,7 +130,7 @@ def test_kopf_gets_the_same_identity_by_certificate(
 
     user = {"client-certificate-data": data("certificate"), "client-key-data": data("key")}
     path = kubeconfig(
-        tmp_path / "k", "k", user=user, **{"certificate-authority-data": data("authority")}
+        tmp_path / "k", "k", {"certificate-authority-data": data("authority")}, user=user
     )
     monkeypatch.setenv("KUBECONFIG", str(path))
     monkeypatch.setattr(

@@ -75,6 +75,7 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     assert found.retry_after == seconds
 
 
+@pytest.mark.promise("never-9")
 def test_a_write_is_sent_once_whatever_is_answered() -> None:
     for reply, error in (
         (answer(500), Unknown),
@@ -141,6 +142,7 @@ def test_a_page_that_fails_fails_the_whole_list() -> None:
         ids(Wire(reply))
 
 
+@pytest.mark.promise("never-4")
 @pytest.mark.parametrize("body", [{}, {"servers": None}, [], None, {"servers_links": []}])
 def test_an_absent_list_is_never_an_empty_one(body: Any) -> None:
     with pytest.raises(CloudUnreachable):

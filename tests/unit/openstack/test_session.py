@@ -33,6 +33,7 @@ def said(**data: str) -> str:
     return str(found.value)
 
 
+@pytest.mark.promise("never-9")
 def test_the_entry_is_used_as_it_is_and_nothing_is_sent_twice() -> None:
     entry = cloud_config(Secret({"clouds.yaml": GOOD.encode()}), "openstack")
     assert entry["auth"]["username"] == "quiesce"
@@ -40,6 +41,7 @@ def test_the_entry_is_used_as_it_is_and_nothing_is_sent_twice() -> None:
     assert (entry["compute_connect_retries"], entry["compute_status_code_retries"]) == (0, 0)
 
 
+@pytest.mark.promise("never-10")
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -183,9 +183,8 @@ def test_a_problem_that_may_pass_is_retried_ever_more_slowly_until_a_tick_succee
 
 
 def test_refused_credentials_drop_the_connection(world: World) -> None:
-    assert cloud_of(world.lamps.context, Resource(world.store.objects[KEY])) == (
-        "openstack/openstack-clouds/blue"
-    )
+    found: object = cloud_of(world.lamps.context, Resource(world.store.objects[KEY]))
+    assert found == "openstack/openstack-clouds/blue"
     world.lamps.then = fail(BadCredentials("refused"))
     world.tick()
     assert world.clouds.dropped == ["blue"]
@@ -195,7 +194,8 @@ def test_an_unexpected_error_reaches_the_status_once_and_the_log_under_the_same_
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     numbers = iter(range(9))
-    world.lamps.then = lambda _: {}[next(numbers)]
+    nothing: dict[int, float] = {}
+    world.lamps.then = lambda _: nothing[next(numbers)]
     controller = Controller("third", world.store, world.reconciler.reconcile)  # type: ignore[arg-type]
     waits = [controller._tick(KEY) for _ in range(2)]
     assert waits[1] is not None and waits[0] is not None and waits[1] > waits[0]
@@ -206,7 +206,7 @@ def test_an_unexpected_error_reaches_the_status_once_and_the_log_under_the_same_
     assert [reference in record.getMessage() for record in errors] == [True, True]
     assert errors[0].exc_info
     before = world.store.writes
-    world.lamps.tick = fail(KeyError("another text, in the same place"))  # type: ignore[method-assign]
+    world.lamps.tick = fail(KeyError("another text, in the same place"))  # type: ignore[assignment,method-assign]
     controller._tick(KEY)
     writes = world.store.writes
     controller._tick(KEY)

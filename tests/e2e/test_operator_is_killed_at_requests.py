@@ -52,6 +52,7 @@ def proxy(kube: Kube, cloud: Lab, namespace: str) -> Iterator[Proxy]:
         yield running
 
 
+@pytest.mark.promise("never-1", "never-9", "always-2")
 @pytest.mark.timeout(1800)
 def test_twenty_kills_at_requests_change_nothing_about_the_end(
     kube: Kube, cloud: Lab, operator: Operator, namespace: str, proxy: Proxy, host: str

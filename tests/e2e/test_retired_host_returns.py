@@ -6,11 +6,13 @@ again, nova-compute registers itself as a new, enabled service: it is disabled a
 kept empty. Only when the drain is deleted is the host given back, into its aggregates too.
 """
 
+import pytest
 from tests.harness.kubernetes import Drain, Kube, Operator
 from tests.harness.openstack import Lab, until
 from tests.harness.promises import COLD, moved, nothing_left
 
 
+@pytest.mark.promise("never-4", "always-7")
 def test_it_waits_for_the_stop_and_keeps_the_host_that_comes_back_empty(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
 ) -> None:

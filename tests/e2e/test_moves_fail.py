@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from tests.harness.books import NeverWronglyDrained
 from tests.harness.kubernetes import Drain, Kube, Operator, condition
 from tests.harness.openstack import Json, Lab
 from tests.harness.promises import COLD, LIVE, moved
 
 KEEP = {"afterDrain": "KeepDisabled"}
+SMALL, LARGE = "tiny", "small"  # the two flavors that there are; the larger one goes first
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,9 @@ class Failure:
     seen: str = "ACTIVE"
     there: bool = False
     person: tuple[str, Any] | None = None
-    boot: dict[str, str] = field(default_factory=dict)
+    flavor: str = SMALL
 
 
-LARGE = {"flavor": "small"}  # of the two flavors that there are: it goes first
 REBOOT = ("reboot", {"type": "HARD"})
 RESET = ("os-resetState", {"state": "active"})
 THERE = ("may be the only good one", "Hard-reboot the server on cmp")
@@ -60,7 +61,9 @@ COLD_FAILURES = {
         {"migrate_disk_and_power_off": "fail:InstanceFaultRollback,once"}, ("migrate", *COLD)
     ),
     "copy-is-slow": Failure(
-        {"migrate_disk_and_power_off": "sleep:12", "finish_migration": "sleep:6"}, COLD, boot=LARGE
+        {"migrate_disk_and_power_off": "sleep:12", "finish_migration": "sleep:6"},
+        COLD,
+        flavor=LARGE,
     ),
     "copy-hangs": Failure(
         {"migrate_disk_and_power_off": "hang"},
@@ -68,7 +71,7 @@ COLD_FAILURES = {
         reason="Stuck",
         says=("is migrating for more than 45s", "look at nova-compute on both hosts"),
         seen="RESIZE",
-        boot=LARGE,
+        flavor=LARGE,
     ),
     "arrival-fails": Failure(
         {"finish_migration": "fail"},
@@ -104,7 +107,7 @@ LIVE_FAILURES = {
         reason="LiveMigrationFailed",
         says=("tried 1 time and failed, the guest is as it was", "quiesce.dev/requestedAt"),
     ),
-    "copy-is-slow": Failure({"live_migration": "sleep:40"}, LIVE, boot=LARGE),
+    "copy-is-slow": Failure({"live_migration": "sleep:40"}, LIVE, flavor=LARGE),
     "preparation-fails": Failure(
         {"pre_live_migration": "fail"},
         LIVE * 2,
@@ -171,12 +174,12 @@ class Side:
     drain: Drain = field(init=False)
 
     def boot(self) -> None:
-        for size in ({}, LARGE):
-            names = [name for name, failure in self.failures.items() if failure.boot == size]
+        for flavor in (SMALL, LARGE):
+            names = [name for name, failure in self.failures.items() if failure.flavor == flavor]
             self.ids |= dict(
                 zip(
                     names,
-                    self.cloud.boot(self.host, [self.prefix + n for n in names], **size),
+                    self.cloud.boot(self.host, [self.prefix + n for n in names], flavor=flavor),
                     strict=True,
                 )
             )
@@ -234,6 +237,7 @@ class Side:
             moved(self.cloud, self.ids[name], self.host, "ACTIVE", failure.actions)
 
 
+@pytest.mark.promise("never-11", "always-4", "always-5", "always-6")
 def test_every_failure_is_named_and_what_is_mended_moves(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, hosts: tuple[str, ...]
 ) -> None:

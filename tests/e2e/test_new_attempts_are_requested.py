@@ -3,17 +3,19 @@
 `quiesce.dev/requestedAt` with any new value gives it a new set of attempts, at once.
 """
 
+import pytest
 from tests.harness.kubernetes import Drain, Kube, Operator
-from tests.harness.openstack import Lab
+from tests.harness.openstack import Json, Lab
 from tests.harness.promises import COLD, moved
 
 
+@pytest.mark.promise("never-11", "always-5")
 def test_a_new_request_gives_new_attempts(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
 ) -> None:
     good, bad = cloud.boot(host, ["good-1", "bad-1"])
     cloud.fault("server:bad-*", migrate_disk_and_power_off="fail:InstanceFaultRollback")
-    spec = {"service": {"afterDrain": "KeepDisabled"}, "migration": {"attempts": 1}}
+    spec: Json = {"service": {"afterDrain": "KeepDisabled"}, "migration": {"attempts": 1}}
     drain = Drain.apply(kube, credentials, host, **spec)
 
     status = drain.until("tries spent", lambda s: s["phase"] == "Stalled")

@@ -6,6 +6,7 @@ service from being deleted. One is confirmed by its owner, the other one reverte
 brings it back to the host: it is moved as any other, and the drain comes to its end.
 """
 
+import pytest
 from tests.harness.kubernetes import Drain, Kube, Operator
 from tests.harness.openstack import Lab, until
 from tests.harness.promises import COLD, moved
@@ -24,6 +25,7 @@ def boot_as_tenant(cloud: Lab, host: str, others: list[str], names: list[str]) -
     return ids
 
 
+@pytest.mark.promise("never-2")
 def test_it_is_left_alone_and_named_until_its_owner_decides(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, hosts: tuple[str, ...]
 ) -> None:

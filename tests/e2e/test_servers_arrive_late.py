@@ -5,6 +5,7 @@ are deleted, confirmed or reverted by people in the middle of the drain are coun
 became of them, and the drain comes to its end.
 """
 
+import pytest
 from tests.harness.kubernetes import Drain, Kube, Operator, condition
 from tests.harness.openstack import Lab
 from tests.harness.promises import COLD, moved
@@ -13,6 +14,7 @@ KEEP = {"afterDrain": "KeepDisabled"}
 CAN_FORCE = "2.67"  # the last version of the API that lets an administrator pass the scheduler by
 
 
+@pytest.mark.promise("always-7")
 def test_a_server_that_lands_on_a_drained_host_is_moved(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
 ) -> None:
@@ -34,6 +36,7 @@ def test_a_server_that_lands_on_a_drained_host_is_moved(
     assert operator.healthy()
 
 
+@pytest.mark.promise("always-1")
 def test_what_people_do_in_the_middle_is_counted_right(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
 ) -> None:

@@ -6,6 +6,7 @@ let go. So annotated, it goes at once, and says that the host was not given back
 
 from typing import Any
 
+import pytest
 import yaml
 from tests.harness.kubernetes import Drain, Kube, Operator
 from tests.harness.openstack import Lab, until
@@ -22,6 +23,7 @@ def out_of_reach(entry: dict[str, Any]) -> str:
     )
 
 
+@pytest.mark.promise("always-9")
 def test_an_unreachable_cloud_lets_go_when_told_to(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
 ) -> None:

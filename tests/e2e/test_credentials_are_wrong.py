@@ -42,6 +42,7 @@ def says(drain: Drain, kind: str, reason: str, words: str) -> None:
     assert words in status["message"]
 
 
+@pytest.mark.promise("never-10", "never-11")
 def test_what_is_wrong_is_said_and_what_is_put_right_is_taken_up(
     kube: Kube, cloud: Lab, operator: Operator, namespace: str, hosts: tuple[str, ...]
 ) -> None:
@@ -131,6 +132,7 @@ def set_password(cloud: Lab) -> Iterator[Callable[[str], None]]:
     rotate(cloud.entries["operator"]["auth"]["password"])
 
 
+@pytest.mark.promise("always-1")
 def test_a_password_that_changes_on_the_way_loses_nothing(
     kube: Kube,
     cloud: Lab,

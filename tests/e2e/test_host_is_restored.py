@@ -35,6 +35,7 @@ def begin(kube: Kube, cloud: Lab, namespace: str, host: str, **spec: str) -> Dra
     return drain
 
 
+@pytest.mark.promise("never-6", "always-8")
 @pytest.mark.usefixtures("operator")
 def test_every_host_is_given_back_as_it_was_found(
     kube: Kube, cloud: Lab, credentials: str, hosts: tuple[str, ...]
@@ -65,6 +66,7 @@ def test_every_host_is_given_back_as_it_was_found(
     assert found(cloud, contested) == ("disabled", MINE)
 
 
+@pytest.mark.promise("always-8")
 @pytest.mark.usefixtures("operator")
 def test_a_host_is_left_as_it_is_where_the_spec_says_so(
     kube: Kube, cloud: Lab, credentials: str, host: str

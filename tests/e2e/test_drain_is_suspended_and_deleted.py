@@ -5,6 +5,7 @@ starts nothing more, brings what is on its way to a clean end, and gives the hos
 servers that were still waiting have never been touched.
 """
 
+import pytest
 from tests.harness.kubernetes import Drain, Kube, Operator
 from tests.harness.openstack import Lab, until
 from tests.harness.promises import COLD, moved
@@ -14,6 +15,7 @@ def started(cloud: Lab, ids: list[str]) -> list[str]:
     return [server_id for server_id in ids if "migrate" in cloud.actions(server_id)]
 
 
+@pytest.mark.promise("always-8")
 def test_it_stops_where_it_is_and_ends_what_it_began(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
 ) -> None:

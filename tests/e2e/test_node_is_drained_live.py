@@ -1,10 +1,11 @@
 """Drain a node, live: no guest is restarted.
 
-The same mix as in retire_cold, and two paused servers. Running and paused guests are only
+The same mix as in test_node_is_retired_cold, and two paused servers. Running and paused guests are only
 ever live-migrated: their launch time stands (Nova sets it anew at the end of every cold
 migration) and their action log names no other move. Servers that are shut off go cold.
 """
 
+import pytest
 from tests.harness.kubernetes import Drain, Kube, Operator
 from tests.harness.openstack import Lab
 from tests.harness.promises import COLD, LIVE, most_at_once, moved
@@ -16,6 +17,7 @@ def launched(cloud: Lab, ids: list[str]) -> dict[str, str]:
     return {s["id"]: s["OS-SRV-USG:launched_at"] for s in cloud.servers() if s["id"] in ids}
 
 
+@pytest.mark.promise("never-8")
 def test_running_and_paused_guests_are_never_restarted(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
 ) -> None:

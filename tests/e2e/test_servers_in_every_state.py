@@ -9,6 +9,7 @@ rest is named, is put right by people, and leaves too.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -249,12 +250,14 @@ def bring(cloud: Lab, host: str, ids: dict[str, str]) -> None:
 def expected(method: Method, policies: Json) -> tuple[dict[str, str], dict[str, int]]:
     """What the table has: problems by name, with their reasons; and how many are moved in which way."""
     verdicts = {name: state.verdict(method, policies) for name, state in STATES.items()}
-    problems = {name: v.reason for name, v in verdicts.items() if isinstance(v, Blocked | Held)}
+    problems = {
+        name: str(v.reason) for name, v in verdicts.items() if isinstance(v, Blocked | Held)
+    }
     ways = {"live": 0, "cold": 0, "offload": 0, "blocked": 0}
     for name in ON_THE_HOST:
         match verdicts[name]:
-            case Move(how=how):
-                ways[how] += 1
+            case Move(method=move):
+                ways[move] += 1
             case Resume():
                 ways["cold" if method is Method.COLD else "live"] += 1
             case Offload():
@@ -269,6 +272,11 @@ def shown(status: Json) -> tuple[dict[str, str], dict[str, int]]:
     return problems, {way: status["plan"][way] for way in ("live", "cold", "offload", "blocked")}
 
 
+def is_of(generation: int, status: Json) -> bool:
+    return bool(status["observedGeneration"] == generation)
+
+
+@pytest.mark.promise("never-2", "always-3", "always-6")
 def test_plan_and_drain_follow_the_table(
     kube: Kube,
     cloud: Lab,
@@ -289,9 +297,7 @@ def test_plan_and_drain_follow_the_table(
         for method in Method:
             drain.patch({"migration": {"method": str(method)}, **policies})
             generation = (drain.get() or {})["metadata"]["generation"]
-            status = drain.until(
-                "a plan of this very spec", lambda s, g=generation: s["observedGeneration"] == g
-            )
+            status = drain.until("a plan of this very spec", partial(is_of, generation))
             assert shown(status) == expected(method, policies), (method, policies)
             assert status["progress"]["total"] == len(ON_THE_HOST)
             assert condition(status, "Ready")["reason"] == "Planned"

@@ -1,4 +1,4 @@
-"""The operator is killed ten times in the middle of retire_cold, and started again each time.
+"""The operator is killed ten times in the middle of a cold drain, and started again each time.
 
 Losing the process loses nothing: the end is the same, and no server is migrated or confirmed
 a second time. Where it is killed is drawn by chance, counted in calls to OpenStack, so that
@@ -27,6 +27,7 @@ def kill_somewhere(operator: Operator, calls: int) -> None:
     operator.start()
 
 
+@pytest.mark.promise("never-1", "always-2")
 @pytest.mark.timeout(1800)
 def test_ten_kills_change_nothing_about_the_end(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from tests.harness.books import NeverWronglyDrained
 from tests.harness.kubernetes import Drain, Kube, Operator, condition
 from tests.harness.openstack import Json, Lab, until
@@ -295,6 +296,7 @@ def abort_and_force(side: Side, aborted: str, forced: str) -> None:
     side.drain.patch({"migration": {"onLiveTimeout": "ForceComplete"}})
 
 
+@pytest.mark.promise("never-3", "always-3", "always-5", "always-6")
 def test_every_death_is_survived_or_named(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, hosts: tuple[str, ...]
 ) -> None:

@@ -1,0 +1,36 @@
+"""Promises that are broken on purpose beside those of test_mutants.py, in the same form."""
+
+import pytest
+
+from quiesce.drain import reconcile
+from quiesce.drain.decide import goals
+from quiesce.ops import logging
+from tests.model.test_mutants import Patch, answer
+from tests.model.test_scenarios import SCENARIOS
+
+MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
+    "logs secrets as they come": (
+        lambda m: m.setattr(logging, "redact", str),
+        "logs_no_secret_and_no_line_that_is_not_its_own",
+    ),
+    "logs texts of several lines as they come": (
+        lambda m: m.setattr(logging, "_one_line", str),
+        "logs_no_secret_and_no_line_that_is_not_its_own",
+    ),
+    "lets every server try a broken SSH path": (
+        answer(goals, "ssh_path", None),
+        "lets_one_server_try_a_broken_ssh_path",
+    ),
+    "ignores that it is abandoned": (
+        lambda m: m.setattr(reconcile, "ABANDON", "quiesce.dev/none"),
+        "is_released_when_abandoned_whatever_the_cloud_answers",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MORE_MUTANTS)
+def test_a_broken_promise_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch, scenario = MORE_MUTANTS[name]
+    patch(monkeypatch)
+    with pytest.raises((AssertionError, KeyError)):
+        SCENARIOS[scenario]()

@@ -1,0 +1,133 @@
+"""Which tests are run, on which beds, and what runs beside what.
+
+A new tier or bed is one line here (docs/testing.md says how).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quiesce"
+NIGHTLY = "QUIESCE_NIGHTLY" in os.environ
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A program under tests/beds with the commands `up`, `down` and `status`.
+
+    `running`: a pattern for a line of `status`, true while its central process runs.
+    `environment`: for the program, and for the tests of a tier on this bed.
+    `after`: a bed that builds what both are made of, so it has to be up first.
+    `wipe`: one that we start begins empty; what an earlier run left in it would disturb tests.
+    """
+
+    name: str
+    program: str
+    running: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    after: str | None = None
+    wipe: bool = False
+
+    def command(self, *words: str) -> tuple[str, ...]:
+        variables = (f"{name}={value}" for name, value in self.environment.items())
+        return ("env", *variables, str(ROOT / "tests" / "beds" / self.program), *words)
+
+
+# A cloud beside the first one, and a network for hosts: what reads all hosts of a cloud runs beside
+# what changes them.
+SECOND_CLOUD = {
+    "QUIESCE_HOSTS_NETWORK": "10.213.78",
+    "QUIESCE_CLOUD_RUN": os.environ.get("QUIESCE_CLOUD_RUN", str(CACHE / "cloud" / "run"))
+    + "-second",
+    "QUIESCE_CLOUD_PORT_BASE": str(int(os.environ.get("QUIESCE_CLOUD_PORT_BASE", "21500")) + 100),
+}
+CLOUD = ("cloud/cloud", r"nova-api\s+\d")
+BEDS = (
+    Bed("kube", "kube/kube.py", "kube-apiserver: pid"),
+    Bed("cloud", *CLOUD, wipe=True),
+    Bed("second cloud", *CLOUD, SECOND_CLOUD, after="cloud", wipe=True),
+)
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Folders and files of tests, that of its name by default, but for `without`; and the beds it
+    needs.
+    """
+
+    name: str
+    beds: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    def pytest(self) -> tuple[str, ...]:
+        """Arguments for Python, from the root of the checkout."""
+        return (
+            "-m",
+            "pytest",
+            *(f"tests/{path}" for path in self.paths or (self.name,)),
+            *(f"--ignore=tests/{path}" for path in self.without),
+            *("--durations=12", "--durations-min=5"),  # in seconds: where the time goes
+            *("-o", "junit_family=xunit1"),  # it names the file of each test
+            *(("--timeout=0",) if NIGHTLY else ()),  # thousands of histories are one test
+        )
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What its beds are known by."""
+        return {
+            name: value
+            for bed in BEDS
+            if bed.name in self.beds
+            for name, value in bed.environment.items()
+        }
+
+
+KEYRING = ("e2e/keyring",)  # reads all hosts of a cloud; other stories take hosts out of it
+TROUBLE = (  # the longest stories
+    "e2e/test_nova_compute_dies.py",
+    "e2e/test_moves_fail.py",
+    "e2e/test_operator_is_killed_at_requests.py",
+)
+CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
+FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
+COMPUTING = (  # without beds; lint goes first in this lane
+    Tier("docs"),
+    Tier("unit"),
+    Tier("beds"),
+    Tier("model"),
+    Tier("faults"),
+    Tier("supervisors"),
+)
+DAY = (
+    (
+        Tier("contract", ("cloud",)),  # Kubernetes may still be built meanwhile
+        Tier("e2e", FIRST, without=KEYRING + TROUBLE),
+    ),
+    (
+        Tier("keyring", SECOND, KEYRING),
+        Tier("trouble", SECOND, TROUBLE),
+    ),
+    COMPUTING,
+)
+NIGHT = (
+    (Tier("calls", FIRST, CALLS),),
+    (
+        Tier("nightly", SECOND, without=CALLS),
+        Tier("keyring", SECOND, KEYRING),
+        Tier("contract", ("second cloud",)),
+        Tier("e2e", SECOND, without=KEYRING),
+    ),
+    COMPUTING,
+)
+LANES = NIGHT if NIGHTLY else DAY  # side by side, the longest first
+TIERS = tuple(tier for lane in LANES for tier in lane)
+
+SOURCE = ("operator", "tests", "tools")
+CHECKS = {  # of lint
+    "ruff check": ("-m", "ruff", "check", *SOURCE),
+    "ruff format": ("-m", "ruff", "format", "--check", *SOURCE),
+    "mypy": ("-m", "mypy"),
+}
