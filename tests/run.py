@@ -112,10 +112,12 @@ NIGHT = (
 )
 LANES = NIGHT if NIGHTLY else DAY  # the longest first
 TIERS = tuple(tier for lane in LANES for tier in lane)
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 CHECKS = {
     "ruff check": ("-m", "ruff", "check", "operator", "tests", "tools"),
     "ruff format": ("-m", "ruff", "format", "--check", "operator", "tests", "tools"),
     "mypy": ("-m", "mypy"),
+    "imports": ("-c", LINT_IMPORTS, "--no-cache", "--no-logo"),
 }
 
 
