@@ -31,15 +31,14 @@ SPECS = {"ComputeNodeDrain": DrainSpec, "MigrationKeyring": KeyringSpec}
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 WORD = re.compile(r"[A-Z][a-z]+([A-Z]+[a-z]*)*")
 REASONS = "quiesce.api.drain.reasons"
-"""A module of enums, one value a reason. While it does not exist, SPEAKING is searched instead."""
+"""A module of enums, one value a reason. While it does not exist, SPEAKING is searched as well."""
+ALSO = ("drain/report/status.py", "api/errors.py", "ssh/errors.py")
 SPEAKING = (
-    "drain/report/status.py",
+    *ALSO,
     "drain/decide/rules.py",
     "drain/decide/departed.py",
     "drain/decide/failures.py",
     "drain/act/calls.py",
-    "api/errors.py",
-    "ssh/errors.py",
 )
 NOT_SHOWN = frozenset({"True", "False", "NoValidHost", "MaxRetriesExceeded"})
 """The last two are searched for in Nova's messages."""
@@ -104,20 +103,30 @@ def test_parts_of_manifests_shown_are_valid() -> None:
         DrainSpec.read(whole | spec)
 
 
-def words_of_the_status() -> set[str]:
-    """Every reason, phase and state that the status of a drain can show."""
-    if importlib.util.find_spec(REASONS):
-        module = importlib.import_module(REASONS)
-        enums = [each for each in vars(module).values() if isinstance(each, type)]
-        return {str(member.value) for enum in enums if issubclass(enum, Enum) for member in enum}
+def reasons() -> set[str]:
+    """Every value of the enums in REASONS."""
+    module = vars(importlib.import_module(REASONS)).values()
+    enums = [each for each in module if isinstance(each, type) and issubclass(each, Enum)]
+    return {str(member.value) for enum in enums for member in enum}
+
+
+def literals(*names: str) -> set[str]:
+    """Every CamelCase word in these files."""
     constants = [
         node.value
-        for name in SPEAKING
+        for name in names
         for node in ast.walk(ast.parse((SOURCE / name).read_text()))
         if isinstance(node, ast.Constant)
     ]
     words = {value for value in constants if isinstance(value, str) and WORD.fullmatch(value)}
     return words - NOT_SHOWN
+
+
+def words_of_the_status() -> set[str]:
+    """Every reason, phase and state that the status of a drain can show."""
+    if importlib.util.find_spec(REASONS):
+        return reasons() | literals(*ALSO)
+    return literals(*SPEAKING)
 
 
 @pytest.mark.parametrize("word", sorted(words_of_the_status()))
