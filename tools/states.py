@@ -1,9 +1,9 @@
-"""The table of states in docs/states.md, made by asking the drain itself.
+"""Makes docs/states.md by asking the drain itself.
 
     PYTHONPATH=operator python -m tools.states > docs/states.md
 
-Each case is a server with what surrounds it; its verdict under each method is not written
-here but decided by the rules, so that the table and the drain never differ.
+Each case is a server and its surroundings. Its verdict under each method is not written here but
+decided by the rules, so that the table and the drain never differ.
 """
 
 import sys
@@ -59,7 +59,11 @@ NO_SSH = "Resize error: not able to execute ssh command"
 
 @dataclass(frozen=True)
 class Case:
-    """A server and what surrounds it. `when`: in words, beside its status and task; `spec`: what differs from the defaults."""
+    """A server and its surroundings.
+
+    `when`: what the page says beside its status and task; `server`, `facts`, `history`, `spec`: what differs
+    from a plain server, an empty observation and the defaults.
+    """
 
     status: str
     task: str | None = None
@@ -113,7 +117,7 @@ class Case:
 
 
 def move(status: str, number: int = BEGAN + 1, **fields: Any) -> Migration:
-    """Our own cold migration from the host since the drain began, unless said otherwise."""
+    """Our own cold migration from the host since the drain began, unless `fields` differ."""
     defaults: dict[str, Any] = {
         "type": "migration",
         "source": HOST,
@@ -125,7 +129,7 @@ def move(status: str, number: int = BEGAN + 1, **fields: Any) -> Migration:
 
 
 def failed(text: str, kind: str = "migration", tries: int = 3) -> dict[str, Any]:
-    """Our tries, all of them failed a while ago with these words of Nova."""
+    """Our attempts, all of which failed five minutes ago with this message of Nova."""
     moves = tuple(move("error", BEGAN + n, type=kind, dest=None) for n in range(1, tries + 1))
     return {
         "moves": moves,
@@ -297,37 +301,76 @@ UNDER_WAY = (
     Case("ACTIVE", "powering-off", "a task, nova-compute of this host is down", facts=DOWN),
     Case("ACTIVE", "deleting", "nova-compute of this host is down", facts=DOWN),
 )
-TROUBLE = (
+PINNED = {"zone_pinned": "az1"}
+WITH_SIBLING = group("anti-affinity", "web-1", "web-2")
+SIBLINGS = tuple(Server(name, name, "ACTIVE", None, RUNNING, HOST) for name in ("web-1", "web-2"))
+FAILED = (
     Case("ACTIVE", when="nova-compute of this host is down", facts=DOWN),
-    Case("ACTIVE", when="a cold try failed a moment ago", moves=(move("error"),),
-         history={"causes": {BEGAN + 1: Cause("…", JUST_NOW)}}),
-    Case("ACTIVE", when="its last move has failed, and Nova has not said why yet", moves=(move("error"),),
-         history={"causes": {BEGAN + 1: Cause("…", JUST_NOW, final=False)}}),
-    Case("ACTIVE", when="all cold tries found no host", **failed(NO_HOST)),
-    Case("ACTIVE", when="all live tries found no host", **failed(NO_HOST, "live-migration")),
-    Case("ACTIVE", when="the same, pinned to a zone", server={"zone_pinned": "az1"}, **failed(NO_HOST)),
-    Case("ACTIVE", when="the same, in a server group", moves=failed(NO_HOST)["moves"],
-         history=failed(NO_HOST)["history"], facts=group("anti-affinity", "web-1", "web-2")),
-    Case("ACTIVE", when="all cold tries failed on a hypervisor", **failed("disk full")),
-    Case("ACTIVE", when="all live tries failed on a hypervisor", **failed("copy failed", "live-migration")),
-    Case("ACTIVE", when="the last cold move from this host failed on SSH, a moment ago", moves=(move("error"),),
-         history={"causes": {BEGAN + 1: Cause(NO_SSH, JUST_NOW)}}),
-    Case("ACTIVE", when="a keyring is named, and has not proven this host's paths",
-         facts={"paths": Paths(False, "the keyring has not proven this host's paths")}),
-    Case("ACTIVE", when="rolled back as often as `attempts` allows",
-         moves=tuple(move("reverted", BEGAN + n) for n in (1, 2, 3))),
-    Case("ACTIVE", when="brought back by decision", moves=(move("reverted"),),
-         spec={"confirmation": {"decisions": [{"server": "web-1", "action": "Revert"}]}}),
-    Case("ACTIVE", when="the call was refused once (409)", **refused("migrate", 409, 1)),
-    Case("ACTIVE", when="the call was refused again", **refused("migrate", 409, 2)),
-    Case("ACTIVE", when="live migration was refused as impossible (400)", **refused("os-migrateLive", 400, 1)),
+    Case(
+        "ACTIVE",
+        when="a cold attempt failed a moment ago",
+        moves=(move("error"),),
+        history={"causes": {BEGAN + 1: Cause("…", JUST_NOW)}},
+    ),
+    Case(
+        "ACTIVE",
+        when="its last move failed, and Nova has not given the cause yet",
+        moves=(move("error"),),
+        history={"causes": {BEGAN + 1: Cause("…", JUST_NOW, final=False)}},
+    ),
+    Case("ACTIVE", when="all cold attempts found no host", **failed(NO_HOST)),
+    Case("ACTIVE", when="all live attempts found no host", **failed(NO_HOST, "live-migration")),
+    Case("ACTIVE", when="the same, pinned to a zone", server=PINNED, **failed(NO_HOST)),
+    Case(
+        "ACTIVE",
+        when="the same, in a server group",
+        moves=failed(NO_HOST)["moves"],
+        history=failed(NO_HOST)["history"],
+        facts=WITH_SIBLING,
+    ),
+    Case("ACTIVE", when="all cold attempts failed on a hypervisor", **failed("disk full")),
+    Case(
+        "ACTIVE",
+        when="all live attempts failed on a hypervisor",
+        **failed("copy failed", "live-migration"),
+    ),
+    Case(
+        "ACTIVE",
+        when="the last cold move from this host failed on SSH, a moment ago",
+        moves=(move("error"),),
+        history={"causes": {BEGAN + 1: Cause(NO_SSH, JUST_NOW)}},
+    ),
+    Case(
+        "ACTIVE",
+        when="a keyring is named, and has not proven this host's paths",
+        facts={"paths": Paths(False, "the keyring has not proven this host's paths")},
+    ),
+    Case(
+        "ACTIVE",
+        when="rolled back as often as `attempts` allows",
+        moves=tuple(move("reverted", BEGAN + n) for n in (1, 2, 3)),
+    ),
+    Case(
+        "ACTIVE",
+        when="returned by decision",
+        moves=(move("reverted"),),
+        spec={"confirmation": {"decisions": [{"server": "web-1", "action": "Revert"}]}},
+    ),
+    Case("ACTIVE", when="the call was rejected once (409)", **refused("migrate", 409, 1)),
+    Case("ACTIVE", when="the call was rejected again", **refused("migrate", 409, 2)),
+    Case(
+        "ACTIVE",
+        when="live migration was rejected as impossible (400)",
+        **refused("os-migrateLive", 400, 1),
+    ),
     Case("ERROR", when="after our own cold move", moves=(move("error"),)),
-    Case("ACTIVE", when="every member of its affinity group is on this host", facts={
-        **group("affinity", "web-1", "web-2"),
-        "servers": tuple(Server(name, name, "ACTIVE", None, RUNNING, HOST) for name in ("web-1", "web-2")),
-    }),
-)  # fmt: skip
-ARRIVED: tuple[Case, ...] = (
+    Case(
+        "ACTIVE",
+        when="every member of its affinity group is on this host",
+        facts=group("affinity", "web-1", "web-2") | {"servers": SIBLINGS},
+    ),
+)
+DEPARTED: tuple[Case, ...] = (
     Case("RESIZE", "resize_finish", "arriving", server=away(), moves=(move("post-migrating"),)),
     Case(
         "VERIFY_RESIZE",
@@ -396,7 +439,7 @@ ARRIVED: tuple[Case, ...] = (
     ),
     Case(
         "VERIFY_RESIZE",
-        when="the confirm was refused three times",
+        when="the confirm was rejected three times",
         server=away(),
         moves=(move("finished"),),
         was="ACTIVE",
@@ -483,7 +526,7 @@ ARRIVED: tuple[Case, ...] = (
     ),
     Case(
         "ACTIVE",
-        when="its move failed, and it is well there",
+        when="its move failed, and it is healthy there",
         server=away(),
         moves=(move("error"),),
     ),
@@ -492,8 +535,8 @@ SECTIONS: tuple[tuple[str, tuple[Case, ...]], ...] = (
     ("Servers on the host", PLAIN),
     ("Flavors, images, groups and zones", PROPERTIES),
     ("Moves under way", UNDER_WAY),
-    ("What went wrong", TROUBLE),
-    ("Servers that have left the host", ARRIVED),
+    ("Failures", FAILED),
+    ("Departed servers", DEPARTED),
 )
 
 INTRO = """\
@@ -501,18 +544,21 @@ INTRO = """\
 
 <!-- Made by: PYTHONPATH=operator python -m tools.states > docs/states.md -->
 
-Every server that concerns the host has exactly one verdict at every look, decided anew from what Nova shows then.
-**Moved** means that it can be moved now; how many really are at once, and in which order, says `migration.maxParallel`
-([usage](usage.md)). What is **blocked** or **held** is listed under `status.problems` with the reason given here
-([what to do](status.md)); what **waits** passes by itself. The tables are made by the program that decides.
+Every server that concerns the host gets exactly one verdict in each reconciliation, from what
+Nova shows at that time. **Moved** means that it can be moved now; `migration.maxParallel` limits
+how many are in flight at once ([usage](usage.md)). Servers that are **blocked** or **held** are
+listed in `status.problems` with the reason given here ([remedies](status.md)); what **waits**
+continues without a person. The program that decides makes these tables.
 
-"Our move" is a cold or live migration *from* this host, begun by the operator's own user since the drain began.
-Everything else belongs to somebody else, and is neither confirmed nor reverted unless the spec says so.
+"Our move" is a cold or live migration *from* this host, started by the operator's own user since
+the drain began. Every other migration belongs to another user, and is neither confirmed nor
+reverted unless the spec says so.
 """
 ORDER = """\
-## The order of the questions
+## The order of the rules
 
-For a server on the host these are asked one after the other. The first that applies decides; the last one always does.
+For a server on the host the rules apply in this order. The first that has a verdict decides; the
+last one always has one.
 """
 
 
@@ -521,13 +567,13 @@ PLAIN_WORDS: dict[type, str] = {
     Confirm: "confirmed",
     Revert: "reverted",
     Abort: "aborted",
-    ForceComplete: "forced to its end",
+    ForceComplete: "force-completed",
     Offload: "shelve-offloaded",
     Resume: "resumed, then moved",
 }
 
 
-def words(verdict: Verdict | None) -> str:
+def describe(verdict: Verdict | None) -> str:
     """A verdict for a cell of the table."""
     match verdict:
         case Move(method=method):
@@ -545,7 +591,7 @@ def words(verdict: Verdict | None) -> str:
 
 
 def table(cases: Iterable[Case], *, here: bool) -> Iterator[str]:
-    """One row a case. `here`: with the question that decides."""
+    """One row per case. `here`: with the rule that decides."""
     yield "| status | task | when | Cold | Live | LiveThenCold |" + (
         " decided by |" if here else ""
     )
@@ -553,18 +599,23 @@ def table(cases: Iterable[Case], *, here: bool) -> Iterator[str]:
     for case in cases:
         found = [case.judged(method) for method in Method]
         deciding = ", ".join(dict.fromkeys(f"`{name}`" for name, _ in found))
-        cells = [case.status, case.task or "", case.when, *(words(verdict) for _, verdict in found)]
+        cells = [
+            case.status,
+            case.task or "",
+            case.when,
+            *(describe(verdict) for _, verdict in found),
+        ]
         yield f"| {' | '.join(cells)} |" + (f" {deciding} |" if here else "")
 
 
-def questions() -> Iterator[str]:
-    for number, question in enumerate(rules.RULES, 1):
-        said = (question.__doc__ or "").strip().split("\n")[0]
-        yield f"{number}. `{question.__name__}`" + (f": {said}" if said else "")
+def order() -> Iterator[str]:
+    for number, rule in enumerate(rules.RULES, 1):
+        text = (rule.__doc__ or "").strip().split("\n")[0]
+        yield f"{number}. `{rule.__name__}`" + (f": {text}" if text else "")
 
 
 def messages() -> Iterator[str]:
-    """What a person reads for each reason, from the first case that has it."""
+    """The message for each reason, from the first case that has it."""
     found: dict[str, str] = {}
     cases = [case for _, section in SECTIONS for case in section]
     for verdict in (case.judged(method)[1] for case in cases for method in Method):
@@ -580,9 +631,9 @@ def page() -> str:
     """The whole of docs/states.md."""
     parts = [INTRO]
     for title, cases in SECTIONS:
-        parts.append(f"## {title}\n\n" + "\n".join(table(cases, here=cases is not ARRIVED)) + "\n")
-    parts.append("## What is said\n\n" + "\n".join(messages()) + "\n")
-    parts.append(ORDER + "\n" + "\n".join(questions()) + "\n")
+        parts.append(f"## {title}\n\n" + "\n".join(table(cases, here=cases is not DEPARTED)) + "\n")
+    parts.append("## Messages\n\n" + "\n".join(messages()) + "\n")
+    parts.append(ORDER + "\n" + "\n".join(order()) + "\n")
     return "\n".join(parts)
 
 
