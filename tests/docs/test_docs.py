@@ -44,9 +44,10 @@ def identify(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """As code forges make them of headings: lower case, no punctuation, hyphens for spaces."""
+    """As code forges make them of headings (lower case, no punctuation, hyphens), and named ones."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="([\w-]+)">', page.read_text()))
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ def some(names: Iterable[str], most: int = _NAMED) -> str:
 
 
 def with_remedy(message: str, remedies: Iterable[str]) -> str:
-    """A message and the first of its ways out, for where there is one line only: an event,
+    """A message and the first of its remedies, for where there is one line only: an event,
     a log.
     """
     first = next(iter(remedies), "")

@@ -86,7 +86,7 @@ def judge(departed: DepartedServer) -> Verdict | None:
 
 
 def _left_in_our_time(departed: DepartedServer) -> bool:
-    """Whoever began it: where it failed on its destination, the only good copy of the disk may be
+    """Anyone may have begun it: where it failed on its destination, the only good copy of the disk may be
     on this host.
     """
     migration, drain = departed.migration, departed.drain

@@ -47,7 +47,7 @@ REMEDIES: dict[ServerReason, tuple[str, ...]] = {
 
 
 def is_ssh(text: str) -> bool:
-    """Nova's words when the source cannot reach the destination (virt/libvirt/driver.py
+    """Nova's message when the source cannot reach the destination (virt/libvirt/driver.py
     migrate_disk_and_power_off).
     """
     return "not able to execute ssh command" in text

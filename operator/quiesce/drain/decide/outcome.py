@@ -232,7 +232,7 @@ def _working(case: _Case) -> Outcome:
 
 
 def _disable_refused(case: _Case) -> str:
-    """Nova's words where that is why the service is not disabled; one that is needs our reason
+    """Nova's message where that is why the service is not disabled; one that is needs our reason
     only.
     """
     found = case.observation.service

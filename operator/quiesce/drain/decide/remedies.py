@@ -1,4 +1,4 @@
-"""Ways out, each a sentence or a command that can be copied."""
+"""Remedies, each a sentence or a command that can be copied."""
 
 from quiesce.openstack.records import Server
 

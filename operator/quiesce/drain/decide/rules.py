@@ -214,9 +214,7 @@ def is_busy(s: PresentServer) -> Verdict | None:
 
 
 def record_is_settling(s: PresentServer) -> Verdict | None:
-    """Idle on the host with an open record: the record is behind for a moment, or left over for
-    ever.
-    """
+    """Idle on the host with an open record: the record is behind for a moment, or left over."""
     if s.open is None or s.open.source != s.observation.host:
         return None
     since = s.observation.history.idle_since.get(s.server.id, s.observation.now)
@@ -335,9 +333,7 @@ def cannot_be_moved_by_method(s: PresentServer) -> Verdict | None:
 
 
 def affinity_holds_it(s: PresentServer) -> Verdict | None:
-    """A hard affinity group allows only hosts that hold a member, and all members are on this one,
-    be it one server alone.
-    """
+    """A hard affinity group allows only hosts that hold a member, and all members are on this one."""
     here = {server.id for server in s.observation.servers}
     for group in s.observation.groups:
         mine = group.policy == "affinity" and s.server.id in group.members
@@ -529,7 +525,7 @@ def _retry_at(s: PresentServer) -> datetime | None:
 
 
 def _refused_lately(s: PresentServer, call: str) -> Verdict | None:
-    """A refusal changed nothing, so the call is tried again, ever more slowly, and reported after
+    """A refusal changed nothing, so the call is tried again, with increasing delays, and reported after
     the second time.
     """
     refusal = s.observation.history.refusals.get(s.server.id)

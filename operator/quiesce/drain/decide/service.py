@@ -204,7 +204,7 @@ def with_host_calls(
     decision: Decision, observation: Observation, wanted: tuple[HostAction, ...]
 ) -> Decision:
     """With these calls first, but for those that Nova refused lately: the same call is repeated
-    ever more slowly.
+    with increasing delays.
     """
     refusals = observation.history.refusals
     refused = tuple(

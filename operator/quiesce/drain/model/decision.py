@@ -132,7 +132,7 @@ class Decision:
         )
 
     def refusal_of(self, kind: type[HostAction]) -> str:
-        """Nova's words where it refuses such a call for the host; empty: it does not."""
+        """Nova's message where it refuses such a call for the host; empty: it does not."""
         found = (refusal for action, refusal in self.refused if isinstance(action, kind))
         return next((refusal.text or f"HTTP {refusal.status}" for refusal in found), "")
 
