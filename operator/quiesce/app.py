@@ -9,13 +9,13 @@ from types import FrameType
 from typing import NoReturn
 
 from quiesce import __version__
+from quiesce.api.annotations import GROUP
 from quiesce.drain.reconcile import make_reconciler as make_drain_reconciler
 from quiesce.exits import Exit
 from quiesce.keyring.reconcile import make_reconciler as make_keyring_reconciler
 from quiesce.kube.client import Cluster, NoCluster, connect, served_plurals
 from quiesce.kube.errors import KubeError, KubeForbidden
 from quiesce.kube.events import Events
-from quiesce.kube.resource import GROUP
 from quiesce.kube.secrets import Secrets
 from quiesce.kube.store import Store
 from quiesce.kube.watch import WatchLost, watch
@@ -177,7 +177,7 @@ def _health(settings: Settings, controllers: dict[str, Controller]) -> Iterator[
         return
 
     def healthz() -> list[str]:
-        return [wrong for controller in list(controllers.values()) for wrong in controller.sick()]
+        return [wrong for controller in list(controllers.values()) for wrong in controller.failing()]
 
     def readyz() -> list[str]:
         return [] if controllers else ["the resources are not listed yet"]

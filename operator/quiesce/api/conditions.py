@@ -1,4 +1,4 @@
-"""PURE. Conditions by the API conventions and kstatus: a state, its cause, and when it last changed."""
+"""PURE. Conditions by the API conventions and kstatus: a state, its cause, its last change."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
