@@ -15,3 +15,8 @@ def some(names: Iterable[str], most: int = NAMED) -> str:
     every = sorted(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
+
+
+def clipped(text: str, length: int) -> str:
+    """At most `length` characters; `…` at the end shows that something is missing."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -11,7 +11,8 @@ import pytest
 from quiesce.ssh import session
 from quiesce.ssh.errors import HostKeyMismatch, HostKeyUnknown, PermissionDenied
 from quiesce.ssh.keys import PublicKey
-from quiesce.ssh.session import Login, Target, connect
+from quiesce.ssh.login import Login
+from quiesce.ssh.session import Target, connect
 
 HOST_KEY = paramiko.ECDSAKey.generate()
 LOGIN_KEY = paramiko.ECDSAKey.generate()
