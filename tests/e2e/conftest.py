@@ -1,4 +1,4 @@
-"""Real beds for every story: started once per run, reused, and stopped again where this run started them."""
+"""Real beds without endy story: started once per run, reused, and stopped again where this run started them."""
 
 import secrets
 import subprocess
@@ -62,7 +62,7 @@ def tidy_end(cloud: Lab) -> Iterator[None]:
 
 @pytest.fixture
 def namespace(kube: Kube) -> Iterator[str]:
-    """A fresh namespace. After the test it is deleted (not waited for), its drains without being given back."""
+    """A fresh namespace. After the test it is deleted (not waited for), its drains without being restored."""
     name = f"t-{secrets.token_hex(3)}"
     kube.kubectl("create", "namespace", name)
     yield name

@@ -1,7 +1,7 @@
 """A drain is suspended in the middle, taken up again, and taken back before it is done.
 
 Suspended, it writes nothing more to OpenStack, and still reports. Deleted in the middle, it
-starts nothing more, brings what is on its way to a clean end, and gives the host back: the
+starts nothing more, brings what is on its way to a clean end, and restores the host: the
 servers that were still waiting have never been touched.
 """
 

@@ -1,4 +1,4 @@
-"""A node drained for a reboot is given back exactly as it was found.
+"""A node drained for a reboot is restored exactly as it was found.
 
 Three drains at once, one a host: one was enabled; one had been disabled by somebody else, with
 a reason; and of one somebody sets another reason while it is drained, and theirs is the last
@@ -37,7 +37,7 @@ def begin(kube: Kube, cloud: Lab, namespace: str, host: str, **spec: str) -> Dra
 
 @pytest.mark.promise("never-6", "always-8")
 @pytest.mark.usefixtures("operator")
-def test_every_host_is_given_back_as_it_was_found(
+def test_every_host_is_restored_as_it_was_found(
     kube: Kube, cloud: Lab, credentials: str, hosts: tuple[str, ...]
 ) -> None:
     enabled, disabled, contested, _ = hosts

@@ -285,7 +285,7 @@ def test_every_failure_is_named_and_what_is_mended_moves(
 
 
 def give_up_what_failed_moves_hold(cloud: Lab, side: Side) -> None:
-    """A live move that failed after the guest had left keeps its claim on the source for ever: Nova never gives it up."""
+    """A live move that failed after the guest had left keeps its claim on the source without end: Nova never gives it up."""
     status = side.drain.until(
         "the claims named", lambda s: condition(s, "Stalled").get("reason") == "AllocationsLeft"
     )

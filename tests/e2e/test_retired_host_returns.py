@@ -3,7 +3,7 @@
 `service.whileRunning: Wait`, the default: the drain is done but for nova-compute, which
 still runs; the status says what to do, and nothing is deleted until it is done. Started
 again, nova-compute registers itself as a new, enabled service: it is disabled again, and
-kept empty. Only when the drain is deleted is the host given back, into its aggregates too.
+kept empty. Only when the drain is deleted is the host restored, into its aggregates too.
 """
 
 import pytest

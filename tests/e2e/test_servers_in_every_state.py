@@ -201,7 +201,7 @@ def groups(cloud: Lab) -> Iterator[dict[str, str]]:
 
 
 def boot(cloud: Lab, host: str, other: str, groups: dict[str, str]) -> dict[str, str]:
-    """All servers, ACTIVE on the host, but for the one that is being built for ever and the one that comes to it."""
+    """All servers, ACTIVE on the host, but for the one that is being built without end and the one that comes to it."""
     for name, state in STATES.items():
         if state.faults:
             cloud.fault(f"server:{name}", **state.faults)

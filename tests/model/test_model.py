@@ -239,7 +239,7 @@ class Drain(RuleBasedStateMachine):
             self.everybody_stops()
             if KEY in self.world.store.objects and not self.world.watch.deleting:
                 self.ends()
-            self.gives_back()
+            self.restores()
 
     def everybody_stops(self) -> None:
         """Faults are over, every compute is there, and people have finished what they began."""
@@ -300,7 +300,7 @@ class Drain(RuleBasedStateMachine):
             w in status["message"] for w in ("allocation", "its cell is down")
         )
 
-    def gives_back(self) -> None:
+    def restores(self) -> None:
         world = self.world
         if KEY in world.store.objects:
             leave = world.watch.spec.get("onDelete") == "Leave"
@@ -313,7 +313,7 @@ class Drain(RuleBasedStateMachine):
                     world.do("reset to active", server, "admin")
             world.until(lambda: KEY not in world.store.objects)
         else:
-            leave = True  # it was given back earlier, with people acting since
+            leave = True  # it was restored earlier, with people acting since
         service = world.model.service(HOST)
         if leave or service is None:
             return

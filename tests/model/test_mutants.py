@@ -350,7 +350,7 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     ),
     "writes over a disable unsaved": (
         wrap(remembers, "_with_findings", forgets_what_it_found),
-        "gives_back_a_disable_that_somebody_else_had_made",
+        "restores_a_disable_that_another_user_had_made",
     ),
     "writes to OpenStack before the status": (
         acts_before_it_reports,
@@ -358,19 +358,19 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     ),
     "enables whatever it finds disabled": (
         wrap(service, "restore", always_restores),
-        "leaves_a_disable_that_somebody_else_made_meanwhile",
+        "leaves_a_disable_that_another_user_made_meanwhile",
     ),
     "forgets the aggregates": (
         answer(service, "rejoin", ()),
-        "gives_back_an_enabled_service_with_its_aggregates_after_a_delete",
+        "restores_an_enabled_service_with_its_aggregates_after_a_delete",
     ),
     "leaves a service that registers again enabled": (
         wrap(service, "disable", never_disables_again),
         "keeps_the_host_empty",
     ),
-    "gives back with moves in flight": (
+    "restores with moves in flight": (
         wrap(goals, "release", restores_at_once),
-        "lets_moves_in_flight_end_before_it_gives_the_host_back",
+        "lets_moves_in_flight_end_before_it_restores_the_host",
     ),
     "goes on cold where live fails": (
         wrap(rules, "method_for", goes_on_cold),
@@ -392,9 +392,9 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         wrap(Cloud, "confirm", resets),
         "empties_a_host_with_one_migrate_and_one_confirm_each",
     ),
-    "lets one sick server hold up all": (
+    "lets one failing server hold up all": (
         wrap(schedule, "choose", one_failing_server_stops_all),
-        "lets_no_sick_server_hold_up_another",
+        "lets_no_failing_server_hold_up_another",
     ),
     "goes on while suspended": (
         wrap(reconcile, "decide", suspended_goes_on),
@@ -405,19 +405,19 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         rule_out("source_is_down"),
         "goes_on_by_itself_when_nova_compute_comes_back",
     ),
-    "gives up where there was no room": (
+    "stops where there was no capacity": (
         lambda m: m.setattr(failures, "SLOW_RETRY", timedelta(days=999)),
-        "goes_on_by_itself_when_there_is_room_again",
+        "goes_on_by_itself_when_there_is_capacity_again",
     ),
-    "follows a stuck record for ever": (
+    "follows a stuck record without end": (
         answer(departed, "never_ending", None),
         "names_a_record_that_never_ends",
     ),
-    "waits for a task for ever": (
+    "waits for a task without end": (
         answer(rules, "_never_ends", None),
         "names_a_task_that_never_ends",
     ),
-    "renews a time at every look": (
+    "renews a time in every tick": (
         wrap(reconcile, "status", times_are_renewed),
         "an_idle_drain_writes_nothing",
     ),

@@ -423,7 +423,7 @@ def moves_one_of_an_anti_affinity_group_at_a_time() -> None:
 
 
 @scenario("never-6", "always-8")
-def gives_back_a_disable_that_somebody_else_had_made() -> None:
+def restores_a_disable_that_another_user_had_made() -> None:
     world = World()
     world.boot("s0")
     world.disable("rack team")
@@ -438,7 +438,7 @@ def gives_back_a_disable_that_somebody_else_had_made() -> None:
 
 
 @scenario("never-6", "always-8")
-def leaves_a_disable_that_somebody_else_made_meanwhile() -> None:
+def leaves_a_disable_that_another_user_made_meanwhile() -> None:
     world = drain("active", service={"afterDrain": "KeepDisabled"})
     world.until(lambda: ended(world))
     world.disable("rack team")
@@ -451,7 +451,7 @@ def leaves_a_disable_that_somebody_else_made_meanwhile() -> None:
 
 
 @scenario("always-7", "always-8")
-def gives_back_an_enabled_service_with_its_aggregates_after_a_delete() -> None:
+def restores_an_enabled_service_with_its_aggregates_after_a_delete() -> None:
     world = World()
     world.boot("s0")
     aggregate = world.model.computes.add_aggregate("ssd")
@@ -490,7 +490,7 @@ def saves_what_it_finds_before_it_writes() -> None:
 
 
 @scenario("always-8")
-def lets_moves_in_flight_end_before_it_gives_the_host_back() -> None:
+def lets_moves_in_flight_end_before_it_restores_the_host() -> None:
     world = drain("active", "active")
     world.model.faults.set("migrate_disk_and_power_off", "sleep:15")
     world.until(lambda: any(s.task_state == "resize_migrating" for s in servers(world)))
@@ -633,7 +633,7 @@ def logs_no_secret_and_no_line_that_is_not_its_own() -> None:
 
 
 @scenario("never-11", "always-3")
-def lets_no_sick_server_hold_up_another() -> None:
+def lets_no_failing_server_hold_up_another() -> None:
     world = drain("suspended", "active", "active", "active", migration={"maxParallel": 2})
     world.model.faults.set("migrate_disk_and_power_off", "hang", server="s1")
     world.rest()
@@ -656,7 +656,7 @@ def goes_on_by_itself_when_nova_compute_comes_back() -> None:
 
 
 @scenario("always-1", "always-5")
-def goes_on_by_itself_when_there_is_room_again() -> None:
+def goes_on_by_itself_when_there_is_capacity_again() -> None:
     world = drain("active", "active")
     for name in ("cmp2", "cmp3"):
         service = world.model.service(name)

@@ -165,7 +165,7 @@ class Watch:
             server.host == HOST or self.moved_by_others(server),
             f"{name} of {server.name}, which is on {server.host}",
         )
-        promise(not self.deleting, f"{name} while the host is given back")
+        promise(not self.deleting, f"{name} while the host is restored")
         promise(self.spec.get("mode", "Drain") == "Drain", f"{name} in mode Plan")
         promise(
             not (row["locked"] and self.policy("servers", "locked", "Move") == "Block"),
@@ -333,7 +333,7 @@ class Watch:
             )
 
     def service_delete(self, service_id: str) -> None:
-        promise(not self.deleting, "the service is deleted while the host is given back")
+        promise(not self.deleting, "the service is deleted while the host is restored")
         promise(self.spec.get("mode", "Drain") == "Drain", "the service is deleted in mode Plan")
         promise(
             self.policy("service", "afterDrain", "Delete") == "Delete",

@@ -38,7 +38,7 @@ def runs(supervised: Supervised, name: str) -> bool:
 
 
 @pytest.mark.parametrize("policy", ["no", "on-failure", "on-failure:5", "unless-stopped", "always"])
-def test_stopped_so_that_it_stays_and_given_back_as_found(
+def test_stopped_so_that_it_stays_and_restored_as_found(
     supervised: Supervised, name: str, policy: str
 ) -> None:
     unit = container(supervised, name, policy)
@@ -55,7 +55,7 @@ def test_stopped_so_that_it_stays_and_given_back_as_found(
     assert runs(supervised, name)
 
 
-def test_it_stays_down_over_boots_and_starts_at_the_next_one_once_given_back(
+def test_it_stays_down_over_boots_and_starts_at_the_next_one_once_restored(
     supervised: Supervised, name: str
 ) -> None:
     unit = container(supervised, name, "always")

@@ -30,7 +30,7 @@ def test_this_podman_cannot_change_a_restart_policy(supervised: Supervised, name
 
 
 @pytest.mark.parametrize("policy", ["no", "on-failure", "on-failure:5", "unless-stopped"])
-def test_stopped_so_that_it_stays_and_given_back_as_found(
+def test_stopped_so_that_it_stays_and_restored_as_found(
     supervised: Supervised, name: str, policy: str
 ) -> None:
     """podman-restart.service starts none of these at boot: what is stopped stays so."""

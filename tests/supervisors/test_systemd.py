@@ -139,7 +139,7 @@ def all_made(supervised: Supervised) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_stopped_so_that_nothing_starts_it_and_given_back_as_found(
+def test_stopped_so_that_nothing_starts_it_and_restored_as_found(
     supervised: Supervised, case: Case
 ) -> None:
     wanted, before = unit(case.unit), administration(supervised)
@@ -166,7 +166,7 @@ def test_stopped_so_that_nothing_starts_it_and_given_back_as_found(
     supervised.run(f"systemctl restart '{case.unit}'")
 
 
-def test_all_stay_down_over_boots_and_start_at_the_next_one_once_given_back(
+def test_all_stay_down_over_boots_and_start_at_the_next_one_once_restored(
     supervised: Supervised,
 ) -> None:
     """Those that a boot starts by itself; that it does so without us is seen first, and last."""

@@ -36,7 +36,7 @@ def tarpit(bed: Bed, name: str) -> Undo:
 
 
 def hanging_shell(bed: Bed, name: str) -> Undo:
-    """Whoever logs in waits for ever; nothing is said."""
+    """Whoever logs in waits without end; nothing is said."""
     bed[name].run("sed -i 's#^root:\\(.*\\):[^:]*$#root:\\1:/etc/hang#' /etc/passwd")
     bed[name].run(
         "printf '#!/bin/sh\\necho $$ >> /run/hanging\\nexec sleep 1000\\n' > /etc/hang; chmod +x /etc/hang"

@@ -14,7 +14,7 @@ STOP = {"whileRunning": "Stop", "stop": {"name": "nova-compute"}}
 
 
 @pytest.mark.promise("never-4", "always-8")
-def test_a_node_is_retired_and_given_back_without_a_hand(
+def test_a_node_is_retired_and_restored_without_a_hand(
     kube: Kube,
     cloud: Lab,
     keyring: Keyring,
@@ -48,11 +48,11 @@ def test_a_node_is_retired_and_given_back_without_a_hand(
             each for each in cloud.actions(server_id) if each in ("migrate", "confirmResize")
         ] == ["migrate", "confirmResize"]
 
-    given_back(cloud, drain, supervised, host)
+    restored(cloud, drain, supervised, host)
     assert operator.healthy()
 
 
-def given_back(cloud: Lab, drain: Drain, supervised: Supervisor, host: str) -> None:
+def restored(cloud: Lab, drain: Drain, supervised: Supervisor, host: str) -> None:
     drain.delete()
     until("nova-compute to run again", lambda: supervised.runs)
     assert (supervised.held, supervised.boot) == (False, "enabled")

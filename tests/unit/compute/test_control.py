@@ -94,7 +94,7 @@ def test_words_about_what_went_well_in_the_end_are_no_error() -> None:
         (("words cannot remove", "boot held"), UnitState(False, "enabled")),
     ],
 )
-def test_what_is_not_given_back_is_an_error(lines: tuple[str, ...], found: UnitState) -> None:
+def test_what_is_not_restored_is_an_error(lines: tuple[str, ...], found: UnitState) -> None:
     with pytest.raises(StopFailed, match=f"was {found.text} when it was found"):
         restore(host(*lines, "exists", "end"), UNIT, found)
 

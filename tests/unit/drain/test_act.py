@@ -146,7 +146,7 @@ def test_a_live_migration_told_to_end_is_noted(action: Action, error: Exception 
     assert carry_out(Recorder(**fails), action).told_to_end == {7: NOW}
 
 
-def test_one_sick_server_does_not_hold_up_the_others() -> None:
+def test_one_failing_server_does_not_hold_up_the_others() -> None:
     cloud = Recorder(migrate=Refused(409, "no", None))
     carry_out(cloud, *(StartMove(f"s{n}", "cold", None) for n in range(9)))
     assert sorted(call[1] for call in cloud.calls) == [f"s{n}" for n in range(9)]

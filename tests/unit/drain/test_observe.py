@@ -30,7 +30,7 @@ def test_a_cause_that_nova_has_not_written_down_yet_is_read_again() -> None:
     assert (again.final, again.text, again.first_seen) == (True, "No valid host was found.", NOW)
 
 
-def test_a_cause_that_never_comes_is_not_waited_for_for_ever() -> None:
+def test_a_cause_that_never_comes_is_not_waited_for_without_end() -> None:
     first = read_cause(cloud(*UNSAID), FAILED, None, NOW)
     late = read_cause(cloud(*UNSAID), FAILED, first, NOW + CAUSE_WITHIN)
     assert late.final

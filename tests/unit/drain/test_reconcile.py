@@ -248,7 +248,7 @@ def test_refused_credentials_are_read_anew() -> None:
     assert process.clouds.forgotten == 1
 
 
-def test_abandon_lets_go_at_once_and_writes_nothing() -> None:
+def test_abandon_is_released_at_once_and_writes_nothing() -> None:
     cloud = Still()
     process, store = operator(cloud)
     process.reconcile()

@@ -353,7 +353,7 @@ def test_the_message_says_per_cause_which_and_how_many() -> None:
     )
 
 
-def test_one_sick_server_does_not_stall_the_drain() -> None:
+def test_one_failing_server_does_not_stall_the_drain() -> None:
     sick = [server("a", "ERROR"), server("b", "SUSPENDED")]
     for well in (server("s1"), server("s1", "BUILD"), server("s1", "RESIZE", "resize_prep")):
         assert status_of(observed([*sick, well]))["phase"] == "Draining"

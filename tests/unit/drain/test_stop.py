@@ -138,7 +138,7 @@ def test_a_service_that_was_deleted_is_waited_for_until_it_registers_again() -> 
     assert leaving(never, found_unit=RUNNING).released
 
 
-def test_a_host_that_is_gone_does_not_hold_the_drain_for_ever() -> None:
+def test_a_host_that_is_gone_does_not_hold_the_drain_without_end() -> None:
     resting = replace(empty(service=None), host_failure=trouble(starting=True))
     assert not leaving(resting, found_unit=RUNNING).actions
     assert not leaving(resting, found_unit=RUNNING).released
