@@ -27,7 +27,10 @@ PAGES = sorted(
         *(ROOT / "tests" / "beds").glob("*/README.md"),
     ]
 )
-SPECS = {"ComputeNodeDrain": DrainSpec, "MigrationKeyring": KeyringSpec}
+SPECS: dict[str, type[DrainSpec] | type[KeyringSpec]] = {
+    "ComputeNodeDrain": DrainSpec,
+    "MigrationKeyring": KeyringSpec,
+}
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 WORD = re.compile(r"[A-Z][a-z]+([A-Z]+[a-z]*)*")
 REASONS = "quiesce.api.drain.reasons"
