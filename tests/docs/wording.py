@@ -28,7 +28,7 @@ AVOID = {
     r"in hand": "in progress",
     r"in work": "in progress",
     r"look(s|ed|ing)? after": "manage, watch",
-    r"(an?|each|every|next|very|one|two|first|last|complete|another) looks?": "reconciliation, poll",
+    r"(an?|each|every|next|very|one|two|first|last|another) looks?": "reconciliation, poll",
     r"(?-i:glances?)": "quick poll",  # Glance, with a capital, is OpenStack's image service
     r"sights?": "observation",
     r"shall": "a verb in the present tense",
@@ -91,7 +91,7 @@ def findings(file: Path) -> list[Finding]:
 
 
 def _prose(file: Path) -> str:
-    """Its text without what programs printed, and without the glossary; lines stay where they are."""
+    """Its text without what programs printed and without the glossary; lines keep their number."""
     text = file.read_text()
     if file.suffix == ".md":
         text = re.sub(r"(?ms)^```console\n.*?^```", _blank, text)
