@@ -1,4 +1,7 @@
-"""The documentation says what the code does: links lead somewhere, manifests are valid, no reason, flag or metric is missing."""
+"""The documentation says what the code does.
+
+Links lead somewhere, manifests are valid, no reason, flag or metric is missing.
+"""
 
 import ast
 import re
