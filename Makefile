@@ -1,4 +1,5 @@
-# Everything that this Makefile makes lives in CACHE, outside the checkout. `make help` lists the targets.
+# Everything that this Makefile makes lives in CACHE, outside the checkout.
+# `make help` lists the targets.
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,104 +10,117 @@ VENV   := $(CACHE)/venv/$(shell cat $(LOCK) | sha256sum | cut -c1-12)
 BIN    := $(VENV)/bin
 KUBE   := tests/beds/kube/kube.py
 CLOUD  := tests/beds/cloud/cloud
-IMAGE  ?= quiesce:0.1.0
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/quiesce/__init__.py)
+IMAGE  ?= quiesce:$(VERSION)
 PYTEST := $(BIN)/python -m pytest
+QUIESCE := $(BIN)/python -m quiesce
+SCOPE  := $(if $(NAMESPACE),--namespace $(NAMESPACE))
+CODE   := operator tests tools
 export PYTHONPATH := $(CURDIR)/operator
 
-.PHONY: help demo run test unit supervisors model faults contract e2e docs-check beds-check bench nightly lint fmt \
-        beds-up beds-down clean-beds clean venv lock image
+.PHONY: help demo run test unit supervisors model faults contract e2e docs-check beds-check \
+        bench nightly lint fmt beds-up beds-down clean-beds clean venv lock image
 
-help:  ## this list
+help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 # ---- to see it work
 
-demo: venv  ## a real Nova and a real Kubernetes, one node drained before your eyes (needs: root on Debian, Go)
+demo: venv  ## drain a node of a real Nova under a real Kubernetes (needs root, Debian, Go)
 	@$(BIN)/python -m tests.demo.demo
 
-run: venv  ## the operator on your own KUBECONFIG; with OS_CLOUD it makes the Secret openstack-clouds first; NAMESPACE=ns
-	@$(BIN)/python -m tests.demo.run $(if $(NAMESPACE),--namespace $(NAMESPACE))
+run: venv  ## run the operator on your KUBECONFIG; NAMESPACE=ns; OS_CLOUD=name to store credentials
+	@$(if $(OS_CLOUD),$(QUIESCE) credentials $(SCOPE),echo "OS_CLOUD is not set: no Secret is written")
+	@$(QUIESCE) run $(SCOPE)
 
 # ---- tests
 
-test: venv  ## everything but bench and nightly: lint, docs, unit, supervisors, model, faults, contract, e2e
+test: venv  ## every tier except bench and nightly
 	@$(BIN)/python -m tests.runner
 
-unit: venv  ## tables for the pure parts: milliseconds
+unit: venv  ## tables for the pure parts (seconds)
 	$(PYTEST) tests/unit
 
-supervisors: venv  ## nova-compute stopped and given back under a real systemd, podman and dockerd, over SSH
+supervisors: venv  ## stop and restore nova-compute under systemd, podman and dockerd
 	$(PYTEST) tests/supervisors
 
 model: venv  ## the pure core against a model of Nova, with crashes and faults
 	$(PYTEST) tests/model
 
-faults: venv  ## every call made to fail, and a death at every moment, on the stand-in
+faults: venv  ## fail every call, and kill the operator at every point, on the stand-in
 	$(PYTEST) tests/faults
 
-contract: venv  ## what we believe of Nova, on the real one and on the stand-in
+contract: venv  ## our assumptions about Nova, on a real one and on the stand-in
 	$(PYTEST) tests/contract
 
-e2e: venv  ## the stories, on the real API server and the real Nova; the keyrings' on a cloud of their own
+e2e: venv  ## stories on a real API server and a real Nova
 	@$(BIN)/python -m tests.runner keyring trouble e2e
 
-docs-check: venv  ## links, manifests, reasons, flags and metrics in the documentation
+docs-check: venv  ## links, manifests, reasons, flags, metrics and wording in the docs
 	$(PYTEST) tests/docs
 
-beds-check: venv  ## the promises of the test beds themselves
+beds-check: venv  ## tests of the test beds
 	$(PYTEST) tests/beds
 
 bench: venv  ## speed and cost, as ratios against a bound
 	$(PYTEST) -s tests/bench
 
-nightly: venv  ## the long profiles: hours
+nightly: venv  ## the long profiles (hours)
 	@QUIESCE_NIGHTLY=1 HYPOTHESIS_PROFILE=nightly $(BIN)/python -m tests.runner
 
-lint: venv  ## ruff and mypy --strict
-	$(BIN)/ruff check operator tests tools
-	$(BIN)/ruff format --check operator tests tools
+lint: venv  ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
-fmt: venv  ## let ruff format and sort
-	$(BIN)/ruff check --fix-only operator tests tools
-	$(BIN)/ruff format operator tests tools
+fmt: venv  ## format the code and sort imports
+	$(BIN)/ruff check --fix-only $(CODE)
+	$(BIN)/ruff format $(CODE)
 
 # ---- test beds
 
-beds-up:  ## start a real Kubernetes control plane and a real OpenStack on loopback; prints the lines for your shell
+beds-up:  ## start both beds; prints the environment for your shell
 	@$(KUBE) up >/dev/null
 	@$(CLOUD) up >&2
 	@$(KUBE) env && $(CLOUD) env
 
-beds-down:  ## stop both; what was built stays
+beds-down:  ## stop both beds; builds are kept
 	@$(CLOUD) down; $(KUBE) down
 
-clean-beds:  ## stop both and forget all that was in them; what was built stays
+clean-beds:  ## stop both beds and delete their data; builds are kept
 	@$(CLOUD) down --wipe; $(KUBE) down
 
-clean: clean-beds  ## the same, and remove everything that was ever built or installed in the cache
+clean: clean-beds  ## stop both beds and delete everything in the cache
 	rm -rf "$(CACHE)"
 
 # ---- to build
 
-venv: $(VENV)/.complete  ## the Python environment (from the hash-pinned lock)
+venv: $(VENV)/.complete  ## the Python environment, from the hash-pinned lock
 
 $(VENV)/.complete:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  echo "==> Debian package python3-venv" && apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; } || \
-	  { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+	  { echo "Python 3.11 or newer is required: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || PYTHON="$(PYTHON)" tools/install-venv
 	@echo "==> Python environment in $(VENV) (about a minute, once)"
 	@rm -rf "$(VENV)" && mkdir -p "$(dir $(VENV))" && $(PYTHON) -m venv "$(VENV)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
 	@touch $@
 
-lock: venv  ## renew the hash-pinned requirements from pyproject.toml
-	$(BIN)/pip install --quiet pip-tools
-	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -U -o requirements.txt pyproject.toml
-	$(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -U --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+# pip-compile has an environment of its own, so that it never adds to the locked one.
+# Without UPGRADE=1 every version that still satisfies pyproject.toml is kept.
+COMPILE = "$(CACHE)/venv/lock/bin/pip-compile" --quiet --generate-hashes --strip-extras \
+  --allow-unsafe --no-annotate --no-header --no-emit-index-url --no-emit-trusted-host \
+  --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
-image:  ## the operator's image, with podman or docker; IMAGE=name:tag
-	@tool=$$(command -v podman || command -v docker) || { echo "neither podman nor docker is installed" >&2; exit 1; }; \
-	  "$$tool" build -t "$(IMAGE)" -f Containerfile .
+lock:  ## update the lock from pyproject.toml; UPGRADE=1 takes the newest versions
+	@test -x "$(CACHE)/venv/lock/bin/pip-compile" || { $(PYTHON) -m venv "$(CACHE)/venv/lock" && \
+	  "$(CACHE)/venv/lock/bin/pip" install --quiet pip-tools; }
+	$(COMPILE) --output-file requirements.txt pyproject.toml
+	$(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt \
+	  pyproject.toml
+
+image:  ## build the image with podman or docker; IMAGE=name:tag
+	@tool=$$(command -v podman || command -v docker) || \
+	  { echo "neither podman nor docker is installed" >&2; exit 1; }; \
+	  "$$tool" build --build-arg VERSION="$(VERSION)" -t "$(IMAGE)" -f Containerfile .

@@ -1,9 +1,9 @@
-"""The table of states in docs/states.md, made by asking the drain itself.
+"""Makes docs/states.md by asking the drain itself.
 
     PYTHONPATH=operator python -m tools.states > docs/states.md
 
-Each case is a server with what surrounds it; its verdict under each method is not written
-here but decided by the filters, so that the table and the drain never differ.
+Each case is a server and its surroundings. Its verdict under each method is not written here but
+decided by the rules, so that the table and the drain never differ.
 """
 
 import sys
@@ -13,11 +13,14 @@ from datetime import UTC, datetime, timedelta
 from types import NoneType
 from typing import Any
 
-from quiesce.api.drain.record import Record
+from quiesce.api.drain.record import Record, Try
 from quiesce.api.drain.spec import DrainSpec, Method
-from quiesce.drain.decide import goals as decide
 from quiesce.drain.decide import rules
-from quiesce.drain.model.observation import Ending, Observation, Paths, Refusal
+from quiesce.drain.decide.servers import broken_path, judge_all, present_server
+from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import Cause, History, Refusal
+from quiesce.drain.model.identity import DrainIdentity
+from quiesce.drain.model.observation import Observation, Paths
 from quiesce.drain.model.verdict import (
     Abort,
     Blocked,
@@ -48,7 +51,7 @@ HOST, THERE, THIRD = "compute-07", "compute-08", "compute-09"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=1)
 JUST_NOW = NOW - timedelta(seconds=1)
-US, THEM = "the operator's user", "somebody else"
+US, THEM = "the operator's user", "another user"
 BEGAN = 100  # the newest migration when the drain began
 NO_HOST = "No valid host was found. There are not enough hosts available."
 NO_SSH = "Resize error: not able to execute ssh command"
@@ -56,7 +59,11 @@ NO_SSH = "Resize error: not able to execute ssh command"
 
 @dataclass(frozen=True)
 class Case:
-    """A server and what surrounds it. `when`: in words, beside its status and task; `spec`: what differs from the defaults."""
+    """A server and its surroundings.
+
+    `when`: what the page says beside its status and task; `server`, `facts`, `history`, `spec`: what differs
+    from a plain server, an empty observation and the defaults.
+    """
 
     status: str
     task: str | None = None
@@ -64,7 +71,8 @@ class Case:
     server: dict[str, Any] = field(default_factory=dict)
     moves: tuple[Migration, ...] = ()
     spec: dict[str, Any] = field(default_factory=dict)
-    sight: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, Any] = field(default_factory=dict)
     was: str | None = None
 
     @property
@@ -73,7 +81,7 @@ class Case:
         fields: dict[str, Any] = {"name": "web-1", "power_state": power, "host": HOST}
         return Server(id="web-1", status=self.status, task_state=self.task, **fields | self.server)
 
-    def seen(self) -> Observation:
+    def observation(self) -> Observation:
         server = self.subject
         here = server.host == HOST
         mine = Service("7", HOST, "disabled", "up", "quiesce: drain")
@@ -86,28 +94,30 @@ class Case:
             "servers": (server,) if here else (),
             "elsewhere": {} if here else {server.id: server},
             "migrations": tuple(sorted(self.moves, key=lambda m: -m.id)),
-            "seen": {(m.id, m.status): LONG_AGO for m in self.moves},
         }
-        return Observation(NOW, HOST, US, **whole | self.sight)
+        first_seen = {(m.id, m.status): LONG_AGO for m in self.moves}
+        remembered = {"first_seen": first_seen} | self.history
+        return Observation(NOW, HOST, US, history=History(**remembered), **whole | self.facts)
 
     def judged(self, method: Method) -> tuple[str, Verdict | None]:
-        """The name of the filter that decides, and its verdict; None: nothing is left to do."""
+        """The name of the rule that decides, and its verdict; None: nothing is left to do."""
         migration = {"method": method, **self.spec.get("migration", {})}
         spec = DrainSpec.read({"host": HOST, **self.spec, "migration": migration})
-        rows = {"web-1": {"id": "web-1", "was": self.was}} if self.was else {}
-        memory = Record(
-            found_status="enabled", found_migration=BEGAN, attempts_from=BEGAN, rows=rows
+        tries = {"web-1": Try(self.was, "cold", 1, "")} if self.was else {}
+        record = Record(
+            found_status="enabled", found_migration=BEGAN, attempts_from=BEGAN, tries=tries
         )
-        seen = self.seen()
-        verdict = next((j.verdict for j in decide.judge_all(spec, memory, seen)), None)
+        drain = Drain(DrainIdentity("openstack", "compute-07", "0a1b2c3d-0000"), spec, record)
+        observation = self.observation()
+        verdict = next((v.verdict for v in judge_all(drain, observation)), None)
         if self.subject.host != HOST:
             return "", verdict
-        subject = decide.subject_of(self.subject, spec, memory, seen, decide.ssh_path(seen))
-        return next(f.__name__ for f in rules.FILTERS if f(subject) is not None), verdict
+        present = present_server(self.subject, drain, observation, broken_path(observation))
+        return next(rule.__name__ for rule in rules.RULES if rule(present) is not None), verdict
 
 
 def move(status: str, number: int = BEGAN + 1, **fields: Any) -> Migration:
-    """Our own cold migration from the host since the drain began, unless said otherwise."""
+    """Our own cold migration from the host since the drain began, unless `fields` differ."""
     defaults: dict[str, Any] = {
         "type": "migration",
         "source": HOST,
@@ -119,16 +129,16 @@ def move(status: str, number: int = BEGAN + 1, **fields: Any) -> Migration:
 
 
 def failed(text: str, kind: str = "migration", tries: int = 3) -> dict[str, Any]:
-    """Our tries, all of them failed a while ago with these words of Nova."""
+    """Our attempts, all of which failed five minutes ago with this message of Nova."""
     moves = tuple(move("error", BEGAN + n, type=kind, dest=None) for n in range(1, tries + 1))
     return {
         "moves": moves,
-        "sight": {"endings": {m.id: Ending(text, NOW - timedelta(minutes=5)) for m in moves}},
+        "history": {"causes": {m.id: Cause(text, NOW - timedelta(minutes=5)) for m in moves}},
     }
 
 
 def refused(call: str, status: int, count: int) -> dict[str, Any]:
-    return {"sight": {"refusals": {"web-1": Refusal(call, status, "…", count, JUST_NOW)}}}
+    return {"history": {"refusals": {"web-1": Refusal(call, status, "…", count, JUST_NOW)}}}
 
 
 def group(policy: str, *members: str) -> dict[str, Any]:
@@ -205,10 +215,10 @@ PROPERTIES = (
         server={"image_properties": {"hw_mem_encryption": "true"}},
         when="encrypted memory",
     ),
-    Case("ACTIVE", sight=group("affinity", "web-1"), when="alone in its affinity group"),
+    Case("ACTIVE", facts=group("affinity", "web-1"), when="alone in its affinity group"),
     Case(
         "ACTIVE",
-        sight=group("anti-affinity", "web-1", "web-2"),
+        facts=group("anti-affinity", "web-1", "web-2"),
         when="in an anti-affinity group, no other member in flight",
     ),
     Case("ACTIVE", server={"zone_pinned": "az1"}, when="pinned to an availability zone"),
@@ -223,7 +233,7 @@ UNDER_WAY = (
         "resize_reverting",
         "our move, being reverted",
         moves=(move("reverting"),),
-        sight={"seen": {}},
+        history={"first_seen": {}},
     ),
     Case("RESIZE", "resize_migrating", "a tenant's resize", moves=(move("migrating", **TENANT),)),
     Case(
@@ -249,22 +259,22 @@ UNDER_WAY = (
         "ACTIVE",
         when="its last migration has not ended for a minute",
         moves=(move("migrating"),),
-        sight={"idle_since": {"web-1": LONG_AGO}},
+        history={"idle_since": {"web-1": LONG_AGO}},
     ),
-    Case("ACTIVE", when="the last call had no answer", sight={"unknown": {"web-1": JUST_NOW}}),
+    Case("ACTIVE", when="the last call had no answer", history={"unanswered": {"web-1": JUST_NOW}}),
     Case(
         "RESIZE",
         "resize_migrating",
         "our cold move, nova-compute of this host is down",
         moves=(move("migrating"),),
-        sight=DOWN,
+        facts=DOWN,
     ),
     Case(
         "MIGRATING",
         "migrating",
         "our live move over its time, nova-compute of this host is down",
         moves=(move("running", type="live-migration", created=LONG_AGO),),
-        sight=DOWN,
+        facts=DOWN,
     ),
     Case(
         "RESIZE",
@@ -286,42 +296,81 @@ UNDER_WAY = (
         "ACTIVE",
         "powering-off",
         "a task for more than `migration.timeout`",
-        sight={"busy_since": {("web-1", "powering-off"): LONG_AGO}},
+        history={"busy_since": {("web-1", "powering-off"): LONG_AGO}},
     ),
-    Case("ACTIVE", "powering-off", "a task, nova-compute of this host is down", sight=DOWN),
-    Case("ACTIVE", "deleting", "nova-compute of this host is down", sight=DOWN),
+    Case("ACTIVE", "powering-off", "a task, nova-compute of this host is down", facts=DOWN),
+    Case("ACTIVE", "deleting", "nova-compute of this host is down", facts=DOWN),
 )
-TROUBLE = (
-    Case("ACTIVE", when="nova-compute of this host is down", sight=DOWN),
-    Case("ACTIVE", when="a cold try failed a moment ago", moves=(move("error"),),
-         sight={"endings": {BEGAN + 1: Ending("…", JUST_NOW)}}),
-    Case("ACTIVE", when="its last move has failed, and Nova has not said why yet", moves=(move("error"),),
-         sight={"endings": {BEGAN + 1: Ending("…", JUST_NOW, final=False)}}),
-    Case("ACTIVE", when="all cold tries found no host", **failed(NO_HOST)),
-    Case("ACTIVE", when="all live tries found no host", **failed(NO_HOST, "live-migration")),
-    Case("ACTIVE", when="the same, pinned to a zone", server={"zone_pinned": "az1"}, **failed(NO_HOST)),
-    Case("ACTIVE", when="the same, in a server group", moves=failed(NO_HOST)["moves"],
-         sight=failed(NO_HOST)["sight"] | group("anti-affinity", "web-1", "web-2")),
-    Case("ACTIVE", when="all cold tries failed on a hypervisor", **failed("disk full")),
-    Case("ACTIVE", when="all live tries failed on a hypervisor", **failed("copy failed", "live-migration")),
-    Case("ACTIVE", when="the last cold move from this host failed on SSH, a moment ago", moves=(move("error"),),
-         sight={"endings": {BEGAN + 1: Ending(NO_SSH, JUST_NOW)}}),
-    Case("ACTIVE", when="a keyring is named, and has not proven this host's paths",
-         sight={"paths": Paths(False, "the keyring has not proven this host's paths")}),
-    Case("ACTIVE", when="rolled back as often as `attempts` allows",
-         moves=tuple(move("reverted", BEGAN + n) for n in (1, 2, 3))),
-    Case("ACTIVE", when="brought back by decision", moves=(move("reverted"),),
-         spec={"confirmation": {"decisions": [{"server": "web-1", "action": "Revert"}]}}),
-    Case("ACTIVE", when="the call was refused once (409)", **refused("migrate", 409, 1)),
-    Case("ACTIVE", when="the call was refused again", **refused("migrate", 409, 2)),
-    Case("ACTIVE", when="live migration was refused as impossible (400)", **refused("os-migrateLive", 400, 1)),
+PINNED = {"zone_pinned": "az1"}
+WITH_SIBLING = group("anti-affinity", "web-1", "web-2")
+SIBLINGS = tuple(Server(name, name, "ACTIVE", None, RUNNING, HOST) for name in ("web-1", "web-2"))
+FAILED = (
+    Case("ACTIVE", when="nova-compute of this host is down", facts=DOWN),
+    Case(
+        "ACTIVE",
+        when="a cold attempt failed a moment ago",
+        moves=(move("error"),),
+        history={"causes": {BEGAN + 1: Cause("…", JUST_NOW)}},
+    ),
+    Case(
+        "ACTIVE",
+        when="its last move failed, and Nova has not given the cause yet",
+        moves=(move("error"),),
+        history={"causes": {BEGAN + 1: Cause("…", JUST_NOW, final=False)}},
+    ),
+    Case("ACTIVE", when="all cold attempts found no host", **failed(NO_HOST)),
+    Case("ACTIVE", when="all live attempts found no host", **failed(NO_HOST, "live-migration")),
+    Case("ACTIVE", when="the same, pinned to a zone", server=PINNED, **failed(NO_HOST)),
+    Case(
+        "ACTIVE",
+        when="the same, in a server group",
+        moves=failed(NO_HOST)["moves"],
+        history=failed(NO_HOST)["history"],
+        facts=WITH_SIBLING,
+    ),
+    Case("ACTIVE", when="all cold attempts failed on a hypervisor", **failed("disk full")),
+    Case(
+        "ACTIVE",
+        when="all live attempts failed on a hypervisor",
+        **failed("copy failed", "live-migration"),
+    ),
+    Case(
+        "ACTIVE",
+        when="the last cold move from this host failed on SSH, a moment ago",
+        moves=(move("error"),),
+        history={"causes": {BEGAN + 1: Cause(NO_SSH, JUST_NOW)}},
+    ),
+    Case(
+        "ACTIVE",
+        when="a keyring is named, and has not proven this host's paths",
+        facts={"paths": Paths(False, "the keyring has not proven this host's paths")},
+    ),
+    Case(
+        "ACTIVE",
+        when="rolled back as often as `attempts` allows",
+        moves=tuple(move("reverted", BEGAN + n) for n in (1, 2, 3)),
+    ),
+    Case(
+        "ACTIVE",
+        when="returned by decision",
+        moves=(move("reverted"),),
+        spec={"confirmation": {"decisions": [{"server": "web-1", "action": "Revert"}]}},
+    ),
+    Case("ACTIVE", when="the call was rejected once (409)", **refused("migrate", 409, 1)),
+    Case("ACTIVE", when="the call was rejected again", **refused("migrate", 409, 2)),
+    Case(
+        "ACTIVE",
+        when="live migration was rejected as impossible (400)",
+        **refused("os-migrateLive", 400, 1),
+    ),
     Case("ERROR", when="after our own cold move", moves=(move("error"),)),
-    Case("ACTIVE", when="every member of its affinity group is on this host", sight={
-        **group("affinity", "web-1", "web-2"),
-        "servers": tuple(Server(name, name, "ACTIVE", None, RUNNING, HOST) for name in ("web-1", "web-2")),
-    }),
-)  # fmt: skip
-ARRIVED: tuple[Case, ...] = (
+    Case(
+        "ACTIVE",
+        when="every member of its affinity group is on this host",
+        facts=group("affinity", "web-1", "web-2") | {"servers": SIBLINGS},
+    ),
+)
+DEPARTED: tuple[Case, ...] = (
     Case("RESIZE", "resize_finish", "arriving", server=away(), moves=(move("post-migrating"),)),
     Case(
         "VERIFY_RESIZE",
@@ -379,29 +428,29 @@ ARRIVED: tuple[Case, ...] = (
         server=away(),
         moves=(move("finished"),),
         was="ACTIVE",
-        sight={"ports": (UNBOUND,)},
+        facts={"ports": (UNBOUND,)},
     ),
     Case(
         "VERIFY_RESIZE",
         when="nova-compute of this host is down",
         server=away(),
         moves=(move("finished"),),
-        sight=DOWN,
+        facts=DOWN,
     ),
     Case(
         "VERIFY_RESIZE",
-        when="the confirm was refused three times",
+        when="the confirm was rejected three times",
         server=away(),
         moves=(move("finished"),),
         was="ACTIVE",
-        sight={"refusals": {"web-1": Refusal("confirmResize", 409, "…", 3, JUST_NOW)}},
+        history={"refusals": {"web-1": Refusal("confirmResize", 409, "…", 3, JUST_NOW)}},
     ),
     Case(
         "VERIFY_RESIZE",
         when="our move, being confirmed",
         server=away(),
         moves=(move("confirming"),),
-        sight={"seen": {}},
+        history={"first_seen": {}},
     ),
     Case(
         "REVERT_RESIZE",
@@ -409,7 +458,7 @@ ARRIVED: tuple[Case, ...] = (
         "our move, being reverted",
         away(),
         (move("reverting"),),
-        sight={"seen": {}},
+        history={"first_seen": {}},
     ),
     Case(
         "VERIFY_RESIZE",
@@ -439,7 +488,7 @@ ARRIVED: tuple[Case, ...] = (
     Case(
         "RESIZE",
         "resize_finish",
-        "somebody's move to this host or from it",
+        "another user's move to this host or from it",
         server=away(),
         moves=(move("migrating", **ADMIN),),
     ),
@@ -454,7 +503,7 @@ ARRIVED: tuple[Case, ...] = (
         when="its migration has not ended for a minute",
         server=away(),
         moves=(move("migrating"),),
-        sight={"idle_since": {"web-1": LONG_AGO}},
+        history={"idle_since": {"web-1": LONG_AGO}},
     ),
     Case(
         "ACTIVE",
@@ -467,7 +516,7 @@ ARRIVED: tuple[Case, ...] = (
         when="its confirm has not ended for minutes",
         server=away(),
         moves=(move("confirming"),),
-        sight={"idle_since": {"web-1": LONG_AGO}},
+        history={"idle_since": {"web-1": LONG_AGO}},
     ),
     Case(
         "ERROR",
@@ -477,7 +526,7 @@ ARRIVED: tuple[Case, ...] = (
     ),
     Case(
         "ACTIVE",
-        when="its move failed, and it is well there",
+        when="its move failed, and it is healthy there",
         server=away(),
         moves=(move("error"),),
     ),
@@ -486,8 +535,8 @@ SECTIONS: tuple[tuple[str, tuple[Case, ...]], ...] = (
     ("Servers on the host", PLAIN),
     ("Flavors, images, groups and zones", PROPERTIES),
     ("Moves under way", UNDER_WAY),
-    ("What went wrong", TROUBLE),
-    ("Servers that have left the host", ARRIVED),
+    ("Failures", FAILED),
+    ("Departed servers", DEPARTED),
 )
 
 INTRO = """\
@@ -495,18 +544,21 @@ INTRO = """\
 
 <!-- Made by: PYTHONPATH=operator python -m tools.states > docs/states.md -->
 
-Every server that concerns the host has exactly one verdict at every look, decided anew from what Nova shows then.
-**Moved** means that it can be moved now; how many really are at once, and in which order, says `migration.maxParallel`
-([usage](usage.md)). What is **blocked** or **held** is listed under `status.problems` with the reason given here
-([what to do](status.md)); what **waits** passes by itself. The tables are made by the program that decides.
+Every server that concerns the host gets exactly one verdict in each reconciliation, from what
+Nova shows at that time. **Moved** means that it can be moved now; `migration.maxParallel` limits
+how many are in flight at once ([usage](usage.md)). Servers that are **blocked** or **held** are
+listed in `status.problems` with the reason given here ([remedies](status.md)); what **waits**
+continues without a person. The program that decides makes these tables.
 
-"Our move" is a cold or live migration *from* this host, begun by the operator's own user since the drain began.
-Everything else belongs to somebody else, and is neither confirmed nor reverted unless the spec says so.
+"Our move" is a cold or live migration *from* this host, started by the operator's own user since
+the drain began. Every other migration belongs to another user, and is neither confirmed nor
+reverted unless the spec says so.
 """
 ORDER = """\
-## The order of the questions
+## The order of the rules
 
-For a server on the host these are asked one after the other. The first that applies decides; the last one always does.
+For a server on the host the rules apply in this order. The first that has a verdict decides; the
+last one always has one.
 """
 
 
@@ -515,17 +567,17 @@ PLAIN_WORDS: dict[type, str] = {
     Confirm: "confirmed",
     Revert: "reverted",
     Abort: "aborted",
-    ForceComplete: "forced to its end",
+    ForceComplete: "force-completed",
     Offload: "shelve-offloaded",
     Resume: "resumed, then moved",
 }
 
 
-def words(verdict: Verdict | None) -> str:
+def describe(verdict: Verdict | None) -> str:
     """A verdict for a cell of the table."""
     match verdict:
-        case Move(how=how):
-            return f"moved {how}"
+        case Move(method=method):
+            return f"moved {method}"
         case Follow(stage=stage):
             return f"followed (`{stage}`)"
         case Wait(reason=reason):
@@ -539,7 +591,7 @@ def words(verdict: Verdict | None) -> str:
 
 
 def table(cases: Iterable[Case], *, here: bool) -> Iterator[str]:
-    """One row a case. `here`: with the question that decides."""
+    """One row per case. `here`: with the rule that decides."""
     yield "| status | task | when | Cold | Live | LiveThenCold |" + (
         " decided by |" if here else ""
     )
@@ -547,18 +599,23 @@ def table(cases: Iterable[Case], *, here: bool) -> Iterator[str]:
     for case in cases:
         found = [case.judged(method) for method in Method]
         deciding = ", ".join(dict.fromkeys(f"`{name}`" for name, _ in found))
-        cells = [case.status, case.task or "", case.when, *(words(verdict) for _, verdict in found)]
+        cells = [
+            case.status,
+            case.task or "",
+            case.when,
+            *(describe(verdict) for _, verdict in found),
+        ]
         yield f"| {' | '.join(cells)} |" + (f" {deciding} |" if here else "")
 
 
-def questions() -> Iterator[str]:
-    for number, question in enumerate(rules.FILTERS, 1):
-        said = (question.__doc__ or "").strip().split("\n")[0]
-        yield f"{number}. `{question.__name__}`" + (f": {said}" if said else "")
+def order() -> Iterator[str]:
+    for number, rule in enumerate(rules.RULES, 1):
+        text = (rule.__doc__ or "").strip().split("\n")[0]
+        yield f"{number}. `{rule.__name__}`" + (f": {text}" if text else "")
 
 
 def messages() -> Iterator[str]:
-    """What a person reads for each reason, from the first case that has it."""
+    """The message for each reason, from the first case that has it."""
     found: dict[str, str] = {}
     cases = [case for _, section in SECTIONS for case in section]
     for verdict in (case.judged(method)[1] for case in cases for method in Method):
@@ -574,9 +631,9 @@ def page() -> str:
     """The whole of docs/states.md."""
     parts = [INTRO]
     for title, cases in SECTIONS:
-        parts.append(f"## {title}\n\n" + "\n".join(table(cases, here=cases is not ARRIVED)) + "\n")
-    parts.append("## What is said\n\n" + "\n".join(messages()) + "\n")
-    parts.append(ORDER + "\n" + "\n".join(questions()) + "\n")
+        parts.append(f"## {title}\n\n" + "\n".join(table(cases, here=cases is not DEPARTED)) + "\n")
+    parts.append("## Messages\n\n" + "\n".join(messages()) + "\n")
+    parts.append(ORDER + "\n" + "\n".join(order()) + "\n")
     return "\n".join(parts)
 
 

@@ -9,7 +9,12 @@ from quiesce.settings import parse
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs it; returns the exit code (quiesce.exits)."""
-    settings = parse(sys.argv[1:] if argv is None else argv, os.environ)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["credentials"]:
+        from quiesce import credentials
+
+        return credentials.main(words[1:], os.environ)
+    settings = parse(words, os.environ)
     from quiesce.app import run
 
     return run(settings)

@@ -1,4 +1,6 @@
-"""The wiring of one process: API server, kinds, queues, workers, health, signals, exit code. No domain word here."""
+"""The wiring of one process: API server, kinds, queues, workers, health, signals, exit code. No
+domain word here.
+"""
 
 import signal
 import sys
@@ -9,13 +11,13 @@ from types import FrameType
 from typing import NoReturn
 
 from quiesce import __version__
+from quiesce.api.annotations import GROUP
 from quiesce.drain.reconcile import make_reconciler as make_drain_reconciler
 from quiesce.exits import Exit
 from quiesce.keyring.reconcile import make_reconciler as make_keyring_reconciler
 from quiesce.kube.client import Cluster, NoCluster, connect, served_plurals
 from quiesce.kube.errors import KubeError, KubeForbidden
 from quiesce.kube.events import Events
-from quiesce.kube.resource import GROUP
 from quiesce.kube.secrets import Secrets
 from quiesce.kube.store import Store
 from quiesce.kube.watch import WatchLost, watch
@@ -48,7 +50,9 @@ class _Failed(Exception):
 
 
 def run(settings: Settings, kinds: Sequence[Kind] = KINDS) -> int:
-    """Runs until SIGTERM or SIGINT, or until it cannot go on; the exit code. Belongs in the main thread."""
+    """Runs until SIGTERM or SIGINT, or until it cannot go on; the exit code. Belongs in the main
+    thread.
+    """
     set_up(settings.log_format, settings.log_level)
     controllers: dict[str, Controller] = {}
     try:
@@ -95,7 +99,9 @@ def _work(settings: Settings, kinds: Sequence[Kind], controllers: dict[str, Cont
 
 
 def _may_list(kind: Kind, controller: Controller, where: str) -> bool:
-    """Lists it for the first time. A kind that is not required, and for which there is no right, is off."""
+    """Lists it for the first time. A kind that is not required, and for which there is no right, is
+    off.
+    """
     try:
         found = controller.relist()
     except KubeForbidden as error:
@@ -177,7 +183,9 @@ def _health(settings: Settings, controllers: dict[str, Controller]) -> Iterator[
         return
 
     def healthz() -> list[str]:
-        return [wrong for controller in list(controllers.values()) for wrong in controller.sick()]
+        return [
+            wrong for controller in list(controllers.values()) for wrong in controller.failing()
+        ]
 
     def readyz() -> list[str]:
         return [] if controllers else ["the resources are not listed yet"]
@@ -196,7 +204,9 @@ def _health(settings: Settings, controllers: dict[str, Controller]) -> Iterator[
 
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
-    """Until kopf takes the signals over, and for a process 1, which the kernel does not end by default."""
+    """Until kopf takes the signals over, and for a process 1, which the kernel does not end by
+    default.
+    """
 
     def end(_number: int, _frame: FrameType | None) -> NoReturn:
         sys.exit(Exit.OK)

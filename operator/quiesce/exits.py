@@ -16,10 +16,7 @@ class Exit(IntEnum):
 
     OK = 0, "ended by SIGTERM or SIGINT"
     BUG = 1, "unexpected error: a bug; the log has a traceback"
-    USAGE = 2, "a flag or a QUIESCE_ variable is wrong, or the --listen address cannot be had"
+    USAGE = 2, "invalid flag or QUIESCE_ variable, or the --listen address is unavailable"
     NO_CRD = 3, "the ComputeNodeDrain CRD is not installed: kubectl apply -k crds"
-    NO_API = (
-        4,
-        "at start: no kubeconfig or service account, or the API server is out of reach or refuses us",
-    )
-    WATCH_LOST = 5, "the watch on the API server was lost for good: start again, nothing is lost"
+    NO_API = 4, "at start: no kubeconfig or service account, or no access to the API server"
+    WATCH_LOST = 5, "the watch on the API server failed permanently: restart, nothing is lost"

@@ -1,6 +1,6 @@
 """Flags and environment variables -> Settings. Every flag has a variable; a flag wins over its variable.
 
-No `OS_*` variable is read: clouds and their credentials come from Secrets alone.
+`quiesce run` reads no `OS_*` variable: clouds and their credentials come from Secrets alone.
 """
 
 import argparse
@@ -223,7 +223,7 @@ exit codes:
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; the full usage is a --help away."""
 
     def error(self, message: str) -> NoReturn:
@@ -248,7 +248,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     return Settings(**given)
 
 
-def _settle_scope(run: _Parser, flags: dict[str, Any], variables: dict[str, Any]) -> None:
+def _settle_scope(run: Parser, flags: dict[str, Any], variables: dict[str, Any]) -> None:
     """One namespace, several or all: a flag for the one puts the other's variable out of force."""
     for one, other in (("namespace", "all_namespaces"), ("all_namespaces", "namespace")):
         if flags.get(one):
@@ -258,21 +258,24 @@ def _settle_scope(run: _Parser, flags: dict[str, Any], variables: dict[str, Any]
         run.error("--namespace and --all-namespaces (or their variables) exclude each other")
 
 
-def _from_variable(run: _Parser, option: _Option, text: str) -> Any:
+def _from_variable(run: Parser, option: _Option, text: str) -> Any:
     try:
         return option.parse(text)
     except ValueError as error:
         run.error(f"variable {option.variable}: {error}")
 
 
-def _parsers() -> tuple[_Parser, _Parser]:
-    top = _Parser(
+def _parsers() -> tuple[Parser, Parser]:
+    top = Parser(
         prog="quiesce",
         description="Kubernetes operator that empties OpenStack compute nodes and keeps them drained.",
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"quiesce {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
+    commands.add_parser(  # has a parser of its own: quiesce.credentials
+        "credentials", help="store one cloud of your clouds.yaml in a Secret", add_help=False
+    )
     run = commands.add_parser(
         "run",
         help="run the operator in the foreground",

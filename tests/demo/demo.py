@@ -1,6 +1,7 @@
-"""`make demo`: one compute node drained, on a real Nova and a real Kubernetes API server.
+"""`make demo`: drains one compute node of a real Nova, under a real Kubernetes API server.
 
-Everything that it starts ends with it, except the two beds: they make the next run start in seconds.
+Everything that it starts ends with it, except the two test beds: they let the next run start in
+seconds.
 """
 
 import os
@@ -33,7 +34,7 @@ spec:
   host: {HOST}
   reason: end of life
   migration:
-    method: LiveThenCold   # live where it works; a guest that cannot live-migrate is restarted elsewhere
+    method: LiveThenCold   # live-migrate; restart only guests that cannot be live-migrated
     attempts: 1
 """
 SERVERS = {
@@ -43,6 +44,17 @@ SERVERS = {
     "SUSPENDED": ("demo-sleep-1",),
 }
 STUBBORN = "demo-web-6"  # its live migration fails
+DRAIN = (f"cnd/{NAME}", "-n", NAMESPACE)
+PROBLEMS = (
+    '{range .status.problems[*]}{.name}: {.reason}: {.message}{"\\n"}'
+    '{range .remedies[*]}  - {@}{"\\n"}{end}{end}'
+)
+ACTIONS = {  # Nova's name of an action: ours
+    "live-migration": "live",
+    "migrate": "cold",
+    "confirmResize": "confirm",
+    "resume": "resume",
+}
 
 
 @dataclass
@@ -52,35 +64,27 @@ class Demo:
     drain: Drain
     servers: dict[str, str] = field(default_factory=dict)  # id: status before
 
-    # The stage
+    def prepare(self) -> None:
+        self.install()
+        self.reset()
+        self.boot()
 
     def install(self) -> None:
-        say(
-            "Install: namespace, CRDs, roles, Deployment (no kubelet here, so the operator runs as a process beside it)"
-        )
+        say("Install: namespace, CRDs, roles, Deployment")
+        put("(There is no kubelet here, so the operator runs as a process on this machine.)")
         self.run("apply", "-k", "manifests/base")
-        self.kube.kubectl(
-            "wait",
-            "--for=condition=Established",
-            "crd",
-            "-l",
-            "app.kubernetes.io/name=quiesce",
-            "--timeout=60s",
-        )
+        crds = ("crd", "-l", "app.kubernetes.io/name=quiesce")
+        self.kube.kubectl("wait", "--for=condition=Established", *crds, "--timeout=60s")
         self.kube.kubectl("create", "namespace", NAMESPACE, check=False)
         self.kube.credentials(NAMESPACE, self.cloud.operator_clouds_yaml)
-        put(
-            f"secret/openstack-clouds applied in namespace {NAMESPACE} (from the cloud's clouds.yaml)"
-        )
+        put(f"secret/openstack-clouds applied in namespace {NAMESPACE}, from the bed's clouds.yaml")
 
     def reset(self) -> None:
-        """Whatever an earlier run left behind, of this demo alone."""
+        """Removes what an earlier run of this demo left behind."""
         if self.drain.get():
             self.drain.annotate("quiesce.dev/abandon=true")
-            patch = '{"metadata": {"finalizers": null}}'  # no operator runs that could let go
-            self.kube.kubectl(
-                "patch", f"cnd/{NAME}", "-n", NAMESPACE, "--type=merge", "-p", patch, check=False
-            )
+            patch = '{"metadata": {"finalizers": null}}'  # no operator runs that could remove it
+            self.kube.kubectl("patch", *DRAIN, "--type=merge", "-p", patch, check=False)
             self.drain.delete()
         self.kube.kubectl("delete", "events.events.k8s.io", "--all", "-n", NAMESPACE, check=False)
         self.clean_cloud()
@@ -95,11 +99,11 @@ class Demo:
             if aggregate["name"] == AGGREGATE:
                 self.cloud.drop_aggregate(aggregate["id"])
         self.cloud.set_service(HOST, "enabled")
-        # Nova may refuse to cold-migrate from a host whose service was deleted and came back a few times.
+        # Nova may reject cold migrations from a host whose service was deleted several times.
         subprocess.run([CLOUD, "purge-deleted"], check=True, capture_output=True)
 
     def boot(self) -> None:
-        say(f"Boot a dozen servers on {HOST}: running, stopped, paused, one suspended")
+        say(f"Boot twelve servers on {HOST}: running, stopped, paused, and one suspended")
         self.cloud.aggregate(AGGREGATE, HOST)
         for status, names in SERVERS.items():
             self.servers |= dict.fromkeys(self.cloud.boot(HOST, names, status), status)
@@ -107,106 +111,64 @@ class Demo:
         self.cloud.fault(f"server:{STUBBORN}", live_migration="fail")  # the first match counts
         self.cloud.fault("server:demo-*", live_migration="sleep:2", finish_migration="sleep:2")
 
-    # The play
-
     def play(self) -> None:
-        say(f"Drain {HOST}: this manifest is all there is to write")
+        say(f"Drain {HOST}. This manifest is all that has to be written:")
         put(MANIFEST.rstrip())
         self.run("apply", "-f", "-", stdin=MANIFEST)
         with self.watching():
-            self.ask_a_person()
+            self.decide()
             self.retire()
-            self.come_back()
-        self.give_back()
+            self.return_of_the_host()
+        self.restore()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
+        columns = "custom-columns=TYPE:.type,REASON:.reason,NOTE:.note"
+        events = ("events.events.k8s.io", "-n", NAMESPACE, "--watch", "--no-headers", "-o", columns)
         with ExitStack() as streams:
-            columns = "custom-columns=TYPE:.type,REASON:.reason,NOTE:.note"
-            for mark, words in {
-                "cnd": ("get", "cnd", "-n", NAMESPACE, "--watch"),
-                "event": (
-                    "get",
-                    "events.events.k8s.io",
-                    "-n",
-                    NAMESPACE,
-                    "--watch",
-                    "--no-headers",
-                    "-o",
-                    columns,
-                ),
-            }.items():
-                streams.callback(Stream(mark, self.kube.environment, *words).stop)
+            for mark, words in (("cnd", ("cnd", "-n", NAMESPACE, "--watch")), ("event", events)):
+                streams.callback(Stream(mark, self.kube.environment, "get", *words).stop)
             yield
 
-    def ask_a_person(self) -> None:
-        self.drain.until(
-            "the drain to ask for a person", lambda s: s.get("phase") == "Stalled", PATIENCE
-        )
-        say(
-            "Eleven have moved. Nova moves no suspended server, and nothing is done to it unasked. The status says what to do:"
-        )
-        problem = "{range .status.problems[*]}{.name}: {.reason}: {.message}{'\\n'}{end}".replace(
-            "'", '"'
-        )
-        self.run("get", f"cnd/{NAME}", "-n", NAMESPACE, "-o", f"jsonpath={problem}")
-        say("So be it: resume it, then live-migrate it")
-        self.run(
-            "patch",
-            f"cnd/{NAME}",
-            "-n",
-            NAMESPACE,
-            "--type=merge",
-            "-p",
-            '{"spec": {"servers": {"suspended": "Resume"}}}',
-        )
+    def decide(self) -> None:
+        self.drain.until("the drain to stall", lambda s: s.get("phase") == "Stalled", PATIENCE)
+        say("Eleven servers have moved. Nova cannot migrate a suspended one. The status says so:")
+        self.run("get", *DRAIN, "-o", f"jsonpath={PROBLEMS}")
+        say("Decide: resume it, then live-migrate it")
+        patch = '{"spec": {"servers": {"suspended": "Resume"}}}'
+        self.run("patch", *DRAIN, "--type=merge", "-p", patch)
         self.drain.wait("Drained", PATIENCE)
 
     def retire(self) -> None:
-        say(
-            f"Proven empty. Now nova-compute on {HOST} has to be stopped: that is for a person, or the power button"
-        )
+        say(f"{HOST} is proven empty. Stop nova-compute there, or power the host off:")
         shell("systemctl", "disable", "--now", "nova-compute")
         self.cloud.stop_compute(HOST)
         self.drain.wait("Ready", PATIENCE)
-        say(
-            f"The service is deleted from Nova, its resource provider from Placement. Compute hosts now: {self.hosts()}"
-        )
-        say(
-            f"All are alive elsewhere. {STUBBORN} could not live-migrate (an injected fault), so it went cold:"
-        )
+        say("The service is deleted from Nova, and its resource provider from Placement")
+        put(f"  compute hosts now: {self.hosts()}")
+        say("All servers run on other hosts, in the state they were in")
+        put(f"  ({STUBBORN} could not be live-migrated, because of an injected fault)")
         self.table(
             "NOW", lambda server: server["status"], "BY", lambda server: self.moves(server["id"])
         )
 
-    def come_back(self) -> None:
-        say(
-            "A drain is a desired state. Somebody starts nova-compute again: it registers as enabled, and is disabled at once"
-        )
+    def return_of_the_host(self) -> None:
+        say("A drain is a desired state: nova-compute starts again, and is disabled at once")
         self.cloud.start_compute(HOST)
-        until(
-            f"{HOST} disabled again",
-            lambda: (self.cloud.service(HOST) or {}).get("status") == "disabled",
-            PATIENCE,
-        )
+
+        def disabled() -> bool:
+            return (self.cloud.service(HOST) or {}).get("status") == "disabled"
+
+        until(f"{HOST} disabled again", disabled, PATIENCE)
         self.drain.until("the drain to rest", lambda s: s["phase"] == "Drained", PATIENCE)
 
-    def give_back(self) -> None:
-        say(
-            "Delete the drain: the host is given back as it was found, enabled and in its aggregate"
-        )
-        self.run("delete", f"cnd/{NAME}", "-n", NAMESPACE, "--timeout=120s")
+    def restore(self) -> None:
+        say("Delete the drain: the host is restored as it was found, enabled and in its aggregate")
+        self.run("delete", *DRAIN, "--timeout=120s")
         service = self.cloud.service(HOST) or {}
-        inside = [
-            a["name"]
-            for a in self.cloud.admin.get("/os-aggregates")["aggregates"]
-            if HOST in a["hosts"]
-        ]
-        put(
-            f"{HOST}: {service.get('status')}, {service.get('state')}, in aggregates {', '.join(inside) or 'none'}"
-        )
-
-    # What is there
+        aggregates = self.cloud.admin.get("/os-aggregates")["aggregates"]
+        names = ", ".join(each["name"] for each in aggregates if HOST in each["hosts"]) or "none"
+        put(f"{HOST}: {service.get('status')}, {service.get('state')}, in aggregates {names}")
 
     def run(self, *words: str, stdin: str | None = None) -> None:
         shell("kubectl", *words)
@@ -217,40 +179,29 @@ class Demo:
         return ", ".join(sorted(row["host"] for row in rows))
 
     def moves(self, server_id: str) -> str:
-        shown = {
-            "live-migration": "live",
-            "migrate": "cold",
-            "confirmResize": "confirm",
-            "resume": "resume",
-        }
-        return ", ".join(
-            shown[action] for action in self.cloud.actions(server_id) if action in shown
-        )
+        actions = self.cloud.actions(server_id)
+        return ", ".join(ACTIONS[action] for action in actions if action in ACTIONS)
 
     def table(self, *columns: Any) -> None:
         """`columns`: heading, value of a server, heading, value, …"""
         headings, values = columns[::2], columns[1::2]
-        put(
-            f"  {'SERVER':14} {'WAS':10} {'HOST':6} "
-            + " ".join(f"{heading:10}" for heading in headings).rstrip()
-        )
+        rows = [("SERVER", "WAS", "HOST", *headings)]
         for server_id, was in self.servers.items():
             server = self.cloud.server(server_id) or {}
-            cells = " ".join(f"{value(server):10}" for value in values)
-            put(
-                f"  {server['name']:14} {was:10} {server['OS-EXT-SRV-ATTR:host']:6} {cells}".rstrip()
-            )
+            host = server["OS-EXT-SRV-ATTR:host"]
+            rows.append((server["name"], was, host, *(value(server) for value in values)))
+        for name, was, host, *cells in rows:
+            put(f"  {name:14} {was:10} {host:6} {' '.join(f'{c:10}' for c in cells)}".rstrip())
 
 
 def beds_up() -> None:
-    say(
-        "Beds: a real Kubernetes control plane and a real OpenStack, on loopback (the first time builds them: 10 to 20 minutes)"
-    )
+    say("Test beds: a real Kubernetes control plane and a real OpenStack, on loopback")
+    put("(The first run builds them, which takes 10 to 20 minutes.)")
     starting = [subprocess.Popen([bed, "up"], stdout=subprocess.DEVNULL) for bed in (KUBE, CLOUD)]
     try:
         codes = [process.wait() for process in starting]
         if any(codes):
-            sys.exit("demo: a bed did not come up; its words are above")
+            sys.exit("demo: a test bed did not start; its output is above")
     finally:
         for process in starting:
             if process.poll() is None:
@@ -259,17 +210,13 @@ def beds_up() -> None:
 
 
 def closing() -> None:
-    say("Done. The beds are still up; look around:")
+    say("Done. The test beds are still up. Look around:")
     put(f'  eval "$({KUBE} env)"; kubectl get cnd -A; kubectl explain cnd.spec.migration')
-    put(
-        f'  eval "$({CLOUD} env)"      # for any OpenStack client: OS_CLIENT_CONFIG_FILE and OS_CLOUD=lab'
-    )
-    put(
-        "  OS_CLOUD=operator make run # in that shell: the operator in the foreground, for drains of your own"
-    )
+    put(f'  eval "$({CLOUD} env)"      # for any OpenStack client; sets OS_CLOUD=lab')
+    put("  OS_CLOUD=operator make run # in that shell: the operator, for drains of your own")
     put(f"  less {WORK / 'operator.log'}")
     put(
-        "  make beds-down            # stop the beds;  make clean-beds also forgets what was in them"
+        "  make beds-down             # stop the test beds; make clean-beds also deletes their data"
     )
 
 
@@ -281,20 +228,13 @@ def main() -> int:
     kube, cloud = Kube(kubernetes.bed_environment()), Lab.of_bed()
     os.environ["PATH"] = kube.environment["PATH"]
     demo = Demo(kube, cloud, Drain(kube, NAMESPACE, NAME))
-    demo.install()
-    demo.reset()
-    demo.boot()
+    demo.prepare()
     log = WORK / "operator.log"
     log.unlink(missing_ok=True)
-    say(
-        f"Run the operator under its service account, with no right but those of manifests/base. Log: {log}"
-    )
-    operator = Operator(
-        kube.account_kubeconfig(WORK / "kubeconfig"),
-        log,
-        ("--namespace", NAMESPACE),
-        kubernetes.FLAGS,
-    )
+    say("Run the operator under its service account, with only the rights of manifests/base")
+    scope = ("--namespace", NAMESPACE)
+    account = kube.account_kubeconfig(WORK / "kubeconfig")
+    operator = Operator(account, log, scope, kubernetes.FLAGS)
     shell("quiesce", "run", *operator.scope, *kubernetes.FLAGS)
     try:
         operator.start()
@@ -312,12 +252,11 @@ def interruptible(program: Callable[[], int]) -> int:
     try:
         return program()
     except KeyboardInterrupt:
-        put("\ndemo: stopped. The beds may still be up: make beds-down stops them")
+        put("\ndemo: stopped. The test beds may still be up: make beds-down stops them")
         return 130
     except (AssertionError, TimeoutError, subprocess.CalledProcessError) as error:
-        put(
-            f"\ndemo: {error}\nThe operator's log: {WORK / 'operator.log'}. The beds are still up: make beds-down stops them"
-        )
+        put(f"\ndemo: {error}\nThe operator's log: {WORK / 'operator.log'}")
+        put("The test beds are still up: make beds-down stops them")
         return 1
 
 

@@ -35,7 +35,7 @@ def shell(*words: str) -> None:
 
 
 class Stream:
-    """A `kubectl … --watch` whose lines appear on the screen, marked, while other things go on."""
+    """A `kubectl … --watch`, whose marked lines appear while the demo continues."""
 
     def __init__(self, mark: str, environment: Mapping[str, str], *words: str) -> None:
         shell("kubectl", *words)
@@ -53,9 +53,8 @@ class Stream:
     def _show(self) -> None:
         before = ""
         for line in self._process.stdout or ():
-            shown = (
-                line.rpartition(" ")[0] if self._mark == "cnd" else line
-            )  # all but the last column, which is the age
+            # Without the last column, which is the age.
+            shown = line.rpartition(" ")[0] if self._mark == "cnd" else line
             if shown != before:  # else a write that no column shows
                 put(f"{styled(f'{self._mark:>5} |', self._mark)} {line.rstrip()}")
             before = shown

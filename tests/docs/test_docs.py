@@ -1,17 +1,18 @@
-"""The documentation says what the code does.
-
-Links lead somewhere, manifests are valid, no reason, flag or metric is missing.
-"""
+"""The documentation matches the code: links, manifests, reasons, flags, metrics and versions."""
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 
 import pytest
 import yaml
 
+from quiesce import __version__
 from quiesce.api.drain.spec import DrainSpec
+from quiesce.api.keyring.spec import KeyringSpec
 from quiesce.exits import Exit
 from quiesce.ops import metrics
 from quiesce.settings import _OPTIONS
@@ -20,25 +21,22 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "operator" / "quiesce"
 PAGES = sorted(
     [
-        ROOT / "README.md",
+        *ROOT.glob("*.md"),
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "tests" / "beds").glob("*/README.md"),
     ]
 )
+SPECS: dict[str, type[DrainSpec] | type[KeyringSpec]] = {
+    "ComputeNodeDrain": DrainSpec,
+    "MigrationKeyring": KeyringSpec,
+}
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 WORD = re.compile(r"[A-Z][a-z]+([A-Z]+[a-z]*)*")
-SPEAKING = (
-    "drain/report/status.py",
-    "drain/decide/rules.py",
-    "drain/decide/departed.py",
-    "drain/decide/failures.py",
-    "drain/act/calls.py",
-    "api/errors.py",
-    "ssh/errors.py",
-)
-NOT_SHOWN = frozenset(
-    {"True", "False", "NoValidHost", "MaxRetriesExceeded"}
-)  # the last two are looked for in Nova's words
+REASONS = "quiesce.api.drain.reasons"
+"""A module of enums, one value a reason."""
+ALSO = ("drain/report/status.py", "drain/act/host.py", "api/errors.py", "ssh/errors.py")
+NOT_SHOWN = frozenset({"True", "False", "NoValidHost", "MaxRetriesExceeded"})
+"""The last two are searched for in Nova's messages."""
 
 
 def identify(page: Path) -> str:
@@ -46,11 +44,10 @@ def identify(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Those written out, and what code forges make of headings: lower case, hyphens for spaces."""
-    text = page.read_text()
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    """As code forges make them of headings (lower case, no punctuation, hyphens), and named ones."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    return made | set(re.findall(r'<a id="([^"]+)">', text))
+    return made | set(re.findall(r'<a id="([\w-]+)">', page.read_text()))
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:
@@ -80,19 +77,17 @@ def test_every_page_is_reached_from_the_index(page: Path) -> None:
 
 def manifests() -> Iterator[tuple[str, dict[str, object]]]:
     texts = [(identify(page), text) for page in PAGES for text in blocks(page, "yaml")]
-    texts += [
-        (identify(file), file.read_text())
-        for file in sorted((ROOT / "manifests" / "examples").glob("*.yaml"))
-    ]
+    examples = sorted((ROOT / "manifests" / "examples").glob("*.yaml"))
+    texts += [(identify(file), file.read_text()) for file in examples]
     for name, text in texts:
         for document in yaml.safe_load_all(text):
-            if isinstance(document, dict) and document.get("kind") == "ComputeNodeDrain":
+            if isinstance(document, dict) and document.get("kind") in SPECS:
                 yield name, document
 
 
 @pytest.mark.parametrize(("name", "manifest"), list(manifests()))
 def test_every_manifest_shown_is_valid(name: str, manifest: dict[str, object]) -> None:
-    assert DrainSpec.read(manifest["spec"]).host, name
+    assert SPECS[str(manifest["kind"])].read(manifest["spec"]), name
 
 
 def test_parts_of_manifests_shown_are_valid() -> None:
@@ -104,18 +99,28 @@ def test_parts_of_manifests_shown_are_valid() -> None:
         DrainSpec.read(whole | spec)
 
 
-def words_of_the_status() -> set[str]:
-    """Every CamelCase word in the code that makes the status: reasons, phases, states."""
-    files = [SOURCE / name for name in SPEAKING]
+def reasons() -> set[str]:
+    """Every value of the enums in REASONS."""
+    module = vars(importlib.import_module(REASONS)).values()
+    enums = [each for each in module if isinstance(each, type) and issubclass(each, Enum)]
+    return {str(member.value) for enum in enums for member in enum}
+
+
+def literals(*names: str) -> set[str]:
+    """Every CamelCase word in these files."""
     constants = [
         node.value
-        for file in files
-        for node in ast.walk(ast.parse(file.read_text()))
+        for name in names
+        for node in ast.walk(ast.parse((SOURCE / name).read_text()))
         if isinstance(node, ast.Constant)
     ]
-    return {
-        value for value in constants if isinstance(value, str) and WORD.fullmatch(value)
-    } - NOT_SHOWN
+    words = {value for value in constants if isinstance(value, str) and WORD.fullmatch(value)}
+    return words - NOT_SHOWN
+
+
+def words_of_the_status() -> set[str]:
+    """Every reason, phase and state that the status of a drain can show."""
+    return reasons() | literals(*ALSO)
 
 
 @pytest.mark.parametrize("word", sorted(words_of_the_status()))
@@ -173,6 +178,16 @@ def test_every_metric_is_listed_and_no_other() -> None:
         f"{family.name}_total" if family.type == "counter" else family.name for family in families
     }
     assert set(re.findall(r"^\| `(quiesce_\w+)` \|", operations, re.MULTILINE)) == exposed
+
+
+def test_every_text_that_names_a_version_names_this_one() -> None:
+    files = [*PAGES, ROOT / "Containerfile", *(ROOT / "manifests").rglob("*.yaml")]
+    named = {
+        (identify(file), version)
+        for file in files
+        for version in re.findall(r"(?:quiesce:|newTag: )(\d+\.\d+\.\d+)", file.read_text())
+    }
+    assert {version for _, version in named} == {__version__}, sorted(named)
 
 
 def test_the_readme_shows_make_targets_that_exist() -> None:

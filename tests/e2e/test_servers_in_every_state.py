@@ -17,7 +17,7 @@ from tests.harness.books import NeverWronglyDrained
 from tests.harness.kubernetes import Drain, Kube, Operator, condition
 from tests.harness.openstack import Json, Lab, until
 from tests.harness.promises import COLD, LIVE, moved
-from tools.states import ARRIVED, PLAIN, PROPERTIES, TROUBLE, UNDER_WAY, Case
+from tools.states import DEPARTED, FAILED, PLAIN, PROPERTIES, UNDER_WAY, Case
 
 from quiesce.api.drain.spec import Method
 from quiesce.drain.model.verdict import Blocked, Held, Move, Offload, Resume, Verdict
@@ -140,7 +140,7 @@ ON_THE_HOST = {
     ),
     **{
         f"pair-{number}": State(
-            row(TROUBLE, "ACTIVE", "every member of its affinity group is on this host"),
+            row(FAILED, "ACTIVE", "every member of its affinity group is on this host"),
             group="affinity of two",
             fix=("shelve", None),
             done=("shelve", "shelveOffload"),
@@ -166,18 +166,18 @@ ON_THE_HOST = {
 }
 AWAY = {
     "resized": State(
-        row(ARRIVED, "VERIFY_RESIZE", "a tenant's resize"),
-        row(ARRIVED, "VERIFY_RESIZE", "the same, `confirmation.foreign: Confirm`"),
+        row(DEPARTED, "VERIFY_RESIZE", "a tenant's resize"),
+        row(DEPARTED, "VERIFY_RESIZE", "the same, `confirmation.foreign: Confirm`"),
         done=("resize", "confirmResize"),
     ),
     "migrated": State(
-        row(ARRIVED, "VERIFY_RESIZE", "another admin's migration"),
-        row(ARRIVED, "VERIFY_RESIZE", "the same, `confirmation.foreign: Confirm`"),
+        row(DEPARTED, "VERIFY_RESIZE", "another admin's migration"),
+        row(DEPARTED, "VERIFY_RESIZE", "the same, `confirmation.foreign: Confirm`"),
         bring=("migrate", None),
         done=COLD,
     ),
     "leaving": State(
-        row(ARRIVED, "RESIZE", "somebody's move to this host or from it", "resize_finish"),
+        row(DEPARTED, "RESIZE", "another user's move to this host or from it", "resize_finish"),
         bring=("migrate", None),
         faults={"finish_migration": "hang"},
         done=COLD,
@@ -250,12 +250,14 @@ def bring(cloud: Lab, host: str, ids: dict[str, str]) -> None:
 def expected(method: Method, policies: Json) -> tuple[dict[str, str], dict[str, int]]:
     """What the table has: reasons of problems by name, and how many are moved by which way."""
     verdicts = {name: state.verdict(method, policies) for name, state in STATES.items()}
-    problems = {name: v.reason for name, v in verdicts.items() if isinstance(v, Blocked | Held)}
+    problems = {
+        name: str(v.reason) for name, v in verdicts.items() if isinstance(v, Blocked | Held)
+    }
     ways = {"live": 0, "cold": 0, "offload": 0, "blocked": 0}
     for name in ON_THE_HOST:
         match verdicts[name]:
-            case Move(how=how):
-                ways[how] += 1
+            case Move(method=move):
+                ways[move] += 1
             case Resume():
                 ways["cold" if method is Method.COLD else "live"] += 1
             case Offload():

@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 
-from quiesce.drain.reconcile import Drains, MoveLimiter
+from quiesce.drain.limiter import MoveLimiter
+from quiesce.drain.reconcile import Drains
 from quiesce.openstack.session import Clouds
 from quiesce.runtime.kinds import Context, Reconciler
+from quiesce.runtime.reconciler import ResourceReconciler
 from quiesce.settings import Settings
 from tests.beds.sim.errors import ApiError, ServerGoneError
 from tests.beds.sim.model import Cloud
@@ -45,8 +47,9 @@ def reconciler(
     now: Callable[[], datetime],
 ) -> Reconciler:
     """A new process of the operator: nothing is known. The one place that says how it is built."""
-    context = Context(settings, store, secrets, events, {})  # type: ignore[arg-type]
-    return Drains(context, clouds, MoveLimiter(settings.max_moves), {}, now).reconcile
+    context = Context(settings, store, secrets, events, {}, clouds)  # type: ignore[arg-type]
+    drains = Drains(context, MoveLimiter(settings.max_moves), now)
+    return ResourceReconciler(context, drains).reconcile
 
 
 @dataclass

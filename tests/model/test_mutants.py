@@ -1,4 +1,6 @@
-"""The tests of the tests: each promise is broken once on purpose, and the directed histories have to notice."""
+"""The tests of the tests: each promise is broken once on purpose, and the directed histories have
+to notice.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from quiesce.api.drain.record import Record
 from quiesce.drain import reconcile
-from quiesce.drain.act import calls as act
-from quiesce.drain.decide import compute_service, departed, failures, proof, rules
-from quiesce.drain.decide import goals as decide
-from quiesce.drain.decide.goals import ServerVerdict
+from quiesce.drain.act import act
+from quiesce.drain.act import servers as act_servers
+from quiesce.drain.decide import departed, failures, goals, rules, schedule, servers, service
+from quiesce.drain.decide import proof as proofs
+from quiesce.drain.decide import remember as remembers
 from quiesce.drain.model.actions import DeleteService, EnableService
-from quiesce.drain.model.verdict import Blocked, Confirm, Follow, Held, Move
-from quiesce.drain.report import status as report
+from quiesce.drain.model.decision import Goal
+from quiesce.drain.model.observation import Observation
+from quiesce.drain.model.verdict import Blocked, Confirm, Follow, Held, Move, ServerVerdict
+from quiesce.drain.observe import moves
 from quiesce.openstack import http
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import Unknown
@@ -24,20 +28,19 @@ from tests.model.test_scenarios import SCENARIOS
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 
-def filter_out(*names: str) -> Patch:
-    """The table of verdicts without some of its filters."""
+def rule_out(*names: str) -> Patch:
+    """The table of verdicts without some of its rules."""
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-        assert {f.__name__ for f in rules.FILTERS} >= set(names)
-        monkeypatch.setattr(
-            rules, "FILTERS", tuple(f for f in rules.FILTERS if f.__name__ not in names)
-        )
+        assert {rule.__name__ for rule in rules.RULES} >= set(names)
+        left = tuple(rule for rule in rules.RULES if rule.__name__ not in names)
+        monkeypatch.setattr(rules, "RULES", left)
 
     return patch
 
 
 def answer(module: Any, name: str, value: Any) -> Patch:
-    """A function that always says the same."""
+    """A function that always answers the same."""
     return lambda monkeypatch: monkeypatch.setattr(module, name, lambda *_, **__: value)
 
 
@@ -51,7 +54,19 @@ def wrap(module: Any, name: str, around: Callable[..., Any]) -> Patch:
     return patch
 
 
-def moves_leavers(original: Any, leaver: Any) -> Any:
+def both(*patches: Patch) -> Patch:
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        for each in patches:
+            each(monkeypatch)
+
+    return patch
+
+
+def remembering(observation: Any, **fields: Any) -> Any:
+    return replace(observation, history=replace(observation.history, **fields))
+
+
+def moves_departed(original: Any, leaver: Any) -> Any:
     return original(leaver) or Move("cold", 1)
 
 
@@ -62,36 +77,44 @@ def forgets_the_host(original: Any, cloud: Cloud, *args: Any) -> Any:
     return (*found, *(replace(s, host=args[0]) for s in others if s.host != args[0]))
 
 
-def everything_is_ours(original: Any, server_id: str, memory: Record, seen: Any) -> Any:
-    return tuple(m for m in seen.migrations if m.server_id == server_id)
+def everything_is_ours(original: Any, server_id: str, drain: Any, observation: Any) -> Any:
+    return tuple(m for m in observation.migrations if m.server_id == server_id)
 
 
-def all_times_are_ours(original: Any, server_id: str, memory: Record, seen: Any) -> Any:
-    return original(server_id, replace(memory, found_migration=-1), seen)
+def all_times_are_ours(original: Any, server_id: str, drain: Any, observation: Any) -> Any:
+    record = replace(drain.record, found_migration=-1)
+    return original(server_id, replace(drain, record=record), observation)
 
 
-def deletes_when_it_likes(original: Any, spec: Any, memory: Any, seen: Any, decision: Any) -> Any:
-    return (DeleteService(seen.service.id),) if seen.service and not seen.servers else ()
+def owns(around: Callable[..., Any]) -> Patch:
+    """Which migrations are ours is asked in deciding and in observing."""
+    return both(wrap(servers, "own_migrations", around), wrap(moves, "own_migrations", around))
 
 
-def deletes_while_running(original: Any, spec: Any, memory: Any, seen: Any, decision: Any) -> Any:
-    down = seen.service and replace(seen.service, state="down")
-    return original(spec, memory, replace(seen, service=down), decision)
+def deletes_when_it_likes(original: Any, drain: Any, observation: Any, proof: Any) -> Any:
+    found = observation.service
+    return (DeleteService(found.id),) if found and not observation.servers else ()
+
+
+def deletes_while_running(original: Any, drain: Any, observation: Any, proof: Any) -> Any:
+    down = observation.service and replace(observation.service, state="down")
+    return original(drain, replace(observation, service=down), proof)
 
 
 def without(part: str) -> Callable[..., Any]:
-    """A proof that forgets a part of the look."""
+    """A proof that forgets a part of what was observed."""
 
-    def weigh(original: Any, seen: Any, memory: Any, matters: Any, settle: Any) -> Any:
+    def weigh(original: Any, drain: Any, observation: Any, matters: Any, settle: Any) -> Any:
         if part == "matters":
-            return original(seen, memory, (), settle)
+            return original(drain, observation, (), settle)
         if part == "settle":
-            return original(replace(seen, clean_since=seen.now - settle), memory, matters, settle)
+            clean = remembering(observation, clean_since=observation.now - settle)
+            return original(drain, clean, matters, settle)
         if part == "allocations":
-            reads = seen.proof and replace(seen.proof, consumers=frozenset())
-            return original(replace(seen, proof=reads), memory, matters, settle)
+            reads = observation.proof and replace(observation.proof, consumers=frozenset())
+            return original(drain, replace(observation, proof=reads), matters, settle)
         emptied: dict[str, Any] = {"servers": (), part: ()}
-        return original(replace(seen, **{part: emptied[part]}), memory, matters, settle)
+        return original(drain, replace(observation, **{part: emptied[part]}), matters, settle)
 
     return weigh
 
@@ -106,21 +129,16 @@ def no_migrations(original: Any, *args: Any, **kwargs: Any) -> Any:
 
 def cell_is_up(original: Any, cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
     def known(s: Any) -> Any:
-        return (
-            replace(s, status="disabled", state="down", id="x", disabled_reason=None)
-            if s.status == "UNKNOWN"
-            else s
-        )
+        if s.status != "UNKNOWN":
+            return s
+        return replace(s, status="disabled", state="down", id="x", disabled_reason=None)
 
     return tuple(known(s) for s in original(cloud, *args, **kwargs))
 
 
-def forgets_what_it_found(original: Any, report_: Any) -> dict[str, Any]:
-    found: dict[str, Any] = original(report_)
-    if found.get("foundStatus"):
-        found |= {"foundStatus": "enabled"}
-        found.pop("foundReason", None)
-    return found
+def forgets_what_it_found(original: Any, *args: Any) -> Any:
+    record = original(*args)
+    return replace(record, found_status="enabled", found_reason=None) if record.begun else record
 
 
 def acts_before_it_reports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,22 +146,20 @@ def acts_before_it_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     original = reconcile.Drains.report
     late: list[Any] = []
     monkeypatch.setattr(reconcile.Drains, "report", lambda self, *args: late.append((self, *args)))
-    carry_out = act.act
+    carry_out = act
 
-    def act_first(*args: Any, **kwargs: Any) -> None:
-        carry_out(*args, **kwargs)
+    def act_first(*args: Any, **kwargs: Any) -> Any:
+        acted = carry_out(*args, **kwargs)
         self, *rest = late.pop()
         original(self, *rest)
+        return acted
 
     monkeypatch.setattr(reconcile, "act", act_first)
 
 
-def always_restores(original: Any, who: Any, memory: Any, seen: Any) -> Any:
-    return (
-        (EnableService(seen.service.id),)
-        if seen.service and seen.service.status == "disabled"
-        else ()
-    )
+def always_restores(original: Any, drain: Any, observation: Any) -> Any:
+    found = observation.service
+    return (EnableService(found.id),) if found and found.status == "disabled" else ()
 
 
 def a_broken_answer_is_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,23 +180,18 @@ def repeats_without_a_look(original: Any, api: Any, *args: Any, **kwargs: Any) -
         return original(api, *args, **kwargs)
 
 
-def no_answer_is_a_failure(original: Any, seen: Any, server_id: str) -> Any:
-    return False
+def suspended_goes_on(original: Any, drain: Any, *args: Any) -> Any:
+    spec = drain.spec.model_copy(update={"suspend": False})
+    return original(replace(drain, spec=spec), *args)
 
 
-def suspended_goes_on(original: Any, who: Any, spec: Any, *args: Any) -> Any:
-    return original(who, spec.model_copy(update={"suspend": False}), *args)
+def plan_goes_on(original: Any, drain: Any) -> Any:
+    return Goal.RELEASE if drain.deleting else Goal.KEEP_DRAINED
 
 
-def plan_goes_on(original: Any, who: Any, spec: Any) -> Any:
-    return decide.Goal.GIVEN_BACK if who.deleting else decide.Goal.KEPT_DRAINED
-
-
-def gives_back_at_once(
-    original: Any, who: Any, spec: Any, memory: Any, seen: Any, decision: Any
-) -> Any:
-    restore = compute_service.restore(who, memory, seen)
-    return replace(decision, actions=restore, given_back=not restore)
+def restores_at_once(original: Any, drain: Any, observation: Any, decision: Any) -> Any:
+    restore = service.restore(drain, observation)
+    return replace(decision, actions=restore, released=not restore)
 
 
 def goes_on_cold(original: Any, s: Any) -> str:
@@ -190,9 +201,9 @@ def goes_on_cold(original: Any, s: Any) -> str:
 def overlooks_tasks(original: Any, leaver: Any) -> Any:
     elsewhere = {
         i: server and replace(server, task_state=None)
-        for i, server in leaver.seen.elsewhere.items()
+        for i, server in leaver.observation.elsewhere.items()
     }
-    return original(replace(leaver, seen=replace(leaver.seen, elsewhere=elsewhere)))
+    return original(replace(leaver, observation=replace(leaver.observation, elsewhere=elsewhere)))
 
 
 def confirms_early(original: Any, leaver: Any) -> Any:
@@ -208,9 +219,11 @@ def resets(original: Any, cloud: Cloud, server_id: str) -> Any:
     return original(cloud, server_id)
 
 
-def one_sick_server_stops_all(original: Any, spec: Any, seen: Any, judged: Any, limits: Any) -> Any:
-    sick = any(isinstance(j.verdict, Blocked | Held) for j in judged)
-    return () if sick else original(spec, seen, judged, limits)
+def one_failing_server_stops_all(
+    original: Any, drain: Any, observation: Any, verdicts: Any, limits: Any
+) -> Any:
+    failing = any(isinstance(v.verdict, Blocked | Held) for v in verdicts)
+    return () if failing else original(drain, observation, verdicts, limits)
 
 
 def confirms_what_it_holds(original: Any, leaver: Any) -> Any:
@@ -224,96 +237,194 @@ def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def only_follows_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is about to start, or whose answer is missing, is forgotten."""
-    monkeypatch.setattr(
-        ServerVerdict, "in_flight", property(lambda self: isinstance(self.verdict, Follow))
-    )
+    counted = property(lambda self: isinstance(self.verdict, Follow))
+    monkeypatch.setattr(ServerVerdict, "in_flight", counted)
 
 
-def groups_do_not_matter(original: Any, spec: Any, seen: Any, judged: Any, limits: Any) -> Any:
-    return original(spec, replace(seen, groups=()), judged, limits)
+def groups_do_not_matter(
+    original: Any, drain: Any, observation: Any, verdicts: Any, limits: Any
+) -> Any:
+    return original(drain, replace(observation, groups=()), verdicts, limits)
 
 
-def times_are_renewed(original: Any, report_: Any) -> dict[str, Any]:
-    found: dict[str, Any] = original(report_)
-    return found | {"startTime": report_.now}
+def times_are_renewed(original: Any, report_: Any) -> Any:
+    found = original(report_)
+    return replace(found, record=replace(found.record, started=report_.now))
 
 
-def never_disables_again(original: Any, who: Any, spec: Any, memory: Any, seen: Any) -> Any:
-    return () if memory.begun else original(who, spec, memory, seen)
+def never_disables_again(original: Any, drain: Any, observation: Any) -> Any:
+    return () if drain.begun else original(drain, observation)
 
 
 # The promise that is broken, how, and the histories that have to notice (one of them does).
 MUTANTS: dict[str, tuple[Patch, str]] = {
     "moves a server known from its migration": (
-        wrap(departed, "judge", moves_leavers), "never_moves_a_server_a_second_time"),
+        wrap(departed, "judge", moves_departed),
+        "never_moves_a_server_a_second_time",
+    ),
     "takes servers elsewhere for servers on the host": (
-        wrap(Cloud, "servers_on", forgets_the_host), "never_moves_a_server_a_second_time"),
+        wrap(Cloud, "servers_on", forgets_the_host),
+        "never_moves_a_server_a_second_time",
+    ),
     "takes an older list of servers for the present": (
-        answer(reconcile, "suffices", True), "starts_no_move_from_an_older_list"),
+        answer(reconcile, "suffices", True),
+        "starts_no_move_from_an_older_list",
+    ),
     "takes a tenant's resize for its own": (
-        wrap(decide, "own_migrations", everything_is_ours), "leaves_a_tenants_resize_alone"),
+        owns(everything_is_ours),
+        "leaves_a_tenants_resize_alone",
+    ),
     "takes what was there before for its own": (
-        wrap(decide, "own_migrations", all_times_are_ours), "leaves_what_was_there_before_the_drain_alone"),
-    "confirms whatever the checks say": (answer(departed, "failed_checks", ""), "confirms_no_guest_that_is_off"),
-    "does not look at ports": (answer(departed, "wrong_port", ""), "confirms_no_guest_that_is_cut_off"),
-    "does not look at the power state": (answer(departed, "wrong_power", ""), "confirms_no_guest_that_is_off_after_a_restart"),
+        owns(all_times_are_ours),
+        "leaves_what_was_there_before_the_drain_alone",
+    ),
+    "confirms whatever the checks say": (
+        answer(departed, "failed_checks", ""),
+        "confirms_no_guest_that_is_off",
+    ),
+    "does not look at ports": (
+        answer(departed, "wrong_port", ""),
+        "confirms_no_guest_that_is_cut_off",
+    ),
+    "does not look at the power state": (
+        answer(departed, "wrong_power", ""),
+        "confirms_no_guest_that_is_off_after_a_restart",
+    ),
     "confirms before the server has arrived": (
-        wrap(departed, "judge_under_way", confirms_early), "confirms_no_guest_that_is_still_arriving"),
+        wrap(departed, "judge_in_progress", confirms_early),
+        "confirms_no_guest_that_is_still_arriving",
+    ),
     "confirms a server that is in the middle of something": (
-        wrap(departed, "judge_finished", overlooks_tasks), "confirms_no_guest_that_its_owner_is_deleting"),
+        wrap(departed, "judge_finished", overlooks_tasks),
+        "confirms_no_guest_that_its_owner_is_deleting",
+    ),
     "confirms without a decision": (
-        wrap(departed, "judge_finished", confirms_what_it_holds), "waits_for_a_decision_where_the_policy_is_manual"),
+        wrap(departed, "judge_finished", confirms_what_it_holds),
+        "waits_for_a_decision_where_the_policy_is_manual",
+    ),
     "reverts to a source that is down": (
-        lambda m: (answer(departed, "source_is_down", False)(m), answer(act, "source_is_up", True)(m))[0],
-        "reverts_nothing_while_the_source_is_down"),
+        both(answer(departed, "source_is_down", False), answer(act_servers, "source_is_up", True)),
+        "reverts_nothing_while_the_source_is_down",
+    ),
     "deletes the service of a host that looks empty": (
-        wrap(decide, "end_service", deletes_when_it_likes), "takes_no_move_to_the_host_for_nothing"),
+        wrap(service, "end_service", deletes_when_it_likes),
+        "takes_no_move_to_the_host_for_nothing",
+    ),
     "deletes the service of a running nova-compute": (
-        wrap(decide, "end_service", deletes_while_running), "deletes_no_service_while_nova_compute_is_up"),
+        wrap(service, "end_service", deletes_while_running),
+        "deletes_no_service_while_nova_compute_is_up",
+    ),
     "forgets allocations": (
-        wrap(proof, "weigh", without("allocations")), "takes_no_allocation_left_in_placement_for_nothing"),
+        wrap(proofs, "weigh", without("allocations")),
+        "takes_no_allocation_left_in_placement_for_nothing",
+    ),
     "forgets guests that failed elsewhere": (
-        answer(departed, "judge_failed", None), "takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host"),
-    "forgets moves to the host": (wrap(Cloud, "migrations", no_migrations), "takes_no_move_to_the_host_for_nothing"),
+        answer(departed, "judge_failed", None),
+        "takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host",
+    ),
+    "forgets moves to the host": (
+        wrap(Cloud, "migrations", no_migrations),
+        "takes_no_move_to_the_host_for_nothing",
+    ),
     "forgets soft-deleted servers": (
-        wrap(Cloud, "servers_on", soft_deleted_ones_are_gone), "takes_no_soft_deleted_server_for_gone"),
+        wrap(Cloud, "servers_on", soft_deleted_ones_are_gone),
+        "takes_no_soft_deleted_server_for_gone",
+    ),
     "trusts the lists of a cell that is down": (
-        wrap(Cloud, "services", cell_is_up), "takes_no_list_of_a_cell_that_is_down_for_an_empty_host"),
-    "proves in one read": (wrap(proof, "weigh", without("settle")), "reads_the_empty_host_twice"),
+        wrap(Cloud, "services", cell_is_up),
+        "takes_no_list_of_a_cell_that_is_down_for_an_empty_host",
+    ),
+    "proves in one read": (wrap(proofs, "weigh", without("settle")), "reads_the_empty_host_twice"),
     "takes half an answer for an empty list": (
-        a_broken_answer_is_an_empty_list, "proves_nothing_from_a_list_that_could_not_be_read"),
+        a_broken_answer_is_an_empty_list,
+        "proves_nothing_from_a_list_that_could_not_be_read",
+    ),
     "counts no moves in flight": (uncounted, "moves_no_more_at_once_than_allowed"),
-    "counts only moves with a record": (only_follows_count, "moves_no_more_at_once_than_allowed_while_nova_is_slow_to_begin"),
+    "counts only moves with a record": (
+        only_follows_count,
+        "moves_no_more_at_once_than_allowed_while_nova_is_slow_to_begin",
+    ),
     "ignores anti-affinity groups": (
-        wrap(decide, "choose", groups_do_not_matter), "moves_one_of_an_anti_affinity_group_at_a_time"),
+        wrap(schedule, "choose", groups_do_not_matter),
+        "moves_one_of_an_anti_affinity_group_at_a_time",
+    ),
     "writes over a disable unsaved": (
-        wrap(report, "service_of", forgets_what_it_found), "gives_back_a_disable_that_somebody_else_had_made"),
-    "writes to OpenStack before the status": (acts_before_it_reports, "saves_what_it_finds_before_it_writes"),
+        wrap(remembers, "_with_findings", forgets_what_it_found),
+        "restores_a_disable_that_another_user_had_made",
+    ),
+    "writes to OpenStack before the status": (
+        acts_before_it_reports,
+        "saves_what_it_finds_before_it_writes",
+    ),
     "enables whatever it finds disabled": (
-        wrap(compute_service, "restore", always_restores), "leaves_a_disable_that_somebody_else_made_meanwhile"),
+        wrap(service, "restore", always_restores),
+        "leaves_a_disable_that_another_user_made_meanwhile",
+    ),
     "forgets the aggregates": (
-        answer(compute_service, "rejoin", ()), "gives_back_an_enabled_service_with_its_aggregates_after_a_delete"),
-    "leaves a service that registers again enabled": (wrap(compute_service, "disable", never_disables_again), "keeps_the_host_empty"),
-    "gives back with moves in flight": (
-        wrap(decide, "give_back", gives_back_at_once), "lets_moves_in_flight_end_before_it_gives_the_host_back"),
-    "goes on cold where live fails": (wrap(rules, "wanted", goes_on_cold), "restarts_no_guest_that_cannot_live_migrate"),
+        answer(service, "rejoin", ()),
+        "restores_an_enabled_service_with_its_aggregates_after_a_delete",
+    ),
+    "leaves a service that registers again enabled": (
+        wrap(service, "disable", never_disables_again),
+        "keeps_the_host_empty",
+    ),
+    "restores the host with moves in flight": (
+        wrap(goals, "release", restores_at_once),
+        "lets_moves_in_flight_end_before_it_restores_the_host",
+    ),
+    "continues cold where live fails": (
+        wrap(rules, "method_for", goes_on_cold),
+        "restarts_no_guest_that_cannot_live_migrate",
+    ),
     "repeats a call without an answer": (
-        wrap(http.Api, "write", repeats_without_a_look), "loses_the_answers_of_all_writes_and_repeats_none"),
+        wrap(http.Api, "write", repeats_without_a_look),
+        "loses_the_answers_of_all_writes_and_repeats_none",
+    ),
     "takes no answer for a no": (
-        wrap(rules, "answer_is_awaited", no_answer_is_a_failure), "repeats_no_call_whose_effect_comes_late"),
-    "evacuates": (wrap(Cloud, "migrate", evacuates), "empties_a_host_with_one_migrate_and_one_confirm_each"),
-    "resets states": (wrap(Cloud, "confirm", resets), "empties_a_host_with_one_migrate_and_one_confirm_each"),
-    "lets one sick server hold up all": (
-        wrap(decide, "choose", one_sick_server_stops_all), "lets_no_sick_server_hold_up_another"),
-    "goes on while suspended": (wrap(reconcile, "decide", suspended_goes_on), "writes_nothing_while_suspended"),
-    "goes on under a plan": (wrap(decide, "goal_of", plan_goes_on), "writes_nothing_for_a_plan"),
-    "moves while nova-compute is down": (filter_out("source_is_down"), "goes_on_by_itself_when_nova_compute_comes_back"),
-    "gives up where there was no room": (
-        lambda m: m.setattr(failures, "SLOW_RETRY", timedelta(days=999)), "goes_on_by_itself_when_there_is_room_again"),
-    "follows a stuck record for ever": (answer(departed, "never_ending", None), "names_a_record_that_never_ends"),
-    "waits for a task for ever": (answer(rules, "never_ends", None), "names_a_task_that_never_ends"),
-    "renews a time at every look": (wrap(reconcile, "status", times_are_renewed), "an_idle_drain_writes_nothing"),
-}  # fmt: skip
+        answer(Observation, "awaits_answer", False),
+        "repeats_no_call_whose_effect_comes_late",
+    ),
+    "evacuates": (
+        wrap(Cloud, "migrate", evacuates),
+        "empties_a_host_with_one_migrate_and_one_confirm_each",
+    ),
+    "resets states": (
+        wrap(Cloud, "confirm", resets),
+        "empties_a_host_with_one_migrate_and_one_confirm_each",
+    ),
+    "lets one failing server hold up all": (
+        wrap(schedule, "choose", one_failing_server_stops_all),
+        "lets_no_failing_server_hold_up_another",
+    ),
+    "continues while suspended": (
+        wrap(reconcile, "decide", suspended_goes_on),
+        "writes_nothing_while_suspended",
+    ),
+    "moves servers under a plan": (
+        wrap(goals, "goal_of", plan_goes_on),
+        "writes_nothing_for_a_plan",
+    ),
+    "moves while nova-compute is down": (
+        rule_out("source_is_down"),
+        "continues_by_itself_when_nova_compute_comes_back",
+    ),
+    "never tries again where capacity was short": (
+        lambda m: m.setattr(failures, "SLOW_RETRY", timedelta(days=999)),
+        "continues_by_itself_when_there_is_capacity_again",
+    ),
+    "follows a stuck record without end": (
+        answer(departed, "never_ending", None),
+        "names_a_record_that_never_ends",
+    ),
+    "waits for a task without end": (
+        answer(rules, "_never_ends", None),
+        "names_a_task_that_never_ends",
+    ),
+    "renews a time at every poll": (
+        wrap(reconcile, "status", times_are_renewed),
+        "an_idle_drain_writes_nothing",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -288,7 +288,7 @@ def deletes_no_service_while_nova_compute_is_up() -> None:
     world.run(100)
     assert ended(world)
     assert world.model.service(HOST) is not None
-    assert "stop nova-compute" in world.status["message"]
+    assert "Stop nova-compute" in world.status["message"]
 
 
 @scenario("never-4")
@@ -426,7 +426,7 @@ def moves_one_of_an_anti_affinity_group_at_a_time() -> None:
 
 
 @scenario("never-6", "always-8")
-def gives_back_a_disable_that_somebody_else_had_made() -> None:
+def restores_a_disable_that_another_user_had_made() -> None:
     world = World()
     world.boot("s0")
     world.disable("rack team")
@@ -441,7 +441,7 @@ def gives_back_a_disable_that_somebody_else_had_made() -> None:
 
 
 @scenario("never-6", "always-8")
-def leaves_a_disable_that_somebody_else_made_meanwhile() -> None:
+def leaves_a_disable_that_another_user_made_meanwhile() -> None:
     world = drain("active", service={"afterDrain": "KeepDisabled"})
     world.until(lambda: ended(world))
     world.disable("rack team")
@@ -454,7 +454,7 @@ def leaves_a_disable_that_somebody_else_made_meanwhile() -> None:
 
 
 @scenario("always-7", "always-8")
-def gives_back_an_enabled_service_with_its_aggregates_after_a_delete() -> None:
+def restores_an_enabled_service_with_its_aggregates_after_a_delete() -> None:
     world = World()
     world.boot("s0")
     aggregate = world.model.computes.add_aggregate("ssd")
@@ -493,7 +493,7 @@ def saves_what_it_finds_before_it_writes() -> None:
 
 
 @scenario("always-8")
-def lets_moves_in_flight_end_before_it_gives_the_host_back() -> None:
+def lets_moves_in_flight_end_before_it_restores_the_host() -> None:
     world = drain("active", "active")
     world.model.faults.set("migrate_disk_and_power_off", "sleep:15")
     world.until(lambda: any(s.task_state == "resize_migrating" for s in servers(world)))
@@ -636,7 +636,7 @@ def logs_no_secret_and_no_line_that_is_not_its_own() -> None:
 
 
 @scenario("never-11", "always-3")
-def lets_no_sick_server_hold_up_another() -> None:
+def lets_no_failing_server_hold_up_another() -> None:
     world = drain("suspended", "active", "active", "active", migration={"maxParallel": 2})
     world.model.faults.set("migrate_disk_and_power_off", "hang", server="s1")
     world.rest()
@@ -648,7 +648,7 @@ def lets_no_sick_server_hold_up_another() -> None:
 
 
 @scenario("always-1", "always-3")
-def goes_on_by_itself_when_nova_compute_comes_back() -> None:
+def continues_by_itself_when_nova_compute_comes_back() -> None:
     world = drain("active", "active", method="Live")
     world.model.kill_compute(HOST)
     world.model.clock.advance(20)
@@ -659,7 +659,7 @@ def goes_on_by_itself_when_nova_compute_comes_back() -> None:
 
 
 @scenario("always-1", "always-5")
-def goes_on_by_itself_when_there_is_room_again() -> None:
+def continues_by_itself_when_there_is_capacity_again() -> None:
     world = drain("active", "active")
     for name in ("cmp2", "cmp3"):
         service = world.model.service(name)
@@ -738,7 +738,7 @@ def names_a_task_that_never_ends() -> None:
 
 
 @scenario("always-1")
-def goes_on_when_a_person_has_ended_a_record_by_another_move() -> None:
+def continues_when_a_person_has_ended_a_record_by_another_move() -> None:
     world, server = restarted_in_a_copy()
     person = world.model.as_user("admin")
     world.model.cold.migrate(person, server.id)

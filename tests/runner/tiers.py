@@ -126,8 +126,10 @@ LANES = NIGHT if NIGHTLY else DAY  # side by side, the longest first
 TIERS = tuple(tier for lane in LANES for tier in lane)
 
 SOURCE = ("operator", "tests", "tools")
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 CHECKS = {  # of lint
     "ruff check": ("-m", "ruff", "check", *SOURCE),
     "ruff format": ("-m", "ruff", "format", "--check", *SOURCE),
     "mypy": ("-m", "mypy"),
+    "import contracts": ("-c", LINT_IMPORTS, "--no-cache", "--no-logo"),
 }

@@ -1,10 +1,10 @@
-"""Errors that become conditions. The type says whether waiting can help; `reason` is the condition's reason."""
+"""Errors that become conditions: the type says whether waiting helps, `reason` is the cause."""
 
 from typing import ClassVar
 
 
 class Problem(Exception):
-    """Something that keeps a resource from its goal. The text is for the person who reads the status."""
+    """What keeps a resource from its goal. The text is for the person who reads the status."""
 
     reason: ClassVar[str]
 
@@ -14,7 +14,14 @@ class Terminal(Problem):
 
 
 class Transient(Problem):
-    """May pass by itself; retried with back-off. Shown as `Reconciling=True`."""
+    """May pass by itself; retried with back-off. Shown as `Reconciling=True`.
+
+    `retry_after`: seconds that the other side asked us to wait, if it did.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class InvalidSpec(Terminal):
@@ -48,10 +55,14 @@ class CloudTooOld(Terminal):
 
 
 class CloudUnreachable(Transient):
-    """No answer, or an answer that proves nothing: refused, reset, timed out, 5xx, 429, broken JSON."""
+    """No answer, or one that proves nothing: refused, reset, timed out, 5xx, 429, broken JSON."""
 
     reason = "CloudUnreachable"
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+
+class InternalError(Transient):
+    """A defect of the operator. The text has the reference under which the log has the
+    traceback.
+    """
+
+    reason = "InternalError"

@@ -13,7 +13,9 @@ Seconds = Annotated[
 
 
 class Model(BaseModel):
-    """Frozen; camelCase outside; a field that this program does not know is an error, not ignored."""
+    """Frozen; camelCase outside; a field that this program does not know is an error, not
+    ignored.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True

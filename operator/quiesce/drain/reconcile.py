@@ -1,385 +1,260 @@
-"""One tick of one drain: observe → decide → report → act. Level-triggered; the next tick starts from what is there then."""
+"""One tick of one drain. Level-triggered; the next tick starts from what is there then."""
 
 import difflib
-import logging
-import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from quiesce.api.annotations import DRAIN_FINALIZER, REQUESTED_AT
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import DrainSpec, Mode
-from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, Problem
-from quiesce.drain.act.calls import ActionContext, act
-from quiesce.drain.decide.claims import refuse_second
-from quiesce.drain.decide.compute_service import DrainIdentity
-from quiesce.drain.decide.failures import back_off
-from quiesce.drain.decide.goals import Decision, Goal, Limits, ServerVerdict, decide, suffices
-from quiesce.drain.decide.proof import worth_reading
-from quiesce.drain.host_access import HostCompute, compute_of, keyring_of
+from quiesce.api.drain.status import DrainStatus
+from quiesce.api.errors import HostNotFound, Problem
+from quiesce.api.events import Event, normal, warning
+from quiesce.compute.host import HostCompute
+from quiesce.drain.act import Acted, ActionContext, act
+from quiesce.drain.decide import Claim, decide, refuse_second, suffices
+from quiesce.drain.host_access import compute_of, keyring_of
+from quiesce.drain.limiter import MoveLimiter
+from quiesce.drain.model.decision import Decision, Limits
+from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import History
-from quiesce.drain.model.observation import HostTrouble, Observation, Paths, Refusal
-from quiesce.drain.model.verdict import Blocked, Follow, Wait
-from quiesce.drain.observe.reads import complete, glance, observe
-from quiesce.drain.report.events import events
-from quiesce.drain.report.status import Report, newest_migration, stamp, status, troubled
+from quiesce.drain.model.identity import DrainIdentity
+from quiesce.drain.model.observation import Observation, Paths
+from quiesce.drain.observe import complete, observe, poll
+from quiesce.drain.report import Report, events, status, status_of_problem
 from quiesce.keyring.paths import proven
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
-from quiesce.openstack.session import Clouds
 from quiesce.ops import metrics
-from quiesce.runtime.kinds import Context, Reconciler
+from quiesce.runtime.clouds import cloud_of
+from quiesce.runtime.kinds import Context, Reconciler, Released
+from quiesce.runtime.publish import publish
+from quiesce.runtime.reconciler import ResourceReconciler
 
-log = logging.getLogger(__name__)
-
-FINALIZER = "quiesce.dev/drain"
-ABANDON = "quiesce.dev/abandon"
-REQUESTED_AT = "quiesce.dev/requestedAt"
-
-AT_ONCE = 0.0
-PLAN_EVERY = timedelta(seconds=60)
-LOOK_FOR_A_PERSON = 15.0  # seconds: how soon a corrected Secret, spec or cloud is noticed
+_PLAN_EVERY = timedelta(seconds=60)
 
 
-def utc_now() -> datetime:
+def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class MoveLimiter:
-    """Moves in flight over all drains of this operator (`--max-moves`); 0: no limit.
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """What a tick reads from and writes to. `keyring` None: the spec names none."""
 
-    As a context: from asking for room to holding it, no other drain is given the same.
+    cloud: Cloud
+    keyring: Resource | None
+    compute: HostCompute | None
+
+
+@dataclass
+class Drains:
+    """The actuator of ComputeNodeDrains (see runtime.kinds), and what it keeps from tick to
+    tick.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._lock = threading.RLock()
-        self._held: dict[str, int] = {}
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def room(self, uid: str) -> int | None:
-        """How many moves this drain may have beside those of all others."""
-        if not self._limit:
-            return None
-        with self._lock:
-            return max(0, self._limit - sum(n for other, n in self._held.items() if other != uid))
-
-    def hold(self, uid: str, moves: int) -> None:
-        with self._lock:
-            self._held[uid] = moves
-            if not moves:
-                del self._held[uid]
-
-
-@dataclass(frozen=True)
-class Drains:
-    """The reconciler of ComputeNodeDrains and what it keeps from tick to tick."""
-
     context: Context
-    clouds: Clouds
-    brake: MoveLimiter
-    notes: dict[str, History]
-    now: Callable[[], datetime]
+    limiter: MoveLimiter
+    now: Callable[[], datetime] = _utc_now
+    histories: dict[str, History] = field(default_factory=dict)
+    finalizer: str = DRAIN_FINALIZER
 
-    def reconcile(self, key: Key) -> float | None:
-        """One tick. -> seconds until the next look; None: the drain is gone."""
-        resource = self.context.store.get(key)
-        if resource is None:
-            metrics.drain_phase(key, None)
-            return None
-        if resource.deleting and nothing_to_give_back(resource):
-            self.let_go(resource)
-            return None
-        if FINALIZER not in resource.finalizers:
-            self.context.store.add_finalizer(resource)
-            return AT_ONCE
-        notes = self.notes.setdefault(resource.uid, History())
-        try:
-            wait = self.tick(resource, notes)
-        except Problem as problem:
-            written = (
-                self.context.store.get(key) or resource
-            )  # maybe in this very tick, before a call failed
-            return self.report_trouble(written, notes, problem)
-        notes.tries_unreached = 0
-        return wait
-
-    def tick(self, resource: Resource, notes: History) -> float | None:
+    def tick(self, resource: Resource) -> float | Released:
         began = time.monotonic()
-        spec, who = read_spec(resource), who_is(resource)
-        cloud = self.cloud_of(resource, spec)
-        keyring = keyring_of(self.context, resource, spec)
-        compute = compute_of(self.context, resource, spec, keyring, cloud)
-        if not resource.deleting or Record.read(resource.status).begun:
-            refuse_second(
-                resource, self.rivals(resource), lambda other: self.shares_cloud(other, cloud)
-            )
-        try:
-            memory, seen, decision = self.look_and_decide(
-                resource, spec, cloud, notes, keyring, compute
-            )
-        except BadCredentials:
-            self.forget_cloud(resource, spec)
-            raise
-        note_proof(notes, decision, seen)
-        if decision.given_back:
-            self.let_go(resource, decision.left_undone)
-            return None
-        self.report(
-            Report(who, spec, memory, seen, decision, dict(resource.status), resource.generation),
-            resource,
-        )
-        notes.was |= {
-            j.server_id: j.server.status
-            for j in decision.judged
-            if j.server and j.server_id in decision.started
-        }
-        notes.expect(decision.actions)
-        act(
-            decision.actions,
-            ActionContext(cloud, seen, notes, str(resource.key), self.now, compute),
-        )
-        return max(0.0, self.look_again(decision, seen) - (time.monotonic() - began))
+        drain = self.read(resource)
+        access = self.connect(resource, drain)
+        self.claim(resource, drain, access)
+        observation, decision = self.observe_and_decide(resource, drain, access)
+        self.remember(resource, observation, decision)
+        if decision.released:
+            return Released(_farewell(decision.left_undone))
+        self.report(resource, drain, observation, decision)
+        self.act(resource, access, observation, decision)
+        return max(0.0, decision.requeue - (time.monotonic() - began))
 
-    def look_and_decide(
-        self,
-        resource: Resource,
-        spec: DrainSpec,
-        cloud: Cloud,
-        notes: History,
-        keyring: Resource | None,
-        compute: HostCompute | None,
-    ) -> tuple[Record, Observation, Decision]:
-        """A glance where that is enough for what is to be done, else a whole look."""
-        memory, now = Record.read(resource.status), self.now()
-        planning = wants_plan(spec, memory, resource, notes, now)
-
-        def judge(seen: Observation) -> tuple[Record, Observation, Decision]:
-            if keyring is not None:
-                seen = replace(seen, paths=Paths(*proven(keyring.status, spec.host)))
-            told = memory.acknowledge(
-                resource.annotations.get(REQUESTED_AT), newest_migration(seen.migrations)
-            )
-            with self.brake:
-                decision = decide(who_is(resource), spec, told, seen, self.limits(resource))
-                self.brake.hold(
-                    resource.uid, sum(j.in_flight for j in decision.judged) + len(decision.started)
-                )
-            return told, seen, decision
-
-        if (
-            not planning
-            and not resource.deleting
-            and (seen := glance(cloud, spec, memory, notes, now)) is not None
-        ):
-            found = judge(seen)
-            if suffices(*found[1:]):
-                return found
-            seen = complete(cloud, spec, memory, notes, seen)
-            if not worth_reading(seen):
-                return judge(seen)
-        seen = observe(
-            cloud,
-            spec,
-            memory,
-            notes,
-            now,
+    def read(self, resource: Resource) -> Drain:
+        """Raises InvalidSpec: no field is ignored in silence."""
+        status = DrainStatus.read(resource.status)
+        return Drain(
+            DrainIdentity(resource.key.namespace, resource.key.name, resource.uid),
+            DrainSpec.read(resource.spec),
+            status.record,
             deleting=resource.deleting,
-            planning=planning,
-            compute=compute,
+            edited=status.generation != resource.generation,
+            requested_at=resource.annotations.get(REQUESTED_AT),
         )
-        if seen.service is None and not memory.begun and not resource.deleting:
-            raise HostNotFound(near_misses(spec.host, (s.host for s in seen.services)))
-        return judge(seen)
 
-    def limits(self, resource: Resource) -> Limits:
-        settings = self.context.settings
-        return Limits(timedelta(seconds=settings.settle), self.brake.room(resource.uid))
+    def connect(self, resource: Resource, drain: Drain) -> _Access:
+        cloud = cloud_of(self.context, resource)
+        keyring = keyring_of(self.context, resource, drain.spec)
+        compute = compute_of(self.context, resource, drain.spec, drain.record, keyring, cloud)
+        return _Access(cloud, keyring, compute)
 
-    def report(self, report: Report, resource: Resource) -> None:
-        after = status(report)
-        self.context.store.write_status(resource, after)
-        self.announce(resource, after)
+    def claim(self, resource: Resource, drain: Drain, access: _Access) -> None:
+        """Asked of the API server until the drain has begun; from then on no younger drain can take
+        the host from it.
+        """
+        if drain.begun or drain.deleting:
+            return
+        others = {other.uid: other for other in self.context.store.list()}
 
-    def announce(self, resource: Resource, after: dict[str, Any]) -> None:
-        metrics.drain_phase(resource.key, after["phase"])
-        for event in events(resource.status, after):
-            self.context.events.emit(
-                resource, event.type, event.reason, event.action, event.message
-            )
-            level = logging.WARNING if event.type == "Warning" else logging.INFO
-            log.log(
-                level, "%s: %s", event.reason, event.message, extra={"drain": str(resource.key)}
-            )
+        def shares_cloud(claim: Claim) -> bool:
+            return self._shares_cloud(others[claim.uid], access.cloud)
 
-    def report_trouble(self, resource: Resource, notes: History, problem: Problem) -> float:
-        """The trouble as conditions. Looked at again: soon where a person corrects it, with back-off where it may pass."""
-        after = troubled(
-            problem,
-            dict(resource.status),
-            resource.generation,
-            stamp(self.now()),
-            deleting=resource.deleting,
-        )
-        notes.clean_since = None
-        self.context.store.write_status(resource, after)
-        self.announce(resource, after)
-        if not isinstance(problem, CloudUnreachable):
-            return LOOK_FOR_A_PERSON
-        notes.tries_unreached += 1
-        pause = min(30.0, back_off(notes.tries_unreached, resource.uid).total_seconds())
-        return max(pause, problem.retry_after or 0.0)
+        refuse_second(_claim_of(resource), map(_claim_of, others.values()), shares_cloud)
 
-    def look_again(self, decision: Decision, seen: Observation) -> float:
-        """Seconds from the beginning of this tick: at once after a host action, soon while anything moves, slowly at rest."""
-        settings = self.context.settings
-        if (
-            decision.actions
-            and not decision.started
-            and not any(j.in_flight for j in decision.judged)
-        ):
-            return min(1.0, settings.poll_interval)
-        if decision.started or any(is_lively(j) for j in decision.judged):
-            return settings.poll_interval
-        waits = [
-            j.verdict.until - seen.now
-            for j in decision.judged
-            if isinstance(j.verdict, Wait | Blocked) and j.verdict.until
-        ]
-        tried: list[Refusal | HostTrouble] = [refusal for _, refusal in decision.refused]
-        tried += [seen.host_trouble] if seen.host_trouble else []
-        waits += [each.at + back_off(each.count, seen.host) - seen.now for each in tried]
-        soon = [w.total_seconds() for w in waits if w.total_seconds() > 0]
-        if (
-            decision.goal is Goal.KEPT_DRAINED
-            and decision.proof.clean
-            and not decision.proof.complete
-        ):
-            soon.append(settings.settle)
-        elif decision.proof.complete and seen.service is not None and seen.service.state == "up":
-            soon.append(min(5.0, settings.idle_interval))
-        return min([settings.idle_interval, *soon])
-
-    # The cloud
-
-    def cloud_of(self, resource: Resource, spec: DrainSpec) -> Cloud:
-        ref, namespace = spec.cloud_credentials_ref, resource.key.namespace
-        secret = self.context.secrets.get(namespace, ref.secret_name)
-        if secret is None:
-            raise BadCredentials(
-                f"Secret {namespace}/{ref.secret_name} does not exist: "
-                f"create it with a key clouds.yaml that has a cloud named {ref.cloud_name!r}"
-            )
-        return self.clouds.get(secret, ref.cloud_name)
-
-    def forget_cloud(self, resource: Resource, spec: DrainSpec) -> None:
-        ref = spec.cloud_credentials_ref
-        secret = self.context.secrets.get(resource.key.namespace, ref.secret_name)
-        if secret is not None:
-            self.clouds.forget(secret, ref.cloud_name)
-
-    def rivals(self, resource: Resource) -> Iterable[Resource]:
-        """Asked of the API server until the drain has begun; from then on no younger drain can take the host from it."""
-        return () if Record.read(resource.status).begun else self.context.store.list()
-
-    def shares_cloud(self, other: Resource, cloud: Cloud) -> bool:
-        """Whether another drain is for the same cloud. Where its credentials cannot tell, it is taken to be."""
+    def _shares_cloud(self, other: Resource, cloud: Cloud) -> bool:
+        """Whether another drain is for the same cloud. Where its credentials cannot tell, it is
+        taken to be.
+        """
         try:
-            return self.cloud_of(other, read_spec(other)).identity == cloud.identity
+            return cloud_of(self.context, other).identity == cloud.identity
         except Problem:
             return True
 
-    def let_go(self, resource: Resource, left_undone: str = "") -> None:
-        """`left_undone`: told before the resource goes, and with it the last place to read it."""
-        if FINALIZER in resource.finalizers:
-            if left_undone:
-                self.context.events.emit(
-                    resource, "Warning", "NovaComputeNotRunning", "Restore", left_undone
-                )
-                log.warning("%s", left_undone, extra={"drain": str(resource.key)})
-            self.context.store.remove_finalizer(resource)
-            abandoned = resource.annotations.get(ABANDON) == "true"
-            text = (
-                "let go without giving the host back (quiesce.dev/abandon)"
-                if abandoned
-                else "the host is given back"
-            )
-            text += ", but for nova-compute" if left_undone else ""
-            self.context.events.emit(
-                resource, "Normal", "Abandoned" if abandoned else "Restored", "Restore", text
-            )
-            log.info(text, extra={"drain": str(resource.key)})
-        self.notes.pop(resource.uid, None)
-        self.brake.hold(resource.uid, 0)
-        metrics.drain_phase(resource.key, None)
+    def observe_and_decide(
+        self, resource: Resource, drain: Drain, access: _Access
+    ) -> tuple[Observation, Decision]:
+        """A poll where that is enough for what is to be done, else a whole observation."""
+        now, history = self.now(), self.histories.get(resource.uid, History())
+        planning = _wants_plan(drain, history, now)
+        if not planning and not drain.deleting:
+            polled = poll(access.cloud, drain, history, now)
+            if polled is not None:
+                found = self._decide(resource, drain, access, polled)
+                if suffices(*found):
+                    return found
+                observation = complete(access.cloud, drain, found[0])
+                if not observation.looks_empty:
+                    return self._decide(resource, drain, access, observation)
+                history = observation.history
+        observation = observe(
+            access.cloud, drain, history, now, planning=planning, compute=access.compute
+        )
+        if observation.service is None and not drain.begun and not drain.deleting:
+            raise HostNotFound(_near_misses(drain.host, (s.host for s in observation.services)))
+        return self._decide(resource, drain, access, observation)
+
+    def _decide(
+        self, resource: Resource, drain: Drain, access: _Access, observation: Observation
+    ) -> tuple[Observation, Decision]:
+        if access.keyring is not None:
+            paths = Paths(*proven(access.keyring.status, drain.host))
+            observation = replace(observation, paths=paths)
+        last_plan = DrainStatus.read(resource.status).plan
+        with self.limiter:
+            decision = decide(drain, observation, self._limits(resource), last_plan)
+            in_flight = sum(v.in_flight for v in decision.verdicts)
+            self.limiter.hold(resource.uid, in_flight + len(decision.started))
+        return observation, decision
+
+    def _limits(self, resource: Resource) -> Limits:
+        settings = self.context.settings
+        return Limits(
+            timedelta(seconds=settings.settle),
+            self.limiter.slots(resource.uid),
+            settings.poll_interval,
+            settings.idle_interval,
+        )
+
+    def remember(self, resource: Resource, observation: Observation, decision: Decision) -> None:
+        """For the next tick, should this one not come to its end: its calls are expected to
+        work.
+        """
+        before = self.histories.get(resource.uid, History())
+        for m in before.ended(observation.migrations):
+            metrics.move_finished("live" if m.live else "cold", m.status)
+        history = observation.history.note_proof(decision.proof.clean, observation.now)
+        self.histories[resource.uid] = history.expect(decision.actions)
+
+    def report(
+        self, resource: Resource, drain: Drain, observation: Observation, decision: Decision
+    ) -> None:
+        before = DrainStatus.read(resource.status)
+        after = status(Report(drain, observation, decision, before, resource.generation))
+        self._publish(resource, before, after)
+
+    def act(
+        self, resource: Resource, access: _Access, observation: Observation, decision: Decision
+    ) -> None:
+        """Raises the first NotAllowed or BadCredentials among the calls, after all others were
+        tried.
+        """
+        key = str(resource.key)
+        context = ActionContext(access.cloud, observation, key, self.now, access.compute)
+        acted: Acted = act(decision.actions, context)
+        self.histories[resource.uid] = acted.advance(self.histories[resource.uid])
+        if acted.problem is not None:
+            raise acted.problem
+
+    # What the skeleton asks for besides
+
+    def nothing_to_undo(self, resource: Resource) -> bool:
+        """Never begun: what was found is saved before the first write to OpenStack."""
+        return not Record.read(resource.status).begun
+
+    def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
+        if abandoned:
+            text = "released without restoring the host (quiesce.dev/abandon)"
+            return (warning("Abandoned", "Restore", text),)
+        return _farewell("")
+
+    def report_problem(self, resource: Resource, problem: Problem) -> None:
+        history = self.histories.get(resource.uid, History())
+        self.histories[resource.uid] = history.interrupt()
+        before = DrainStatus.read(resource.status)
+        after = status_of_problem(
+            problem, before, resource.generation, self.now(), deleting=resource.deleting
+        )
+        self._publish(resource, before, after)
+
+    def forget(self, key: Key, uid: str) -> None:
+        self.histories.pop(uid, None)
+        self.limiter.hold(uid, 0)
+        metrics.drain_phase(key, None)
+
+    def _publish(self, resource: Resource, before: DrainStatus, after: DrainStatus) -> None:
+        metrics.drain_phase(resource.key, str(after.phase))
+        publish(self.context, resource, after.to_json(), events(before, after))
 
 
-def is_lively(judged: ServerVerdict) -> bool:
-    """Whether something is expected to happen within seconds."""
-    match judged.verdict:
-        case Follow(stage="Soaking"):
-            return False
-        case Wait(reason="BackingOff" | "Refused" | "ForeignMigration" | "SourceDown") | Blocked():
-            return False
-        case verdict:
-            return judged.in_flight or isinstance(verdict, Wait)
+def _farewell(left_undone: str) -> tuple[Event, ...]:
+    """Told before the resource goes, and with it the last place to read it."""
+    if not left_undone:
+        return (normal("Restored", "Restore", "host restored"),)
+    return (
+        warning("NovaComputeNotRunning", "Restore", left_undone),
+        normal("Restored", "Restore", "host restored, except for nova-compute"),
+    )
 
 
-def note_proof(notes: History, decision: Decision, seen: Observation) -> None:
-    if not decision.proof.clean:
-        notes.clean_since = None
-    elif notes.clean_since is None:
-        notes.clean_since = seen.now
-
-
-def wants_plan(
-    spec: DrainSpec, memory: Record, resource: Resource, notes: History, now: datetime
-) -> bool:
-    """mode: Plan renews it now and then, and with every change of the spec; a drain makes one before its first move.
+def _wants_plan(drain: Drain, history: History, now: datetime) -> bool:
+    """mode: Plan renews it now and then, and with every change of the spec; a drain makes one
+    before its first move.
 
     If that depends on it, before its first write.
     """
-    if resource.deleting:
+    if drain.deleting:
         return False
-    if spec.mode is Mode.PLAN:
-        edited = resource.status.get("observedGeneration") != resource.generation
-        return edited or notes.planned is None or now - notes.planned >= PLAN_EVERY
-    return "plan" not in resource.status if memory.begun else spec.migration.require_capacity
+    if drain.spec.mode is Mode.PLAN:
+        return drain.edited or history.planned is None or now - history.planned >= _PLAN_EVERY
+    return not drain.record.planned if drain.begun else drain.spec.migration.require_capacity
 
 
-def nothing_to_give_back(resource: Resource) -> bool:
-    """Not ours any more, abandoned by a person, or never begun: what was found is saved before the first write to OpenStack."""
-    abandoned = resource.annotations.get(ABANDON) == "true"
-    return (
-        FINALIZER not in resource.finalizers or abandoned or not Record.read(resource.status).begun
-    )
+def _claim_of(resource: Resource) -> Claim:
+    host = str(resource.spec.get("host"))
+    return Claim(resource.created, resource.uid, str(resource.key), host)
 
 
-def who_is(resource: Resource) -> DrainIdentity:
-    return DrainIdentity(resource.key.namespace, resource.key.name, resource.uid, resource.deleting)
-
-
-def read_spec(resource: Resource) -> DrainSpec:
-    """Raises InvalidSpec: no field is ignored in silence."""
-    return DrainSpec.read(resource.spec)
-
-
-def near_misses(host: str, known: Iterable[str]) -> str:
+def _near_misses(host: str, known: Iterable[str]) -> str:
     hosts = sorted(known)
     near = difflib.get_close_matches(host, hosts, n=3, cutoff=0.5) or hosts[:3]
-    hint = (
-        f"Did you mean {', '.join(near)}?" if near else "Nova lists no nova-compute service at all"
-    )
+    hint = f"Did you mean {', '.join(near)}?" if near else "Nova lists no nova-compute service"
     return f"Nova has no nova-compute service on host {host!r}. {hint}"
 
 
 def make_reconciler(context: Context) -> Reconciler:
-    drains = Drains(context, context.clouds, MoveLimiter(context.settings.max_moves), {}, utc_now)
-    return drains.reconcile
+    drains = Drains(context, MoveLimiter(context.settings.max_moves))
+    return ResourceReconciler(context, drains).reconcile

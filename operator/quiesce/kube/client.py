@@ -12,8 +12,8 @@ from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
 from kubernetes.client.rest import should_bypass_proxies
 
 from quiesce import __version__
+from quiesce.api.annotations import GROUP, VERSION
 from quiesce.kube.errors import KubeKindUnknown, call
-from quiesce.kube.resource import GROUP, VERSION
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts a pod's service account."""

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from kubernetes.client import ApiClient, CustomObjectsApi
 
+from quiesce.api.annotations import GROUP
 from quiesce.kube.errors import KubeError, call
-from quiesce.kube.resource import GROUP, Resource
+from quiesce.kube.resource import Resource
 from quiesce.kube.store import MERGE
 
 NOTE_LIMIT = 1024

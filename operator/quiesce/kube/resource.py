@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-GROUP = "quiesce.dev"
-VERSION = "v1alpha1"
-
 
 class Key(NamedTuple):
     """Which object of a kind."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from kubernetes.client import ApiClient, CustomObjectsApi
 
+from quiesce.api.annotations import GROUP, VERSION
 from quiesce.kube.errors import KubeExpired, KubeNotFound, call
-from quiesce.kube.resource import GROUP, VERSION, Key, Resource
+from quiesce.kube.resource import Key, Resource
 
 FIELD_MANAGER = "quiesce"
 PAGE = 500

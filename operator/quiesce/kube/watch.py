@@ -11,7 +11,8 @@ from typing import Any
 
 import kopf
 
-from quiesce.kube.resource import GROUP, VERSION, Resource
+from quiesce.api.annotations import GROUP, VERSION
+from quiesce.kube.resource import Resource
 
 OnEvent = Callable[[Resource, bool], None]
 """Told of every object that is listed, or that changed; True: it is gone."""

@@ -1,35 +1,37 @@
-"""One kind of resource: its queue, its workers, its relist. What a tick does is not known here."""
+"""One kind of resource: its queue, workers and relist. What a tick does is not known here."""
 
-import random
 import threading
 import time
 from collections.abc import Callable
 from logging import ERROR, WARNING
 
+from quiesce.api.backoff import Backoff
 from quiesce.kube.errors import KubeError, KubeRejected
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.store import Store
 from quiesce.ops import metrics
 from quiesce.ops.logging import fields, get_logger
+from quiesce.runtime.incident import reference
 from quiesce.runtime.kinds import Reconciler
 from quiesce.runtime.wakeups import WakeUps
 from quiesce.runtime.workqueue import WorkQueue
 
 RELIST_SECONDS = 60.0
-"""How often all resources are listed, for the case that the watch misses one."""
+"""How often all resources are listed, in case the watch misses a change."""
 RELISTS_MISSED = 3
-"""So many without success: /healthz fails."""
+"""After this many without success /healthz fails."""
 TICK_LIMIT_SECONDS = 600.0
-"""A worker that is longer than this in one tick is stuck: /healthz fails."""
-PATIENCE_SECONDS = 5.0
-"""How long a worker waits for a key before it shows again that it is alive."""
-FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 1.0, 60.0
+"""A worker that spends longer than this in one tick is stuck: /healthz fails."""
+HEARTBEAT_SECONDS = 5.0
+"""How long a worker waits for a key before it shows that it is alive."""
+BACKOFF = Backoff(first=1.0, longest=60.0, spread=0.2)
+"""Of a tick that raised."""
 
 log = get_logger(__name__)
 
 
 class Controller:
-    """relist() once, then start(); stop() lets the ticks in work end."""
+    """relist() once, then start(); stop() lets ticks in progress end."""
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class Controller:
         metrics.queue_depth(name, self._queue.due)
 
     def relist(self) -> int:
-        """Queues what is new, changed, or not going to be looked at; how many there are. Raises KubeError."""
+        """Queues what is new, changed or not queued; how many there are. Raises KubeError."""
         resources = self._store.list()
         for resource in resources:
             if self._wakeups.is_news(resource) or resource.key not in self._queue:
@@ -62,7 +64,7 @@ class Controller:
         return len(resources)
 
     def on_event(self, resource: Resource, gone: bool) -> None:
-        """From the watch: queues it, unless nothing changed but what we write ourselves."""
+        """From the watch: queues it, unless only what we write ourselves has changed."""
         if self._wakeups.is_news(resource, gone):
             self._queue.add(resource.key)
 
@@ -76,19 +78,19 @@ class Controller:
         ).start()
 
     def stop(self) -> None:
-        """Hands out no more keys. Does not wait."""
+        """Begins no more ticks. Does not wait."""
         self._stopping.set()
         self._queue.close()
 
     def join(self, timeout: float) -> list[Key]:
-        """Waits for the ticks in work, up to `timeout` seconds in all; those that did not end."""
-        give_up = time.monotonic() + timeout
+        """Waits for ticks in progress, up to `timeout` seconds in all; the keys of those that did not end."""
+        deadline = time.monotonic() + timeout
         for worker in self._workers:
-            worker.join(max(0.0, give_up - time.monotonic()))
+            worker.join(max(0.0, deadline - time.monotonic()))
         return [worker.key for worker in self._workers if worker.is_alive() and worker.key]
 
-    def sick(self) -> list[str]:
-        """What /healthz has to complain of."""
+    def failing(self) -> list[str]:
+        """What /healthz reports, a line each; nothing: all is well."""
         now = self._clock()
         silent = now - self._relisted
         late = (
@@ -104,7 +106,7 @@ class Controller:
         if not worker.is_alive():
             return f"{worker.name}: dead"
         if now - worker.beat > TICK_LIMIT_SECONDS:
-            return f"{worker.name}: {now - worker.beat:.0f}s in one look at {worker.key}"
+            return f"{worker.name}: {now - worker.beat:.0f}s in one tick of {worker.key}"
         return None
 
     def _relist_for_ever(self) -> None:
@@ -119,7 +121,7 @@ class Controller:
     def _work(self, worker: "_Worker") -> None:
         while not self._stopping.is_set():
             worker.beat = self._clock()
-            key = self._queue.get(PATIENCE_SECONDS)
+            key = self._queue.get(HEARTBEAT_SECONDS)
             if key is None:
                 continue
             worker.key, worker.beat = key, self._clock()
@@ -129,7 +131,7 @@ class Controller:
             worker.key = None
 
     def _tick(self, key: Key) -> float | None:
-        """Never raises: a resource whose tick fails is tried again, ever more slowly, and harms no other."""
+        """Never raises: a failing tick is retried, ever more slowly, and holds up no other resource."""
         started, outcome = time.monotonic(), "ok"
         try:
             delay = self._reconcile(key)
@@ -142,26 +144,16 @@ class Controller:
 
     def _failed(self, key: Key, error: Exception) -> float:
         """Logs it; the seconds until the next try."""
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error} (reference {reference(error)})"
         count, before = self._failures.get(key, (0, ""))
         self._failures[key] = count + 1, text
-        delay = back_off(count + 1)
+        delay = BACKOFF.delay(count + 1, str(key))
         if isinstance(error, KubeError):
-            log.log(
-                ERROR if isinstance(error, KubeRejected) else WARNING,
-                "%s; again in %.0fs",
-                error,
-                delay,
-            )
+            level = ERROR if isinstance(error, KubeRejected) else WARNING
+            log.log(level, "%s; retrying in %.0fs", error, delay)
         else:  # the traceback is the same as long as the text is
-            log.error("unexpected %s; again in %.0fs", text, delay, exc_info=text != before)
+            log.error("unexpected %s; retrying in %.0fs", text, delay, exc_info=text != before)
         return delay
-
-
-def back_off(failures: int) -> float:
-    """Seconds: 1, doubling up to 60, up to half of it taken off at random, so that many do not come in step."""
-    longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16))
-    return longest * random.uniform(0.5, 1)  # noqa: S311 - nothing secret in it
 
 
 class _Worker(threading.Thread):

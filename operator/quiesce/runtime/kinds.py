@@ -1,17 +1,20 @@
-"""What a kind of resource brings along to be looked after by the operator."""
+"""What a kind of resource supplies, and what it is given. How to add one: `runtime.reconciler`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from quiesce.api.errors import Problem
+from quiesce.api.events import Event
 from quiesce.kube.events import Events
-from quiesce.kube.resource import Key
+from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secrets
 from quiesce.kube.store import Store
 from quiesce.openstack.session import Clouds
 from quiesce.settings import Settings
 
 Reconciler = Callable[[Key], float | None]
-"""One tick: looks at one resource and does what is next. -> seconds until to look again; None: forget the key."""
+"""One tick of one resource. -> seconds until the next one; None: not before an event."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Kind:
-    """`required` False: where its CRD is not installed the kind is off, and the operator runs all the same."""
+    """`required` False: where its CRD is not installed the kind is off; the operator still runs."""
 
     plural: str
     finalizer: str
@@ -41,3 +44,40 @@ class Kind:
     def name(self) -> str:
         """The kind's name in logs and metrics: `quiesce.dev/drain` -> `drain`."""
         return self.finalizer.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A deleted resource needs nothing more: `events` are told, and its finalizer is removed."""
+
+    events: tuple[Event, ...] = ()
+
+
+class Actuator(Protocol):
+    """What one kind supplies to the skeleton. Each method may raise Problem and KubeError."""
+
+    @property
+    def finalizer(self) -> str: ...
+
+    def nothing_to_undo(self, resource: Resource) -> bool:
+        """Of a resource that is being deleted: may it go without a tick?"""
+        ...
+
+    def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
+        """What to tell of one that goes without a tick. `abandoned`: a person asked for that."""
+        ...
+
+    def tick(self, resource: Resource) -> float | Released:
+        """Observe, decide, report, act. Its finalizer is stored; it may be in deletion.
+
+        -> seconds until the next tick; Released: everything is undone (only in deletion).
+        """
+        ...
+
+    def report_problem(self, resource: Resource, problem: Problem) -> None:
+        """Writes the problem into the status, by `publish`. `resource` is as last written."""
+        ...
+
+    def forget(self, key: Key, uid: str) -> None:
+        """The resource is gone: drops what was remembered of it, and its metrics."""
+        ...

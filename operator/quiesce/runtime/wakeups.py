@@ -1,45 +1,46 @@
-"""Which events are news: those that a person or the API server caused, not those of our own writes."""
+"""Which events call for a tick: those that a person or the API server caused, not our own writes."""
 
 import threading
 from collections.abc import Iterable
 
-from quiesce.kube.resource import GROUP, Key, Resource
+from quiesce.api.annotations import GROUP
+from quiesce.kube.resource import Key, Resource
 
-ASKED = f"{GROUP}/"
-"""What begins every annotation by which people ask for something (requestedAt, abandon, rotateKey); we write none."""
+_REQUESTS = f"{GROUP}/"
+"""The prefix of every annotation by which people request something (api.annotations); we write none."""
 
-_Sight = tuple[str, int, bool, frozenset[tuple[str, str]]]
+_Fingerprint = tuple[str, int, bool, frozenset[tuple[str, str]]]
 
 
 class WakeUps:
-    """Remembers of each object what it was last like. Safe to use from many threads.
+    """Remembers what each object was last like. Safe to use from many threads.
 
-    Status and finalizer writes move neither `generation` nor what else is compared here: they wake nobody.
+    Status and finalizer writes change neither `generation` nor anything else that is compared here.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[Key, _Sight] = {}
+        self._seen: dict[Key, _Fingerprint] = {}
 
     def is_news(self, resource: Resource, gone: bool = False) -> bool:
-        """Is it new, gone, or different in what calls for a look? Remembers it."""
+        """Whether it is new, gone, or changed in what calls for a tick. Remembers it."""
         with self._lock:
             if gone:
                 self._seen.pop(resource.key, None)
                 return True
-            sight = _sight(resource)
+            now = _fingerprint(resource)
             before = self._seen.get(resource.key)
-            self._seen[resource.key] = sight
-            return before != sight
+            self._seen[resource.key] = now
+            return before != now
 
     def forget_all_but(self, keys: Iterable[Key]) -> None:
-        """Objects that went while no watch was open are never reported gone."""
+        """Objects that were deleted while no watch was open are never reported gone."""
         with self._lock:
             self._seen = {key: self._seen[key] for key in keys if key in self._seen}
 
 
-def _sight(resource: Resource) -> _Sight:
-    asked = frozenset(
-        (name, value) for name, value in resource.annotations.items() if name.startswith(ASKED)
+def _fingerprint(resource: Resource) -> _Fingerprint:
+    requests = frozenset(
+        (name, value) for name, value in resource.annotations.items() if name.startswith(_REQUESTS)
     )
-    return resource.uid, resource.generation, resource.deleting, asked
+    return resource.uid, resource.generation, resource.deleting, requests

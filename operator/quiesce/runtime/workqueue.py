@@ -1,4 +1,4 @@
-"""Which key is to be looked at, and when. Many threads take from it; no key is ever with two at once."""
+"""Which key is due, and when. Many threads take from it; no key is ever with two of them."""
 
 import heapq
 import threading
@@ -16,15 +16,14 @@ class WorkQueue(Generic[K]):
         self._clock = clock
         self._changed = threading.Condition()
         self._due: dict[K, float] = {}
-        self._heap: list[
-            tuple[float, int, K]
-        ] = []  # may hold stale entries: only those in _due count
+        # May hold stale entries: only those in _due count.
+        self._heap: list[tuple[float, int, K]] = []
         self._count = 0  # breaks ties first come, first served; keys need no order
-        self._in_work: dict[K, float | None] = {}  # when to look again, as asked for meanwhile
+        self._in_work: dict[K, float | None] = {}  # when it is due again, as asked for meanwhile
         self._closed = False
 
     def add(self, key: K, delay: float = 0.0) -> None:
-        """Look at `key` in `delay` seconds at the latest; if it is in work, then after that has ended."""
+        """`key` is due in `delay` seconds at the latest; if it is in work, once that has ended."""
         with self._changed:
             if self._closed:
                 return
@@ -35,23 +34,23 @@ class WorkQueue(Generic[K]):
                 self._schedule(key, due)
 
     def get(self, timeout: float) -> K | None:
-        """The key that is due the longest, waiting up to `timeout` seconds for one; None: none, or closed.
+        """The key that is due longest, waiting up to `timeout` seconds; None: none is due, or closed.
 
         Whoever gets a key must hand it back with done().
         """
-        give_up = self._clock() + timeout
+        deadline = self._clock() + timeout
         with self._changed:
             while not self._closed:
                 now, first = self._clock(), self._first()
                 if first is not None and first[0] <= now:
                     return self._take(first[1])
-                if now >= give_up:
+                if now >= deadline:
                     return None
-                self._changed.wait((give_up if first is None else min(give_up, first[0])) - now)
+                self._changed.wait((deadline if first is None else min(deadline, first[0])) - now)
             return None
 
     def done(self, key: K, delay: float | None) -> None:
-        """The look at `key` has ended: again in `delay` seconds, or, with None, when it is added again."""
+        """Work on `key` has ended: due again in `delay` seconds, or, with None, when added again."""
         with self._changed:
             asked = self._in_work.pop(key)
             due = asked if delay is None else _earlier(asked, self._clock() + delay)
@@ -59,18 +58,18 @@ class WorkQueue(Generic[K]):
                 self._schedule(key, due)
 
     def close(self) -> None:
-        """Nothing is handed out any more; whoever waits in get() returns at once."""
+        """Nothing is handed out any more; get() returns at once."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def __contains__(self, key: K) -> bool:
-        """Is it waiting or in work: will it be looked at without being added?"""
+        """Whether it is waiting or in work: it will be handed out without being added."""
         with self._changed:
             return key in self._due or key in self._in_work
 
     def due(self) -> int:
-        """How many keys could be worked on right now but are not: the backlog."""
+        """The backlog: how many keys are due and not in work."""
         with self._changed:
             now = self._clock()
             return sum(due <= now for due in self._due.values())
@@ -95,7 +94,7 @@ class WorkQueue(Generic[K]):
         heapq.heappop(self._heap)
         del self._due[key]
         self._in_work[key] = None
-        self._changed.notify()  # somebody else has to wait for the next one now
+        self._changed.notify()  # another thread has to wait for the next one now
         return key
 
 

@@ -71,7 +71,7 @@ def test_explain_reads_as_documentation(kube: Kube) -> None:
     words = " ".join(text.split())
     assert "method <string> -required- enum: Cold, Live, LiveThenCold" in words
     assert "A RUNNING GUEST IS SHUT DOWN" in words
-    assert "How many servers of this host may be on their way at once, 1 to 100." in words
+    assert "How many servers of this host may be in flight at once, 1 to 100." in words
     assert "as a duration such as 90s, 15m or 1h30m. Default 1h." in words
     for path, _ in fields(schema(kube, "spec")["properties"]["migration"]):
         assert f"  {path}\t<" in text

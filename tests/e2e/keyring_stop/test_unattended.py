@@ -1,4 +1,4 @@
-"""From `kubectl apply` to the deleted service and back, without a hand on the host."""
+"""From `kubectl apply` to the deleted service and back, without manual steps on the host."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ STOP = {"whileRunning": "Stop", "stop": {"name": "nova-compute"}}
 
 
 @pytest.mark.promise("never-4", "always-8")
-def test_a_node_is_retired_and_given_back_without_a_hand(
+def test_a_node_is_retired_and_restored_without_manual_steps(
     kube: Kube,
     cloud: Lab,
     keyring: Keyring,

@@ -1,30 +1,39 @@
 """What the status keeps for the next process, and nothing more."""
 
-from tests.unit.drain.build import FOUND, begun, migration, seen, server, service, status_of
+from tests.unit.drain.build import (
+    FOUND,
+    begun,
+    migration,
+    observed,
+    server,
+    service,
+    status_of,
+    tried,
+)
 
-from quiesce.api.drain.record import Record
+from quiesce.api.drain.record import Record, Try
 
 
-def test_an_empty_status_is_an_empty_memory() -> None:
+def test_an_empty_status_is_an_empty_record() -> None:
     assert Record.read({}) == Record()
     assert not Record().begun
 
 
-def test_the_first_status_is_the_memory_of_the_drain() -> None:
+def test_the_first_status_is_the_record_of_the_drain() -> None:
     past = [migration(7, "confirmed", "x"), migration(9, "error", "y")]
     first = status_of(
-        seen([server()], past, service=service(disabled_reason="rack"), aggregates=()),
-        memory=Record(),
+        observed([server()], past, service=service(disabled_reason="rack"), aggregates=()),
+        record=Record(),
     )
-    memory = Record.read(first)
-    assert memory.begun
-    assert (memory.found_status, memory.found_reason, memory.found_id) == (
+    record = Record.read(first)
+    assert record.begun
+    assert (record.found_status, record.found_reason, record.found_id) == (
         "disabled",
         "rack",
         "svc-1",
     )
-    assert (memory.found_migration, memory.attempts_from) == (9, 9)
-    assert memory.started == first["startTime"]
+    assert (record.found_migration, record.attempts_from) == (9, 9)
+    assert record.started == first["startTime"]
 
 
 def test_a_status_without_a_first_write_is_no_beginning() -> None:
@@ -33,19 +42,37 @@ def test_a_status_without_a_first_write_is_no_beginning() -> None:
     ).begun
 
 
-def test_rows_of_both_tables_are_remembered_by_server() -> None:
+def test_tries_are_remembered_by_server() -> None:
+    rows = [{"id": "a", "was": "ACTIVE", "method": "cold", "attempt": 2}, {"id": "b"}]
+    record = Record.read({"tries": rows})
+    assert [record.was(name) for name in "abc"] == ["ACTIVE", None, None]
+    assert record.tries["a"] == Try("ACTIVE", "cold", 2, "")
+
+
+def test_an_older_release_remembered_them_in_its_rows() -> None:
+    """A drain in progress goes on after an upgrade."""
     status = {
         "moving": [{"id": "a", "was": "ACTIVE"}],
         "problems": [{"id": "b", "was": "SHUTOFF"}, {"id": "c"}],
     }
-    memory = Record.read(status)
-    assert [memory.was(name) for name in "abcd"] == ["ACTIVE", "SHUTOFF", None, None]
+    record = Record.read(status)
+    assert [record.was(name) for name in "abcd"] == ["ACTIVE", "SHUTOFF", None, None]
+    assert not Record.read(status | {"tries": []}).tries
+
+
+def test_tries_outlive_any_number_of_problems() -> None:
+    """How a server was is not lost because the report of problems is cut."""
+    many = {f"s{n:03}": tried() for n in range(300)}
+    sight = observed([server(name, "SUSPENDED") for name in many])
+    after = status_of(sight, record=begun(tries=many))
+    assert len(after["problems"]) == 20
+    assert Record.read(after).tries == many
 
 
 def test_a_new_request_gives_new_attempts_once() -> None:
-    memory = begun()
-    assert memory.acknowledge(None, 200) == memory
-    asked = memory.acknowledge("monday", 200)
+    record = begun()
+    assert record.acknowledge(None, 200) == record
+    asked = record.acknowledge("monday", 200)
     assert (asked.handled_request, asked.attempts_from, asked.found_migration) == (
         "monday",
         200,
@@ -57,7 +84,7 @@ def test_a_new_request_gives_new_attempts_once() -> None:
 
 def test_a_request_of_any_length_is_handled_once() -> None:
     asked = begun().acknowledge("x" * 1000, 200)
-    after = Record.read(status_of(seen([server()]), memory=asked))
+    after = Record.read(status_of(observed([server()]), record=asked))
     assert after.acknowledge("x" * 1000, 300).attempts_from == 200
 
 

@@ -1,30 +1,35 @@
-"""Short ways to say what a tick has seen. Defaults: host cmp1, enabled and up, disabled by us once the drain has begun."""
+"""Short ways to say what a tick has observed. Defaults: host cmp1, enabled and up, disabled by us
+once the drain has begun.
+"""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from quiesce.api.drain.record import Record
+from quiesce.api.drain.record import Record, Try
 from quiesce.api.drain.spec import DrainSpec
-from quiesce.drain.decide import compute_service
-from quiesce.drain.decide.compute_service import DrainIdentity
-from quiesce.drain.decide.goals import Decision, Limits, ServerVerdict, decide
+from quiesce.api.drain.status import DrainStatus
+from quiesce.drain.decide import decide
 from quiesce.drain.model.actions import Action
-from quiesce.drain.model.observation import Ending, Observation, ProofReads, Refusal
-from quiesce.drain.model.verdict import Verdict
-from quiesce.drain.report.status import Report, status
+from quiesce.drain.model.decision import Decision, Limits
+from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import Cause, History, Refusal
+from quiesce.drain.model.identity import DrainIdentity
+from quiesce.drain.model.observation import Observation, ProofReads
+from quiesce.drain.model.verdict import Blocked, Held, ServerVerdict, Verdict
+from quiesce.drain.report import Report, status
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Flavor, Migration, Server, Service
 
 HOST = "cmp1"
 ME = "user-of-quiesce"
 TENANT = "user-of-a-tenant"
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-WHO = DrainIdentity("openstack", "compute-1", "0a1b2c3d-0000-0000-0000-000000000000")
-LEAVING = replace(WHO, deleting=True)
+IDENTITY = DrainIdentity("openstack", "compute-1", "0a1b2c3d-0000-0000-0000-000000000000")
 FOUND = 100  # the newest migration when the drain began: those above are of its time
 
 POWER = {"ACTIVE": RUNNING, "PAUSED": 3, "SHUTOFF": SHUTDOWN}
+_OF_HISTORY = frozenset(f.name for f in dataclasses.fields(History)) - {"servers"}
 
 
 def ago(seconds: float) -> datetime:
@@ -44,18 +49,41 @@ def begun(**fields: Any) -> Record:
         "found_id": "svc-1",
         "node": HOST,
         "started": "2026-03-01T11:00:00Z",
+        "found_migration": FOUND,
+        "attempts_from": FOUND,
     }
-    return Record(**defaults | {"found_migration": FOUND, "attempts_from": FOUND} | fields)
+    return Record(**defaults | fields)
+
+
+def tried(
+    was: str | None = "ACTIVE",
+    method: str | None = "cold",
+    seconds_ago: float = 60,
+    attempt: int = 1,
+) -> Try:
+    return Try(was, method, attempt, ago(seconds_ago).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def was(**statuses: str) -> Record:
+    """Begun, and these servers had these statuses before their moves."""
+    return begun(tries={server_id: tried(status_) for server_id, status_ in statuses.items()})
+
+
+def drain(
+    spec_: DrainSpec | None = None,
+    record: Record | None = None,
+    deleting: bool = False,
+    **fields: Any,
+) -> Drain:
+    record = begun() if record is None else record
+    return Drain(IDENTITY, spec_ or spec(), record, deleting=deleting, **fields)
 
 
 def server(
     id_: str = "s1", status_: str = "ACTIVE", task: str | None = None, **fields: Any
 ) -> Server:
-    defaults: dict[str, Any] = {
-        "name": f"name-{id_}",
-        "power_state": POWER.get(status_, RUNNING),
-        "host": HOST,
-    }
+    power = POWER.get(status_, RUNNING)
+    defaults: dict[str, Any] = {"name": f"name-{id_}", "power_state": power, "host": HOST}
     return Server(id=id_, status=status_, task_state=task, **defaults | fields)
 
 
@@ -87,15 +115,18 @@ def migration(
 
 def service(status_: str = "disabled", **fields: Any) -> Service:
     """Disabled: by this drain, unless a reason is given."""
-    ours = compute_service.mark(WHO) if status_ == "disabled" else None
-    return Service(
-        **{"id": "svc-1", "host": HOST, "status": status_, "state": "up", "disabled_reason": ours}
-        | fields
-    )
+    defaults: dict[str, Any] = {
+        "id": "svc-1",
+        "host": HOST,
+        "status": status_,
+        "state": "up",
+        "disabled_reason": IDENTITY.mark if status_ == "disabled" else None,
+    }
+    return Service(**defaults | fields)
 
 
 def other(name: str = "cmp2", **fields: Any) -> Service:
-    defaults = {
+    defaults: dict[str, Any] = {
         "id": f"svc-{name}",
         "host": name,
         "status": "enabled",
@@ -105,32 +136,44 @@ def other(name: str = "cmp2", **fields: Any) -> Service:
     return Service(**defaults | fields)
 
 
-def seen(
+def observed(
     servers: Iterable[Server] = (), migrations: Iterable[Migration] = (), **fields: Any
 ) -> Observation:
-    """`service` None: Nova has no such service."""
+    """Fields of an Observation or of its History. `service` None: Nova has no such service."""
     mine: Service | None = fields.pop("service", service())
-    elsewhere = {s.id: s for s in fields.pop("elsewhere", ())}
-    defaults: dict[str, Any] = {"now": NOW, "host": HOST, "user_id": ME, "node": HOST}
-    newest_first = tuple(sorted(migrations, key=lambda m: -m.id))
-    services = (mine, other()) if mine else (other(),)
-    whole = {
-        "services": services,
+    history = History(**{name: fields.pop(name) for name in _OF_HISTORY & fields.keys()})
+    whole: dict[str, Any] = {
+        "now": NOW,
+        "host": HOST,
+        "user_id": ME,
+        "node": HOST,
+        "service": mine,
+        "services": (mine, other()) if mine else (other(),),
         "servers": tuple(servers),
-        "migrations": newest_first,
-        "elsewhere": elsewhere,
+        "migrations": tuple(sorted(migrations, key=lambda m: -m.id)),
+        "elsewhere": {s.id: s for s in fields.pop("elsewhere", ())},
+        "history": history,
     }
-    return Observation(**defaults | whole | {"service": mine} | fields)
+    return Observation(**whole | fields)
+
+
+def replace(value: Any, **fields: Any) -> Any:
+    """As of dataclasses; of an Observation also fields of its history."""
+    if isinstance(value, Observation):
+        of_history = {name: fields.pop(name) for name in _OF_HISTORY & fields.keys()}
+        history = dataclasses.replace(value.history, **of_history)
+        fields = {"history": history} | fields
+    return dataclasses.replace(value, **fields)
 
 
 def empty(**fields: Any) -> Observation:
     """An empty host, read completely, and clean for long enough."""
     defaults: dict[str, Any] = {"proof": ProofReads(frozenset(), True), "clean_since": ago(60)}
-    return seen(**defaults | fields)
+    return observed(**defaults | fields)
 
 
-def ending(text: str, seconds_ago: float = 1000) -> Ending:
-    return Ending(text, ago(seconds_ago))
+def cause(text: str, seconds_ago: float = 1000) -> Cause:
+    return Cause(text, ago(seconds_ago))
 
 
 def refusal(call: str, status_: int = 409, count: int = 1, seconds_ago: float = 0) -> Refusal:
@@ -144,60 +187,69 @@ NO_SSH = "Resize error: not able to execute ssh command: Permission denied (publ
 def decided(
     what: Observation,
     spec_: DrainSpec | None = None,
-    memory: Record | None = None,
-    who: DrainIdentity = WHO,
+    record: Record | None = None,
+    deleting: bool = False,
     **limits: Any,
 ) -> Decision:
-    return decide(
-        who, spec_ or spec(), begun() if memory is None else memory, what, Limits(**limits)
-    )
+    return decide(drain(spec_, record, deleting=deleting), what, Limits(**limits))
 
 
 def verdict(
-    what: Observation, spec_: DrainSpec | None = None, memory: Record | None = None, of: str = "s1"
+    what: Observation,
+    spec_: DrainSpec | None = None,
+    record: Record | None = None,
+    of: str = "s1",
 ) -> Verdict:
-    return judged(what, spec_, memory)[of].verdict
+    return verdicts(what, spec_, record)[of].verdict
 
 
-def judged(
-    what: Observation, spec_: DrainSpec | None = None, memory: Record | None = None
+def verdicts(
+    what: Observation, spec_: DrainSpec | None = None, record: Record | None = None
 ) -> dict[str, ServerVerdict]:
-    return {j.server_id: j for j in decided(what, spec_, memory).judged}
+    return {v.server_id: v for v in decided(what, spec_, record).verdicts}
 
 
 def actions(
     what: Observation,
     spec_: DrainSpec | None = None,
-    memory: Record | None = None,
-    who: DrainIdentity = WHO,
+    record: Record | None = None,
+    deleting: bool = False,
 ) -> tuple[Action, ...]:
-    return decided(what, spec_, memory, who).actions
+    return decided(what, spec_, record, deleting=deleting).actions
 
 
 def report(
     what: Observation,
     spec_: DrainSpec | None = None,
-    memory: Record | None = None,
-    who: DrainIdentity = WHO,
+    record: Record | None = None,
+    deleting: bool = False,
     previous: Mapping[str, Any] | None = None,
     generation: int = 1,
 ) -> Report:
-    """With `previous`, the memory is what that status remembers, as in a real tick."""
-    spec_ = spec_ or spec()
-    if memory is None:
-        memory = begun() if previous is None else Record.read(previous)
-    decision = decide(who, spec_, memory, what, Limits())
-    return Report(who, spec_, memory, what, decision, dict(previous or {}), generation)
+    """With `previous`, the record is what that status remembers, as in a real tick."""
+    before = DrainStatus.read(previous or {})
+    if record is None and previous is not None:
+        record = before.record
+    mine = drain(spec_, record, deleting)
+    decision = decide(mine, what, Limits(), before.plan)
+    return Report(mine, what, decision, before, generation)
 
 
 def status_of(what: Observation, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    return status(report(what, *args, **kwargs))
+    """As JSON, which is what people and the next tick read."""
+    return status(report(what, *args, **kwargs)).to_json()
 
 
 def condition(status_: Mapping[str, Any], type_: str) -> Mapping[str, Any] | None:
     return next((c for c in status_["conditions"] if c["type"] == type_), None)
 
 
+def told(found: Verdict) -> str:
+    """All that a person reads of it: the message and its ways out."""
+    assert isinstance(found, Blocked | Held)
+    return " | ".join([found.message, *found.remedies])
+
+
 def at(what: Observation, seconds_later: float) -> Observation:
-    """The same sight, later."""
-    return replace(what, now=what.now + timedelta(seconds=seconds_later))
+    """The same, later."""
+    return dataclasses.replace(what, now=what.now + timedelta(seconds=seconds_later))

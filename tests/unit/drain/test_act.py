@@ -1,17 +1,19 @@
-"""Decision -> calls: each once, each with its own precondition looked at again, and what is not known is not repeated."""
+"""Decision -> calls: each once, each with its own precondition looked at again, and what is not
+known is not repeated.
+"""
 
 import io
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.unit.drain.build import HOST, NOW, seen, service
+from tests.unit.drain.build import HOST, NOW, observed, service
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
-from quiesce.drain.act import calls as act_module
-from quiesce.drain.act.calls import ActionContext, act
+from quiesce.drain.act import Acted, ActionContext, act
+from quiesce.drain.act.actions import BUDGET
 from quiesce.drain.model.actions import (
     AbortLive,
     Action,
@@ -26,8 +28,7 @@ from quiesce.drain.model.actions import (
     RevertMove,
     StartMove,
 )
-from quiesce.drain.model.history import History
-from quiesce.drain.model.observation import Refusal
+from quiesce.drain.model.history import History, Refusal
 from quiesce.openstack.errors import NotFound, Refused, Unknown
 from quiesce.openstack.records import Service
 from quiesce.ops.logging import TextLines, fields
@@ -57,10 +58,16 @@ class Recorder:
         return call
 
 
-def carry_out(cloud: Recorder, *actions: Action, notes: History | None = None) -> History:
-    notes = notes or History()
-    act(actions, ActionContext(cloud, seen(service=service()), notes, "ns/d", lambda: NOW))  # type: ignore[arg-type]
-    return notes
+def context(cloud: Any, now: Callable[[], datetime] = lambda: NOW) -> ActionContext:
+    return ActionContext(cloud, observed(service=service()), "ns/d", now)
+
+
+def carry_out(cloud: Recorder, *actions: Action, history: History | None = None) -> History:
+    """-> the history after it. Raises what act() found."""
+    acted: Acted = act(actions, context(cloud))
+    if acted.problem:
+        raise acted.problem
+    return acted.advance(history or History())
 
 
 ONE_EACH: list[tuple[Action, tuple[Any, ...]]] = [
@@ -96,10 +103,10 @@ def test_a_call_without_an_answer_is_noted_and_not_repeated(
     action: Action, call: tuple[Any, ...]
 ) -> None:
     cloud = Recorder(**{call[0]: Unknown("reset by peer")})
-    notes = carry_out(cloud, action)
+    history = carry_out(cloud, action)
     assert cloud.calls == [call]
-    assert notes.unknown == {"s1": NOW}
-    assert not notes.refusals
+    assert history.unanswered == {"s1": NOW}
+    assert not history.refusals
 
 
 @pytest.mark.parametrize(("action", "call"), OF_SERVERS)
@@ -107,11 +114,11 @@ def test_a_refusal_is_noted_in_novas_words_and_counted(
     action: Action, call: tuple[Any, ...]
 ) -> None:
     cloud = Recorder(**{call[0]: Refused(409, "in vm_state paused", "req-9")})
-    notes = carry_out(cloud, action)
-    notes = carry_out(cloud, action, notes=notes)
-    found = notes.refusals["s1"]
+    history = carry_out(cloud, action)
+    history = carry_out(cloud, action, history=history)
+    found = history.refusals["s1"]
     assert (found.status, found.text, found.count, found.at) == (409, "in vm_state paused", 2, NOW)
-    assert not notes.unknown
+    assert not history.unanswered
 
 
 def test_a_call_is_unanswered_from_when_it_was_given_up() -> None:
@@ -123,15 +130,13 @@ def test_a_call_is_unanswered_from_when_it_was_given_up() -> None:
             clock[0] += timedelta(seconds=30)
             raise Unknown("timed out")
 
-    notes = History()
-    move = StartMove("s1", "live", None)
-    act([move], ActionContext(Slow(), seen(service=service()), notes, "ns/d", lambda: clock[0]))  # type: ignore[arg-type]
-    assert notes.unknown == {"s1": NOW + timedelta(seconds=30)}
+    acted = act([StartMove("s1", "live", None)], context(Slow(), lambda: clock[0]))
+    assert acted.advance(History()).unanswered == {"s1": NOW + timedelta(seconds=30)}
 
 
 def test_an_accepted_call_forgets_the_refusals_before_it() -> None:
-    notes = History(refusals={"s1": Refusal("migrate", 409, "busy", 2, NOW)})
-    assert not carry_out(Recorder(), StartMove("s1", "cold", None), notes=notes).refusals
+    history = History(refusals={"s1": Refusal("migrate", 409, "busy", 2, NOW)})
+    assert not carry_out(Recorder(), StartMove("s1", "cold", None), history=history).refusals
 
 
 @pytest.mark.parametrize("action", [AbortLive("s1", 7), ForceCompleteLive("s1", 7)])
@@ -157,8 +162,8 @@ def test_a_missing_permission_is_raised_after_all_others_were_tried() -> None:
 def test_what_has_not_begun_when_the_time_is_over_is_left_to_the_next_tick(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = iter([0.0, *([act_module.BUDGET + 1] * 99)])
-    monkeypatch.setattr("quiesce.drain.act.calls.time.monotonic", lambda: next(clock))
+    clock = iter([0.0, *([BUDGET + 1] * 99)])
+    monkeypatch.setattr("quiesce.drain.act.actions.time.monotonic", lambda: next(clock))
     cloud = Recorder()
     carry_out(cloud, StartMove("s1", "cold", None))
     assert not cloud.calls
@@ -210,23 +215,23 @@ DELETE = "delete the service"
 
 
 def test_a_refused_delete_is_noted_and_begins_the_proof_anew() -> None:
-    notes = History(clean_since=NOW - timedelta(hours=1))
+    history = History(clean_since=NOW - timedelta(hours=1))
     cloud = Recorder(delete_service=Refused(409, "in-progress migrations", None))
-    carry_out(cloud, DeleteService("svc-1"), notes=notes)
-    carry_out(cloud, DeleteService("svc-1"), notes=notes)
-    assert notes.clean_since is None
-    assert notes.refusals == {DELETE: Refusal(DELETE, 409, "in-progress migrations", 2, NOW)}
-    assert not carry_out(Recorder(), DeleteService("svc-1"), notes=notes).refusals
+    history = carry_out(cloud, DeleteService("svc-1"), history=history)
+    history = carry_out(cloud, DeleteService("svc-1"), history=history)
+    assert history.clean_since is None
+    assert history.refusals == {DELETE: Refusal(DELETE, 409, "in-progress migrations", 2, NOW)}
+    assert not carry_out(Recorder(), DeleteService("svc-1"), history=history).refusals
 
 
 def test_a_call_for_the_host_that_is_accepted_leaves_the_refusals_of_others() -> None:
-    notes = History(clean_since=NOW)
+    history = History(clean_since=NOW)
     cloud = Recorder(add_to_aggregate=Refused(409, "another zone", None))
-    carry_out(cloud, AddToAggregate(3, HOST), EnableService("svc-1"), notes=notes)
-    assert [(refusal.call, refusal.text) for refusal in notes.refusals.values()] == [
+    history = carry_out(cloud, AddToAggregate(3, HOST), EnableService("svc-1"), history=history)
+    assert [(refusal.call, refusal.text) for refusal in history.refusals.values()] == [
         ("add the host to aggregate 3", "another zone")
     ]
-    assert notes.clean_since == NOW
+    assert history.clean_since == NOW
 
 
 def test_a_service_that_is_already_gone_is_a_success() -> None:

@@ -1,6 +1,7 @@
-"""Which few actions follow from the verdicts: how many moves at once, in which order, and when the service is deleted."""
+"""Which few actions follow from the verdicts: how many moves at once, in which order, and when the
+service is deleted.
+"""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,16 +15,17 @@ from tests.unit.drain.build import (
     ago,
     arrived_elsewhere,
     begun,
+    cause,
     decided,
     empty,
-    ending,
-    judged,
     migration,
+    observed,
     refusal,
-    seen,
+    replace,
     server,
     service,
     spec,
+    verdicts,
 )
 
 from quiesce.api.drain.record import Record
@@ -51,13 +53,15 @@ def many(count: int) -> list[Server]:
 
 
 def test_every_move_is_of_a_server_read_on_the_host_in_this_tick() -> None:
-    """Not of one known from its migrations alone, and not of one that has been moved and confirmed."""
+    """Not of one known from its migrations alone, and not of one that has been moved and
+    confirmed.
+    """
     past = [
         migration(FOUND + n, status, f"gone{n}")
         for n, status in enumerate(("confirmed", "completed", "error", "reverted"), 1)
     ]
     elsewhere = [server(f"gone{n}", host="cmp2") for n in range(1, 5)]
-    found = actions(seen([server("s1")], past, elsewhere=elsewhere))
+    found = actions(observed([server("s1")], past, elsewhere=elsewhere))
     assert found == (StartMove("s1", "cold", None),)
 
 
@@ -73,7 +77,7 @@ def test_every_move_is_of_a_server_read_on_the_host_in_this_tick() -> None:
     ],
 )
 def test_the_call_for_each_verdict(status: str, asked: Any, wanted: Any) -> None:
-    assert actions(seen([server("s1", status)]), asked) == (wanted,)
+    assert actions(observed([server("s1", status)]), asked) == (wanted,)
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "PAUSED"])
@@ -86,13 +90,13 @@ def test_live_never_restarts_a_running_guest(status: str) -> None:
         {"s1": refusal("os-migrateLive", 409, 9, 99999)},
     ):
         for sight in (
-            seen([server("s1", status)], tries, refusals=refused),
-            seen([server("s1", status)], refusals=refused),
+            observed([server("s1", status)], tries, refusals=refused),
+            observed([server("s1", status)], refusals=refused),
         ):
             assert not [
                 a
                 for a in actions(sight, spec("Live"))
-                if isinstance(a, StartMove) and a.how == "cold"
+                if isinstance(a, StartMove) and a.method == "cold"
             ]
 
 
@@ -103,7 +107,7 @@ def test_live_never_restarts_a_running_guest(status: str) -> None:
     ("most", "waiting", "wanted"), [(4, 10, 4), (1, 10, 1), (100, 10, 10), (4, 2, 2)]
 )
 def test_no_more_moves_at_once_than_the_spec_allows(most: int, waiting: int, wanted: int) -> None:
-    assert len(started(seen(many(waiting)), spec(migration={"maxParallel": most}))) == wanted
+    assert len(started(observed(many(waiting)), spec(migration={"maxParallel": most}))) == wanted
 
 
 IN_FLIGHT: dict[str, tuple[list[Server], list[Migration], dict[str, Any]]] = {
@@ -113,7 +117,7 @@ IN_FLIGHT: dict[str, tuple[list[Server], list[Migration], dict[str, Any]]] = {
         {},
     ),
     "starting": ([server("x", "MIGRATING", "migrating")], [], {}),
-    "no answer": ([server("x")], [], {"unknown": {"x": ago(1)}}),
+    "no answer": ([server("x")], [], {"unanswered": {"x": ago(1)}}),
     "arriving": ([], [migration(status_="post-migrating", server_id="x")], {}),
     "confirmed now": ([], [migration(server_id="x")], {"elsewhere": [arrived_elsewhere("x")]}),
     "confirming": ([], [migration(status_="confirming", server_id="x")], {}),
@@ -129,17 +133,17 @@ IN_FLIGHT: dict[str, tuple[list[Server], list[Migration], dict[str, Any]]] = {
 @pytest.mark.parametrize("state", IN_FLIGHT)
 def test_what_is_in_flight_counts(state: str) -> None:
     servers, migrations, more = IN_FLIGHT[state]
-    sight = seen([*many(5), *servers], migrations, **more)
+    sight = observed([*many(5), *servers], migrations, **more)
     assert len(started(sight, spec(migration={"maxParallel": 3}))) == 2
 
 
 def test_what_is_held_or_not_ours_does_not_count() -> None:
-    held = seen(many(5), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
+    held = observed(many(5), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
     assert (
         len(started(held, spec(confirmation={"policy": "Manual"}, migration={"maxParallel": 3})))
         == 3
     )
-    foreign = seen(
+    foreign = observed(
         [*many(5), server("x", "RESIZE", "resize_prep")],
         [migration(status_="migrating", server_id="x", user_id=TENANT)],
     )
@@ -148,13 +152,13 @@ def test_what_is_held_or_not_ours_does_not_count() -> None:
 
 @pytest.mark.parametrize(("room", "wanted"), [(None, 4), (2, 2), (0, 0), (9, 4)])
 def test_the_brake_of_the_whole_operator_holds_too(room: int | None, wanted: int) -> None:
-    assert len(started(seen(many(9)), room=room)) == wanted
+    assert len(started(observed(many(9)), slots=room)) == wanted
 
 
 def test_more_in_flight_than_allowed_starts_nothing() -> None:
     """The limit was lowered meanwhile."""
     going = [server(f"x{n}", "RESIZE", "resize_prep") for n in range(3)]
-    assert not started(seen([*many(5), *going]), spec(migration={"maxParallel": 2}))
+    assert not started(observed([*many(5), *going]), spec(migration={"maxParallel": 2}))
 
 
 # In which order
@@ -166,7 +170,7 @@ def test_the_largest_go_first_and_those_that_failed_last() -> None:
         server(name, flavor=Flavor(ram=ram, disk=disk)) for name, (ram, disk) in sizes.items()
     ]
     failed = migration(status_="error", server_id="s3")
-    sight = seen(servers, [failed], endings={failed.id: ending("disk full")})
+    sight = observed(servers, [failed], causes={failed.id: cause("disk full")})
     found = [a.server_id for a in actions(sight) if isinstance(a, StartMove)]
     assert found == ["s2", "s1", "s0", "s3"]
 
@@ -176,21 +180,22 @@ def anti(*members: str, policy: str = "anti-affinity") -> tuple[ServerGroup, ...
 
 
 def test_one_move_at_a_time_in_an_anti_affinity_group() -> None:
-    assert len(started(seen(many(4), groups=anti("s0", "s1", "s2")))) == 2
+    assert len(started(observed(many(4), groups=anti("s0", "s1", "s2")))) == 2
     assert (
-        len(started(seen(many(4), groups=anti("s0", "s1", "s2", "else", policy="affinity")))) == 4
+        len(started(observed(many(4), groups=anti("s0", "s1", "s2", "else", policy="affinity"))))
+        == 4
     )
 
 
 @pytest.mark.parametrize("state", IN_FLIGHT)
 def test_a_group_with_a_move_in_flight_waits(state: str) -> None:
     servers, migrations, more = IN_FLIGHT[state]
-    sight = seen([server("s0"), *servers], migrations, groups=anti("s0", "x"), **more)
+    sight = observed([server("s0"), *servers], migrations, groups=anti("s0", "x"), **more)
     assert not started(sight)
 
 
 def test_a_group_with_a_held_member_waits() -> None:
-    sight = seen(
+    sight = observed(
         [server("s0")],
         [migration(server_id="x")],
         elsewhere=[arrived_elsewhere("x")],
@@ -201,7 +206,7 @@ def test_a_group_with_a_held_member_waits() -> None:
 
 def test_a_server_in_two_groups_respects_both() -> None:
     groups = (*anti("s0", "s1"), ServerGroup("g2", "db", "anti-affinity", frozenset({"s1", "s2"})))
-    assert started(seen(many(3), groups=groups)) in (["s0", "s2"], ["s1"])
+    assert started(observed(many(3), groups=groups)) in (["s0", "s2"], ["s1"])
 
 
 # When nothing is done
@@ -210,10 +215,10 @@ def test_a_server_in_two_groups_respects_both() -> None:
 @pytest.mark.parametrize(
     "sight",
     [
-        seen(many(3)),
-        seen(many(3), service=service("enabled")),
-        seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
-        seen(
+        observed(many(3)),
+        observed(many(3), service=service("enabled")),
+        observed(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
+        observed(
             [server("s1", "MIGRATING", "migrating")],
             [migration(status_="running", type="live-migration", created=ago(99999))],
         ),
@@ -229,7 +234,7 @@ def test_suspended_means_no_write(sight: Observation) -> None:
 
 def test_plan_writes_nothing_before_a_drain_and_ends_what_is_in_flight_during_one() -> None:
     plan = spec(mode="Plan")
-    sight = seen(many(3), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
+    sight = observed(many(3), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
     assert not actions(sight, plan, Record())
     assert actions(sight, plan) == (ConfirmMove("x", FOUND + 1),)
     assert not actions(empty(service=service(state="down")), plan)
@@ -237,7 +242,7 @@ def test_plan_writes_nothing_before_a_drain_and_ends_what_is_in_flight_during_on
 
 def test_with_require_capacity_nothing_is_begun_without_a_plan_that_fits() -> None:
     asked = spec(migration={"requireCapacity": True})
-    assert not actions(seen(many(3), service=service("enabled")), asked, Record())
+    assert not actions(observed(many(3), service=service("enabled")), asked, Record())
 
 
 # The delete of the service
@@ -262,14 +267,32 @@ def test_the_service_is_deleted_when_the_host_is_proven_empty_and_nova_compute_d
         (empty(service=service(state="down"), proof=ProofReads(frozenset({"s1"}), True)), spec()),
         (empty(service=service("enabled", state="down")), spec()),
         (empty(service=service("UNKNOWN", state="down", id="")), spec()),
-        (replace(empty(service=service(state="down")), servers=(server("s1", "SOFT_DELETED"),)), spec()),
-        (replace(empty(service=service(state="down")), migrations=(migration(user_id=TENANT),)), spec()),
-        (empty(service=service(state="down"), migrations=(migration(status_="queued", source="cmp3", dest=HOST),)), spec()),
+        (
+            replace(empty(service=service(state="down")), servers=(server("s1", "SOFT_DELETED"),)),
+            spec(),
+        ),
+        (
+            replace(empty(service=service(state="down")), migrations=(migration(user_id=TENANT),)),
+            spec(),
+        ),
+        (
+            empty(
+                service=service(state="down"),
+                migrations=(migration(status_="queued", source="cmp3", dest=HOST),),
+            ),
+            spec(),
+        ),
         (empty(service=service(state="down"), refusals=REFUSED), spec()),
-        (empty(service=service(state="down"), migrations=(migration(status_="error"),),
-               elsewhere=[server("s1", "ERROR", host="cmp2")]), spec()),
+        (
+            empty(
+                service=service(state="down"),
+                migrations=(migration(status_="error"),),
+                elsewhere=[server("s1", "ERROR", host="cmp2")],
+            ),
+            spec(),
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_service_is_not_deleted_otherwise(sight: Observation, asked: Any) -> None:
     assert not [a for a in actions(sight, asked) if isinstance(a, DeleteService)]
 
@@ -321,12 +344,12 @@ def test_servers_that_left_are_counted_once_and_only_those_that_really_did() -> 
         migration(FOUND + 6, "confirmed", "to-here", source="cmp3", dest=HOST),
         migration(FOUND + 7, "confirmed", "back"),
     ]
-    found = decided(seen([server("back"), server("c")], past))
-    assert found.left == 3
+    found = decided(observed([server("back"), server("c")], past))
+    assert found.departed == 3
 
 
 def test_a_server_that_comes_back_is_moved_again() -> None:
-    assert started(seen([server("s1")], [migration(status_="confirmed")])) == ["s1"]
+    assert started(observed([server("s1")], [migration(status_="confirmed")])) == ["s1"]
 
 
 def test_ours_are_only_migrations_from_here_by_us_since_the_drain_began() -> None:
@@ -337,14 +360,16 @@ def test_ours_are_only_migrations_from_here_by_us_since_the_drain_began() -> Non
         {"source": "cmp3", "dest": HOST},
         {"id_": FOUND},
     ):
-        assert not judged(seen(migrations=[migration(status_="migrating", **fields)]))[
+        assert not verdicts(observed(migrations=[migration(status_="migrating", **fields)]))[
             "s1"
         ].in_flight, fields
-    assert judged(seen(migrations=[migration(status_="migrating", user_id=ME)]))["s1"].in_flight
+    assert verdicts(observed(migrations=[migration(status_="migrating", user_id=ME)]))[
+        "s1"
+    ].in_flight
 
 
 def test_a_broken_ssh_path_of_a_server_that_is_gone_still_holds_the_others_back() -> None:
     gone = migration(status_="error", server_id="zz")
-    sight = seen(many(3), [gone], endings={gone.id: ending(NO_SSH)})
+    sight = observed(many(3), [gone], causes={gone.id: cause(NO_SSH)})
     assert started(sight) == ["s0"]
-    assert started(sight, memory=begun(attempts_from=FOUND)) == ["s0"]
+    assert started(sight, record=begun(attempts_from=FOUND)) == ["s0"]

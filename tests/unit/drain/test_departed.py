@@ -1,6 +1,7 @@
-"""Servers that have left the host: verified, then confirmed, held or rolled back; and what still ties them to it."""
+"""Servers that have left the host: verified, then confirmed, held or rolled back; and what still
+ties them to it.
+"""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,23 +15,26 @@ from tests.unit.drain.build import (
     arrived_elsewhere,
     begun,
     decided,
-    judged,
     migration,
+    observed,
     other,
     refusal,
-    seen,
+    replace,
     server,
     service,
     spec,
     status_of,
+    told,
+    tried,
     verdict,
+    verdicts,
 )
 from tests.unit.drain.test_rules import said
 
 from quiesce.drain.decide.departed import GRACE, SHORT_WORK
-from quiesce.drain.decide.rules import STALE_AFTER, UNKNOWN_FOR
 from quiesce.drain.model.actions import ConfirmMove, RevertMove
-from quiesce.drain.model.observation import Observation
+from quiesce.drain.model.migrations import STALE_AFTER
+from quiesce.drain.model.observation import UNKNOWN_FOR, Observation
 from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Migration, Port, Server
 
@@ -45,11 +49,11 @@ def left(at: Server | None = None, finished_for: float = LONG_AGO, **fields: Any
     """s1 has been moved to cmp2 by us, and waits there."""
     mine = fields.pop("migration", migration())
     since = {(mine.id, mine.status): ago(finished_for)}
-    return seen(migrations=[mine], elsewhere=[at or arrived()], seen=since, **fields)
+    return observed(migrations=[mine], elsewhere=[at or arrived()], first_seen=since, **fields)
 
 
 def was(status: str) -> Any:
-    return begun(rows={"s1": {"id": "s1", "was": status}})
+    return begun(tries={"s1": tried(status)})
 
 
 def port(**fields: Any) -> Port:
@@ -61,8 +65,8 @@ def port(**fields: Any) -> Port:
 
 def test_a_server_that_passes_its_checks_is_confirmed() -> None:
     sight = left(ports=(port(),))
-    assert verdict(sight, memory=was("ACTIVE")) == Confirm(migration())
-    assert decided(sight, memory=was("ACTIVE")).actions == (ConfirmMove("s1", FOUND + 1),)
+    assert verdict(sight, record=was("ACTIVE")) == Confirm(migration())
+    assert decided(sight, record=was("ACTIVE")).actions == (ConfirmMove("s1", FOUND + 1),)
 
 
 @pytest.mark.parametrize("task", ["resize_reverting", "deleting"])
@@ -74,7 +78,7 @@ def test_finished_is_not_enough_the_server_must_show_it() -> None:
     for status in ("RESIZE", "ACTIVE", "ERROR"):
         sight = left(replace(arrived(), status=status), finished_for=1)
         assert said(verdict(sight)) == "follow Verifying", status
-    unseen = seen(migrations=[migration()])
+    unseen = observed(migrations=[migration()])
     assert said(verdict(unseen)) == "follow Verifying"
 
 
@@ -156,7 +160,9 @@ def test_a_stopped_server_needs_no_active_port_and_no_answer() -> None:
 
 
 def test_where_nobody_knows_how_it_was_a_guest_that_is_off_is_not_confirmed() -> None:
-    """The row that said how it was may be lost; a guest that ran and is off must not lose its good copy for that."""
+    """The row that said how it was may be lost; a guest that ran and is off must not lose its good
+    copy for that.
+    """
     assert isinstance(verdict(left(arrived(SHUTDOWN))), Held)
     assert isinstance(verdict(left(arrived(RUNNING))), Confirm)
 
@@ -213,33 +219,35 @@ def test_a_server_soaks_before_it_is_confirmed() -> None:
     asked = spec(confirmation={"checks": {"soak": "5m"}})
     assert said(verdict(left(finished_for=299), asked, was("ACTIVE"))) == "follow Soaking"
     assert said(verdict(left(finished_for=300), asked, was("ACTIVE"))) == "confirm"
-    fresh = seen(migrations=[migration()], elsewhere=[arrived()])
+    fresh = observed(migrations=[migration()], elsewhere=[arrived()])
     assert said(verdict(fresh, asked, was("ACTIVE"))) == "follow Soaking"
 
 
 def test_held_servers_do_not_stop_the_drain_but_stop_its_end() -> None:
     sight = left(arrived(SHUTDOWN))
-    found = judged(sight, memory=was("ACTIVE"))["s1"]
+    found = verdicts(sight, record=was("ACTIVE"))["s1"]
     assert not found.in_flight
-    assert not decided(sight, memory=was("ACTIVE")).proof.clean
+    assert not decided(sight, record=was("ACTIVE")).proof.clean
 
 
 @pytest.mark.parametrize("call", ["confirmResize", "revertResize"])
 def test_a_refused_confirm_or_revert_is_looked_at_again_and_shown_the_third_time(call: str) -> None:
     for count, wanted in ((1, "follow Verifying"), (2, "follow Verifying"), (3, "held")):
         sight = left(refusals={"s1": refusal(call, count=count)})
-        assert said(verdict(sight, memory=was("ACTIVE"))) == wanted
+        assert said(verdict(sight, record=was("ACTIVE"))) == wanted
     later = left(refusals={"s1": refusal(call, count=3, seconds_ago=3600)})
-    assert said(verdict(later, memory=was("ACTIVE"))) == "confirm"
+    assert said(verdict(later, record=was("ACTIVE"))) == "confirm"
 
 
 def test_a_confirm_or_revert_without_an_answer_is_not_repeated_before_a_good_look() -> None:
-    assert not decided(left(unknown={"s1": ago(1)}), memory=was("ACTIVE")).actions
-    again = left(unknown={"s1": NOW - UNKNOWN_FOR - timedelta(seconds=1)})
-    assert decided(again, memory=was("ACTIVE")).actions == (ConfirmMove("s1", FOUND + 1),)
+    assert not decided(left(unanswered={"s1": ago(1)}), record=was("ACTIVE")).actions
+    again = left(unanswered={"s1": NOW - UNKNOWN_FOR - timedelta(seconds=1)})
+    assert decided(again, record=was("ACTIVE")).actions == (ConfirmMove("s1", FOUND + 1),)
     asked = spec(confirmation={"decisions": [{"server": "s1", "action": "Revert"}]})
-    assert not decided(left(unknown={"s1": ago(1)}), asked).actions
-    assert decided(left(), asked).actions == (RevertMove("s1", FOUND + 1, "a person decided so"),)
+    assert not decided(left(unanswered={"s1": ago(1)}), asked).actions
+    assert decided(left(), asked).actions == (
+        RevertMove("s1", FOUND + 1, "decided in confirmation.decisions"),
+    )
 
 
 # On its way, or never to end
@@ -250,7 +258,7 @@ def test_a_confirm_or_revert_without_an_answer_is_not_repeated_before_a_good_loo
     [("post-migrating", "Migrating"), ("confirming", "Confirming"), ("reverting", "Reverting")],
 )
 def test_our_move_under_way_is_followed_elsewhere_too(moving: str, stage: str) -> None:
-    found = judged(seen(migrations=[migration(status_=moving)]))["s1"]
+    found = verdicts(observed(migrations=[migration(status_=moving)]))["s1"]
     assert said(found.verdict) == f"follow {stage}"
     assert found.in_flight
 
@@ -258,26 +266,28 @@ def test_our_move_under_way_is_followed_elsewhere_too(moving: str, stage: str) -
 def test_others_moves_from_and_to_this_host_are_waited_for() -> None:
     kinds: list[dict[str, Any]] = [{"user_id": TENANT}, {"source": "cmp3", "dest": HOST}]
     for kind in kinds:
-        found = judged(seen(migrations=[migration(status_="running", **kind)]))["s1"]
+        found = verdicts(observed(migrations=[migration(status_="running", **kind)]))["s1"]
         assert said(found.verdict) == "wait ForeignMigration"
         assert not found.in_flight
 
 
 def test_a_confirm_after_a_long_wait_is_not_taken_for_a_stuck_move() -> None:
-    """Held for hours by policy Manual, then confirmed: the time of the move has run out long ago."""
+    """Held for hours by policy Manual, then confirmed: the time of the move has run out
+    long ago.
+    """
     old = migration(status_="confirming", created=ago(LONG_AGO))
-    sight = seen(migrations=[old], seen={(old.id, "confirming"): ago(2)})
+    sight = observed(migrations=[old], first_seen={(old.id, "confirming"): ago(2)})
     assert said(verdict(sight)) == "follow Confirming"
-    stuck = replace(sight, seen={(old.id, "confirming"): ago(3601)})
+    stuck = replace(sight, first_seen={(old.id, "confirming"): ago(3601)})
     assert said(verdict(stuck)) == "blocked Stuck"
 
 
 def lingering(record: Migration, at: Server, since: timedelta, idle: timedelta) -> Observation:
     """The server stands there idle, and this is its only record."""
-    return seen(
+    return observed(
         migrations=[record],
         elsewhere=[at],
-        seen={(record.id, record.status): NOW - since},
+        first_seen={(record.id, record.status): NOW - since},
         idle_since={at.id: NOW - idle},
     )
 
@@ -300,9 +310,9 @@ def test_a_record_that_never_ends_is_named_with_the_ways_out(
     assert found.reason == "StuckMigration"
     assert f"stays {status}" in found.message
     where = f"id={record.id} AND uuid='{record.uuid}' AND status='{status}'"
-    assert f"UPDATE migrations SET status='error' WHERE {where};" in found.message
-    assert "cold-migrate that server once more" in found.message
-    assert not judged(sight)["s1"].in_flight
+    assert f"UPDATE migrations SET status='error' WHERE {where};" in told(found)
+    assert "Cold-migrate it once more" in told(found)
+    assert not verdicts(sight)["s1"].in_flight
 
 
 def test_a_long_live_migration_that_just_ended_is_not_taken_for_one_that_never_ends() -> None:
@@ -316,7 +326,7 @@ def test_a_record_older_than_another_of_its_server_never_ends() -> None:
     """Nova has one move of a server in hand at a time."""
     old, new = migration(FOUND + 1, "migrating"), migration(FOUND + 2, "confirmed")
     at = server("s1", "ACTIVE", host="cmp2")
-    sight = seen(migrations=[old, new], elsewhere=[at])
+    sight = observed(migrations=[old, new], elsewhere=[at])
     assert said(verdict(sight)) == "blocked StuckMigration"
     assert (
         said(verdict(replace(sight, elsewhere={"s1": replace(at, task_state="resize_prep")})))
@@ -335,8 +345,8 @@ def test_a_confirm_that_was_cut_off_can_be_taken_up_again() -> None:
     found = verdict(lingering(cut, at, SHORT_WORK + LATE, SHORT_WORK + LATE))
     assert isinstance(found, Blocked)
     assert found.reason == "StuckMigration"
-    assert "SET status='finished' WHERE" in found.message
-    assert "cold-migrate" not in found.message
+    assert "SET status='finished' WHERE" in told(found)
+    assert "old-migrate" not in told(found)
 
 
 # Failed
@@ -349,7 +359,7 @@ def test_a_move_that_failed_on_its_destination_blocks_the_end_and_is_urgent(
     kind: dict[str, Any],
 ) -> None:
     """Whoever began it: the only good copy of the disk may be on this host."""
-    sight = seen(
+    sight = observed(
         migrations=[migration(status_="error", **kind)],
         elsewhere=[server("s1", "ERROR", host="cmp2", fault="no disk")],
     )
@@ -362,20 +372,20 @@ def test_a_move_that_failed_on_its_destination_blocks_the_end_and_is_urgent(
 
 @pytest.mark.parametrize("kind", [{"id_": FOUND}, {"source": "cmp3", "dest": HOST}])
 def test_failures_of_before_or_to_this_host_do_not_block_it(kind: dict[str, Any]) -> None:
-    sight = seen(
+    sight = observed(
         migrations=[migration(status_="error", **kind)],
         elsewhere=[server("s1", "ERROR", host="cmp2")],
     )
-    assert "s1" not in judged(sight)
+    assert "s1" not in verdicts(sight)
 
 
 def test_a_server_that_is_healthy_again_elsewhere_blocks_nothing() -> None:
     for status in ("ACTIVE", "SHUTOFF", "PAUSED"):
-        sight = seen(
+        sight = observed(
             migrations=[migration(status_="error")], elsewhere=[server("s1", status, host="cmp2")]
         )
-        assert "s1" not in judged(sight)
-    mending = seen(
+        assert "s1" not in verdicts(sight)
+    mending = observed(
         migrations=[migration(status_="error")], elsewhere=[server("s1", "REBUILD", host="cmp2")]
     )
     assert said(verdict(mending)) == "wait Recovering"
@@ -384,19 +394,19 @@ def test_a_server_that_is_healthy_again_elsewhere_blocks_nothing() -> None:
 
 @pytest.mark.parametrize("status", ["confirmed", "completed"])
 def test_a_move_that_succeeded_concerns_the_host_no_more(status: str) -> None:
-    sight = seen(migrations=[migration(status_=status)])
-    assert not judged(sight)
-    assert decided(sight).left == 1
+    sight = observed(migrations=[migration(status_=status)])
+    assert not verdicts(sight)
+    assert decided(sight).departed == 1
 
 
 # How a server was, as the status keeps it
 
 
 def test_how_a_server_was_is_written_down_before_its_move_and_kept_until_it_is_confirmed() -> None:
-    first = status_of(seen([server("s1", "SHUTOFF")]))
+    first = status_of(observed([server("s1", "SHUTOFF")]))
     assert first["moving"][0]["was"] == "SHUTOFF"
     going = status_of(
-        seen([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")]),
+        observed([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")]),
         previous=status_of_begun(first),
     )
     assert going["moving"][0]["was"] == "SHUTOFF"
@@ -407,9 +417,9 @@ def test_how_a_server_was_is_written_down_before_its_move_and_kept_until_it_is_c
 
 def test_a_resumed_server_was_running_when_its_move_began() -> None:
     asked = spec(servers={"suspended": "Resume"})
-    first = status_of(seen([server("s1", "SUSPENDED")]), asked)
+    first = status_of(observed([server("s1", "SUSPENDED")]), asked)
     assert first["moving"][0]["state"] == "Starting"
-    then = status_of(seen([server("s1", "ACTIVE")]), asked, previous=status_of_begun(first))
+    then = status_of(observed([server("s1", "ACTIVE")]), asked, previous=status_of_begun(first))
     assert then["moving"][0]["was"] == "ACTIVE"
 
 
@@ -423,7 +433,7 @@ def test_held_servers_keep_their_row_however_many_problems_there_are() -> None:
     """Their row holds how they were; without it their check cannot fail."""
     crowd = [server(f"a{n:02}", "SUSPENDED", name=f"a{n:02}") for n in range(40)]
     sight = replace(left(arrived(SHUTDOWN, name="zz")), servers=tuple(crowd))
-    after = status_of(sight, memory=was("ACTIVE"))
+    after = status_of(sight, record=was("ACTIVE"))
     assert len(after["problems"]) == 20
     assert after["problemsOmitted"] == 21
     assert {"id": "s1", "was": "ACTIVE"}.items() <= next(

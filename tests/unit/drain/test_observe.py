@@ -6,7 +6,7 @@ from typing import Any
 from tests.unit.drain.build import FOUND, NOW, migration
 from tests.unit.openstack.answers import Wire
 
-from quiesce.drain.observe.reads import CAUSE_WITHIN, ending
+from quiesce.drain.observe.moves import CAUSE_WITHIN, read_cause
 from quiesce.openstack.cloud import Cloud
 
 FAILED = migration(FOUND + 1, "error", dest=None)
@@ -24,14 +24,14 @@ def cloud(result: str | None, details: str | None) -> Cloud:
 
 
 def test_a_cause_that_nova_has_not_written_down_yet_is_read_again() -> None:
-    first = ending(cloud(*UNSAID), FAILED, None, NOW)
+    first = read_cause(cloud(*UNSAID), FAILED, None, NOW)
     assert not first.final
-    again = ending(cloud(*SAID), FAILED, first, NOW + timedelta(seconds=2))
-    assert (again.final, again.text, again.seen) == (True, "No valid host was found.", NOW)
+    again = read_cause(cloud(*SAID), FAILED, first, NOW + timedelta(seconds=2))
+    assert (again.final, again.text, again.first_seen) == (True, "No valid host was found.", NOW)
 
 
 def test_a_cause_that_never_comes_is_not_waited_for_for_ever() -> None:
-    first = ending(cloud(*UNSAID), FAILED, None, NOW)
-    late = ending(cloud(*UNSAID), FAILED, first, NOW + CAUSE_WITHIN)
+    first = read_cause(cloud(*UNSAID), FAILED, None, NOW)
+    late = read_cause(cloud(*UNSAID), FAILED, first, NOW + CAUSE_WITHIN)
     assert late.final
     assert "Nova gives no cause" in late.text

@@ -1,6 +1,7 @@
-"""What a drain would do, and whether there is room for it. A plausibility: it must never say Fits where it plainly does not."""
+"""What a drain would do, and whether there is room for it. A plausibility: it must never say Fits
+where it plainly does not.
+"""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,16 +11,19 @@ from tests.unit.drain.build import (
     NOW,
     decided,
     migration,
+    observed,
     other,
-    seen,
+    replace,
     server,
     service,
     spec,
 )
 
 from quiesce.api.drain.record import Record
-from quiesce.drain.decide.plan import Plan, shape_of
-from quiesce.drain.model.observation import Observation
+from quiesce.api.drain.status import DrainStatus, PlanStatus
+from quiesce.drain.model.decision import Plan
+from quiesce.drain.model.observation import Observation, PlanReads
+from quiesce.drain.model.shapes import shape_of
 from quiesce.openstack.records import Flavor, Room, Server, ServerGroup, Shape
 
 SMALL = Flavor(vcpus=1, ram=1024, disk=10)
@@ -40,10 +44,16 @@ def room(host: str, servers: list[Server], ram: int = 4096, **free: int) -> Room
 
 
 def planned(
-    servers: list[Server], rooms: tuple[Room, ...] | None, asked: Any = None, **sight: Any
+    servers: list[Server],
+    rooms: tuple[Room, ...] | None,
+    asked: Any = None,
+    members: Any = None,
+    **sight: Any,
 ) -> Plan:
     whole: dict[str, Any] = {"services": (service(), other("cmp2"), other("cmp3"))}
-    what: Observation = replace(seen(servers, **whole | sight), planning=True, rooms=rooms)
+    what: Observation = replace(
+        observed(servers, **whole | sight), plan=PlanReads(rooms, members or {})
+    )
     found = decided(what, asked or spec(mode="Plan"), Record()).plan
     assert found is not None
     return found
@@ -58,10 +68,20 @@ def test_a_plan_counts_what_would_be_done() -> None:
         server("e", "PAUSED"),
     ]
     cold = planned(servers, None)
-    assert (cold.live, cold.cold, cold.offload, cold.blocked) == (0, 2, 1, 2)
+    assert (cold.status.live, cold.status.cold, cold.status.offload, cold.status.blocked) == (
+        0,
+        2,
+        1,
+        2,
+    )
     live = planned(servers, None, spec("Live", mode="Plan", servers={"suspended": "Resume"}))
-    assert (live.live, live.cold, live.offload, live.blocked) == (3, 1, 1, 0)
-    assert [(reason, count) for reason, count, _ in cold.reasons] == [
+    assert (live.status.live, live.status.cold, live.status.offload, live.status.blocked) == (
+        3,
+        1,
+        1,
+        0,
+    )
+    assert [(reason, count) for reason, count, _ in cold.status.reasons] == [
         ("Paused", 1),
         ("Suspended", 1),
     ]
@@ -70,7 +90,7 @@ def test_a_plan_counts_what_would_be_done() -> None:
 def test_reasons_name_three_servers_and_what_to_do() -> None:
     ((reason, count, text),) = planned(
         [server(f"s{n}", "SUSPENDED") for n in range(5)], None
-    ).reasons
+    ).status.reasons
     assert (reason, count) == ("Suspended", 5)
     assert text.startswith("name-s0, name-s1, name-s2 and 2 more: suspended")
 
@@ -78,14 +98,14 @@ def test_reasons_name_three_servers_and_what_to_do() -> None:
 @pytest.mark.parametrize(("ram", "capacity"), [(4096, "Fits"), (3071, "Short"), (1024, "Short")])
 def test_room_is_used_up_by_each_server(ram: int, capacity: str) -> None:
     servers = [sized("a"), sized("b"), sized("c")]
-    assert planned(servers, (room("cmp2", servers, ram),)).capacity == capacity
+    assert planned(servers, (room("cmp2", servers, ram),)).status.capacity == capacity
 
 
 def test_the_largest_are_placed_first() -> None:
     """Small ones that are placed first can take the only room of a large one."""
     servers = [sized("a"), sized("b"), sized("z", LARGE)]
     rooms = (room("cmp2", servers, 16384), room("cmp3", servers, 2048))
-    assert planned(servers, rooms).capacity == "Fits"
+    assert planned(servers, rooms).status.capacity == "Fits"
 
 
 def of_memory(*sizes: int) -> list[Server]:
@@ -93,33 +113,43 @@ def of_memory(*sizes: int) -> list[Server]:
 
 
 def test_there_is_room_where_a_scheduler_that_spreads_finds_it() -> None:
-    """Packed closely, the largest takes the first host for itself and one of the others finds none."""
+    """Packed closely, the largest takes the first host for itself and one of the others
+    finds none.
+    """
     servers = of_memory(3, 2, 2, 2)
-    assert planned(servers, (room("cmp2", servers, 4), room("cmp3", servers, 5))).capacity == "Fits"
+    assert (
+        planned(servers, (room("cmp2", servers, 4), room("cmp3", servers, 5))).status.capacity
+        == "Fits"
+    )
 
 
 def test_room_that_only_close_packing_finds_is_said_to_be_so() -> None:
-    """Nova's scheduler takes the emptiest host by default, and so divides the large pair that would have to share one."""
+    """Nova's scheduler takes the emptiest host by default, and so divides the large pair that would
+    have to share one.
+    """
     servers = of_memory(4, 4, 3, 3, 3, 3)
     found = planned(servers, (room("cmp2", servers, 8), room("cmp3", servers, 12)))
-    assert found.capacity == "Fits"
+    assert found.status.capacity == "Fits"
     assert (
-        "only closely packed: 1 may find none where Nova's scheduler spreads them: name-s"
+        "only closely packed: Nova's scheduler spreads servers, and may find none for 1: name-s"
         in found.capacity_message
     )
     easy = planned(servers, (room("cmp2", servers, 12), room("cmp3", servers, 12)))
-    assert easy.capacity_message == "room for 6 servers on 2 other hosts, as far as placement tells"
+    assert (
+        easy.capacity_message
+        == "capacity for 6 servers on 2 other hosts, as far as placement tells"
+    )
 
 
 def test_who_finds_no_room_is_named() -> None:
     servers = [sized("a"), sized("big", LARGE)]
     found = planned(servers, (room("cmp2", servers),))
-    assert found.capacity == "Short"
-    assert found.capacity_message == "1 of 2 servers find no room on 1 other host: name-big"
+    assert found.status.capacity == "Short"
+    assert found.capacity_message == "no capacity for 1 of 2 servers on 1 other host: name-big"
 
 
 def test_without_placement_nothing_is_known() -> None:
-    assert planned([sized("a")], None).capacity == "Unknown"
+    assert planned([sized("a")], None).status.capacity == "Unknown"
 
 
 @pytest.mark.parametrize(
@@ -132,23 +162,23 @@ def test_without_placement_nothing_is_known() -> None:
 )
 def test_hosts_that_take_nothing_do_not_count(services: Any) -> None:
     servers = [sized("a")]
-    assert planned(servers, (room("cmp2", servers),), services=services).capacity == "Short"
+    assert planned(servers, (room("cmp2", servers),), services=services).status.capacity == "Short"
 
 
 def test_the_host_itself_is_no_room() -> None:
     servers = [sized("a")]
-    assert planned(servers, (room("cmp1", servers),)).capacity == "Short"
+    assert planned(servers, (room("cmp1", servers),)).status.capacity == "Short"
 
 
 def test_a_target_host_is_the_only_one() -> None:
     servers = [sized("a")]
     rooms = (room("cmp2", servers),)
     assert (
-        planned(servers, rooms, spec(mode="Plan", migration={"targetHost": "cmp3"})).capacity
+        planned(servers, rooms, spec(mode="Plan", migration={"targetHost": "cmp3"})).status.capacity
         == "Short"
     )
     assert (
-        planned(servers, rooms, spec(mode="Plan", migration={"targetHost": "cmp2"})).capacity
+        planned(servers, rooms, spec(mode="Plan", migration={"targetHost": "cmp2"})).status.capacity
         == "Fits"
     )
 
@@ -158,7 +188,7 @@ def test_a_server_stays_in_its_zone() -> None:
     rooms = (room("cmp2", servers),)
     for zone, capacity in (("az1", "Fits"), ("az2", "Short")):
         assert (
-            planned(servers, rooms, services=(service(), other("cmp2", zone=zone))).capacity
+            planned(servers, rooms, services=(service(), other("cmp2", zone=zone))).status.capacity
             == capacity
         )
 
@@ -167,15 +197,15 @@ def test_an_anti_affinity_group_takes_a_host_each() -> None:
     servers = [sized("a"), sized("b")]
     groups = (ServerGroup("g", "web", "anti-affinity", frozenset({"a", "b", "c"})),)
     both = (room("cmp2", servers), room("cmp3", servers))
-    assert planned(servers, both[:1], groups=groups).capacity == "Short"
-    assert planned(servers, both, groups=groups).capacity == "Fits"
-    assert planned(servers, both, groups=groups, members={"c": "cmp3"}).capacity == "Short"
+    assert planned(servers, both[:1], groups=groups).status.capacity == "Short"
+    assert planned(servers, both, groups=groups).status.capacity == "Fits"
+    assert planned(servers, both, groups=groups, members={"c": "cmp3"}).status.capacity == "Short"
 
 
 def test_a_host_that_placement_does_not_offer_for_a_shape_takes_none_of_it() -> None:
     servers = [sized("a", replace(SMALL, extra_specs={"trait:HW_CPU_X86_AVX2": "required"}))]
-    assert planned(servers, (room("cmp2", [sized("b")]),)).capacity == "Short"
-    assert planned(servers, (room("cmp2", servers),)).capacity == "Fits"
+    assert planned(servers, (room("cmp2", [sized("b")]),)).status.capacity == "Short"
+    assert planned(servers, (room("cmp2", servers),)).status.capacity == "Fits"
 
 
 @pytest.mark.parametrize(
@@ -206,16 +236,17 @@ def test_the_time_is_that_of_this_hosts_own_past() -> None:
         for n, s in enumerate((60, 100, 2000))
     ]
     servers = [server(f"s{n}") for n in range(8)]
-    assert planned(servers, None, migrations=past).estimated_seconds == 200
-    assert planned(servers, None).estimated_seconds is None
+    assert planned(servers, None, migrations=past).status.estimated_seconds == 200
+    assert planned(servers, None).status.estimated_seconds is None
     assert (
-        planned(servers, None, spec("Live", mode="Plan"), migrations=past).estimated_seconds is None
+        planned(servers, None, spec("Live", mode="Plan"), migrations=past).status.estimated_seconds
+        is None
     )
 
 
 def test_a_plan_as_json_is_bounded_and_leaves_out_what_is_unknown() -> None:
     many = tuple((f"Reason{n}", 1, "m" * 9999) for n in range(99))
-    found = Plan(1, 2, 3, 4, "Unknown", "placement could not be asked", None, many).as_json()
+    found = DrainStatus(plan=PlanStatus(1, 2, 3, 4, "Unknown", None, many)).to_json()["plan"]
     assert "estimatedSeconds" not in found
     assert len(found["reasons"]) == 20
     assert len(found["reasons"][0]["message"]) == 1024

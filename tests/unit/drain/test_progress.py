@@ -1,16 +1,18 @@
 """A live migration over its time is stuck only where its counters stand still."""
 
 from datetime import timedelta
+from typing import Any
 
-from tests.unit.drain.build import NOW, ago, at, migration, seen, server, spec
+from tests.unit.drain.build import NOW, ago, at, drain, migration, observed, replace, server, spec
 
 from quiesce.drain.model.history import History
-from quiesce.drain.observe.reads import PROGRESS_WITHIN, progressing
+from quiesce.drain.model.observation import Observation
+from quiesce.drain.observe.moves import PROGRESS_WITHIN, read_progress
 from quiesce.openstack.records import LiveProgress
 
 LATE = spec("Live", migration={"timeout": "30s"})
 RUNNING = migration(status_="running", type="live-migration", created=ago(31))
-LOOK = seen([server(task="migrating")], [RUNNING])
+LOOK = observed([server(task="migrating")], [RUNNING])
 
 
 class Copying:
@@ -23,11 +25,16 @@ class Copying:
         return self.now
 
 
-def is_progressing(
-    processed: int, notes: History, seconds_later: float = 0, remaining: int = 100
-) -> bool:
+def copied(
+    processed: int, history: History, seconds_later: float = 0, remaining: int = 100
+) -> Observation:
     cloud = Copying(processed, remaining)
-    return RUNNING.id in progressing(cloud, LATE, notes, at(LOOK, seconds_later))  # type: ignore[arg-type]
+    look = replace(at(LOOK, seconds_later), history=history)
+    return read_progress(cloud, drain(LATE), look)  # type: ignore[arg-type]
+
+
+def is_progressing(*args: Any, **kwargs: Any) -> bool:
+    return RUNNING.id in copied(*args, **kwargs).progressing
 
 
 def test_the_first_look_after_its_time_cannot_tell_and_gives_it_the_time_to_show() -> None:
@@ -36,11 +43,13 @@ def test_the_first_look_after_its_time_cannot_tell_and_gives_it_the_time_to_show
 
 
 def test_it_is_stuck_when_nothing_was_added_for_a_while() -> None:
-    notes, limit = History(), PROGRESS_WITHIN.total_seconds()
-    assert is_progressing(5, notes)
-    assert is_progressing(6, notes, limit - 1)
-    assert is_progressing(6, notes, limit)
-    assert not is_progressing(6, notes, 2 * limit)
+    limit = PROGRESS_WITHIN.total_seconds()
+    first = copied(5, History())
+    assert RUNNING.id in first.progressing
+    second = copied(6, first.history, limit - 1)
+    assert RUNNING.id in second.progressing
+    assert is_progressing(6, second.history, limit)
+    assert not is_progressing(6, second.history, 2 * limit)
 
 
 def test_one_with_nothing_left_to_copy_does_not_progress() -> None:
@@ -48,8 +57,8 @@ def test_one_with_nothing_left_to_copy_does_not_progress() -> None:
 
 
 def test_one_in_time_is_not_asked_about() -> None:
-    young = seen(
+    young = observed(
         [server(task="migrating")],
         [migration(status_="running", type="live-migration", created=NOW - timedelta(seconds=29))],
     )
-    assert not progressing(None, LATE, History(), young)  # type: ignore[arg-type]
+    assert not read_progress(None, drain(LATE), young).progressing  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
-"""The proof that a host is empty: each part that is missing speaks against it, and one look is never enough."""
+"""The proof that a host is empty: each part that is missing speaks against it, and one look is
+never enough.
+"""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,17 +18,16 @@ from tests.unit.drain.build import (
     decided,
     empty,
     migration,
-    seen,
+    observed,
+    replace,
     server,
     service,
     spec,
     status_of,
 )
 
-from quiesce.drain.decide.proof import worth_reading
 from quiesce.drain.model.history import History
 from quiesce.drain.model.observation import Observation, ProofReads
-from quiesce.drain.reconcile import note_proof
 
 MISSING: dict[str, tuple[Observation, str]] = {
     "soft-deleted server": (empty(servers=[server("s1", "SOFT_DELETED")]), "1 server on the host"),
@@ -65,11 +65,11 @@ MISSING: dict[str, tuple[Observation, str]] = {
 @pytest.mark.parametrize("part", MISSING)
 def test_every_part_that_is_missing_is_said_and_stops_the_end(part: str) -> None:
     sight, said = MISSING[part]
-    proof = decided(sight, memory=begun(proven=True)).proof
+    proof = decided(sight, record=begun(proven=True)).proof
     assert not proof.clean
     assert not proof.complete
     assert said in "; ".join(proof.against)
-    drained = condition(status_of(sight, memory=begun(proven=True)), "Drained")
+    drained = condition(status_of(sight, record=begun(proven=True)), "Drained")
     assert drained is not None
     assert drained["status"] == "False"
 
@@ -116,13 +116,15 @@ def held(consumer: str, seconds: float, **fields: Any) -> Observation:
 def test_an_allocation_that_nobody_gives_up_needs_a_person(
     sight: Observation, person: bool
 ) -> None:
-    """Nova forgets what a move that failed late holds on its source: no look will ever find it gone."""
+    """Nova forgets what a move that failed late holds on its source: no look will ever find it
+    gone.
+    """
     status = status_of(sight)
     stalled = condition(status, "Stalled")
     assert (stalled is not None) is person
     if stalled is not None:
         assert (status["phase"], stalled["reason"]) == ("Stalled", "AllocationsLeft")
-        assert next(iter(sight.held_since)) in stalled["message"]
+        assert next(iter(sight.history.held_since)) in stalled["message"]
 
 
 def test_what_is_done_about_an_allocation_depends_on_whose_it_is() -> None:
@@ -141,18 +143,19 @@ def test_what_is_done_about_an_allocation_depends_on_whose_it_is() -> None:
 
 
 def test_what_was_proven_stays_proven_while_it_is_clean() -> None:
-    assert decided(empty(clean_since=None), memory=begun(proven=True)).proof.complete
+    assert decided(empty(clean_since=None), record=begun(proven=True)).proof.complete
 
 
 def test_the_time_begins_anew_after_anything_spoke_against_it() -> None:
-    notes = History()
+    history = History()
     for what, since in (
         (empty(), NOW),
         (MISSING["allocation"][0], None),
         (empty(now=NOW + timedelta(5)), NOW + timedelta(5)),
     ):
-        note_proof(notes, decided(replace(what, clean_since=None)), what)
-        assert notes.clean_since == since
+        clean = decided(replace(what, clean_since=None)).proof.clean
+        history = history.note_proof(clean, what.now)
+        assert history.clean_since == since
 
 
 def test_parts_that_the_cloud_does_not_show_are_named_as_unproven() -> None:
@@ -165,15 +168,15 @@ def test_parts_that_the_cloud_does_not_show_are_named_as_unproven() -> None:
 
 
 def test_a_service_that_never_was_there_proves_nothing() -> None:
-    memory = begun(found_status=None)
-    assert not decided(empty(service=None), memory=memory).proof.clean
+    record = begun(found_status=None)
+    assert not decided(empty(service=None), record=record).proof.clean
 
 
-def test_the_dear_reads_are_made_only_where_the_cheap_ones_speak_for_an_empty_host() -> None:
-    assert worth_reading(seen())
-    assert not worth_reading(seen([server()]))
-    assert not worth_reading(seen(migrations=[migration()]))
-    assert worth_reading(seen(migrations=[migration(status_="confirmed")]))
+def test_the_expensive_reads_are_made_only_where_the_cheap_ones_speak_for_an_empty_host() -> None:
+    assert observed().looks_empty
+    assert not observed([server()]).looks_empty
+    assert not observed(migrations=[migration()]).looks_empty
+    assert observed(migrations=[migration(status_="confirmed")]).looks_empty
 
 
 @pytest.mark.parametrize("clean_since", [None, ago(1)])
@@ -194,5 +197,8 @@ def test_keep_disabled_ends_drained_and_ready() -> None:
     found = status_of(empty(), spec(service={"afterDrain": "KeepDisabled"}))
     assert found["phase"] == "Drained"
     assert {c["type"]: c["status"] for c in found["conditions"]}.items() >= {
-        "Ready": "True", "Drained": "True", "ServiceDisabled": "True", "ServiceDeleted": "False",
-    }.items()  # fmt: skip
+        "Ready": "True",
+        "Drained": "True",
+        "ServiceDisabled": "True",
+        "ServiceDeleted": "False",
+    }.items()

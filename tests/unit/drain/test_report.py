@@ -1,27 +1,30 @@
-"""The status: bounded, sorted, the same for the same sight, by kstatus' rules, and in words that say what to do."""
+"""The status: bounded, sorted, the same for the same sight, by kstatus' rules, and in words that
+say what to do.
+"""
 
 import json
-from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.unit.drain.build import (
     FOUND,
-    LEAVING,
+    IDENTITY,
     NO_HOST,
+    NOW,
     TENANT,
-    WHO,
     ago,
     arrived_elsewhere,
     at,
     begun,
+    cause,
     condition,
     empty,
-    ending,
     migration,
+    observed,
     refusal,
+    replace,
     report,
-    seen,
     server,
     service,
     spec,
@@ -29,16 +32,19 @@ from tests.unit.drain.build import (
 )
 
 from quiesce.api.drain.record import Record
+from quiesce.api.drain.status import DrainStatus, PlanStatus
 from quiesce.api.errors import BadCredentials, CloudUnreachable, HostNotFound, NotAllowed, Problem
-from quiesce.drain.decide import compute_service
-from quiesce.drain.decide.plan import Plan
-from quiesce.drain.model.observation import Observation, ProofReads, Refusal
-from quiesce.drain.report.status import status, troubled
+from quiesce.drain.model.decision import Plan
+from quiesce.drain.model.history import Refusal
+from quiesce.drain.model.observation import Observation, PlanReads, ProofReads
+from quiesce.drain.model.shapes import shape_of
+from quiesce.drain.report import status, status_of_problem
+from quiesce.openstack.records import Room
 
 EXPECTED = ("CapacityAvailable", "Drained", "Ready", "ServiceDeleted", "ServiceDisabled")
 
 
-DEAD = seen(
+DEAD = observed(
     [server("s1", "RESIZE", "resize_migrating"), server("s2")],
     [migration(status_="migrating"), migration(FOUND + 2, server_id="s3")],
     elsewhere=[arrived_elsewhere("s3")],
@@ -50,7 +56,7 @@ def crowd(count: int, status: str = "ACTIVE") -> list[Any]:
     return [server(f"s{n:04}", status) for n in range(count)]
 
 
-DISABLE = f"disable the service ({compute_service.mark(WHO)})"
+DISABLE = f"disable the service ({IDENTITY.mark})"
 
 
 def refused(call: str) -> dict[str, Refusal]:
@@ -58,79 +64,96 @@ def refused(call: str) -> dict[str, Refusal]:
 
 
 SIGHTS: dict[str, tuple[Observation, Any, Record, Any]] = {
-    "pending": (seen([server()], service=service("enabled"), aggregates=()), spec(), Record(), WHO),
-    "no answer yet": (seen(service=None), spec(), Record(), WHO),
-    "moving": (seen(crowd(9)), spec(), begun(), WHO),
-    "blocked": (seen(crowd(3, "SUSPENDED")), spec(), begun(), WHO),
-    "mixed": (seen([*crowd(2), server("z", "SUSPENDED")]), spec(), begun(), WHO),
-    "waiting": (seen([server("s1", "BUILD", "spawning")]), spec(), begun(), WHO),
+    "pending": (
+        observed([server()], service=service("enabled"), aggregates=()),
+        spec(),
+        Record(),
+        False,
+    ),
+    "no answer yet": (observed(service=None), spec(), Record(), False),
+    "moving": (observed(crowd(9)), spec(), begun(), False),
+    "blocked": (observed(crowd(3, "SUSPENDED")), spec(), begun(), False),
+    "mixed": (observed([*crowd(2), server("z", "SUSPENDED")]), spec(), begun(), False),
+    "waiting": (observed([server("s1", "BUILD", "spawning")]), spec(), begun(), False),
     "held": (
-        seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
+        observed(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
         spec(confirmation={"policy": "Manual"}),
         begun(),
-        WHO,
+        False,
     ),
-    "proving": (empty(clean_since=None), spec(), begun(), WHO),
-    "wait": (empty(), spec(), begun(), WHO),
-    "deleting": (empty(service=service(state="down")), spec(), begun(), WHO),
+    "proving": (empty(clean_since=None), spec(), begun(), False),
+    "wait": (empty(), spec(), begun(), False),
+    "deleting": (empty(service=service(state="down")), spec(), begun(), False),
     "refused": (
         empty(service=service(state="down"), refusals=refused("delete the service")),
         spec(),
         begun(),
-        WHO,
+        False,
     ),
     "disable refused": (
-        seen(crowd(3), service=service("enabled"), refusals=refused(DISABLE)),
+        observed(crowd(3), service=service("enabled"), refusals=refused(DISABLE)),
         spec(),
         begun(),
-        WHO,
+        False,
     ),
     "disable refused, blocked": (
-        seen(crowd(3, "SUSPENDED"), service=service("enabled"), refusals=refused(DISABLE)),
+        observed(crowd(3, "SUSPENDED"), service=service("enabled"), refusals=refused(DISABLE)),
         spec(),
         begun(),
-        WHO,
+        False,
     ),
-    "enable refused": (empty(refusals=refused("enable the service")), spec(), begun(), LEAVING),
-    "deleted": (empty(service=None, proof=ProofReads(frozenset(), False)), spec(), begun(), WHO),
+    "enable refused": (empty(refusals=refused("enable the service")), spec(), begun(), True),
+    "deleted": (empty(service=None, proof=ProofReads(frozenset(), False)), spec(), begun(), False),
     "left behind": (
         empty(service=None, proof=ProofReads(frozenset({"c"}), True)),
         spec(),
         begun(),
-        WHO,
+        False,
     ),
-    "kept": (empty(), spec(service={"afterDrain": "KeepDisabled"}), begun(), WHO),
-    "suspended": (seen(crowd(3)), spec(suspend=True), begun(), WHO),
-    "plan": (seen(crowd(3)), spec(mode="Plan"), Record(), WHO),
-    "restoring": (seen(crowd(3)), spec(), begun(), LEAVING),
-    "cell down": (seen(service=service("UNKNOWN", id="", state="unknown")), spec(), begun(), WHO),
+    "kept": (empty(), spec(service={"afterDrain": "KeepDisabled"}), begun(), False),
+    "suspended": (observed(crowd(3)), spec(suspend=True), begun(), False),
+    "plan": (observed(crowd(3)), spec(mode="Plan"), Record(), False),
+    "restoring": (observed(crowd(3)), spec(), begun(), True),
+    "cell down": (
+        observed(service=service("UNKNOWN", id="", state="unknown")),
+        spec(),
+        begun(),
+        False,
+    ),
     "stuck": (
-        seen(
+        observed(
             [server("s1", "RESIZE", "resize_migrating")],
             [migration(status_="migrating", created=ago(9999))],
         ),
         spec(),
         begun(),
-        WHO,
+        False,
     ),
     "stuck, and no place for others": (
-        seen(
+        observed(
             [server("s1", "RESIZE", "resize_migrating"), server("s2")],
             [migration(status_="migrating", created=ago(9999))],
         ),
         spec(migration={"maxParallel": 1}),
         begun(),
-        WHO,
+        False,
     ),
-    "source down": (DEAD, spec(), begun(), WHO),
-    "restoring, source down": (DEAD, spec(), begun(), LEAVING),
-    "enabled by hand": (seen(crowd(3), service=service("enabled")), spec(), begun(), WHO),
+    "source down": (DEAD, spec(), begun(), False),
+    "restoring, source down": (DEAD, spec(), begun(), True),
+    "enabled by hand": (observed(crowd(3), service=service("enabled")), spec(), begun(), False),
 }
 
 
+def troubled(
+    problem: Problem, before: Any, generation: int, *, hours: int = 1, deleting: bool = False
+) -> dict[str, Any]:
+    last, now = DrainStatus.read(before), NOW + timedelta(hours=hours)
+    return status_of_problem(problem, last, generation, now, deleting=deleting).to_json()
+
+
 def shown(name: str, previous: Any = None) -> dict[str, Any]:
-    sight, asked, memory, who = SIGHTS[name]
-    return status_of(sight, asked, memory if previous is None else None, who, previous)
+    sight, asked, record, who = SIGHTS[name]
+    return status_of(sight, asked, record if previous is None else None, who, previous)
 
 
 @pytest.mark.parametrize("name", SIGHTS)
@@ -162,8 +185,8 @@ def test_conditions_have_what_the_api_conventions_ask_for(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in SIGHTS if name != "pending"])
 def test_an_unchanged_drain_has_an_unchanged_status(name: str) -> None:
-    sight, asked, memory, who = SIGHTS[name]
-    first = status_of(sight, asked, memory, who)
+    sight, asked, record, who = SIGHTS[name]
+    first = status_of(sight, asked, record, who)
     again = status_of(
         at(sight, 1), asked, None, who, status_of(at(sight, 1), asked, None, who, first)
     )
@@ -172,19 +195,19 @@ def test_an_unchanged_drain_has_an_unchanged_status(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIGHTS)
 def test_the_order_in_which_nova_lists_things_does_not_show(name: str) -> None:
-    sight, asked, memory, who = SIGHTS[name]
+    sight, asked, record, who = SIGHTS[name]
     turned = replace(
         sight, servers=tuple(reversed(sight.servers)), services=tuple(reversed(sight.services))
     )
-    assert status_of(turned, asked, memory, who) == status_of(sight, asked, memory, who)
+    assert status_of(turned, asked, record, who) == status_of(sight, asked, record, who)
 
 
 @pytest.mark.parametrize("name", SIGHTS)
 def test_a_status_is_json_and_remembers_what_was_found(name: str) -> None:
     found = shown(name)
     assert json.loads(json.dumps(found)) == found
-    memory = SIGHTS[name][2]
-    if memory.begun:
+    record = SIGHTS[name][2]
+    if record.begun:
         again = Record.read(found)
         for field in (
             "found_status",
@@ -195,7 +218,7 @@ def test_a_status_is_json_and_remembers_what_was_found(name: str) -> None:
             "node",
             "started",
         ):
-            assert getattr(again, field) == getattr(memory, field), field
+            assert getattr(again, field) == getattr(record, field), field
 
 
 PHASES = {
@@ -206,19 +229,20 @@ PHASES = {
     "held": ("Stalled", "1 blocked: name-s1 (AwaitingDecision)"),
     "proving": (
         "Draining",
-        "all servers have moved: empty; looking again to be sure that it stays so",
+        "all servers have moved: the host is empty; verifying with a second read",
     ),
-    "wait": ("Drained", "Now stop nova-compute on cmp1"),
+    "wait": ("Drained", "Stop nova-compute on cmp1 now"),
     "deleting": ("Drained", "the host is empty; deleting its service"),
     "refused": ("Drained", "Nova refuses to delete its service: Nova's words"),
     "disable refused": (
         "Draining",
-        "Nova refuses to disable the service, and nothing moves before it is: Nova's words",
+        "Nova refuses to disable the service: Nova's words. Nothing moves before it is disabled",
     ),
     "disable refused, blocked": ("Draining", "Nova refuses to disable the service"),
     "enable refused": (
         "Restoring",
-        "Nova refuses to enable the service: Nova's words; it is tried again (or let go at once: ",
+        "Nova refuses to enable the service: Nova's words; it is tried again (to release it at "
+        "once: ",
     ),
     "deleted": ("Deleted", "nothing is left behind"),
     "left behind": ("Stalled", "resource provider cmp1"),
@@ -230,10 +254,10 @@ PHASES = {
         "Stalled",
         "1 blocked: name-s1 (Stuck); waiting for them: name-s2",
     ),
-    "restoring": ("Restoring", "giving the host back as it was found"),
+    "restoring": ("Restoring", "restoring the host as it was found"),
     "restoring, source down": (
         "Restoring",
-        "giving the host back waits for name-s3: it has moved, but nova-compute of this host",
+        "restoring the host waits for name-s3: moved; nova-compute of this host",
     ),
     "source down": ("Stalled", "3 blocked: name-s1, name-s2, name-s3 (SourceDown)"),
     "enabled by hand": ("Draining", "disabling the service"),
@@ -269,7 +293,7 @@ def test_ready_does_not_stay_true_under_suspension_when_it_no_longer_holds() -> 
     held = status_of(empty(), asked)
     suspended = spec(suspend=True, service={"afterDrain": "KeepDisabled"})
     still = condition(status_of(empty(), suspended, previous=held), "Ready")
-    lost = condition(status_of(seen([server()]), suspended, previous=held), "Ready")
+    lost = condition(status_of(observed([server()]), suspended, previous=held), "Ready")
     assert still is not None
     assert lost is not None
     assert (still["status"], lost["status"]) == ("True", "False")
@@ -277,7 +301,7 @@ def test_ready_does_not_stay_true_under_suspension_when_it_no_longer_holds() -> 
 
 def test_transition_times_move_with_the_status_alone() -> None:
     first = shown("moving")
-    sight = at(seen(crowd(5)), 60)
+    sight = at(observed(crowd(5)), 60)
     then = status_of(sight, previous=first)
     assert then["message"] != first["message"]
     assert {c["lastTransitionTime"] for c in then["conditions"]} == {"2026-03-01T12:00:00Z"}
@@ -297,7 +321,7 @@ def test_times_of_the_drain_are_set_once() -> None:
 
 def test_rows_are_bounded_and_what_is_left_out_is_counted() -> None:
     found = shown("blocked")
-    many = status_of(seen(crowd(500, "SUSPENDED")))
+    many = status_of(observed(crowd(500, "SUSPENDED")))
     assert "problemsOmitted" not in found or found["problemsOmitted"] == 0
     assert (len(many["problems"]), many["problemsOmitted"], many["progress"]["blocked"]) == (
         20,
@@ -305,12 +329,12 @@ def test_rows_are_bounded_and_what_is_left_out_is_counted() -> None:
         500,
     )
     assert "name-s0000, name-s0001, name-s0002 and 497 more (Suspended)" in many["message"]
-    lots = status_of(seen(crowd(300)), spec(migration={"maxParallel": 100}))
+    lots = status_of(observed(crowd(300)), spec(migration={"maxParallel": 100}))
     assert len(lots["moving"]) == 100
 
 
 def test_urgent_problems_come_first() -> None:
-    sight = seen(
+    sight = observed(
         [server("a", "SUSPENDED"), server("z", "ERROR", fault="off")],
         [migration(status_="error", server_id="z")],
     )
@@ -319,10 +343,10 @@ def test_urgent_problems_come_first() -> None:
 
 def test_the_message_says_per_cause_which_and_how_many() -> None:
     tries = [migration(FOUND + n, "error", "s9") for n in (1, 2, 3)]
-    sight = seen(
+    sight = observed(
         [*crowd(5, "SUSPENDED"), server("s9")],
         tries,
-        endings={m.id: ending(NO_HOST, 60) for m in tries},
+        causes={m.id: cause(NO_HOST, 60) for m in tries},
     )
     assert status_of(sight)["message"] == (
         "6 blocked: name-s9 (NoCapacity); name-s0000, name-s0001, name-s0002 and 2 more (Suspended)"
@@ -332,12 +356,12 @@ def test_the_message_says_per_cause_which_and_how_many() -> None:
 def test_one_sick_server_does_not_stall_the_drain() -> None:
     sick = [server("a", "ERROR"), server("b", "SUSPENDED")]
     for well in (server("s1"), server("s1", "BUILD"), server("s1", "RESIZE", "resize_prep")):
-        assert status_of(seen([*sick, well]))["phase"] == "Draining"
-    assert status_of(seen(sick))["phase"] == "Stalled"
+        assert status_of(observed([*sick, well]))["phase"] == "Draining"
+    assert status_of(observed(sick))["phase"] == "Stalled"
 
 
 def test_a_foreign_resize_that_is_the_last_thing_in_the_way_is_named() -> None:
-    sight = seen(
+    sight = observed(
         migrations=[migration(type="resize", user_id=TENANT)], elsewhere=[arrived_elsewhere()]
     )
     found = status_of(sight)
@@ -350,7 +374,7 @@ def test_a_foreign_resize_that_is_the_last_thing_in_the_way_is_named() -> None:
 
 def test_what_is_only_waited_for_is_named_too() -> None:
     """Nothing moves and nothing is blocked: a person must still see what the drain waits for."""
-    found = status_of(seen([server("db", "ACTIVE", "image_uploading", name="db")]))
+    found = status_of(observed([server("db", "ACTIVE", "image_uploading", name="db")]))
     assert "db" in found["message"]
     assert "image_uploading" in found["message"]
 
@@ -359,13 +383,18 @@ def test_what_is_only_waited_for_is_named_too() -> None:
 
 
 def test_a_move_is_one_row_from_its_start_to_its_end() -> None:
-    one = status_of(seen([server("s1")]))
+    one = status_of(observed([server("s1")]))
     (row,) = one["moving"]
     assert row == {
-        "id": "s1", "name": "name-s1", "method": "cold", "state": "Starting", "attempt": 1, "was": "ACTIVE",
+        "id": "s1",
+        "name": "name-s1",
+        "method": "cold",
+        "state": "Starting",
+        "attempt": 1,
+        "was": "ACTIVE",
         "since": "2026-03-01T12:00:00Z",
-    }  # fmt: skip
-    going = seen([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")])
+    }
+    going = observed([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")])
     two = status_of(at(going, 30), previous=one)
     (row,) = two["moving"]
     assert (row["state"], row["destination"], row["since"], row["was"]) == (
@@ -375,7 +404,7 @@ def test_a_move_is_one_row_from_its_start_to_its_end() -> None:
         "ACTIVE",
     )
     three = status_of(
-        at(seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]), 60), previous=two
+        at(observed(migrations=[migration()], elsewhere=[arrived_elsewhere()]), 60), previous=two
     )
     (row,) = three["moving"]
     assert (row["state"], row["since"], row["was"]) == (
@@ -383,15 +412,15 @@ def test_a_move_is_one_row_from_its_start_to_its_end() -> None:
         "2026-03-01T12:00:00Z",
         "ACTIVE",
     )
-    four = status_of(at(seen(migrations=[migration(status_="confirmed")]), 90), previous=three)
+    four = status_of(at(observed(migrations=[migration(status_="confirmed")]), 90), previous=three)
     assert not four["moving"]
     assert four["progress"]["moved"] == 1
 
 
 def test_the_next_try_of_a_server_is_timed_anew() -> None:
-    one = status_of(seen([server("s1")]))
+    one = status_of(observed([server("s1")]))
     failed = migration(status_="error")
-    again = at(seen([server("s1")], [failed], endings={failed.id: ending("disk full")}), 100)
+    again = at(observed([server("s1")], [failed], causes={failed.id: cause("disk full")}), 100)
     (row,) = status_of(again, previous=one)["moving"]
     assert (row["attempt"], row["since"]) == (2, "2026-03-01T12:01:40Z")
 
@@ -400,12 +429,12 @@ def test_a_problem_keeps_its_time_while_its_reason_stays() -> None:
     one = shown("blocked")
     two = status_of(at(SIGHTS["blocked"][0], 100), previous=one)
     assert two["problems"] == one["problems"]
-    other = status_of(at(seen(crowd(3, "RESCUE")), 100), previous=one)
+    other = status_of(at(observed(crowd(3, "RESCUE")), 100), previous=one)
     assert {row["since"] for row in other["problems"]} == {"2026-03-01T12:01:40Z"}
 
 
 def test_names_and_messages_of_others_are_cut() -> None:
-    found = status_of(seen([server("s1", "ERROR", name="n" * 999, fault="f" * 9999)]))
+    found = status_of(observed([server("s1", "ERROR", name="n" * 999, fault="f" * 9999)]))
     assert len(found["problems"][0]["name"]) == 255
     assert len(found["problems"][0]["message"]) == 1024
     assert len(found["message"]) <= 1024
@@ -416,22 +445,29 @@ def test_names_and_messages_of_others_are_cut() -> None:
 
 def test_progress_adds_up() -> None:
     past = [migration(FOUND + n, "confirmed", f"gone{n}") for n in range(1, 6)]
-    sight = seen([*crowd(6), server("z", "SUSPENDED"), server("b", "BUILD")], past)
+    sight = observed([*crowd(6), server("z", "SUSPENDED"), server("b", "BUILD")], past)
     assert status_of(sight)["progress"] == {
-        "summary": "5/13", "total": 13, "moved": 5, "offloaded": 0, "moving": 4, "waiting": 3, "blocked": 1, "percent": 38,
-    }  # fmt: skip
+        "summary": "5/13",
+        "total": 13,
+        "moved": 5,
+        "offloaded": 0,
+        "moving": 4,
+        "waiting": 3,
+        "blocked": 1,
+        "percent": 38,
+    }
 
 
 def test_an_empty_host_is_all_done() -> None:
-    assert status_of(seen())["progress"]["percent"] == 100
+    assert status_of(observed())["progress"]["percent"] == 100
 
 
 def test_an_offloaded_server_counts_as_moved_once() -> None:
-    one = status_of(seen([server("s1", "SHELVED")]))
-    two = status_of(seen([server("s1", "SHELVED", "shelving_offloading")]), previous=one)
-    still_listed = status_of(seen([server("s1", "SHELVED_OFFLOADED")]), previous=two)
-    gone = [status_of(seen(), previous=before) for before in (two, still_listed)]
-    later = status_of(seen(), previous=gone[1])
+    one = status_of(observed([server("s1", "SHELVED")]))
+    two = status_of(observed([server("s1", "SHELVED", "shelving_offloading")]), previous=one)
+    still_listed = status_of(observed([server("s1", "SHELVED_OFFLOADED")]), previous=two)
+    gone = [status_of(observed(), previous=before) for before in (two, still_listed)]
+    later = status_of(observed(), previous=gone[1])
     assert [s["progress"]["summary"] for s in (one, two, still_listed, *gone, later)] == [
         "0/1"
     ] * 3 + ["1/1"] * 3
@@ -439,9 +475,9 @@ def test_an_offloaded_server_counts_as_moved_once() -> None:
 
 def test_servers_that_are_deleted_after_their_move_still_count_as_moved() -> None:
     past = [migration(FOUND + n, "confirmed", f"gone{n}") for n in range(1, 4)]
-    one = status_of(seen(crowd(1), past))
-    two = status_of(seen(crowd(1)), previous=one)
-    three = status_of(seen(), previous=two)
+    one = status_of(observed(crowd(1), past))
+    two = status_of(observed(crowd(1)), previous=one)
+    three = status_of(observed(), previous=two)
     assert [s["progress"]["summary"] for s in (one, two, three)] == ["3/4", "3/4", "3/3"]
 
 
@@ -461,7 +497,7 @@ def test_trouble_is_shown_on_top_of_the_last_report(
     problem: Problem, type_: str, phase: str
 ) -> None:
     before = shown("moving")
-    after = troubled(problem, before, 2, "2026-03-01T13:00:00Z", deleting=False)
+    after = troubled(problem, before, 2)
     assert after["phase"] == phase
     found = condition(after, type_)
     ready = condition(after, "Ready")
@@ -473,29 +509,25 @@ def test_trouble_is_shown_on_top_of_the_last_report(
     for name in ("moving", "problems", "progress", "service", "startTime", "foundMigration"):
         assert after.get(name) == before.get(name)
     assert Record.read(after).found_status == "enabled"
-    again = troubled(problem, after, 2, "2026-03-01T14:00:00Z", deleting=False)
+    again = troubled(problem, after, 2, hours=2)
     assert again == after
 
 
 def test_trouble_at_the_first_sight_has_every_condition() -> None:
-    after = troubled(HostNotFound("no such host"), {}, 1, "2026-03-01T13:00:00Z", deleting=False)
+    after = troubled(HostNotFound("no such host"), {}, 1)
     assert {c["type"] for c in after["conditions"]} == {*EXPECTED, "Stalled"}
     assert not Record.read(after).begun
 
 
 def test_trouble_while_giving_back_names_the_way_out() -> None:
-    after = troubled(
-        CloudUnreachable("refused"), shown("moving"), 1, "2026-03-01T13:00:00Z", deleting=True
-    )
+    after = troubled(CloudUnreachable("refused"), shown("moving"), 1, deleting=True)
     assert after["phase"] == "Restoring"
     assert "quiesce.dev/abandon" in after["message"]
 
 
 def test_recovery_takes_the_trouble_away() -> None:
-    after = troubled(
-        BadCredentials("wrong"), shown("moving"), 1, "2026-03-01T13:00:00Z", deleting=False
-    )
-    well = status_of(seen(crowd(9)), previous=after)
+    after = troubled(BadCredentials("wrong"), shown("moving"), 1, deleting=False)
+    well = status_of(observed(crowd(9)), previous=after)
     assert condition(well, "Stalled") is None
     assert condition(well, "Reconciling") is not None
 
@@ -504,11 +536,11 @@ def test_recovery_takes_the_trouble_away() -> None:
 
 
 def test_a_plan_is_what_mode_plan_asks_for() -> None:
-    plan = Plan(
-        30, 9, 0, 1, "Fits", "room for 39 servers", 600, (("Suspended", 1, "db-1: suspended"),)
-    )
-    what = report(seen(crowd(3)), spec(mode="Plan"), Record())
-    found = status(replace(what, decision=replace(what.decision, plan=plan)))
+    servers = crowd(3)
+    free = {"VCPU": 64, "MEMORY_MB": 4096, "DISK_GB": 1000}
+    offered = (Room("cmp2", free, frozenset(shape_of(s) for s in servers)),)
+    sight = replace(observed(servers), plan=PlanReads(offered))
+    found = status_of(sight, spec(mode="Plan"), Record())
     assert found["phase"] == "Planned"
     assert found["plan"]["capacity"] == "Fits"
     capacity = condition(found, "CapacityAvailable")
@@ -516,14 +548,14 @@ def test_a_plan_is_what_mode_plan_asks_for() -> None:
     assert capacity is not None
     assert ready is not None
     assert (capacity["status"], ready["status"]) == ("True", "True")
-    kept = status_of(seen(crowd(3)), spec(mode="Plan"), Record(), previous=found)
+    kept = status_of(observed(crowd(3)), spec(mode="Plan"), Record(), previous=found)
     assert kept["plan"] == found["plan"]
     assert not Record.read(found).begun
 
 
 def test_require_capacity_says_why_nothing_is_begun() -> None:
     found = status_of(
-        seen(crowd(3), service=service("enabled")),
+        observed(crowd(3), service=service("enabled")),
         spec(migration={"requireCapacity": True}),
         Record(),
     )
@@ -533,13 +565,15 @@ def test_require_capacity_says_why_nothing_is_begun() -> None:
 
 
 def test_a_host_that_was_emptied_all_the_same_is_not_short_of_room() -> None:
-    """The plan is that of the beginning; room has been made since, and a drain that is Ready contradicts itself else."""
-    what = report(seen(crowd(3)), spec(), begun())
-    short = Plan(0, 3, 0, 0, "Short", "1 of 3 servers find no room on 1 other host: s0", None, ())
-    planned = status(replace(what, decision=replace(what.decision, plan=short)))
-    moving = status_of(seen(crowd(1)), previous=planned)
+    """The plan is that of the beginning; room has been made since, and a drain that is Ready
+    contradicts itself else.
+    """
+    what = report(observed(crowd(3)), spec(), begun())
+    short = Plan(PlanStatus(0, 3, 0, 0, "Short", None, ()), "no capacity for 1 of 3 servers")
+    planned = status(replace(what, decision=replace(what.decision, plan=short))).to_json()
+    moving = status_of(observed(crowd(1)), previous=planned)
     drained = status_of(empty(), spec(service={"afterDrain": "KeepDisabled"}), previous=moving)
-    late = status_of(at(seen(crowd(1)), 60), previous=drained)
+    late = status_of(at(observed(crowd(1)), 60), previous=drained)
     states = [
         (condition(found, "CapacityAvailable") or {})["status"]
         for found in (planned, moving, drained, late)

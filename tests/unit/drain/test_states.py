@@ -7,16 +7,34 @@ import pytest
 from tools import states
 
 from quiesce.api.drain.spec import Method
-from quiesce.drain.decide.rules import FILTERS
+from quiesce.drain.decide.rules import RULES
 from quiesce.drain.model.verdict import Verdict
 
 PAGE = Path(__file__).parents[3] / "docs" / "states.md"
 CASES = [case for _, section in states.SECTIONS for case in section]
 # nova/api/openstack/common.py _STATE_MAP
 STATUSES = (
-    "ACTIVE", "BUILD", "DELETED", "ERROR", "HARD_REBOOT", "MIGRATING", "PASSWORD", "PAUSED", "REBOOT", "REBUILD", "RESCUE",
-    "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED", "SHUTOFF", "SOFT_DELETED", "SUSPENDED", "UNKNOWN", "VERIFY_RESIZE",
-)  # fmt: skip
+    "ACTIVE",
+    "BUILD",
+    "DELETED",
+    "ERROR",
+    "HARD_REBOOT",
+    "MIGRATING",
+    "PASSWORD",
+    "PAUSED",
+    "REBOOT",
+    "REBUILD",
+    "RESCUE",
+    "RESIZE",
+    "REVERT_RESIZE",
+    "SHELVED",
+    "SHELVED_OFFLOADED",
+    "SHUTOFF",
+    "SOFT_DELETED",
+    "SUSPENDED",
+    "UNKNOWN",
+    "VERIFY_RESIZE",
+)
 
 
 def test_the_page_is_what_the_program_decides() -> None:
@@ -29,7 +47,7 @@ def test_every_status_of_nova_is_in_it(status: str) -> None:
     assert any(case.status == status for case in CASES)
 
 
-@pytest.mark.parametrize("question", [f.__name__ for f in FILTERS])
+@pytest.mark.parametrize("question", [f.__name__ for f in RULES])
 def test_every_question_decides_a_case(question: str) -> None:
     assert any(case.judged(method)[0] == question for case in CASES for method in Method)
 

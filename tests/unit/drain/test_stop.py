@@ -1,20 +1,21 @@
-"""nova-compute on the host itself: stopped once the host is proven empty, and started again as it was found."""
+"""nova-compute on the host itself: stopped once the host is proven empty, and started again as it
+was found.
+"""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.unit.drain.build import (
     HOST,
-    LEAVING,
     NOW,
     ago,
     begun,
     condition,
     decided,
     empty,
-    seen,
+    observed,
+    replace,
     server,
     service,
     spec,
@@ -22,11 +23,11 @@ from tests.unit.drain.build import (
 )
 
 from quiesce.api.drain.record import Record
-from quiesce.drain.decide.goals import REGISTERS_WITHIN, START_TRIES, STOP_AGAIN
-from quiesce.drain.host_access import with_remembered
+from quiesce.drain.decide.service import REGISTERS_WITHIN, START_TRIES, STOP_AGAIN
+from quiesce.drain.host_access import _with_recorded
 from quiesce.drain.model.actions import DeleteService, EnableService, StartCompute, StopCompute
-from quiesce.drain.model.history import History
-from quiesce.drain.model.observation import HostTrouble, Observation
+from quiesce.drain.model.history import History, HostFailure
+from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import Hypervisor
 
@@ -43,14 +44,14 @@ STOP = spec(
 
 def trouble(
     count: int = 1, seconds_ago: float = 0, *, person: bool = False, starting: bool = False
-) -> HostTrouble:
-    return HostTrouble(
+) -> HostFailure:
+    return HostFailure(
         "Unreachable", "connection refused", person, count, ago(seconds_ago), starting
     )
 
 
-def actions(what: Observation, **memory: Any) -> tuple[Any, ...]:
-    return decided(what, STOP, begun(**memory)).actions
+def actions(what: Observation, **record: Any) -> tuple[Any, ...]:
+    return decided(what, STOP, begun(**record)).actions
 
 
 def test_it_is_stopped_once_the_host_is_proven_empty_and_its_state_is_known() -> None:
@@ -60,7 +61,8 @@ def test_it_is_stopped_once_the_host_is_proven_empty_and_its_state_is_known() ->
 
 
 @pytest.mark.parametrize(
-    "sight", [empty(clean_since=None), seen([server()]), empty(servers=[server("s1", "SUSPENDED")])]
+    "sight",
+    [empty(clean_since=None), observed([server()]), empty(servers=[server("s1", "SUSPENDED")])],
 )
 def test_it_is_never_stopped_before(sight: Observation) -> None:
     assert StopCompute() not in actions(replace(sight, unit=RUNNING), found_unit=RUNNING)
@@ -79,8 +81,8 @@ def test_it_is_told_again_only_after_a_while_and_after_trouble_ever_more_slowly(
     assert actions(replace(told, stopped_at=NOW - STOP_AGAIN), found_unit=RUNNING) == (
         StopCompute(),
     )
-    assert not actions(replace(empty(), host_trouble=trouble()), found_unit=RUNNING)
-    assert actions(replace(empty(), host_trouble=trouble(seconds_ago=60)), found_unit=RUNNING) == (
+    assert not actions(replace(empty(), host_failure=trouble()), found_unit=RUNNING)
+    assert actions(replace(empty(), host_failure=trouble(seconds_ago=60)), found_unit=RUNNING) == (
         StopCompute(),
     )
 
@@ -92,13 +94,13 @@ def test_when_nova_sees_it_down_the_service_is_deleted() -> None:
 
 
 def test_what_keeps_it_from_stopping_is_shown() -> None:
-    found = status_of(replace(empty(), host_trouble=trouble()), STOP, begun(found_unit=RUNNING))
+    found = status_of(replace(empty(), host_failure=trouble()), STOP, begun(found_unit=RUNNING))
     ready = condition(found, "Ready")
     assert ready is not None
     assert ready["reason"] == "Unreachable"
     assert "connection refused" in found["message"]
     person = status_of(
-        replace(empty(), host_trouble=trouble(person=True)), STOP, begun(found_unit=RUNNING)
+        replace(empty(), host_failure=trouble(person=True)), STOP, begun(found_unit=RUNNING)
     )
     assert person["phase"] == "Stalled"
 
@@ -106,8 +108,8 @@ def test_what_keeps_it_from_stopping_is_shown() -> None:
 # Given back
 
 
-def leaving(sight: Observation, **memory: Any) -> Any:
-    return decided(sight, STOP, begun(**memory), LEAVING)
+def leaving(sight: Observation, **record: Any) -> Any:
+    return decided(sight, STOP, begun(**record), True)
 
 
 def test_what_was_running_is_started_first() -> None:
@@ -120,36 +122,38 @@ def test_what_was_not_touched_is_not_started() -> None:
 
 
 def test_what_was_found_stopped_is_let_start_again_and_not_waited_for() -> None:
-    """It was kept from starting as well: without that undone, the host would not be as it was found."""
+    """It was kept from starting as well: without that undone, the host would not be as it was
+    found.
+    """
     assert leaving(empty(), found_unit=STOPPED).actions == (StartCompute(STOPPED),)
-    assert leaving(empty(service=None, started_again=ago(5)), found_unit=STOPPED).given_back
+    assert leaving(empty(service=None, started_at=ago(5)), found_unit=STOPPED).released
 
 
 def test_a_service_that_was_deleted_is_waited_for_until_it_registers_again() -> None:
-    waiting = replace(empty(service=None), started_again=ago(5))
-    assert not leaving(waiting, found_unit=RUNNING).given_back
-    there = replace(empty(service=service(id="svc-2")), started_again=ago(5), aggregates=())
+    waiting = replace(empty(service=None), started_at=ago(5))
+    assert not leaving(waiting, found_unit=RUNNING).released
+    there = replace(empty(service=service(id="svc-2")), started_at=ago(5), aggregates=())
     assert leaving(there, found_unit=RUNNING).actions == (EnableService("svc-2"),)
-    never = replace(waiting, started_again=NOW - REGISTERS_WITHIN - timedelta(seconds=1))
-    assert leaving(never, found_unit=RUNNING).given_back
+    never = replace(waiting, started_at=NOW - REGISTERS_WITHIN - timedelta(seconds=1))
+    assert leaving(never, found_unit=RUNNING).released
 
 
 def test_a_host_that_is_gone_does_not_hold_the_drain_for_ever() -> None:
-    resting = replace(empty(service=None), host_trouble=trouble(starting=True))
+    resting = replace(empty(service=None), host_failure=trouble(starting=True))
     assert not leaving(resting, found_unit=RUNNING).actions
-    assert not leaving(resting, found_unit=RUNNING).given_back
-    again = replace(resting, host_trouble=trouble(seconds_ago=60, starting=True))
+    assert not leaving(resting, found_unit=RUNNING).released
+    again = replace(resting, host_failure=trouble(seconds_ago=60, starting=True))
     assert leaving(again, found_unit=RUNNING).actions == (StartCompute(RUNNING),)
-    given_up = replace(resting, host_trouble=trouble(START_TRIES, starting=True))
-    assert leaving(given_up, found_unit=RUNNING).given_back
+    given_up = replace(resting, host_failure=trouble(START_TRIES, starting=True))
+    assert leaving(given_up, found_unit=RUNNING).released
 
 
 def test_what_keeps_it_from_starting_is_shown_while_the_drain_is_being_deleted() -> None:
     found = status_of(
-        replace(empty(service=None), host_trouble=trouble(starting=True)),
+        replace(empty(service=None), host_failure=trouble(starting=True)),
         STOP,
         begun(found_unit=RUNNING),
-        LEAVING,
+        True,
     )
     assert found["phase"] == "Restoring"
     assert "cannot be started: connection refused" in found["message"]
@@ -159,22 +163,22 @@ def test_what_keeps_it_from_starting_is_shown_while_the_drain_is_being_deleted()
     ("sight", "found", "told"),
     [
         (
-            empty(service=None, host_trouble=trouble(START_TRIES, starting=True)),
+            empty(service=None, host_failure=trouble(START_TRIES, starting=True)),
             RUNNING,
-            "Start nova-compute on cmp1 by hand",
+            "Start it by hand",
         ),
         (
-            empty(service=None, started_again=NOW - REGISTERS_WITHIN),
+            empty(service=None, started_at=NOW - REGISTERS_WITHIN),
             RUNNING,
-            "does not come back to Nova: see its log on cmp1",
+            "does not register in Nova: check its log on cmp1",
         ),
-        (empty(service=service("enabled"), started_again=ago(5)), RUNNING, ""),
+        (empty(service=service("enabled"), started_at=ago(5)), RUNNING, ""),
         (
-            empty(service=None, host_trouble=trouble(START_TRIES, starting=True)),
+            empty(service=None, host_failure=trouble(START_TRIES, starting=True)),
             STOPPED,
-            "Let it start again on cmp1",
+            "Allow it to start by hand",
         ),
-        (empty(service=None, started_again=ago(5)), STOPPED, ""),
+        (empty(service=None, started_at=ago(5)), STOPPED, ""),
         (empty(service=None), None, ""),
     ],
     ids=[
@@ -188,30 +192,32 @@ def test_what_keeps_it_from_starting_is_shown_while_the_drain_is_being_deleted()
 )
 def test_what_is_left_to_a_person_is_told(sight: Observation, found: str | None, told: str) -> None:
     decision = leaving(sight, found_unit=found)
-    assert decision.given_back
+    assert decision.released
     assert told in decision.left_undone
     assert bool(decision.left_undone) == bool(told)
 
 
 def test_what_could_not_be_stopped_is_started_all_the_same() -> None:
-    """It may have stopped since, or not start any more at the next boot; and the host may be back."""
-    sight = replace(empty(), host_trouble=trouble(START_TRIES))
+    """It may have stopped since, or not start any more at the next boot; and the host may
+    be back.
+    """
+    sight = replace(empty(), host_failure=trouble(START_TRIES))
     assert leaving(sight, found_unit=RUNNING).actions == (StartCompute(RUNNING),)
-    notes = History(host_trouble=trouble(START_TRIES))
-    notes.fail_on_host("Unreachable", "no route", NOW, person=False, starting=True)
-    notes.fail_on_host("Unreachable", "no route", NOW, person=False, starting=True)
-    assert notes.host_trouble == HostTrouble("Unreachable", "no route", False, 2, NOW, True)
+    history = History(host_failure=trouble(START_TRIES))
+    for _ in range(2):
+        history = history.fail_on_host("Unreachable", "no route", NOW, person=False, starting=True)
+    assert history.host_failure == HostFailure("Unreachable", "no route", False, 2, NOW, True)
 
 
 def test_the_host_is_reached_where_it_was_after_nova_has_forgotten_it() -> None:
     cloud = Listing([Hypervisor("node-2", "other", "192.0.2.2")])
-    assert [(h.host, h.host_ip) for h in with_remembered(cloud, HOST, "192.0.2.1")()] == [
+    assert [(h.host, h.host_ip) for h in _with_recorded(cloud, HOST, "192.0.2.1")()] == [
         ("other", "192.0.2.2"),
         (HOST, "192.0.2.1"),
     ]
-    assert len(with_remembered(cloud, HOST, None)()) == 1
+    assert len(_with_recorded(cloud, HOST, None)()) == 1
     cloud.rows.append(Hypervisor("node-1", HOST, "192.0.2.9"))
-    assert [h.host_ip for h in with_remembered(cloud, HOST, "192.0.2.1")()] == [
+    assert [h.host_ip for h in _with_recorded(cloud, HOST, "192.0.2.1")()] == [
         "192.0.2.2",
         "192.0.2.9",
     ]
@@ -219,7 +225,7 @@ def test_the_host_is_reached_where_it_was_after_nova_has_forgotten_it() -> None:
 
 def test_where_it_was_is_written_down_before_the_first_write() -> None:
     found = status_of(
-        seen([server()], service=service("enabled"), aggregates=(), address="192.0.2.1"),
+        observed([server()], service=service("enabled"), aggregates=(), address="192.0.2.1"),
         STOP,
         Record(),
     )

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.unit.kube.fake_api import drain
 
+from quiesce.api.backoff import Backoff
 from quiesce.kube.errors import KubeConflict, KubeRejected, KubeUnavailable
 from quiesce.kube.resource import Key, Resource
 from quiesce.runtime import controller as module
-from quiesce.runtime.controller import Controller, back_off
+from quiesce.runtime.controller import BACKOFF, Controller
 
 
 class Store:
@@ -176,7 +177,7 @@ def test_a_failing_tick_is_tried_again_and_told_once(
     level: int,
     traceback: bool,
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(module, "BACKOFF", Backoff(0.001, 60.0))
 
     def then(_: Key) -> float | None:
         if len(seen.keys) < 4:
@@ -196,11 +197,12 @@ def test_a_failing_tick_is_tried_again_and_told_once(
 def test_a_success_ends_the_back_off(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def back_off(failures: int) -> float:
-        asked.append(failures)
-        return 0.001
+    class Asked:
+        def delay(self, failures: int, key: str) -> float:
+            asked.append(failures)
+            return 0.001
 
-    monkeypatch.setattr(module, "back_off", back_off)
+    monkeypatch.setattr(module, "BACKOFF", Asked())
 
     def then(_: Key) -> float | None:
         if len(seen.keys) != 3:
@@ -216,7 +218,7 @@ def test_a_success_ends_the_back_off(make: Make, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_event_ends_the_wait_of_a_back_off(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "back_off", lambda _: 3600)
+    monkeypatch.setattr(module, "BACKOFF", Backoff(3600.0, 3600.0))
 
     def then(_: Key) -> float | None:
         if len(seen.keys) == 1:
@@ -236,8 +238,8 @@ def test_an_event_ends_the_wait_of_a_back_off(make: Make, monkeypatch: pytest.Mo
     ("failures", "longest"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (8, 60), (5000, 60)]
 )
 def test_back_off_doubles_up_to_a_minute_with_jitter(failures: int, longest: float) -> None:
-    delays = {back_off(failures) for _ in range(50)}
-    assert all(longest / 2 <= delay <= longest for delay in delays)
+    delays = {BACKOFF.delay(failures, f"ns/{number}") for number in range(50)}
+    assert all(0.8 * longest <= delay <= 1.2 * longest for delay in delays)
     assert len(delays) > 1
 
 
@@ -274,7 +276,7 @@ def test_health_of_what_is_well(make: Make) -> None:
     controller.relist()
     controller.start(workers=2)
     clock.now += 179
-    assert controller.sick() == []
+    assert controller.failing() == []
 
 
 def test_health_tells_of_a_tick_that_does_not_end(make: Make) -> None:
@@ -286,7 +288,7 @@ def test_health_tells_of_a_tick_that_does_not_end(make: Make) -> None:
     seen.wait_for(lambda keys: len(keys) >= 1)
     clock.now += 601
     controller.relist()
-    (wrong,) = controller.sick()
+    (wrong,) = controller.failing()
     assert "drain-0" in wrong and "ns/a" in wrong
     going.set()
 
@@ -299,10 +301,10 @@ def test_health_tells_of_missing_relists(make: Make) -> None:
     clock.now += 181
     with pytest.raises(KubeUnavailable):
         controller.relist()
-    assert controller.sick() == ["drain: not listed for 181s"]
+    assert controller.failing() == ["drain: not listed for 181s"]
     store.error = None
     controller.relist()
-    assert controller.sick() == []
+    assert controller.failing() == []
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -315,6 +317,6 @@ def test_health_tells_of_a_dead_worker(make: Make) -> None:
     controller.relist()
     controller.start(workers=1)
     give_up = time.monotonic() + 60
-    while not controller.sick() and time.monotonic() < give_up:
+    while not controller.failing() and time.monotonic() < give_up:
         time.sleep(0.001)
-    assert controller.sick() == ["drain-0: dead"]
+    assert controller.failing() == ["drain-0: dead"]

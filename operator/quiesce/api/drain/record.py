@@ -1,83 +1,166 @@
-"""The few facts in a drain's status that cannot be derived again: what was found before the first write.
+"""What is read back from a drain's status: the few facts that cannot be derived again.
 
-Everything else in the status is a report and never read back, except what Nova forgets: how
-a server was (`was`) before its move, which the check before a confirm needs, and how many
-have moved, since the migrations of a deleted server are listed no more.
+Everything else in the status is a report. docs/contract.md lists these fields; a test holds the
+page, the CRD and this type together.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-REQUEST_LENGTH = 256  # of status.lastHandledRequestedAt
+REQUEST_LENGTH = 256  # characters of status.lastHandledRequestedAt
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAggregate:
+    id: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A server's tries to leave the host: from the first one until the server has left.
+
+    `was`: its status before the move (ACTIVE, SHUTOFF, …); None: not known. `method`: cold, live,
+    offload or resume. `began`: when this attempt began, as a timestamp of the API.
+    """
+
+    was: str | None
+    method: str | None
+    attempt: int
+    began: str
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        return cls(
+            row.get("was"), row.get("method"), row.get("attempt") or 1, row.get("since") or ""
+        )
+
+    def to_json(self, server_id: str) -> dict[str, Any]:
+        return {
+            "id": server_id,
+            "was": self.was,
+            "method": self.method,
+            "attempt": self.attempt,
+            "since": self.began or None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the status remembers. `found_status` None: nothing has been written to OpenStack yet.
+    """`found_*`: the host before the first write to OpenStack; `found_status` None: nothing was
+    written yet.
 
-    `found_migration`: the highest id of a migration that touched the host when the drain
-    began. Migrations above it are of this drain's time, whatever the clocks say.
-    `rows`: the rows of `moving` and `problems` as last written, by server id.
+    `found_migration`: the highest ID of a migration that touched the host when the drain began.
+    Migrations above it are of this drain's time, whatever the clocks say. `attempts_from`: failed
+    tries count above this ID. `moved`, `offloaded`: servers that left; Nova forgets those that are
+    deleted since. `proven`: the host was proven empty. `planned`: a plan was made.
     """
 
     started: str | None = None
     found_status: str | None = None
     found_reason: str | None = None
-    found_aggregates: tuple[int, ...] = ()
-    node: str | None = None
-    address: str | None = None
-    found_migration: int = 0
-    attempts_from: int = 0
-    handled_request: str | None = None
     found_id: str | None = None
     found_unit: str | None = None
-    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    found_aggregates: tuple[FoundAggregate, ...] = ()
+    found_migration: int = 0
+    node: str | None = None
+    address: str | None = None
+    attempts_from: int = 0
+    handled_request: str | None = None
+    tries: Mapping[str, Try] = field(default_factory=dict)
     moved: int = 0
     offloaded: int = 0
     drained_since: str | None = None
     completed: str | None = None
     proven: bool = False
-
-    def was(self, server_id: str) -> str | None:
-        """The server's status before its move began (ACTIVE, SHUTOFF, …), if it was written down."""
-        found = self.rows.get(server_id, {}).get("was")
-        return str(found) if found else None
-
-    def acknowledge(self, requested_at: str | None, newest_migration: int) -> Self:
-        """`quiesce.dev/requestedAt` has a new value: failures count anew from here on."""
-        requested_at = (requested_at or "")[:REQUEST_LENGTH]
-        if not requested_at or requested_at == self.handled_request:
-            return self
-        return replace(self, handled_request=requested_at, attempts_from=newest_migration)
+    planned: bool = False
 
     @property
     def begun(self) -> bool:
         """The host's own state is saved: from here on OpenStack may be changed."""
         return self.found_status is not None
 
+    def was(self, server_id: str) -> str | None:
+        """The server's status before its move, if it is known."""
+        tried = self.tries.get(server_id)
+        return tried.was if tried else None
+
+    def acknowledge(self, requested_at: str | None, newest_migration: int) -> Self:
+        """`quiesce.dev/requestedAt` has a new value: from here on every server has all its tries
+        again.
+        """
+        requested_at = (requested_at or "")[:REQUEST_LENGTH]
+        if not requested_at or requested_at == self.handled_request:
+            return self
+        return replace(self, handled_request=requested_at, attempts_from=newest_migration)
+
     @classmethod
     def read(cls, status: Mapping[str, Any]) -> Self:
-        """From the status of a resource as JSON; an empty status is an empty memory."""
+        """From a status as JSON; an empty status is an empty record."""
         service, progress = status.get("service") or {}, status.get("progress") or {}
-        rows = [*(status.get("moving") or ()), *(status.get("problems") or ())]
         conditions = {c["type"]: c["status"] for c in status.get("conditions") or ()}
         return cls(
             started=status.get("startTime"),
             found_status=service.get("foundStatus"),
             found_reason=service.get("foundReason"),
-            found_aggregates=tuple(row["id"] for row in status.get("foundAggregates") or ()),
-            node=service.get("node"),
-            address=service.get("address"),
-            found_migration=status.get("foundMigration") or 0,
-            attempts_from=status.get("attemptsFrom") or status.get("foundMigration") or 0,
-            handled_request=status.get("lastHandledRequestedAt"),
             found_id=service.get("foundId"),
             found_unit=service.get("foundUnit"),
-            rows={row["id"]: row for row in rows},
+            found_aggregates=tuple(
+                FoundAggregate(row["id"], row.get("name") or "")
+                for row in status.get("foundAggregates") or ()
+            ),
+            found_migration=status.get("foundMigration") or 0,
+            node=service.get("node"),
+            address=service.get("address"),
+            attempts_from=status.get("attemptsFrom") or status.get("foundMigration") or 0,
+            handled_request=status.get("lastHandledRequestedAt"),
+            tries=_tries(status),
             moved=progress.get("moved") or 0,
             offloaded=progress.get("offloaded") or 0,
             drained_since=status.get("drainedTime"),
             completed=status.get("completionTime"),
             proven=conditions.get("Drained") == "True",
+            planned="plan" in status,
         )
+
+    def service_json(self) -> dict[str, Any]:
+        """The part of it that stands in `status.service`."""
+        return {
+            "foundId": self.found_id,
+            "foundStatus": self.found_status,
+            "foundReason": self.found_reason,
+            "foundUnit": self.found_unit,
+            "node": self.node if self.begun else None,
+            "address": self.address if self.begun else None,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The rest of it, at the top of the status, but for what progress, plan and conditions
+        show.
+        """
+        aggregates = [{"id": a.id, "name": a.name} for a in self.found_aggregates]
+        tries = [tried.to_json(server_id) for server_id, tried in sorted(self.tries.items())]
+        return {
+            "foundAggregates": aggregates or None,
+            "foundMigration": self.found_migration if self.begun else None,
+            "attemptsFrom": self.attempts_from if self.begun else None,
+            "lastHandledRequestedAt": self.handled_request,
+            "tries": [_present(row) for row in tries] or None,
+            "startTime": self.started,
+            "drainedTime": self.drained_since,
+            "completionTime": self.completed,
+        }
+
+
+def _tries(status: Mapping[str, Any]) -> dict[str, Try]:
+    """Releases before 0.2 remembered them in the rows of `moving` and `problems`."""
+    rows = status.get("tries")
+    if rows is None:
+        rows = [*(status.get("moving") or ()), *(status.get("problems") or ())]
+        rows = [row for row in rows if "was" in row or "method" in row]
+    return {row["id"]: Try.read(row) for row in rows}
+
+
+def _present(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}

@@ -164,6 +164,7 @@ class DrainSpec(Model):
                 for fault in error.errors(include_url=False, include_input=False)
             )
             raise InvalidSpec(
-                f"{faults}. The custom resource definition and the operator may be of different versions: "
+                f"{faults}. The custom resource definition and the operator may be of different "
+                "versions: "
                 "install both from one release"
             ) from error

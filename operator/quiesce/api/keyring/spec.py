@@ -93,7 +93,9 @@ class Hosts(Model):
 
 
 class NovaAccount(Model):
-    """The account that Nova's cold migration uses. `port`: where the hosts reach each other's sshd."""
+    """The account that Nova's cold migration uses. `port`: where the hosts reach each
+    other's sshd.
+    """
 
     user: UserName = "nova"
     home: Path = "/var/lib/nova"

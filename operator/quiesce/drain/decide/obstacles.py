@@ -1,10 +1,14 @@
-"""PURE. What can be known ahead about servers that Nova cannot live-migrate (nova/compute/api.py and libvirt, 34.0.0)."""
+"""What can be known ahead about servers that Nova cannot live-migrate (nova/compute/api.py and
+libvirt, 34.0.0).
+"""
 
 from quiesce.openstack.records import Server
 
 
 def live_obstacle(server: Server) -> str | None:
-    """Why Nova would refuse or fail to live-migrate this server, as far as flavor and image tell; None: nothing known."""
+    """Why Nova would refuse or fail to live-migrate this server, as far as flavor and image tell;
+    None: nothing known.
+    """
     specs, image = server.flavor.extra_specs, server.image_properties
     if "accel:device_profile" in specs:
         return "its flavor uses an accelerator (accel:device_profile)"

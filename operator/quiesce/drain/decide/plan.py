@@ -1,186 +1,184 @@
-"""PURE. What a drain would do, and whether the rest of the cloud can plausibly hold the servers.
+"""What a drain would do, and whether the rest of the cloud can plausibly hold the servers.
 
 A plausibility, no promise: Nova's scheduler weighs what placement does not show (NUMA,
-PCI, image traits, host aggregates), and other people use the cloud meanwhile.
+PCI, image traits, host aggregates), and other users use the cloud meanwhile.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Literal
 
 from quiesce.api.drain.spec import DrainSpec
+from quiesce.api.drain.status import Capacity, PlanStatus
 from quiesce.api.text import count, some
-from quiesce.drain.model.observation import Observation
-from quiesce.drain.model.verdict import Blocked, Held, Move, Offload, Resume, Verdict
+from quiesce.drain.model.decision import Plan
+from quiesce.drain.model.observation import Observation, PlanReads
+from quiesce.drain.model.shapes import shape_of
+from quiesce.drain.model.verdict import (
+    Blocked,
+    Held,
+    Move,
+    Offload,
+    Resume,
+    ServerVerdict,
+)
 from quiesce.openstack.records import SUCCEEDED, Migration, Room, Server, Shape
 
-Capacity = Literal["Fits", "Short", "Unknown"]
-
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`reasons`: (reason, count, message), most frequent first. `estimated_seconds` None: this host has no history to go by."""
-
-    live: int
-    cold: int
-    offload: int
-    blocked: int
-    capacity: Capacity
-    capacity_message: str
-    estimated_seconds: int | None
-    reasons: tuple[tuple[str, int, str], ...]
-
-    def as_json(self) -> dict[str, Any]:
-        whole = {
-            "live": self.live,
-            "cold": self.cold,
-            "offload": self.offload,
-            "blocked": self.blocked,
-            "capacity": self.capacity,
-            "estimatedSeconds": self.estimated_seconds,
-            "reasons": [
-                {"reason": r, "count": n, "message": text[:1024]}
-                for r, n, text in self.reasons[:20]
-            ],
-        }
-        return {key: value for key, value in whole.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A server that would move, with what it takes: its flavor's shape, and the zone it is pinned to."""
+class _Candidate:
+    """A server that would move, with what it takes: its flavor's shape, and the zone it is pinned
+    to.
+    """
 
     server: Server
     shape: Shape
 
 
-def make(spec: DrainSpec, seen: Observation, verdicts: Iterable[tuple[Server, Verdict]]) -> Plan:
-    """From the verdicts on all servers of the host. `seen.rooms` None: placement could not be asked."""
-    pairs = list(verdicts)
-    how = Counter(v.how for _, v in pairs if isinstance(v, Move))
-    resumed = sum(isinstance(v, Resume) for _, v in pairs)
-    movers = [Candidate(s, shape_of(s)) for s, v in pairs if isinstance(v, Move | Resume)]
-    capacity, message = weigh(spec, seen, movers)
-    live = how["live"] + (resumed if spec.migration.method != "Cold" else 0)
-    cold = how["cold"] + (resumed if spec.migration.method == "Cold" else 0)
-    return Plan(
+@dataclass
+class _Packing:
+    """Hosts being filled. `free`: host -> what is left of each resource class.
+
+    `taken`: anti-affinity group ID -> hosts that hold a member of it.
+    """
+
+    observation: Observation
+    free: dict[str, dict[str, int]]
+    allowed: Mapping[Shape, set[str]]
+    taken: dict[str, set[str]]
+    zones: Mapping[str, str] = field(default_factory=dict)
+
+    def place(self, mover: _Candidate, hosts: Iterable[str]) -> bool:
+        """On the first of these hosts that can take it; False: on none."""
+        host = next((host for host in hosts if self._takes(host, mover)), None)
+        if host is None:
+            return False
+        for name, amount in mover.shape.resources:
+            self.free[host][name] -= amount
+        for group in self._groups_of(mover):
+            self.taken[group].add(host)
+        return True
+
+    def _takes(self, host: str, mover: _Candidate) -> bool:
+        pinned = mover.server.zone_pinned
+        if host not in self.allowed[mover.shape] or (pinned and self.zones.get(host) != pinned):
+            return False
+        if any(host in self.taken[group] for group in self._groups_of(mover)):
+            return False
+        return all(self.free[host].get(name, 0) >= amount for name, amount in mover.shape.resources)
+
+    def _groups_of(self, mover: _Candidate) -> list[str]:
+        return [
+            g.id
+            for g in self.observation.groups
+            if g.id in self.taken and mover.server.id in g.members
+        ]
+
+
+def make(
+    spec: DrainSpec, observation: Observation, verdicts: Iterable[ServerVerdict]
+) -> Plan | None:
+    """From the verdicts on the servers of the host; None: no plan is asked for."""
+    if observation.plan is None:
+        return None
+    pairs = [(v.server, v) for v in verdicts if v.counts and v.server is not None]
+    methods = Counter(v.verdict.method for _, v in pairs if isinstance(v.verdict, Move))
+    resumed = sum(isinstance(v.verdict, Resume) for _, v in pairs)
+    movers = [
+        _Candidate(server, shape_of(server))
+        for server, v in pairs
+        if isinstance(v.verdict, Move | Resume)
+    ]
+    capacity, message = _weigh(spec, observation, observation.plan, movers)
+    live = methods["live"] + (resumed if spec.migration.method != "Cold" else 0)
+    cold = methods["cold"] + (resumed if spec.migration.method == "Cold" else 0)
+    status = PlanStatus(
         live=live,
         cold=cold,
-        offload=sum(isinstance(v, Offload) for _, v in pairs),
-        blocked=sum(isinstance(v, Blocked | Held) for _, v in pairs),
+        offload=sum(isinstance(v.verdict, Offload) for _, v in pairs),
+        blocked=sum(isinstance(v.verdict, Blocked | Held) for _, v in pairs),
         capacity=capacity,
-        capacity_message=message,
-        estimated_seconds=estimate(spec, seen.migrations, live, cold),
-        reasons=reasons(pairs),
+        estimated_seconds=_estimate(spec, observation.migrations, live, cold),
+        reasons=_reasons(v for _, v in pairs),
     )
+    return Plan(status, message)
 
 
-def shape_of(server: Server) -> Shape:
-    """What placement is asked for on behalf of a server (nova/scheduler/utils.py ResourceRequest, without its rarer parts)."""
-    flavor = server.flavor
-    traits = sorted(
-        name.removeprefix("trait:")
-        for name, value in flavor.extra_specs.items()
-        if name.startswith("trait:") and value == "required"
-    )
-    disk = 0 if server.volume_backed else flavor.disk
-    resources = {
-        "VCPU": flavor.vcpus,
-        "MEMORY_MB": flavor.ram,
-        "DISK_GB": disk + math.ceil(flavor.swap / 1024),
-    }
-    for name, value in flavor.extra_specs.items():
-        if name.startswith("resources:") and value.isdigit():
-            resources[name.removeprefix("resources:")] = int(value)
-    return Shape(tuple(sorted((k, v) for k, v in resources.items() if v)), tuple(traits))
-
-
-def weigh(spec: DrainSpec, seen: Observation, movers: list[Candidate]) -> tuple[Capacity, str]:
-    """Whether they can be placed at all: closely packed, or spread over the hosts as Nova's scheduler does by default."""
-    if seen.rooms is None:
+def _weigh(
+    spec: DrainSpec, observation: Observation, reads: PlanReads, movers: list[_Candidate]
+) -> tuple[Capacity, str]:
+    """Whether they can be placed at all: closely packed, or spread over the hosts as Nova's
+    scheduler does by default.
+    """
+    if reads.capacity is None:
         return "Unknown", "placement could not be asked"
-    usable = {s.host for s in seen.services if s.status == "enabled" and s.state == "up"} - {
-        seen.host
-    }
+    services = observation.services
+    usable = {s.host for s in services if s.status == "enabled" and s.state == "up"}
+    usable -= {observation.host}
     if spec.migration.target_host:
         usable &= {spec.migration.target_host}
-    rooms = [room for room in seen.rooms if room.host in usable]
+    rooms = [room for room in reads.capacity if room.host in usable]
     others = count(len(rooms), "other host")
-    packed, spread = (homeless(movers, rooms, seen, spread=spread) for spread in (False, True))
+    packed, spread = (
+        _homeless(movers, rooms, observation, reads, spread=spread) for spread in (False, True)
+    )
     if packed and spread:
-        return (
-            "Short",
-            f"{len(packed)} of {count(len(movers), 'server')} find no room on {others}: {some(packed)}",
-        )
-    text = f"room for {count(len(movers), 'server')} on {others}, as far as placement tells"
+        servers = count(len(movers), "server")
+        return "Short", f"no capacity for {len(packed)} of {servers} on {others}: {some(packed)}"
+    text = f"capacity for {count(len(movers), 'server')} on {others}, as far as placement tells"
     if spread:
-        text += f", but only closely packed: {len(spread)} may find none where Nova's scheduler spreads them: {some(spread)}"
+        text += (
+            f", but only closely packed: Nova's scheduler spreads servers, and may find none for "
+            f"{len(spread)}: {some(spread)}"
+        )
     return "Fits", text
 
 
-def homeless(
-    movers: list[Candidate], rooms: Iterable[Room], seen: Observation, *, spread: bool
+def _homeless(
+    movers: list[_Candidate],
+    rooms: Iterable[Room],
+    observation: Observation,
+    reads: PlanReads,
+    *,
+    spread: bool,
 ) -> list[str]:
-    """Who finds no room, by name: the largest first, each onto the first host that can take it, or (`spread`) the emptiest."""
-    zones = {s.host: s.zone for s in seen.services}
-    free = {room.host: dict(room.free) for room in rooms}
-    allowed = {
-        shape: {r.host for r in rooms if shape in r.takes} for shape in {m.shape for m in movers}
-    }
-    taken = group_members_elsewhere(seen)
+    """Who finds no place, by name: the largest first, each onto the first host that can take it, or
+    (`spread`) the emptiest.
+    """
+    rooms = list(rooms)
+    packing = _Packing(
+        observation,
+        free={room.host: dict(room.free) for room in rooms},
+        allowed={m.shape: {r.host for r in rooms if m.shape in r.takes} for m in movers},
+        taken=_group_members_elsewhere(observation, reads),
+        zones={s.host: s.zone for s in observation.services},
+    )
     names = []
     for mover in sorted(movers, key=lambda m: (m.shape.size, m.server.id), reverse=True):
+        free = packing.free
         hosts = sorted(
             free, key=lambda host: (-free[host].get("MEMORY_MB", 0) if spread else 0, host)
         )
-        if place(mover, hosts, free, allowed[mover.shape], zones, taken, seen) is None:
+        if not packing.place(mover, hosts):
             names.append(mover.server.name)
     return names
 
 
-def group_members_elsewhere(seen: Observation) -> dict[str, set[str]]:
-    """anti-affinity group id -> hosts that already hold a member of it."""
-    found: dict[str, set[str]] = {g.id: set() for g in seen.groups if g.policy == "anti-affinity"}
-    for group in seen.groups:
-        if group.id in found:
-            found[group.id] |= {
-                host for member, host in seen.members.items() if member in group.members
-            }
-    return found
+def _group_members_elsewhere(observation: Observation, reads: PlanReads) -> dict[str, set[str]]:
+    """Anti-affinity group ID -> hosts that already hold a member of it."""
+    groups = [g for g in observation.groups if g.policy == "anti-affinity"]
+    return {
+        group.id: {host for member, host in reads.members.items() if member in group.members}
+        for group in groups
+    }
 
 
-def place(
-    mover: Candidate,
-    hosts: Iterable[str],
-    free: dict[str, dict[str, int]],
-    allowed: set[str],
-    zones: Mapping[str, str],
-    taken: dict[str, set[str]],
-    seen: Observation,
-) -> str | None:
-    groups = [g.id for g in seen.groups if g.id in taken and mover.server.id in g.members]
-    for host in hosts:
-        pinned = mover.server.zone_pinned
-        if (
-            host not in allowed
-            or (pinned and zones.get(host) != pinned)
-            or any(host in taken[g] for g in groups)
-        ):
-            continue
-        if all(free[host].get(name, 0) >= amount for name, amount in mover.shape.resources):
-            for name, amount in mover.shape.resources:
-                free[host][name] -= amount
-            for group in groups:
-                taken[group].add(host)
-            return host
-    return None
-
-
-def estimate(spec: DrainSpec, migrations: Iterable[Migration], live: int, cold: int) -> int | None:
-    """Seconds, from the median of this host's own past migrations of each kind, `maxParallel` at a time."""
+def _estimate(spec: DrainSpec, migrations: Iterable[Migration], live: int, cold: int) -> int | None:
+    """Seconds, from the median of this host's own past migrations of each kind, `maxParallel` at a
+    time.
+    """
     past: dict[str, list[float]] = {"live-migration": [], "migration": []}
     for m in migrations:
         if m.status in SUCCEEDED and m.type in past and m.updated:
@@ -193,13 +191,14 @@ def estimate(spec: DrainSpec, migrations: Iterable[Migration], live: int, cold: 
     return math.ceil(total / spec.migration.max_parallel)
 
 
-def reasons(pairs: Iterable[tuple[Server, Verdict]]) -> tuple[tuple[str, int, str], ...]:
-    """Why servers cannot move: per reason how many, which three, and what to do."""
+def _reasons(verdicts: Iterable[ServerVerdict]) -> tuple[tuple[str, int, str], ...]:
+    """Why servers cannot move: per reason how many, which three, and an example."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for server, verdict in pairs:
-        if isinstance(verdict, Blocked | Held):
-            found.setdefault(verdict.reason, []).append((server.name, verdict.message))
-    rows = []
-    for reason, those in found.items():
-        rows.append((reason, len(those), f"{some(name for name, _ in those)}: {min(those)[1]}"))
+    for v in verdicts:
+        if isinstance(v.verdict, Blocked | Held):
+            found.setdefault(v.verdict.reason, []).append((v.name, v.verdict.message))
+    rows = [
+        (reason, len(those), f"{some(name for name, _ in those)}: {min(those)[1]}")
+        for reason, those in found.items()
+    ]
     return tuple(sorted(rows, key=lambda row: (-row[1], row[0])))

@@ -1,8 +1,8 @@
-"""PURE. A verdict for every server on the host, from an ordered table of small named filters.
+"""A verdict for every server on the host, from an ordered table of small named rules.
 
-The order of FILTERS is the documentation of the states: the first filter that has an
-opinion wins. Nova's own rules (which state allows which action) are those of
-nova/compute/api.py check_instance_state at 34.0.0, seen live as well.
+The order of RULES is the documentation of the states: the first rule that has a verdict wins.
+Nova's own rules (which state allows which action) are those of nova/compute/api.py
+check_instance_state at 34.0.0, seen live as well.
 """
 
 from collections.abc import Callable
@@ -10,25 +10,29 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from quiesce.api import durations
+from quiesce.api.drain.reasons import ServerReason, Stage
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import (
     DecisionAction,
     DrainSpec,
-    ForeignPolicy,
     LockedPolicy,
     Method,
     ShelvedPolicy,
     SuspendedPolicy,
 )
 from quiesce.drain.decide import failures
+from quiesce.drain.decide.foreign import foreign_unconfirmed
 from quiesce.drain.decide.obstacles import live_obstacle
-from quiesce.drain.model.observation import Observation, Refusal
+from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, START_COMPUTE, for_server
+from quiesce.drain.model.backoff import back_off
+from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.migrations import STALE_AFTER
+from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import (
     Blocked,
-    Confirm,
     Follow,
-    How,
     Move,
+    MoveMethod,
     Offload,
     Resume,
     Verdict,
@@ -42,19 +46,21 @@ from quiesce.openstack.records import (
     Migration,
     Server,
     ServerGroup,
-    moment,
 )
 
-# A server whose open migration record does not move while the server itself stands idle:
-# the record is left over (a nova-compute was restarted), the server can be moved again.
-STALE_AFTER = timedelta(seconds=60)
-# A POST without an answer may still be at work in the API: look before doing it again.
-UNKNOWN_FOR = timedelta(seconds=15)
+# Tasks that Nova sets for a move, the first of them up to 0.3 s before the migration record exists.
+_MOVE_TASKS = frozenset(
+    {"resize_prep", "resize_migrating", "resize_migrated", "resize_finish", "migrating"}
+)
+# Tasks of what a drain begins besides migrations, and the method by which it is recorded.
+OTHER_TASKS = {"shelving_offloading": "offload", "resuming": "resume"}
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenPath:
-    """Cold migration from this host fails on SSH; `canary` is the one server that tries whether it is mended."""
+    """Cold migration from this host fails on SSH; `canary` is the one server that tries whether it
+    works again.
+    """
 
     text: str
     canary: str
@@ -62,222 +68,214 @@ class BrokenPath:
 
 @dataclass(frozen=True, slots=True)
 class PresentServer:
-    """One server on the host with all that matters for its verdict."""
+    """One server on the host with all that matters for its verdict.
+
+    `own`: our migrations of it from this host since the drain began, newest first. `open`: the
+    newest migration of it, anybody's, that touches the host and is not terminal.
+    """
 
     server: Server
-    spec: DrainSpec
-    memory: Record
-    seen: Observation
-    own: tuple[
-        Migration, ...
-    ]  # our migrations of it from this host since the drain began, newest first
-    open: (
-        Migration | None
-    )  # the newest migration of it, anybody's, that touches the host and is not terminal
+    drain: Drain
+    observation: Observation
+    own: tuple[Migration, ...]
+    open: Migration | None
     path: BrokenPath | None = None
 
-    def failed(self, how: How | None = None) -> tuple[Migration, ...]:
+    @property
+    def spec(self) -> DrainSpec:
+        return self.drain.spec
+
+    @property
+    def record(self) -> Record:
+        return self.drain.record
+
+    @property
+    def idle(self) -> bool:
+        return self.server.idle
+
+    def failed(self, method: MoveMethod | None = None) -> tuple[Migration, ...]:
         """Our failed tries since attempts are counted, newest first."""
         return tuple(
             m
             for m in self.own
             if m.status in FAILED
-            and m.id > self.memory.attempts_from
-            and how in (None, "live" if m.live else "cold")
+            and m.id > self.record.attempts_from
+            and method in (None, "live" if m.live else "cold")
         )
 
-    def spent(self, how: How) -> tuple[Migration, ...]:
-        """Tries that count against `attempts`: a broken SSH path is the host's trouble, not the server's."""
-        return tuple(m for m in self.failed(how) if not failures.is_ssh(self.text_of(m)))
+    def spent(self, method: MoveMethod) -> tuple[Migration, ...]:
+        """Tries that count against `attempts`: a broken SSH path is the host's failure, not the
+        server's.
+        """
+        return tuple(m for m in self.failed(method) if not failures.is_ssh(self.cause_of(m)))
 
-    def text_of(self, migration: Migration) -> str:
-        ending = self.seen.endings.get(migration.id)
-        return ending.text if ending else ""
-
-    @property
-    def open_is_ours(self) -> bool:
-        return self.open is not None and self.open in self.own
-
-    @property
-    def idle(self) -> bool:
-        return self.server.idle
+    def cause_of(self, migration: Migration) -> str:
+        cause = self.observation.history.causes.get(migration.id)
+        return cause.text if cause else ""
 
 
 def is_soft_deleted(s: PresentServer) -> Verdict | None:
     if s.server.status != "SOFT_DELETED":
         return None
     return Blocked(
-        "SoftDeleted", "soft-deleted, and its disk is still here: restore it or delete it for good"
+        ServerReason.SOFT_DELETED,
+        "soft-deleted, and its disk is still on this host",
+        for_server(
+            s.server, "openstack server restore {id}", "openstack server delete --force {id}"
+        ),
     )
 
 
 def is_being_deleted(s: PresentServer) -> Verdict | None:
-    if s.server.status != "DELETED" and s.server.task_state not in ("deleting", "soft-deleting"):
+    deleting = s.server.task_state in ("deleting", "soft-deleting")
+    if s.server.status != "DELETED" and not deleting:
         return None
-    return never_ends(s, "delete it once more") or Wait("Deleting", "is being deleted")
+    again = for_server(s.server, "openstack server delete {id}")
+    return _never_ends(s, again) or Wait(ServerReason.DELETING, "being deleted")
 
 
 def has_left_already(s: PresentServer) -> Verdict | None:
     if s.server.status != "SHELVED_OFFLOADED":
         return None
-    return Wait("Offloading", "is leaving the host", ours=s.server.id in s.memory.rows)
+    ours = _recorded_method(s) == "offload"
+    return Wait(ServerReason.OFFLOADING, "leaving the host", ours=ours)
 
 
 def waits_for_owner(s: PresentServer) -> Verdict | None:
-    """VERIFY_RESIZE *on* this host: somebody's move or resize to here, or a resize in place."""
+    """VERIFY_RESIZE *on* this host: another user's move or resize to here, or a resize in place."""
     if s.server.status != "VERIFY_RESIZE" or s.server.task_state is not None:
         return None
     if s.open is None or s.open.status != "finished":
-        return Wait("Settling", "a resize onto this host is just ending")
+        return Wait(ServerReason.SETTLING, "a resize onto this host is ending")
     failed = "" if s.server.power_state in (NOSTATE, RUNNING, SHUTDOWN) else "it crashed"
-    return foreign_unconfirmed(s.spec, s.seen, s.open, failed)
+    return foreign_unconfirmed(s.spec, s.observation, s.open, failed)
 
 
 def follows_our_move(s: PresentServer) -> Verdict | None:
-    if s.idle or s.open is None or not s.open_is_ours:
+    if s.idle or s.open is None or s.open not in s.own:
         return None
-    if is_down(s.seen):
+    if s.observation.service_is_down:
         return Blocked(
-            "SourceDown",
-            f"its {s.open.type} {s.open.id} stays {s.open.status} while nova-compute of this host is down: start it",
+            ServerReason.SOURCE_DOWN,
+            f"its {s.open.type} {s.open.id} stays {s.open.status} while nova-compute of this host "
+            "is down",
+            START_COMPUTE,
             ours=True,
         )
-    return failures.overdue(s.spec, s.seen, s.open) or Follow(stage(s.open), s.open)
+    return failures.overdue(s.drain, s.observation, s.open) or Follow(stage_of(s.open), s.open)
 
 
 def waits_for_foreign_move(s: PresentServer) -> Verdict | None:
     if s.idle or s.open is None:
         return None
-    return never_ends(s) or Wait(
-        "ForeignMigration", f"somebody else's {s.open.type} of it is {s.open.status}"
+    return _never_ends(s) or Wait(
+        ServerReason.FOREIGN_MIGRATION,
+        f"another user's {s.open.type} of it is {s.open.status}",
     )
 
 
 def is_starting(s: PresentServer) -> Verdict | None:
-    """Nova takes a server in hand up to 0.3 s before the migration record exists; its owner cannot be known yet."""
-    if s.idle or s.server.status == "ERROR" or s.server.task_state not in MOVE_TASKS:
+    """Nova sets a server's task up to 0.3 s before the migration record exists; whose it is cannot
+    be known yet.
+    """
+    if s.idle or s.server.status == "ERROR" or s.server.task_state not in _MOVE_TASKS:
         return None
-    since = moment(s.memory.rows.get(s.server.id, {}).get("since"))
-    if since is None or s.seen.now - since < timedelta(seconds=s.spec.migration.timeout):
-        return Wait("Starting", "its move is starting", ours=True)
+    tried = s.record.tries.get(s.server.id)
+    began = _moment(tried.began) if tried else None
+    first_seen = s.observation.history.busy_since.get((s.server.id, s.server.task_state))
+    since = max(began, first_seen) if began and first_seen else began
+    if since is None or s.observation.now - since < timedelta(seconds=s.spec.migration.timeout):
+        return Wait(ServerReason.STARTING, "its move is starting", ours=True)
     return Blocked(
-        "Stuck",
-        f"stays in task {s.server.task_state} without a migration for more than "
-        f"{durations.text(s.spec.migration.timeout)}: look at nova-conductor and nova-compute, and reset its state to active",
+        ServerReason.STUCK,
+        f"in task {s.server.task_state} without a migration for more than "
+        f"{durations.text(s.spec.migration.timeout)}",
+        ("Check nova-conductor and nova-compute", *for_server(s.server, RESET_STATE)),
         ours=True,
     )
-
-
-MOVE_TASKS = frozenset(
-    {"resize_prep", "resize_migrating", "resize_migrated", "resize_finish", "migrating"}
-)
 
 
 def answer_is_unknown(s: PresentServer) -> Verdict | None:
-    if not answer_is_awaited(s.seen, s.server.id):
+    if not s.observation.awaits_answer(s.server.id):
         return None
     return Wait(
-        "AnswerUnknown",
-        "the last call for it had no answer; looking before anything is repeated",
+        ServerReason.ANSWER_UNKNOWN,
+        "the last call for it was not answered; its state is read before anything is repeated",
         ours=True,
     )
 
 
-def answer_is_awaited(seen: Observation, server_id: str) -> bool:
-    asked = seen.unknown.get(server_id)
-    return asked is not None and seen.now - asked <= UNKNOWN_FOR
-
-
 def is_busy(s: PresentServer) -> Verdict | None:
-    if s.server.task_state is None or (
-        s.server.status == "ERROR" and s.server.task_state in MOVE_TASKS
-    ):
-        return None
-    ours = s.server.task_state in BESIDES and s.server.id in s.memory.rows
-    return never_ends(s, ours=ours) or Wait("Busy", f"busy: {s.server.task_state}", ours=ours)
-
-
-BESIDES = ("shelving_offloading", "resuming")
-"""Tasks of what a drain begins besides migrations."""
-
-
-def never_ends(
-    s: PresentServer,
-    remedy: str = "reset its state to active and hard-reboot it",
-    *,
-    ours: bool = False,
-) -> Blocked | None:
-    """A task on which nobody can work, or nobody seems to: Nova takes few up again (compute/manager.py _init_instance)."""
     task = s.server.task_state
-    if task is None:
+    if task is None or (s.server.status == "ERROR" and task in _MOVE_TASKS):
         return None
-    if is_down(s.seen):
-        text = f"its task {task} does not end while nova-compute of this host is down: start it"
-        return Blocked("SourceDown", text, ours=ours)
-    since = s.seen.busy_since.get((s.server.id, task), s.seen.now)
-    if s.seen.now - since < timedelta(seconds=s.spec.migration.timeout):
-        return None
-    return Blocked(
-        "Stuck",
-        f"stays in task {task} for more than {durations.text(s.spec.migration.timeout)}: look at nova-compute of this host. "
-        f"Where it was restarted meanwhile nobody works on that any more: {remedy}",
-        ours=ours,
-    )
+    ours = _recorded_method(s) is not None and _recorded_method(s) == OTHER_TASKS.get(task)
+    return _never_ends(s, ours=ours) or Wait(ServerReason.BUSY, f"busy: {task}", ours=ours)
 
 
 def record_is_settling(s: PresentServer) -> Verdict | None:
-    """Idle on the host with an open record: the record is behind for a moment, or left over for ever."""
-    if s.open is None or s.open.source != s.seen.host:
+    """Idle on the host with an open record: the record is behind for a moment, or left over."""
+    if s.open is None or s.open.source != s.observation.host:
         return None
-    since = s.seen.idle_since.get(s.server.id, s.seen.now)
-    return (
-        Wait("Settling", f"its last move ({s.open.status}) is ending")
-        if s.seen.now - since < STALE_AFTER
-        else None
-    )
+    since = s.observation.history.idle_since.get(s.server.id, s.observation.now)
+    if s.observation.now - since >= STALE_AFTER:
+        return None
+    return Wait(ServerReason.SETTLING, f"its last move ({s.open.status}) is ending")
 
 
 def is_building(s: PresentServer) -> Verdict | None:
-    return Wait("Building", "is being built") if s.server.status in ("BUILD", "REBUILD") else None
+    if s.server.status not in ("BUILD", "REBUILD"):
+        return None
+    return Wait(ServerReason.BUILDING, "being built")
 
 
 def is_in_error(s: PresentServer) -> Verdict | None:
     if s.server.status != "ERROR":
         return None
-    return failures.error_on_source(s.server, s.own, s.seen) or Blocked(
-        "ServerInError",
-        f"in ERROR{f' ({s.server.fault})' if s.server.fault else ''}: Nova moves no such server. "
-        "Repair it (hard reboot, or reset its state), or delete it",
+    fault = f" ({s.server.fault})" if s.server.fault else ""
+    return failures.error_on_source(s.server, s.own, s.observation) or Blocked(
+        ServerReason.SERVER_IN_ERROR,
+        f"in ERROR{fault}; Nova cannot migrate it in this state",
+        for_server(s.server, HARD_REBOOT, RESET_STATE, "openstack server delete {id}"),
     )
 
 
 def is_rescued(s: PresentServer) -> Verdict | None:
     if s.server.status != "RESCUE":
         return None
-    return Blocked("Rescued", "in rescue mode, which Nova moves in no way: unrescue it")
-
-
-def source_is_down(s: PresentServer) -> Verdict | None:
-    """Nova refuses a cold migration then, lets a live one fail at the price of a try, and leaves an offload hanging."""
-    if not is_down(s.seen):
-        return None
     return Blocked(
-        "SourceDown",
-        "nova-compute of this host is down, and without it no server leaves the host: start it",
+        ServerReason.RESCUED,
+        "in rescue mode; Nova cannot migrate it in this state",
+        for_server(s.server, "openstack server unrescue {id}"),
     )
 
 
-def is_down(seen: Observation) -> bool:
-    return seen.service is not None and seen.service.state == "down"
+def source_is_down(s: PresentServer) -> Verdict | None:
+    """Nova refuses a cold migration then, lets a live one fail at the price of a try, and leaves an
+    offload hanging.
+    """
+    if not s.observation.service_is_down:
+        return None
+    return Blocked(
+        ServerReason.SOURCE_DOWN,
+        "nova-compute of this host is down, and without it no server leaves the host",
+        START_COMPUTE,
+    )
 
 
 def is_shelved(s: PresentServer) -> Verdict | None:
     if s.server.status != "SHELVED":
         return None
     if s.spec.servers.shelved is ShelvedPolicy.OFFLOAD:
-        return refused_lately(s, "shelveOffload") or Offload()
+        return _refused_lately(s, "shelveOffload") or Offload()
     return Blocked(
-        "Shelved", "shelved on this host: offload or unshelve it, or set servers.shelved: Offload"
+        ServerReason.SHELVED,
+        "shelved, and its disk is still on this host",
+        (
+            "Set servers.shelved: Offload",
+            *for_server(s.server, "openstack server shelve --offload {id}"),
+            *for_server(s.server, "openstack server unshelve {id}"),
+        ),
     )
 
 
@@ -285,136 +283,149 @@ def is_suspended(s: PresentServer) -> Verdict | None:
     if s.server.status != "SUSPENDED":
         return None
     if s.spec.servers.suspended is SuspendedPolicy.RESUME:
-        return refused_lately(s, "resume") or Resume()
+        return _refused_lately(s, "resume") or Resume()
     return Blocked(
-        "Suspended",
-        "suspended, which Nova moves in no way: resume it, or set servers.suspended: Resume",
+        ServerReason.SUSPENDED,
+        "suspended; Nova cannot migrate it in this state",
+        ("Set servers.suspended: Resume", *for_server(s.server, "openstack server resume {id}")),
     )
 
 
 def is_locked(s: PresentServer) -> Verdict | None:
     if not s.server.locked or s.spec.servers.locked is LockedPolicy.MOVE:
         return None
-    return Blocked("Locked", "locked: unlock it, or set servers.locked: Move")
+    return Blocked(
+        ServerReason.LOCKED,
+        "locked, and servers.locked is Block",
+        ("Set servers.locked: Move", *for_server(s.server, "openstack server unlock {id}")),
+    )
 
 
 def is_of_unknown_status(s: PresentServer) -> Verdict | None:
     if s.server.status in ("ACTIVE", "PAUSED", "SHUTOFF"):
         return None
     return Blocked(
-        "UnknownStatus",
-        f"in status {s.server.status}, which Nova moves in no way: bring it to ACTIVE or SHUTOFF",
+        ServerReason.UNKNOWN_STATUS,
+        f"in status {s.server.status}; Nova cannot migrate it in this state",
+        ("Bring it to ACTIVE or SHUTOFF",),
     )
 
 
 def cannot_be_moved_by_method(s: PresentServer) -> Verdict | None:
-    how = wanted(s)
-    if how == "cold" and s.server.status == "PAUSED":
+    method = method_for(s)
+    if method == "cold" and s.server.status == "PAUSED":
         return Blocked(
-            "Paused", "paused: Nova cold-migrates no paused server. Unpause it, or use method: Live"
+            ServerReason.PAUSED,
+            "paused; Nova cannot cold-migrate it in this state",
+            (*for_server(s.server, "openstack server unpause {id}"), "Use migration.method: Live"),
         )
-    obstacle = live_obstacle(s.server) if how == "live" else None
-    return (
-        Blocked("CannotLiveMigrate", f"runs and cannot live-migrate: {obstacle}")
-        if obstacle
-        else None
+    obstacle = live_obstacle(s.server) if method == "live" else None
+    if obstacle is None:
+        return None
+    return Blocked(
+        ServerReason.CANNOT_LIVE_MIGRATE,
+        f"runs and cannot live-migrate: {obstacle}",
+        (
+            *for_server(s.server, "openstack server stop {id}"),
+            "Use migration.method: LiveThenCold, which restarts it",
+        ),
     )
 
 
 def affinity_holds_it(s: PresentServer) -> Verdict | None:
-    """A hard affinity group allows only hosts that hold a member, and all of them are on this one, be it the server alone."""
-    for group in s.seen.groups:
-        if group.policy == "affinity" and s.server.id in group.members:
-            here = {server.id for server in s.seen.servers}
-            if group.members <= here:
-                return Blocked(
-                    "AffinityGroup",
-                    f"{of_affinity_group(group)} on this host, so the scheduler allows no other: "
-                    "shelve-offload and unshelve each member, or delete the group",
-                )
+    """A hard affinity group allows only hosts that hold a member, and all members are on this one."""
+    here = {server.id for server in s.observation.servers}
+    for group in s.observation.groups:
+        mine = group.policy == "affinity" and s.server.id in group.members
+        if mine and group.members <= here:
+            return Blocked(
+                ServerReason.AFFINITY_GROUP,
+                f"{_members(group)} on this host, so the scheduler allows no other host",
+                ("Shelve, offload and unshelve every member", "Delete the server group"),
+            )
     return None
 
 
-def of_affinity_group(group: ServerGroup) -> str:
-    all_of_them = (
-        f"all {len(group.members)} members" if len(group.members) > 1 else "the only member"
-    )
-    return f"{all_of_them} of affinity group {group.name!r} {'are' if len(group.members) > 1 else 'is'}"
+def _members(group: ServerGroup) -> str:
+    if len(group.members) > 1:
+        return f"all {len(group.members)} members of affinity group {group.name!r} are"
+    return f"the only member of affinity group {group.name!r} is"
 
 
 def stays_by_decision(s: PresentServer) -> Verdict | None:
-    """A person had it brought back; to move it again would only restart the guest once more and end in the same revert."""
+    """A person had it rolled back; to move it again would only restart the guest and end in the
+    same revert.
+    """
     last = next(iter(s.failed()), None)
-    if (
-        last is None
-        or last.status != "reverted"
-        or s.spec.confirmation.decision_for(s.server.id) is not DecisionAction.REVERT
-    ):
+    decided = s.spec.confirmation.decision_for(s.server.id)
+    if last is None or last.status != "reverted" or decided is not DecisionAction.REVERT:
         return None
     return Blocked(
-        "Reverted",
-        "brought back to this host by decision: it is not moved again before that entry of confirmation.decisions is gone",
+        ServerReason.REVERTED,
+        "rolled back to this host by decision, and not moved again while that decision stands",
+        ("Remove its entry from confirmation.decisions",),
     )
 
 
 def paths_are_not_proven(s: PresentServer) -> Verdict | None:
     """With a keyring named, no guest is stopped for a copy that cannot leave the host."""
-    if s.seen.paths.proven or wanted(s) != "cold":
+    if s.observation.paths.proven or method_for(s) != "cold":
         return None
-    return Wait("PathsNotProven", s.seen.paths.text)
+    return Wait(ServerReason.PATHS_NOT_PROVEN, s.observation.paths.text)
 
 
 def cause_is_awaited(s: PresentServer) -> Verdict | None:
-    """Nova shows that a move has failed a moment before it says why; what is to be done depends on it."""
+    """Nova shows that a move has failed a moment before it says why; what is to be done depends on
+    it.
+    """
     last = next(iter(s.failed()), None)
-    ending = s.seen.endings.get(last.id) if last else None
-    if ending is None or ending.final:
+    cause = s.observation.history.causes.get(last.id) if last else None
+    if cause is None or cause.final:
         return None
-    return Wait("Settling", "its last move has failed, and Nova has not said why yet")
-
-
-def is_exhausted(s: PresentServer) -> Verdict | None:
-    failed = s.spent(wanted(s))
-    if len(failed) < s.spec.migration.attempts:
-        return None
-    verdict = failures.exhausted(s.server, failed, s.seen)
-    return None if verdict.until and s.seen.now >= verdict.until else verdict
+    return Wait(ServerReason.SETTLING, "its last move failed, and Nova has not given the cause yet")
 
 
 def ssh_path_is_broken(s: PresentServer) -> Verdict | None:
-    """Every cold move from this host would fail; all but one server wait for the path to be mended."""
-    if s.path is None or wanted(s) != "cold":
+    """Every cold move from this host would fail; all but one server wait until the path works
+    again.
+    """
+    if s.path is None or method_for(s) != "cold":
         return None
-    until = retry_at(s) if s.server.id == s.path.canary else None
-    if s.server.id == s.path.canary and (until is None or s.seen.now >= until):
+    canary = s.server.id == s.path.canary
+    until = _retry_at(s) if canary else None
+    if canary and (until is None or s.observation.now >= until):
         return None
     return Blocked(
-        "SSHPathBroken",
-        f"cold migration from this host fails: {s.path.text.rstrip('.')}. {failures.REMEDY['SSHPathBroken']}",
+        ServerReason.SSH_PATH_BROKEN,
+        f"cold migration from this host fails: {s.path.text.rstrip('.')}",
+        failures.REMEDIES[ServerReason.SSH_PATH_BROKEN],
         until=until,
     )
 
 
+def is_exhausted(s: PresentServer) -> Verdict | None:
+    failed = s.spent(method_for(s))
+    if len(failed) < s.spec.migration.attempts:
+        return None
+    verdict = failures.exhausted(s.drain, s.server, failed, s.observation)
+    return None if verdict.until and s.observation.now >= verdict.until else verdict
+
+
 def backs_off(s: PresentServer) -> Verdict | None:
-    until = retry_at(s)
-    if until is not None and s.seen.now < until:
+    until = _retry_at(s)
+    if until is not None and s.observation.now < until:
         failed = s.failed()
-        return Wait("BackingOff", f"try {len(failed)} failed: {s.text_of(failed[0])}", until)
-    return refused_lately(s, "migrate")
-
-
-def retry_at(s: PresentServer) -> datetime | None:
-    failed = s.failed()
-    ending = s.seen.endings.get(failed[0].id) if failed else None
-    return ending.seen + failures.back_off(len(failed), s.server.id) if ending else None
+        text = f"try {len(failed)} failed: {s.cause_of(failed[0])}"
+        return Wait(ServerReason.BACKING_OFF, text, until)
+    return _refused_lately(s, "migrate")
 
 
 def can_move(s: PresentServer) -> Verdict:
-    how = wanted(s)
-    return Move(how, len(s.failed(how)) + 1)
+    method = method_for(s)
+    return Move(method, len(s.failed(method)) + 1)
 
 
-FILTERS: tuple[Callable[[PresentServer], Verdict | None], ...] = (
+RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     is_soft_deleted,
     is_being_deleted,
     has_left_already,
@@ -445,100 +456,91 @@ FILTERS: tuple[Callable[[PresentServer], Verdict | None], ...] = (
 )
 
 
-def judge(subject: PresentServer) -> Verdict:
-    """The verdict of the first filter that has one; `can_move` always has."""
-    return next(verdict for f in FILTERS if (verdict := f(subject)) is not None)
+def judge(server: PresentServer) -> Verdict:
+    """The verdict of the first rule that has one; `can_move` always has."""
+    return next(verdict for rule in RULES if (verdict := rule(server)) is not None)
 
 
-def wanted(s: PresentServer) -> How:
-    """How the method of the spec moves a server of this status; LiveThenCold falls back after its tries by live migration."""
+def method_for(s: PresentServer) -> MoveMethod:
+    """How the method of the spec moves a server of this status; LiveThenCold falls back after its
+    tries by live migration.
+    """
     method = s.spec.migration.method
     if method is Method.COLD or s.server.status == "SHUTOFF":
         return "cold"
     if method is Method.LIVE or s.server.status == "PAUSED":
         return "live"
-    refusal = s.seen.refusals.get(s.server.id)
-    cannot = refusal is not None and refusal.call == "os-migrateLive" and refusal.status == 400
+    refusal = s.observation.history.refusals.get(s.server.id)
+    cannot = refusal is not None and (refusal.call, refusal.status) == ("os-migrateLive", 400)
     spent = len(s.spent("live")) >= s.spec.migration.attempts
     return "cold" if spent or cannot or live_obstacle(s.server) else "live"
 
 
-def refused_lately(s: PresentServer, call: str) -> Verdict | None:
-    """A refusal changed nothing, so it is tried again, ever more slowly, and shown after the second time."""
-    refusal = s.seen.refusals.get(s.server.id)
+def stage_of(migration: Migration) -> Stage:
+    """Where a move stands, in one word."""
+    if migration.status == "confirming":
+        return Stage.CONFIRMING
+    if migration.status == "finished":
+        return Stage.VERIFYING
+    return Stage.REVERTING if migration.status == "reverting" else Stage.MIGRATING
+
+
+def _never_ends(
+    s: PresentServer, remedies: tuple[str, ...] = (), *, ours: bool = False
+) -> Blocked | None:
+    """A task on which nobody can work, or nobody seems to: Nova takes few up again
+    (compute/manager.py _init_instance).
+    """
+    task = s.server.task_state
+    if task is None:
+        return None
+    if s.observation.service_is_down:
+        text = f"its task {task} does not end while nova-compute of this host is down"
+        return Blocked(ServerReason.SOURCE_DOWN, text, START_COMPUTE, ours=ours)
+    since = s.observation.history.busy_since.get((s.server.id, task), s.observation.now)
+    if s.observation.now - since < timedelta(seconds=s.spec.migration.timeout):
+        return None
+    return Blocked(
+        ServerReason.STUCK,
+        f"in task {task} for more than {durations.text(s.spec.migration.timeout)}; where "
+        "nova-compute "
+        "of this host was restarted meanwhile, nothing works on it any more",
+        (
+            "Check nova-compute's log on this host",
+            *(remedies or for_server(s.server, RESET_STATE, HARD_REBOOT)),
+        ),
+        ours=ours,
+    )
+
+
+def _recorded_method(s: PresentServer) -> str | None:
+    tried = s.record.tries.get(s.server.id)
+    return tried.method if tried else None
+
+
+def _retry_at(s: PresentServer) -> datetime | None:
+    failed = s.failed()
+    cause = s.observation.history.causes.get(failed[0].id) if failed else None
+    return cause.first_seen + back_off(len(failed), s.server.id) if cause else None
+
+
+def _refused_lately(s: PresentServer, call: str) -> Verdict | None:
+    """A refusal changed nothing, so the call is tried again, with increasing delays, and reported after
+    the second time.
+    """
+    refusal = s.observation.history.refusals.get(s.server.id)
     if refusal is None:
         return None
-    if call == "migrate" and refusal.call == "os-migrateLive" and wanted(s) == "cold":
+    if call == "migrate" and refusal.call == "os-migrateLive" and method_for(s) == "cold":
         return None
-    until = refusal.at + failures.back_off(refusal.count, s.server.id)
+    until = refusal.at + back_off(refusal.count, s.server.id)
+    if s.observation.now >= until:
+        return None
     if refusal.count > 1 or refusal.status == 400:
-        text = f"Nova refuses {refusal.call}: {refusal.text}{remedy(refusal)}"
-        return None if s.seen.now >= until else Blocked("Refused", text)
-    return (
-        Wait("Refused", f"Nova refused {refusal.call}: {refusal.text}", until)
-        if s.seen.now < until
-        else None
-    )
+        text = f"Nova refuses {refusal.call}: {refusal.text}"
+        return Blocked(ServerReason.REFUSED, text, failures.remedies_of(refusal))
+    return Wait(ServerReason.REFUSED, f"Nova refused {refusal.call}: {refusal.text}", until)
 
 
-def remedy(refusal: Refusal) -> str:
-    """For the one refusal that nobody would understand: this is asked only where nova-compute of the host is up."""
-    if refusal.call != "migrate" or "Service is unavailable" not in refusal.text:
-        return ""
-    return (
-        " But nova-compute of this host is up: Nova takes a deleted service of the same host for it. Have the rows of deleted "
-        "services removed from its database (nova-manage db archive_deleted_rows)"
-    )
-
-
-def foreign_unconfirmed(
-    spec: DrainSpec, seen: Observation, migration: Migration, failed: str
-) -> Verdict:
-    """A finished resize or migration of somebody else: theirs to confirm or revert, unless the spec says otherwise.
-
-    `failed`: the checks that it fails; then it is not confirmed for them either.
-    """
-    if spec.confirmation.foreign is ForeignPolicy.WAIT:
-        return Blocked(
-            "ForeignResize",
-            f"a {migration.type} from {migration.source} to {migration.dest}, not started by this drain, waits for its owner to "
-            "confirm or revert it; until then the service cannot be deleted (confirmation.foreign: Confirm does it for them)",
-        )
-    if (
-        migration.type == "migration"
-        and migration.user_id == seen.user_id
-        and migration.source != seen.host
-    ):
-        return Blocked(
-            "ForeignResize",
-            f"a migration from {migration.source}, begun by the operator's own user for another drain, waits for that one to "
-            "verify and confirm it. If there is no such drain any more, confirm or revert it by hand",
-        )
-    if failed:
-        return Blocked(
-            "CheckFailed",
-            f"a {migration.type} by somebody else waits to be confirmed, and a check fails: {failed}",
-        )
-    if not any(s.host == migration.source and s.state == "up" for s in seen.services):
-        return Wait(
-            "SourceDown",
-            f"Nova confirms nothing while nova-compute of {migration.source} is down: start it",
-        )
-    if answer_is_awaited(seen, migration.server_id):
-        return Wait(
-            "AnswerUnknown",
-            "the last call for it had no answer; looking before anything is repeated",
-        )
-    said = seen.refusals.get(migration.server_id)
-    if said is not None and seen.now < said.at + failures.back_off(said.count, migration.server_id):
-        return Blocked("Refused", f"Nova refuses {said.call}: {said.text}")
-    return Confirm(migration, ours=False)
-
-
-def stage(migration: Migration) -> str:
-    """One word for where a move is. Few, so that a move is few writes of the status."""
-    if migration.status == "confirming":
-        return "Confirming"
-    if migration.status == "finished":
-        return "Verifying"
-    return "Reverting" if migration.status == "reverting" else "Migrating"
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,19 +1,8 @@
-"""PURE. The few things a drain does to OpenStack, as values, and which verdict calls for which."""
+"""The few calls that a drain makes to OpenStack and to the host, as values."""
 
 from dataclasses import dataclass
 
-from quiesce.api.drain.spec import DrainSpec
-from quiesce.drain.model.verdict import (
-    Abort,
-    Confirm,
-    ForceComplete,
-    How,
-    Move,
-    Offload,
-    Resume,
-    Revert,
-    Verdict,
-)
+from quiesce.drain.model.verdict import MoveMethod
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,7 @@ class AddToAggregate:
 @dataclass(frozen=True, slots=True)
 class StartMove:
     server_id: str
-    how: How
+    method: MoveMethod
     target: str | None
 
 
@@ -94,9 +83,9 @@ class ForceCompleteLive:
     migration_id: int
 
 
-HostAction = (
-    DisableService | EnableService | DeleteService | AddToAggregate | StopCompute | StartCompute
-)
+ServiceAction = DisableService | EnableService | DeleteService | AddToAggregate
+ComputeAction = StopCompute | StartCompute
+HostAction = ServiceAction | ComputeAction
 ServerAction = (
     StartMove
     | OffloadServer
@@ -109,7 +98,7 @@ ServerAction = (
 Action = HostAction | ServerAction
 
 
-def words(action: HostAction) -> str:
+def describe(action: HostAction) -> str:
     """For people; the same call has the same words."""
     match action:
         case DisableService(reason=reason):
@@ -121,29 +110,6 @@ def words(action: HostAction) -> str:
         case StopCompute():
             return "stop nova-compute on the host"
         case StartCompute(found=found):
-            return f"have nova-compute on the host as it was ({found})"
+            return f"restore nova-compute on the host as it was found ({found})"
         case AddToAggregate(aggregate_id=aggregate_id):
             return f"add the host to aggregate {aggregate_id}"
-
-
-def for_verdict(
-    server_id: str, verdict: Verdict, spec: DrainSpec | None
-) -> tuple[ServerAction, ...]:
-    """`spec` is needed for a Move only (its target host)."""
-    match verdict:
-        case Move(how=how):
-            return (StartMove(server_id, how, spec.migration.target_host if spec else None),)
-        case Offload():
-            return (OffloadServer(server_id),)
-        case Resume():
-            return (ResumeServer(server_id),)
-        case Confirm(migration=m):
-            return (ConfirmMove(server_id, m.id),)
-        case Revert(migration=m, why=why):
-            return (RevertMove(server_id, m.id, why),)
-        case Abort(migration=m):
-            return (AbortLive(server_id, m.id),)
-        case ForceComplete(migration=m):
-            return (ForceCompleteLive(server_id, m.id),)
-        case _:
-            return ()

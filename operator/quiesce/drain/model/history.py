@@ -1,87 +1,226 @@
-"""What one process remembers of a drain from tick to tick. Speeds things up and spaces them out; losing it loses nothing."""
+"""What one process remembers of a drain from tick to tick: frozen, and advanced by pure functions.
 
-from collections.abc import Sequence
+It spaces calls out and saves requests. It is never needed for safety, and losing it (a restart)
+loses nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Self
 
 from quiesce.drain.model.actions import Action, ConfirmMove, StartMove
-from quiesce.drain.model.observation import Ending, HostTrouble, Refusal
-from quiesce.openstack.records import Migration, Server
+from quiesce.openstack.records import LiveProgress, Migration, Server
 
-FORGET_UNKNOWN = timedelta(minutes=2)
+_FORGET_UNANSWERED = timedelta(minutes=2)
+_BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova sets first
 
 
-@dataclass(slots=True)
-class History:
-    """Mutable, owned by the one worker that holds the drain's key. Field meanings: see Observation.
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a migration failed, as Nova's message says; `first_seen` is when this process first saw the
+    failure.
 
-    `servers`: the host's list for a glance, as it was `listed` (None: it is void) and as calls have changed it since.
+    `final` False: Nova has not written the cause down yet.
     """
 
-    names: dict[str, str] = field(default_factory=dict)
-    was: dict[str, str] = field(default_factory=dict)
-    seen: dict[tuple[int, str], datetime] = field(default_factory=dict)
-    held_since: dict[str, datetime] = field(default_factory=dict)
-    idle_since: dict[str, datetime] = field(default_factory=dict)
-    busy_since: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    endings: dict[int, Ending] = field(default_factory=dict)
-    unknown: dict[str, datetime] = field(default_factory=dict)
-    refusals: dict[str, Refusal] = field(default_factory=dict)
-    told_to_end: dict[int, datetime] = field(default_factory=dict)
-    clean_since: datetime | None = None
-    stopped_at: datetime | None = None
-    started_again: datetime | None = None
-    host_trouble: HostTrouble | None = None
-    planned: datetime | None = None
-    swept: datetime | None = None
+    text: str
+    first_seen: datetime
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Nova refused a call for a server or the host: which, with which message, how often in a row, when
+    last.
+    """
+
+    call: str
+    status: int
+    text: str
+    count: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HostFailure:
+    """nova-compute could not be read, stopped or (`starting`) started over SSH; `person`: waiting
+    does not help.
+    """
+
+    reason: str
+    text: str
+    person: bool
+    count: int
+    at: datetime
+    starting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All times are when this process saw it first, or did it last.
+
+    `names`: of servers. `first_seen`: of a migration in its present status, by (ID, status).
+    `held_since`: of a consumer that holds something on a host that is else empty. `idle_since`: of
+    a server that stands idle with an open migration. `busy_since`: of a task on the host, by
+    (server ID, task). `causes`: of failed migrations. `unanswered`: calls for a server whose answer
+    never came. `refusals`: by server ID, or by the description of a call for the host.
+    `told_to_end`: live migrations that were aborted or forced. `copied`: bytes and when they last
+    grew. `healthy`: failed migrations whose server is healthy. `servers`, `listed`: the host's servers
+    as last listed; `listed` None: the list is void. `full_list`, `older_open`: when all migrations
+    of the host were last listed, and which older ones were open then.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    first_seen: Mapping[tuple[int, str], datetime] = field(default_factory=dict)
+    held_since: Mapping[str, datetime] = field(default_factory=dict)
+    idle_since: Mapping[str, datetime] = field(default_factory=dict)
+    busy_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    causes: Mapping[int, Cause] = field(default_factory=dict)
+    unanswered: Mapping[str, datetime] = field(default_factory=dict)
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    told_to_end: Mapping[int, datetime] = field(default_factory=dict)
+    copied: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
+    healthy: frozenset[int] = frozenset()
     servers: tuple[Server, ...] = ()
     listed: datetime | None = None
+    full_list: datetime | None = None
     older_open: tuple[Migration, ...] = ()
-    processed: dict[int, tuple[int, datetime]] = field(default_factory=dict)
-    healthy: set[int] = field(default_factory=set)
-    tries_unreached: int = 0
+    planned: datetime | None = None
+    clean_since: datetime | None = None
+    stopped_at: datetime | None = None
+    started_at: datetime | None = None
+    host_failure: HostFailure | None = None
 
-    def expect(self, actions: Sequence[Action]) -> None:
-        """What these calls make of the list of servers: a server whose move is asked for is in Nova's hand from now on.
+    # What was observed
 
-        Whatever else changes the list, and a call that is not accepted, makes it void (`forget_list`).
-        """
-        tasks = {
-            a.server_id: "migrating" if a.how == "live" else "resize_prep"
-            for a in actions
-            if isinstance(a, StartMove)
-        }
-        self.servers = tuple(
-            replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers
+    def observe(
+        self, servers: Iterable[Server], migrations: Iterable[Migration], now: datetime
+    ) -> Self:
+        """The host's servers and migrations were read: since when each is as it is."""
+        present, open_ = tuple(servers), {(m.id, m.status) for m in migrations if not m.terminal}
+        busy = {(s.id, s.task_state) for s in present if s.task_state}
+        taken = {server_id for server_id, _ in busy}
+        return replace(
+            self,
+            names={**self.names, **{s.id: s.name for s in present}},
+            first_seen={key: self.first_seen.get(key, now) for key in open_},
+            busy_since={key: self.busy_since.get(key, now) for key in busy},
+            unanswered={
+                k: at for k, at in self.unanswered.items() if now - at < _FORGET_UNANSWERED
+            },
+            refusals={key: refusal for key, refusal in self.refusals.items() if key not in taken},
         )
-        if not all(isinstance(a, StartMove | ConfirmMove) for a in actions):
-            self.forget_list()
 
-    def forget_list(self) -> None:
-        """A call did not go as expected: the next look reads the host's servers anew."""
-        self.listed = None
+    def observe_elsewhere(
+        self,
+        here: Iterable[Server],
+        elsewhere: Mapping[str, Server | None],
+        migrations: Iterable[Migration],
+        now: datetime,
+    ) -> Self:
+        """Where servers that left are: since when any server stands idle although a migration of it
+        is open.
+        """
+        away = [server for server in elsewhere.values() if server]
+        open_ = {m.server_id for m in migrations if not m.terminal}
+        idle = {s.id for s in (*here, *away) if s.idle and s.id in open_}
+        return replace(
+            self,
+            names={**self.names, **{s.id: s.name for s in away}},
+            idle_since={key: self.idle_since.get(key, now) for key in idle},
+        )
 
-    def refuse(self, key: str, call: str, status: int, text: str, now: datetime) -> None:
-        """Nova said no to `call` for `key`, as in Observation.refusals; the same call again counts up."""
-        self.forget_list()
+    def list_servers(self, servers: tuple[Server, ...], now: datetime | None) -> Self:
+        """The host's servers as they are now known; `now`: they were listed now, None: as
+        before.
+        """
+        return replace(self, servers=servers, listed=now or self.listed)
+
+    def list_migrations(self, older_open: tuple[Migration, ...], now: datetime) -> Self:
+        return replace(self, older_open=older_open, full_list=now)
+
+    def ended(self, migrations: Iterable[Migration]) -> tuple[Migration, ...]:
+        """Those that were seen open before and have ended since."""
+        open_before = {migration_id for migration_id, _ in self.first_seen}
+        return tuple(m for m in migrations if m.terminal and m.id in open_before)
+
+    def note_healthy(self, migration_id: int) -> Self:
+        return replace(self, healthy=self.healthy | {migration_id})
+
+    def note_cause(self, migration_id: int, cause: Cause) -> Self:
+        return replace(self, causes={**self.causes, migration_id: cause})
+
+    def note_progress(self, progress: LiveProgress, migration_id: int, now: datetime) -> Self:
+        """The counters of a live migration were read: when they last grew."""
+        before, _ = self.copied.get(migration_id, (-1, now))
+        if progress.processed <= before:
+            return self
+        return replace(self, copied={**self.copied, migration_id: (progress.processed, now)})
+
+    def note_consumers(self, consumers: Iterable[str], now: datetime) -> Self:
+        return replace(self, held_since={c: self.held_since.get(c, now) for c in consumers})
+
+    def note_plan(self, now: datetime) -> Self:
+        return replace(self, planned=now)
+
+    def note_proof(self, clean: bool, now: datetime) -> Self:
+        """The proof was weighed: since when nothing speaks against it."""
+        return replace(self, clean_since=(self.clean_since or now) if clean else None)
+
+    # What was done
+
+    def expect(self, actions: Sequence[Action]) -> Self:
+        """Before the calls go out: Nova works on every server whose move is asked for.
+
+        Whatever else changes the list of servers, and a call that is not accepted, makes it void.
+        """
+        tasks = {a.server_id: _BY_METHOD[a.method] for a in actions if isinstance(a, StartMove)}
+        servers = tuple(replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers)
+        known = all(isinstance(a, StartMove | ConfirmMove) for a in actions)
+        return replace(self, servers=servers, listed=self.listed if known else None)
+
+    def void_list(self) -> Self:
+        """A call did not go as expected: the host's servers are listed again before anything is
+        decided.
+        """
+        return replace(self, listed=None)
+
+    def accept(self, key: str) -> Self:
+        """A call for `key` was accepted."""
+        return replace(self, refusals={k: r for k, r in self.refusals.items() if k != key})
+
+    def refuse(self, key: str, call: str, status: int, text: str, now: datetime) -> Self:
+        """Nova refused `call` for `key`; the same call again counts up."""
         before = self.refusals.get(key)
         count = before.count + 1 if before and before.call == call else 1
-        self.refusals[key] = Refusal(call, status, text, count, now)
+        refusal = Refusal(call, status, text, count, now)
+        return replace(self.void_list(), refusals={**self.refusals, key: refusal})
 
-    def unanswered(self, server_id: str, now: datetime) -> None:
-        self.forget_list()
-        self.unknown[server_id] = now
+    def miss_answer(self, server_id: str, now: datetime) -> Self:
+        return replace(self.void_list(), unanswered={**self.unanswered, server_id: now})
+
+    def tell_to_end(self, migration_id: int, now: datetime) -> Self:
+        return replace(self, told_to_end={**self.told_to_end, migration_id: now})
+
+    def stop_compute(self, now: datetime) -> Self:
+        return replace(self, stopped_at=now, host_failure=None)
+
+    def start_compute(self, now: datetime) -> Self:
+        return replace(self, started_at=now, host_failure=None)
+
+    def reach_host(self) -> Self:
+        return replace(self, host_failure=None)
 
     def fail_on_host(
         self, reason: str, text: str, now: datetime, *, person: bool, starting: bool = False
-    ) -> None:
-        """See HostTrouble. Starting is counted by itself: it is given up some time, whatever was before."""
-        before = self.host_trouble
+    ) -> Self:
+        """Starting is counted by itself: it ends some time, whatever failed before."""
+        before = self.host_failure
         count = before.count + 1 if before and before.starting == starting else 1
-        self.host_trouble = HostTrouble(reason, text, person, count, now, starting)
+        failure = HostFailure(reason, text, person, count, now, starting)
+        return replace(self, host_failure=failure)
 
-    def look(self, migrations: tuple[Migration, ...], now: datetime) -> None:
-        """Note when each unfinished migration was first seen in its status, and forget those that are gone."""
-        present = {(m.id, m.status) for m in migrations if not m.terminal}
-        self.seen = {key: self.seen.get(key, now) for key in present}
-        self.unknown = {key: at for key, at in self.unknown.items() if now - at < FORGET_UNKNOWN}
+    def interrupt(self) -> Self:
+        """A tick could not observe: the proof begins again."""
+        return replace(self, clean_since=None)

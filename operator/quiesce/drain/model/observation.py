@@ -1,45 +1,22 @@
-"""All that one tick has seen of one host, as a value. Deciding needs nothing else."""
+"""All that one tick has observed of one host, as a value. Deciding needs nothing else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from quiesce.openstack.records import Aggregate, Migration, Port, Room, Server, ServerGroup, Service
+from quiesce.drain.model.history import History
+from quiesce.openstack.records import (
+    Aggregate,
+    Migration,
+    Port,
+    Room,
+    Server,
+    ServerGroup,
+    Service,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why a migration failed, in Nova's words; `seen` is when this process first saw the failure.
-
-    `final` False: Nova has not written the cause down yet.
-    """
-
-    text: str
-    seen: datetime
-    final: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Nova said no to a call for a server or the host: what was asked, in whose words, how often in a row, and when last."""
-
-    call: str
-    status: int
-    text: str
-    count: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class HostTrouble:
-    """nova-compute could not be looked at, stopped or, `starting`, started over SSH; `person`: somebody must change something."""
-
-    reason: str
-    text: str
-    person: bool
-    count: int
-    at: datetime
-    starting: bool = False
+# A POST without an answer may still be at work in the API: nothing is repeated meanwhile.
+UNKNOWN_FOR = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +29,21 @@ class ProofReads:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanReads:
+    """What a plan needs besides. `capacity` None: placement could not be asked.
+
+    `members`: the hosts of server group members elsewhere, by server ID.
+    """
+
+    capacity: tuple[Room, ...] | None = None
+    members: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Paths:
-    """Whether the host's SSH paths for cold migration are proven, by the keyring that the spec names; without one they are."""
+    """Whether the keyring that the spec names has proven the host's SSH paths; without one they are
+    taken as proven.
+    """
 
     proven: bool = True
     text: str = ""
@@ -61,30 +51,18 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look at one host.
+    """What Nova, Placement, Neutron and the host itself show in one tick.
 
-    `servers`: every server on the host, read in this tick, soft-deleted ones included; of a
-    glance (`whole` False) as listed some seconds ago, less those seen elsewhere since. Before
-    the drain's first write they may be unread (`whole` False as well).
-    `migrations`: of this host as source or destination: all above `found_migration`, and
-    all others that were not terminal at the last full sweep. `elsewhere`: servers that left
-    with an unfinished or failed migration of this host; None where the server is gone.
-
-    `planning`: a plan is to be made; `rooms` are what it needs of placement (None: not to be
-    had), `members` the hosts of server group members elsewhere.
-
-    `unit`: how nova-compute was found on the host, looked at in this tick before it is stopped
-    for the first time.
-
-    What this process remembers from tick to tick (never needed for safety, gone after a
-    restart): `names` of servers, and how
-    each `was` when its move began (the status has it too, but loses it with an incomplete list);
-    `seen`, when a migration was first seen in its present
-    status; `held_since`, since when a consumer is seen to hold something on the host that is
-    else empty; `idle_since`, since when a server with an open migration stands idle on the host;
-    `busy_since`, since when one on the host is seen in a task, by its id and the task;
-    `endings` of failed migrations; `told_to_end`, when a live one was last aborted or forced;
-    `unknown`, calls whose answer never came; `refusals`, by server id, and by the words of a call for the host itself.
+    `servers`: every server on the host, read in this tick, soft-deleted ones included. In a poll
+    (`whole` False) as listed some seconds ago, less those seen elsewhere since; before the drain's
+    first write they may be unread (`whole` False as well). `migrations`: of this host as source or
+    destination, newest first: all above `found_migration`, and all others that were not terminal at
+    the last full list. `elsewhere`: servers that left with an unfinished or failed migration of
+    this host; None where the server is gone. `ports` None: the cloud has no network service.
+    `unreachable`: server ID -> why no address of it takes a connection. `progressing`: live
+    migrations over their time that still make progress. `aggregates` None: not read in this tick.
+    `node`, `address`: name and `host_ip` of the hypervisor. `unit`: how nova-compute was found on
+    the host, before it is stopped for the first time.
     """
 
     now: datetime
@@ -103,24 +81,33 @@ class Observation:
     aggregates: tuple[Aggregate, ...] | None = None
     node: str | None = None
     address: str | None = None
-    """`host_ip` of the host's hypervisor, read with `node`; None where Nova shows none."""
     proof: ProofReads | None = None
-    rooms: tuple[Room, ...] | None = None
-    planning: bool = False
-    members: Mapping[str, str] = field(default_factory=dict)
+    plan: PlanReads | None = None
     unit: str | None = None
     paths: Paths = Paths()
-    names: Mapping[str, str] = field(default_factory=dict)
-    was: Mapping[str, str] = field(default_factory=dict)
-    seen: Mapping[tuple[int, str], datetime] = field(default_factory=dict)
-    held_since: Mapping[str, datetime] = field(default_factory=dict)
-    idle_since: Mapping[str, datetime] = field(default_factory=dict)
-    busy_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
-    endings: Mapping[int, Ending] = field(default_factory=dict)
-    unknown: Mapping[str, datetime] = field(default_factory=dict)
-    refusals: Mapping[str, Refusal] = field(default_factory=dict)
-    told_to_end: Mapping[int, datetime] = field(default_factory=dict)
-    clean_since: datetime | None = None
-    stopped_at: datetime | None = None
-    started_again: datetime | None = None
-    host_trouble: HostTrouble | None = None
+    history: History = field(default_factory=History)
+
+    @property
+    def service_is_down(self) -> bool:
+        """Nova knows the host's nova-compute, and it does not report."""
+        return self.service is not None and self.service.state == "down"
+
+    @property
+    def newest_migration(self) -> int:
+        return max((m.id for m in self.migrations), default=0)
+
+    @property
+    def looks_empty(self) -> bool:
+        """The cheap reads speak for an empty host, so that the expensive ones of the proof are
+        worth their while.
+        """
+        return not self.servers and all(m.terminal for m in self.migrations)
+
+    def awaits_answer(self, server_id: str) -> bool:
+        """The last call for the server was not answered, and may still take effect."""
+        asked = self.history.unanswered.get(server_id)
+        return asked is not None and self.now - asked <= UNKNOWN_FOR
+
+    def is_up(self, host: str | None) -> bool:
+        """Whether nova-compute of any host reports to Nova."""
+        return any(s.host == host and s.state == "up" for s in self.services)

@@ -1,27 +1,30 @@
-"""PURE. What can be said of a server in one tick: small frozen values, each with a reason a person understands."""
+"""What can be decided about a server in one tick: small frozen values, each with a reason for
+people.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from quiesce.openstack.records import Migration
+from quiesce.api.drain.reasons import ServerReason, Stage
+from quiesce.openstack.records import Migration, Server
 
-How = Literal["cold", "live"]
+MoveMethod = Literal["cold", "live"]
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """Can be moved now."""
 
-    how: How
+    method: MoveMethod
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Our move is under way; nothing to do but look. `stage` is a word for people."""
+    """Our move is in progress; there is nothing to do but to poll."""
 
-    stage: str
+    stage: Stage
     migration: Migration | None
 
 
@@ -58,37 +61,45 @@ class Offload:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Resume a SUSPENDED server, to be moved as a running one afterwards."""
+    """Resume a SUSPENDED server; it is moved as a running one afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Will pass by itself. `until`: when a back-off ends."""
+    """Passes by itself. `until`: when a back-off ends. `ours`: counts as one of our moves in
+    flight.
+    """
 
-    reason: str
+    reason: ServerReason
     message: str
     until: datetime | None = None
-    ours: bool = False  # counts as one of our moves in flight
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Needs somebody. Listed under `problems`."""
+    """Needs a person; listed under `problems`, with the `remedies` that are open.
 
-    reason: str
+    `urgent`: a guest is off, or the only good copy of a disk is here: top of the list.
+    `until`: when it is tried again all the same. `ours`: counts as one of our moves in flight.
+    """
+
+    reason: ServerReason
     message: str
-    urgent: bool = False  # a guest is off, or the only good copy of a disk is here: top of the list
-    until: datetime | None = None  # when it is tried again all the same
-    ours: bool = False  # counts as one of our moves in flight
+    remedies: tuple[str, ...] = ()
+    urgent: bool = False
+    until: datetime | None = None
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """Moved, in VERIFY_RESIZE, and kept there with both copies until a person decides."""
 
-    reason: str
+    reason: ServerReason
     message: str
     migration: Migration
+    remedies: tuple[str, ...] = ()
 
 
 Verdict = (
@@ -104,3 +115,44 @@ Verdict = (
     | Blocked
     | Held
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerVerdict:
+    """A server and its verdict. `server` None: known by its migration only.
+
+    `counts`: it is one of the servers that this drain has to bring away. `attempt`: from 1.
+    """
+
+    server_id: str
+    name: str
+    server: Server | None
+    verdict: Verdict
+    counts: bool
+    attempt: int = 1
+
+    @property
+    def in_flight(self) -> bool:
+        """Counts against maxParallel: from the call until Nova has nothing left to do; held ones do
+        not.
+        """
+        match self.verdict:
+            case Move() | Held() | Offload() | Resume():
+                return False
+            case Wait(ours=ours) | Blocked(ours=ours) | Confirm(ours=ours):
+                return ours
+            case _:
+                return True
+
+    @property
+    def is_lively(self) -> bool:
+        """Whether something is expected to change within seconds."""
+        match self.verdict:
+            case Follow(stage=stage):
+                return not stage.slow
+            case Wait(reason=reason):
+                return not reason.slow
+            case Blocked():
+                return False
+            case _:
+                return self.in_flight

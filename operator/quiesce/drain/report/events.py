@@ -1,51 +1,55 @@
-"""PURE: the status before and after -> the events that mark what changed. No event for a tick that changed nothing."""
+"""The status before and after -> the events that mark what changed. No event for a tick that
+changed nothing.
+"""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from quiesce.api.drain.reasons import DrainReason, Phase
+from quiesce.api.drain.status import DrainStatus
+from quiesce.api.events import Event
+from quiesce.api.text import with_remedy
 
 AT_ONCE = 5  # problems that get an event of their own in one tick; the rest is in the status
 
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    type: Literal["Normal", "Warning"]
-    reason: str
-    action: str
-    message: str
-
-
-TROUBLE = ("CloudUnreachable", "DisableRefused", "DeleteRefused")
-"""Reasons of a drain that goes on by itself, and that somebody should know of all the same."""
-ACTION = {
-    "Draining": "Drain",
-    "Drained": "Drain",
-    "Deleted": "DeleteService",
-    "Restoring": "Restore",
-    "Stalled": "Drain",
-    "Suspended": "Suspend",
-    "Planned": "Plan",
-    "Pending": "Drain",
+_WARNINGS = frozenset(
+    {"CloudUnreachable", "InternalError", DrainReason.DISABLE_REFUSED, DrainReason.DELETE_REFUSED}
+)
+"""Reasons of a drain that continues by itself, and that people should know of all the same."""
+_ACTIONS = {
+    Phase.DRAINING: "Drain",
+    Phase.DRAINED: "Drain",
+    Phase.DELETED: "DeleteService",
+    Phase.RESTORING: "Restore",
+    Phase.STALLED: "Drain",
+    Phase.SUSPENDED: "Suspend",
+    Phase.PLANNED: "Plan",
+    Phase.PENDING: "Drain",
 }
 
 
-def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Event, ...]:
-    found, cause = [], ready_reason(after)
-    kind: Literal["Normal", "Warning"] = (
-        "Warning" if after["phase"] == "Stalled" or cause in TROUBLE else "Normal"
+def events(before: DrainStatus, after: DrainStatus) -> tuple[Event, ...]:
+    reason, action = _ready_reason(after), _ACTIONS[Phase(after.phase)]
+    warning = after.phase == Phase.STALLED or reason in _WARNINGS
+    kind: Literal["Normal", "Warning"] = "Warning" if warning else "Normal"
+    was, found = _ready_reason(before), []
+    if after.phase != before.phase:
+        found.append(Event(kind, str(after.phase), action, after.message))
+    elif was is not None and reason != was:
+        found.append(Event(kind, reason or "Changed", action, after.message))
+    new = [row for row in after.problems if (row.id, row.reason) not in before.warned]
+    return (
+        *found,
+        *(
+            Event(
+                "Warning",
+                str(row.reason),
+                "Move",
+                f"{row.name}: {with_remedy(row.message, row.remedies)}",
+            )
+            for row in new[:AT_ONCE]
+        ),
     )
-    if after["phase"] != before.get("phase"):
-        found.append(Event(kind, after["phase"], ACTION[after["phase"]], after["message"]))
-    elif cause != (was := ready_reason(before)) and was is not None:
-        found.append(Event(kind, cause or "Changed", ACTION[after["phase"]], after["message"]))
-    known = {(row["id"], row["reason"]) for row in before.get("problems") or ()}
-    new = [row for row in after.get("problems") or () if (row["id"], row["reason"]) not in known]
-    found += [
-        Event("Warning", row["reason"], "Move", f"{row['name']}: {row['message']}")
-        for row in new[:AT_ONCE]
-    ]
-    return tuple(found)
 
 
-def ready_reason(status: Mapping[str, Any]) -> str | None:
-    return next((c["reason"] for c in status.get("conditions") or () if c["type"] == "Ready"), None)
+def _ready_reason(status: DrainStatus) -> str | None:
+    return str(status.ready.reason) if status.ready else None

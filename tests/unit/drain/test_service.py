@@ -1,60 +1,59 @@
-"""The host's own service: disabled with our reason, never over somebody else's unsaved, and given back exactly as found."""
+"""The host's own service: disabled with our reason, never over somebody else's unsaved, and given
+back exactly as found.
+"""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.unit.drain.build import (
     FOUND,
     HOST,
-    LEAVING,
-    WHO,
+    IDENTITY,
     actions,
     arrived_elsewhere,
     begun,
     decided,
+    drain,
     empty,
     migration,
+    observed,
     refusal,
-    seen,
+    replace,
     server,
     service,
     spec,
     status_of,
 )
 
-from quiesce.api.drain.record import Record
-from quiesce.drain.decide import compute_service
-from quiesce.drain.decide.compute_service import DrainIdentity
+from quiesce.api.drain.record import FoundAggregate, Record
+from quiesce.drain.decide import service as service_calls
 from quiesce.drain.model.actions import (
     AddToAggregate,
     DisableService,
     EnableService,
     HostAction,
-    words,
+    describe,
 )
+from quiesce.drain.model.identity import DrainIdentity
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.records import RUNNING, Aggregate
 
-OURS = compute_service.mark(WHO)
+OURS = IDENTITY.mark
 THEIRS = "maintenance, ask the rack team"
 NOTHING = Record()
 
 
 def test_the_reason_names_the_drain_and_says_why() -> None:
-    assert compute_service.reason(WHO, spec()) == "quiesce: drain openstack/compute-1 [0a1b2c3d]"
-    assert (
-        compute_service.reason(WHO, spec(reason="RAM swap"))
-        == "quiesce: drain openstack/compute-1 [0a1b2c3d]: RAM swap"
-    )
+    assert IDENTITY.reason("") == "quiesce: drain openstack/compute-1 [0a1b2c3d]"
+    assert IDENTITY.reason("RAM swap") == "quiesce: drain openstack/compute-1 [0a1b2c3d]: RAM swap"
 
 
 def test_the_reason_fits_into_novas_column_and_stays_ours() -> None:
-    who = DrainIdentity("n" * 63, "d" * 253, WHO.uid)
-    text = compute_service.reason(who, spec(reason="r" * 200))
+    identity = DrainIdentity("n" * 63, "d" * 253, IDENTITY.uid)
+    text = identity.reason("r" * 200)
     assert len(text) <= 255
-    assert compute_service.is_ours(who, text)
+    assert identity.owns(text)
 
 
 @pytest.mark.parametrize(
@@ -71,46 +70,50 @@ def test_the_reason_fits_into_novas_column_and_stays_ours() -> None:
     ],
 )
 def test_whose_disable_it_is(reason: str | None, ours: bool) -> None:
-    assert compute_service.is_ours(WHO, reason) is ours
+    assert IDENTITY.owns(reason) is ours
 
 
 # Disable
 
 
 def test_before_it_has_begun_a_drain_only_disables_and_writes_down_what_it_found() -> None:
-    sight = seen(
+    sight = observed(
         [server()],
         service=service("enabled"),
         aggregates=(Aggregate(7, "ssd", None, (HOST,)),),
         node="node-1",
     )
-    assert actions(sight, memory=NOTHING) == (DisableService("svc-1", OURS),)
-    found = status_of(sight, memory=NOTHING)
+    assert actions(sight, record=NOTHING) == (DisableService("svc-1", OURS),)
+    found = status_of(sight, record=NOTHING)
     assert found["service"] == {
-        "id": "svc-1", "status": "enabled", "state": "up",
-        "foundId": "svc-1", "foundStatus": "enabled", "node": "node-1",
-    }  # fmt: skip
+        "id": "svc-1",
+        "status": "enabled",
+        "state": "up",
+        "foundId": "svc-1",
+        "foundStatus": "enabled",
+        "node": "node-1",
+    }
     assert found["foundAggregates"] == [{"id": 7, "name": "ssd"}]
     assert found["foundMigration"] == 0
     assert "moving" not in found or not found["moving"]
 
 
 def test_a_foreign_disable_is_saved_before_it_is_written_over() -> None:
-    sight = seen([server()], service=service(disabled_reason=THEIRS), aggregates=())
-    assert actions(sight, memory=NOTHING) == (DisableService("svc-1", OURS),)
-    found = status_of(sight, memory=NOTHING)["service"]
+    sight = observed([server()], service=service(disabled_reason=THEIRS), aggregates=())
+    assert actions(sight, record=NOTHING) == (DisableService("svc-1", OURS),)
+    found = status_of(sight, record=NOTHING)["service"]
     assert (found["foundStatus"], found["foundReason"]) == ("disabled", THEIRS)
 
 
 def test_a_status_that_was_lost_takes_our_own_disable_for_no_finding() -> None:
-    found = status_of(seen(service=service()), memory=NOTHING)["service"]
+    found = status_of(observed(service=service()), record=NOTHING)["service"]
     assert found["status"] == "disabled"
     assert "foundReason" not in found
     assert found.get("foundStatus") in (None, "enabled")
 
 
 @pytest.mark.parametrize(
-    ("memory", "now", "wanted"),
+    ("record", "now", "wanted"),
     [
         (begun(), service("enabled"), OURS),
         (begun(), service("enabled", id="svc-2"), OURS),  # registered anew: enabled
@@ -129,15 +132,15 @@ def test_a_status_that_was_lost_takes_our_own_disable_for_no_finding() -> None:
     ],
 )
 def test_the_service_is_kept_disabled_and_others_words_stand(
-    memory: Record, now: Any, wanted: str | None
+    record: Record, now: Any, wanted: str | None
 ) -> None:
-    found = compute_service.disable(WHO, spec(), memory, seen(service=now))
+    found = service_calls.disable(drain(record=record), observed(service=now))
     assert found == ((DisableService(now.id, wanted),) if wanted else ())
 
 
 def test_nothing_moves_while_the_scheduler_may_still_place_servers_here() -> None:
     for now in (service("enabled"), service("UNKNOWN", id="")):
-        sight = seen([server()], service=now)
+        sight = observed([server()], service=now)
         assert not [a for a in actions(sight) if not isinstance(a, DisableService)]
 
 
@@ -145,7 +148,7 @@ def test_nothing_moves_while_the_scheduler_may_still_place_servers_here() -> Non
 
 
 @pytest.mark.parametrize(
-    ("memory", "now", "wanted"),
+    ("record", "now", "wanted"),
     [
         (begun(), service(), (EnableService("svc-1"),)),
         (
@@ -182,12 +185,12 @@ def test_nothing_moves_while_the_scheduler_may_still_place_servers_here() -> Non
         ),
     ],
 )
-def test_the_service_is_given_back_as_it_was_found(
-    memory: Record, now: Any, wanted: tuple[Any, ...]
+def test_the_service_is_released_as_it_was_found(
+    record: Record, now: Any, wanted: tuple[Any, ...]
 ) -> None:
-    found = decided(seen(service=now), memory=memory, who=LEAVING)
+    found = decided(observed(service=now), record=record, deleting=True)
     assert found.actions == wanted
-    assert found.given_back is (not wanted)
+    assert found.released is (not wanted)
 
 
 def test_a_service_registered_anew_rejoins_the_aggregates_it_was_in_and_no_others() -> None:
@@ -196,103 +199,105 @@ def test_a_service_registered_anew_rejoins_the_aggregates_it_was_in_and_no_other
         Aggregate(2, "az1", "az1", ("cmp2", HOST)),
         Aggregate(3, "gpu", None, ()),
     )
-    memory = begun(found_aggregates=(1, 2, 99))
-    again = seen(service=service(id="svc-2"), aggregates=aggregates)
-    assert decided(again, memory=memory, who=LEAVING).actions == (
+    record = begun(found_aggregates=tuple(map(FoundAggregate, (1, 2, 99))))
+    again = observed(service=service(id="svc-2"), aggregates=aggregates)
+    assert decided(again, record=record, deleting=True).actions == (
         AddToAggregate(1, HOST),
         EnableService("svc-2"),
     )
-    same = seen(service=service(), aggregates=aggregates)
-    assert decided(same, memory=memory, who=LEAVING).actions == (EnableService("svc-1"),)
+    same = observed(service=service(), aggregates=aggregates)
+    assert decided(same, record=record, deleting=True).actions == (EnableService("svc-1"),)
 
 
 def test_on_delete_leave_changes_nothing() -> None:
-    found = decided(seen([server()]), spec(onDelete="Leave"), who=LEAVING)
-    assert found.given_back
+    found = decided(observed([server()]), spec(onDelete="Leave"), deleting=True)
+    assert found.released
     assert not found.actions
 
 
 def test_a_drain_that_never_began_gives_nothing_back() -> None:
     for now in (service(), service("enabled"), service(disabled_reason=THEIRS)):
-        found = decided(seen([server()], service=now), memory=NOTHING, who=LEAVING)
-        assert found.given_back
+        found = decided(observed([server()], service=now), record=NOTHING, deleting=True)
+        assert found.released
         assert not found.actions
 
 
 def test_giving_back_starts_nothing_and_leaves_waiting_servers_where_they_are() -> None:
-    sight = seen([server("s1"), server("s2", "SHELVED"), server("s3", "SUSPENDED")])
-    found = decided(sight, spec(servers={"suspended": "Resume"}), who=LEAVING)
+    sight = observed([server("s1"), server("s2", "SHELVED"), server("s3", "SUSPENDED")])
+    found = decided(sight, spec(servers={"suspended": "Resume"}), deleting=True)
     assert found.actions == (EnableService("svc-1"),)
 
 
 @pytest.mark.parametrize(
     "sight",
     [
-        seen([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")]),
-        seen([server("s1", "RESIZE", "resize_prep")]),
-        seen(migrations=[migration(status_="post-migrating")]),
-        seen(migrations=[migration(status_="confirming")]),
-        seen(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
+        observed([server("s1", "RESIZE", "resize_prep")], [migration(status_="migrating")]),
+        observed([server("s1", "RESIZE", "resize_prep")]),
+        observed(migrations=[migration(status_="post-migrating")]),
+        observed(migrations=[migration(status_="confirming")]),
+        observed(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
     ],
     ids=["moving", "starting", "arriving", "confirming", "arrived"],
 )
-def test_our_own_moves_in_flight_end_before_the_host_is_given_back(sight: Any) -> None:
-    found = decided(sight, who=LEAVING)
-    assert not found.given_back
+def test_our_own_moves_in_flight_end_before_the_host_is_released(sight: Any) -> None:
+    found = decided(sight, deleting=True)
+    assert not found.released
     assert not [a for a in found.actions if isinstance(a, EnableService)]
 
 
 def test_a_held_server_keeps_the_host_and_the_message_names_the_way_out() -> None:
     asked = spec(confirmation={"policy": "Manual"})
-    sight = seen(migrations=[migration()], elsewhere=[arrived_elsewhere()])
-    assert not decided(sight, asked, who=LEAVING).given_back
-    assert "quiesce.dev/abandon" in status_of(sight, asked, who=LEAVING)["message"]
+    sight = observed(migrations=[migration()], elsewhere=[arrived_elsewhere()])
+    assert not decided(sight, asked, deleting=True).released
+    assert "quiesce.dev/abandon" in status_of(sight, asked, deleting=True)["message"]
 
 
 def test_others_resizes_do_not_keep_the_host() -> None:
-    sight = seen(
+    sight = observed(
         migrations=[migration(FOUND, type="resize")],
         elsewhere=[arrived_elsewhere(power_state=RUNNING)],
     )
     asked = spec(confirmation={"foreign": "Confirm"})
-    assert decided(sight, asked, who=LEAVING).actions == (EnableService("svc-1"),)
+    assert decided(sight, asked, deleting=True).actions == (EnableService("svc-1"),)
 
 
 def test_a_host_whose_cell_is_down_is_not_let_go_before_it_is_seen() -> None:
-    sight = seen(service=service("UNKNOWN", id="", state="unknown", disabled_reason=None))
-    found = decided(sight, who=LEAVING)
-    assert not found.given_back
+    sight = observed(service=service("UNKNOWN", id="", state="unknown", disabled_reason=None))
+    found = decided(sight, deleting=True)
+    assert not found.released
     assert not found.actions
-    assert "cell" in status_of(sight, who=LEAVING)["message"]
+    assert "cell" in status_of(sight, deleting=True)["message"]
 
 
-def test_an_empty_host_is_given_back_too() -> None:
-    assert decided(empty(), who=LEAVING).actions == (EnableService("svc-1"),)
+def test_an_empty_host_is_released_too() -> None:
+    assert decided(empty(), deleting=True).actions == (EnableService("svc-1"),)
 
 
 # Where Nova says no
 
-ENABLED = seen([server()], service=service("enabled"), aggregates=())
+ENABLED = observed([server()], service=service("enabled"), aggregates=())
 UNMARKED = replace(ENABLED, service=service(disabled_reason=THEIRS))
 FOUND_DISABLED = begun(found_status="disabled", found_reason=THEIRS)
 DISABLE, ENABLE = DisableService("svc-1", OURS), EnableService("svc-1")
 RACKS = tuple(Aggregate(number, f"rack-{number}", None, ()) for number in (7, 8))
 ANEW = empty(service=service(id="svc-2"), aggregates=RACKS)
 BACK = (AddToAggregate(7, HOST), AddToAggregate(8, HOST), EnableService("svc-2"))
-IN_RACKS = begun(found_aggregates=(7, 8))
+IN_RACKS = begun(found_aggregates=(FoundAggregate(7), FoundAggregate(8)))
 
 
 def refused(sight: Observation, calls: Iterable[HostAction], **how: Any) -> Observation:
-    return replace(sight, refusals={words(call): refusal(words(call), **how) for call in calls})
+    refusals = {describe(call): refusal(describe(call), **how) for call in calls}
+    found: Observation = replace(sight, refusals=refusals)
+    return found
 
 
 @pytest.mark.parametrize(
-    ("sight", "memory", "who", "wanted"),
+    ("sight", "record", "deleting", "wanted"),
     [
-        (ENABLED, begun(), WHO, (DISABLE,)),
-        (UNMARKED, FOUND_DISABLED, WHO, (DISABLE,)),
-        (empty(), begun(), LEAVING, (ENABLE,)),
-        (ANEW, IN_RACKS, LEAVING, BACK),
+        (ENABLED, begun(), False, (DISABLE,)),
+        (UNMARKED, FOUND_DISABLED, False, (DISABLE,)),
+        (empty(), begun(), True, (ENABLE,)),
+        (ANEW, IN_RACKS, True, BACK),
     ],
     ids=["disable", "our reason", "enable", "aggregates"],
 )
@@ -308,36 +313,36 @@ def refused(sight: Observation, calls: Iterable[HostAction], **how: Any) -> Obse
 )
 def test_a_refused_call_for_the_host_is_made_again_ever_more_slowly(
     sight: Observation,
-    memory: Record,
-    who: DrainIdentity,
+    record: Record,
+    deleting: bool,
     wanted: tuple[HostAction, ...],
     how: dict[str, Any],
     tried: bool,
 ) -> None:
-    assert set(wanted) <= set(actions(sight, memory=memory, who=who))
-    found = decided(refused(sight, wanted, **how), memory=memory, who=who)
+    assert set(wanted) <= set(actions(sight, record=record, deleting=deleting))
+    found = decided(refused(sight, wanted, **how), record=record, deleting=deleting)
     assert [action for action in found.actions if action in wanted] == (
         list(wanted) if tried else []
     )
     assert [action for action, _ in found.refused] == list(wanted)
-    assert not found.given_back
+    assert not found.released
 
 
 def test_one_refused_call_holds_up_no_other_and_keeps_the_drain() -> None:
-    found = decided(refused(ANEW, BACK[:1]), memory=IN_RACKS, who=LEAVING)
+    found = decided(refused(ANEW, BACK[:1]), record=IN_RACKS, deleting=True)
     assert found.actions == BACK[1:]
     last = empty(
         service=service("enabled", id="svc-2"),
         aggregates=(RACKS[0], replace(RACKS[1], hosts=(HOST,))),
     )
-    found = decided(refused(last, BACK[:1]), memory=IN_RACKS, who=LEAVING)
+    found = decided(refused(last, BACK[:1]), record=IN_RACKS, deleting=True)
     assert not found.actions
-    assert not found.given_back
+    assert not found.released
 
 
 def test_a_refused_disable_does_not_keep_the_servers_of_a_disabled_host() -> None:
     """Only the reason in Nova is not ours yet."""
-    found = decided(refused(UNMARKED, [DISABLE]), memory=FOUND_DISABLED)
+    found = decided(refused(UNMARKED, [DISABLE]), record=FOUND_DISABLED)
     assert found.started == {"s1"}
 
 

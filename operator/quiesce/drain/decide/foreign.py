@@ -1,0 +1,63 @@
+"""Resizes and migrations of other users that wait to be confirmed: theirs, unless the spec says
+otherwise.
+"""
+
+from quiesce.api.drain.reasons import ServerReason
+from quiesce.api.drain.spec import DrainSpec, ForeignPolicy
+from quiesce.drain.model.backoff import back_off
+from quiesce.drain.model.observation import Observation
+from quiesce.drain.model.verdict import Blocked, Confirm, Verdict, Wait
+from quiesce.openstack.records import Migration
+
+
+def foreign_unconfirmed(
+    spec: DrainSpec, observation: Observation, migration: Migration, failed: str
+) -> Verdict:
+    """Of a finished resize or migration of another user. `failed`: the checks that it fails; then
+    it is not confirmed.
+    """
+    if spec.confirmation.foreign is not ForeignPolicy.CONFIRM:
+        return Blocked(
+            ServerReason.FOREIGN_RESIZE,
+            f"a {migration.type} from {migration.source} to {migration.dest}, not started by this "
+            "drain, "
+            "waits for its owner; until then the service cannot be deleted",
+            (
+                "Ask its owner to confirm or revert it",
+                "Set confirmation.foreign: Confirm, which confirms it for them",
+            ),
+        )
+    if _belongs_to_another_drain(observation, migration):
+        return Blocked(
+            ServerReason.FOREIGN_RESIZE,
+            f"a migration from {migration.source}, started by the operator's own user for another "
+            "drain, waits for that drain to verify and confirm it",
+            (
+                "If that drain no longer exists: openstack server migration confirm "
+                f"{migration.server_id}, or openstack server migration revert "
+                f"{migration.server_id}",
+            ),
+        )
+    if failed:
+        text = f"another user's {migration.type} waits to be confirmed, and a check fails: {failed}"
+        return Blocked(ServerReason.CHECK_FAILED, text, ("Ask its owner to confirm or revert it",))
+    if not observation.is_up(migration.source):
+        text = f"Nova confirms nothing while nova-compute of {migration.source} is down"
+        return Wait(ServerReason.SOURCE_DOWN, text)
+    if observation.awaits_answer(migration.server_id):
+        return Wait(
+            ServerReason.ANSWER_UNKNOWN,
+            "the last call for it was not answered; its state is read before anything is repeated",
+        )
+    refusal = observation.history.refusals.get(migration.server_id)
+    if refusal is not None:
+        until = refusal.at + back_off(refusal.count, migration.server_id)
+        if observation.now < until:
+            return Blocked(ServerReason.REFUSED, f"Nova refuses {refusal.call}: {refusal.text}")
+    return Confirm(migration, ours=False)
+
+
+def _belongs_to_another_drain(observation: Observation, migration: Migration) -> bool:
+    """Begun by our user on another host: the drain of that host verifies and confirms it."""
+    ours = migration.type == "migration" and migration.user_id == observation.user_id
+    return ours and migration.source != observation.host

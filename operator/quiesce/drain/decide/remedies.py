@@ -1,0 +1,16 @@
+"""Remedies, each a sentence or a command that can be copied."""
+
+from quiesce.openstack.records import Server
+
+HARD_REBOOT = "openstack server reboot --hard {id}"
+RESET_STATE = "openstack server set --state active {id}"
+START_COMPUTE = ("Start nova-compute on this host: systemctl start nova-compute",)
+NEW_TRIES = (
+    "For a new set of tries: kubectl annotate --overwrite computenodedrain {name} -n {namespace} "
+    'quiesce.dev/requestedAt="$(date -Is)"'
+)
+
+
+def for_server(server: Server, *commands: str) -> tuple[str, ...]:
+    """The commands with this server's ID."""
+    return tuple(command.format(id=server.id) for command in commands)

@@ -1,0 +1,104 @@
+"""Which servers move now: at most `maxParallel` at once, the largest first, one of an anti-affinity
+group at a time.
+"""
+
+from quiesce.api.drain.spec import DrainSpec
+from quiesce.drain.model.actions import (
+    AbortLive,
+    ConfirmMove,
+    ForceCompleteLive,
+    OffloadServer,
+    ResumeServer,
+    RevertMove,
+    ServerAction,
+    StartMove,
+)
+from quiesce.drain.model.decision import Limits
+from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.observation import Observation
+from quiesce.drain.model.verdict import (
+    Abort,
+    Blocked,
+    Confirm,
+    ForceComplete,
+    Held,
+    Move,
+    Offload,
+    Resume,
+    Revert,
+    ServerVerdict,
+)
+
+
+def choose(
+    drain: Drain, observation: Observation, verdicts: tuple[ServerVerdict, ...], limits: Limits
+) -> tuple[ServerVerdict, ...]:
+    """The servers whose move begins now; those that failed before come last."""
+    free = drain.spec.migration.max_parallel - sum(v.in_flight for v in verdicts)
+    if limits.slots is not None:
+        free = min(free, limits.slots)
+    if free <= 0:
+        return ()
+    groups = [g.members for g in observation.groups if g.policy == "anti-affinity"]
+    busy = {v.server_id for v in verdicts if v.in_flight or isinstance(v.verdict, Held)}
+    chosen: list[ServerVerdict] = []
+    for v in sorted(waiting(verdicts), key=_order):
+        mine = [members for members in groups if v.server_id in members]
+        if len(chosen) < free and not any(members & busy for members in mine):
+            chosen.append(v)
+            busy.add(v.server_id)
+    return tuple(chosen)
+
+
+def waiting(verdicts: tuple[ServerVerdict, ...]) -> list[ServerVerdict]:
+    """Those that could move now."""
+    return [v for v in verdicts if isinstance(v.verdict, Move | Offload | Resume)]
+
+
+def starved(
+    spec: DrainSpec, observation: Observation, verdicts: tuple[ServerVerdict, ...]
+) -> tuple[ServerVerdict, ...]:
+    """Servers that wait for moves which only a person can end: these hold all slots, or one of
+    their anti-affinity group.
+    """
+    ended_by_people = [
+        v
+        for v in verdicts
+        if isinstance(v.verdict, Held) or (isinstance(v.verdict, Blocked) and v.in_flight)
+    ]
+    full = sum(v.in_flight for v in ended_by_people) >= spec.migration.max_parallel
+    holders = {v.server_id for v in ended_by_people}
+    taken = [
+        g.members for g in observation.groups if g.policy == "anti-affinity" and g.members & holders
+    ]
+    return tuple(
+        v for v in waiting(verdicts) if full or any(v.server_id in members for members in taken)
+    )
+
+
+def calls_for(verdict: ServerVerdict, spec: DrainSpec) -> tuple[ServerAction, ...]:
+    """The call that a verdict asks for."""
+    server_id = verdict.server_id
+    match verdict.verdict:
+        case Move(method=method):
+            return (StartMove(server_id, method, spec.migration.target_host),)
+        case Offload():
+            return (OffloadServer(server_id),)
+        case Resume():
+            return (ResumeServer(server_id),)
+        case Confirm(migration=m):
+            return (ConfirmMove(server_id, m.id),)
+        case Revert(migration=m, why=why):
+            return (RevertMove(server_id, m.id, why),)
+        case Abort(migration=m):
+            return (AbortLive(server_id, m.id),)
+        case ForceComplete(migration=m):
+            return (ForceCompleteLive(server_id, m.id),)
+        case _:
+            return ()
+
+
+def _order(verdict: ServerVerdict) -> tuple[int, int, int, str]:
+    flavor = verdict.server.flavor if verdict.server else None
+    ram, disk = (flavor.ram, flavor.disk) if flavor else (0, 0)
+    return (verdict.attempt, -ram, -disk, verdict.server_id)

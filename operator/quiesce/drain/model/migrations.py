@@ -1,0 +1,28 @@
+"""Which of a host's migrations are this drain's own, and which are dead."""
+
+from datetime import timedelta
+
+from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.observation import Observation
+from quiesce.openstack.records import Migration
+
+# A server whose open migration record does not move while the server itself stands idle:
+# the record is left over (a nova-compute was restarted), the server can be moved again.
+STALE_AFTER = timedelta(seconds=60)
+
+
+def own_migrations(server_id: str, drain: Drain, observation: Observation) -> tuple[Migration, ...]:
+    """Ours: cold or live (never a resize), from this host, by our user, since the drain began.
+    Newest first.
+    """
+    if not drain.begun:
+        return ()
+    return tuple(
+        m
+        for m in observation.migrations
+        if m.server_id == server_id
+        and m.type in ("migration", "live-migration")
+        and m.source == observation.host
+        and m.user_id == observation.user_id
+        and m.id > drain.record.found_migration
+    )

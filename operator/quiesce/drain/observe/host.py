@@ -1,0 +1,224 @@
+"""Nova's, Placement's and Neutron's answers -> one Observation. Complete, or an error that says
+what could not be read.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from quiesce.api.drain.spec import AfterDrain, Mode, WhileRunning
+from quiesce.compute.host import HostCompute
+from quiesce.drain.model.backoff import back_off
+from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import History
+from quiesce.drain.model.observation import Observation, PlanReads, ProofReads
+from quiesce.drain.model.shapes import shape_of
+from quiesce.drain.observe.moves import read_causes, read_elsewhere, read_migrations, read_progress
+from quiesce.drain.observe.tcp import unreachable
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.errors import NotInCatalog
+from quiesce.ssh.errors import SSHError
+
+# How old the host's list of servers may be in a poll.
+LIST_AGE = timedelta(seconds=10)
+_MOST_MEMBERS = 50  # members of server groups that a plan looks up: it is a plausibility
+
+
+def observe(
+    cloud: Cloud,
+    drain: Drain,
+    history: History,
+    now: datetime,
+    *,
+    planning: bool = False,
+    compute: HostCompute | None = None,
+) -> Observation:
+    """All that concerns the host; with `planning` also what placement offers the servers elsewhere.
+
+    `compute`: for `whileRunning: Stop`. Raises CloudUnreachable, BadCredentials, NotAllowed; an
+    incomplete observation is never returned.
+    """
+    services = cloud.services(fresh=drain.deleting or not drain.begun)
+    service = next((s for s in services if s.host == drain.host), None)
+    observation = Observation(
+        now,
+        drain.host,
+        cloud.user_id,
+        service,
+        services,
+        node=drain.record.node,
+        history=history,
+    )
+    if service is None and not drain.begun:
+        return observation
+    if not (drain.begun or planning or drain.deleting or _only_watches(drain)):
+        return _before_the_first_write(cloud, drain, observation)
+    observation = read_migrations(cloud, drain, _list_servers(cloud, observation))
+    observation = _read_closer(cloud, drain, observation)
+    if planning:
+        observation = _read_capacity(cloud, observation)
+    registered_again = service is not None and service.id != drain.record.found_id
+    if not drain.begun or (drain.deleting and registered_again):
+        observation = replace(observation, aggregates=cloud.aggregates())
+    if not drain.begun:
+        return _with_hypervisor(cloud, observation)
+    if not drain.deleting and observation.looks_empty:
+        observation = _read_proof(cloud, drain, observation)
+        if compute is not None and _wants_unit(drain, observation):
+            observation = _read_unit(compute, observation)
+    return observation
+
+
+def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observation | None:
+    """The moves alone, with the host's servers as listed up to LIST_AGE ago; None: there is no such
+    list.
+
+    Enough to confirm what has moved, never to start a move or to call the host empty: see
+    `decide.suffices` and `complete`.
+    """
+    listed = history.listed
+    if not drain.begun or not history.servers or listed is None or now - listed >= LIST_AGE:
+        return None
+    services = cloud.services()
+    observation = Observation(
+        now,
+        drain.host,
+        cloud.user_id,
+        next((s for s in services if s.host == drain.host), None),
+        services,
+        node=drain.record.node,
+        servers=history.servers,
+        whole=False,
+        history=history,
+    )
+    return _read_closer(cloud, drain, read_migrations(cloud, drain, observation))
+
+
+def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:
+    """A poll with the host's servers read now."""
+    observation = _list_servers(cloud, polled)
+    here = {server.id for server in observation.servers}
+    away = {id_: server for id_, server in polled.elsewhere.items() if id_ not in here}
+    return _read_closer(cloud, drain, replace(observation, elsewhere=away, whole=True))
+
+
+def _only_watches(drain: Drain) -> bool:
+    return drain.spec.suspend or drain.spec.mode is Mode.PLAN
+
+
+def _list_servers(cloud: Cloud, observation: Observation) -> Observation:
+    servers = cloud.servers_on(observation.host)
+    history = observation.history.list_servers(servers, observation.now)
+    return replace(observation, servers=servers, history=history)
+
+
+def _before_the_first_write(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+    """What is saved before the service is disabled, and no more: a host with many servers is
+    disabled as soon as any other.
+    """
+    observation = read_migrations(cloud, drain, observation)
+    observation = replace(observation, aggregates=cloud.aggregates(), whole=False)
+    return _with_hypervisor(cloud, observation)
+
+
+def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
+    """What names the host in placement, and where it is reached: Nova forgets both with the
+    service.
+    """
+    found = next((h for h in cloud.hypervisors() if h.host == observation.host), None)
+    if found is None:
+        return replace(observation, node=observation.host, address=None)
+    return replace(observation, node=found.hypervisor_hostname, address=found.host_ip or None)
+
+
+def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+    """What only some servers need: where those are that left, server groups, causes of failures,
+    checks, live progress.
+    """
+    now, migrations = observation.now, observation.migrations
+    history = observation.history.observe(observation.servers, migrations, now)
+    observation = read_elsewhere(cloud, drain, replace(observation, history=history))
+    history = observation.history.observe_elsewhere(
+        observation.servers, observation.elsewhere, migrations, now
+    )
+    left = {s.id for s in observation.elsewhere.values() if s and s.host != observation.host}
+    servers = tuple(server for server in observation.servers if server.id not in left)
+    observation = replace(observation, servers=servers, history=history.list_servers(servers, None))
+    if servers:
+        observation = replace(observation, groups=cloud.groups())
+    observation = read_causes(cloud, drain, observation)
+    return read_progress(cloud, drain, _read_checks(cloud, drain, observation))
+
+
+def _read_checks(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+    """Ports and TCP connects of servers that wait for a confirm."""
+    checks = drain.spec.confirmation.checks
+    verify = [
+        s
+        for s in observation.elsewhere.values()
+        if s is not None and s.status == "VERIFY_RESIZE" and s.task_state is None
+    ]
+    if verify and checks.ports and not observation.ports:
+        try:
+            ports = cloud.ports(server.id for server in verify)
+        except NotInCatalog:
+            observation = replace(observation, ports=None)
+        else:
+            observation = replace(observation, ports=ports)
+    if verify and checks.tcp_port:
+        refused = unreachable(verify, checks.tcp_port)
+        observation = replace(observation, unreachable=refused)
+    return observation
+
+
+def _read_capacity(cloud: Cloud, observation: Observation) -> Observation:
+    """What the plan needs. Of server groups only those with a member here, and of their members
+    only those elsewhere.
+    """
+    here = {server.id for server in observation.servers}
+    others = {member for g in observation.groups if g.members & here for member in g.members - here}
+    found = {member: cloud.server(member) for member in sorted(others)[:_MOST_MEMBERS]}
+    members = {member: server.host for member, server in found.items() if server and server.host}
+    try:
+        capacity = cloud.rooms({shape_of(server) for server in observation.servers})
+    except NotInCatalog:
+        capacity = None
+    history = observation.history.note_plan(observation.now)
+    return replace(observation, plan=PlanReads(capacity, members), history=history)
+
+
+def _read_proof(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+    """The expensive reads of the proof: the service again, and what placement still holds. All
+    migrations were listed in this tick.
+    """
+    services, history = cloud.services(fresh=True), observation.history
+    service = next((s for s in services if s.host == observation.host), None)
+    try:
+        held = cloud.allocations(drain.record.node or observation.host)
+    except NotInCatalog as error:
+        reads = ProofReads(unproven=(str(error),))
+    else:
+        reads = ProofReads(frozenset(held or ()), held is not None)
+        history = history.note_consumers(held or (), observation.now)
+    return replace(observation, services=services, service=service, proof=reads, history=history)
+
+
+def _wants_unit(drain: Drain, observation: Observation) -> bool:
+    """Before nova-compute is stopped for the first time, how it was found is recorded."""
+    spec, failure = drain.spec.service, observation.history.host_failure
+    stops = spec.while_running is WhileRunning.STOP and spec.after_drain is AfterDrain.DELETE
+    running = observation.service is not None and observation.service.state == "up"
+    rested = failure is None or observation.now >= failure.at + back_off(
+        failure.count, observation.host
+    )
+    return stops and running and drain.record.found_unit is None and rested
+
+
+def _read_unit(compute: HostCompute, observation: Observation) -> Observation:
+    history = observation.history
+    try:
+        unit = compute.look()
+    except SSHError as error:
+        text = str(error)
+        history = history.fail_on_host(error.reason, text, observation.now, person=error.person)
+        return replace(observation, history=history)
+    return replace(observation, unit=unit.text, history=history.reach_host())

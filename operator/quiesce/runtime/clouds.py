@@ -1,0 +1,39 @@
+"""The connection to the cloud that a resource names: every kind has `spec.cloudCredentialsRef`."""
+
+from pydantic import ValidationError
+
+from quiesce.api.errors import BadCredentials, InvalidSpec
+from quiesce.api.model import CloudCredentialsRef
+from quiesce.kube.resource import Resource
+from quiesce.openstack.cloud import Cloud
+from quiesce.runtime.kinds import Context
+
+
+def cloud_of(context: Context, resource: Resource) -> Cloud:
+    """An authenticated connection, shared by all resources with the same Secret and cloud name.
+
+    Raises BadCredentials, CloudUnreachable, CloudTooOld, InvalidSpec, KubeError.
+    """
+    ref, namespace = _credentials_ref(resource), resource.key.namespace
+    secret = context.secrets.get(namespace, ref.secret_name)
+    if secret is None:
+        raise BadCredentials(
+            f"Secret {namespace}/{ref.secret_name} does not exist: "
+            f"create it with a key clouds.yaml that has a cloud named {ref.cloud_name!r}"
+        )
+    return context.clouds.get(secret, ref.cloud_name)
+
+
+def forget_cloud(context: Context, resource: Resource) -> None:
+    """Its credentials were refused: the next tick makes a new connection. Raises KubeError."""
+    ref = _credentials_ref(resource)
+    secret = context.secrets.get(resource.key.namespace, ref.secret_name)
+    if secret is not None:
+        context.clouds.forget(secret, ref.cloud_name)
+
+
+def _credentials_ref(resource: Resource) -> CloudCredentialsRef:
+    try:
+        return CloudCredentialsRef.model_validate(resource.spec.get("cloudCredentialsRef") or {})
+    except ValidationError as error:
+        raise InvalidSpec("spec.cloudCredentialsRef is not valid: correct the manifest") from error
