@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from quiesce.keyring.reconcile import FINALIZER, Keyrings
-from quiesce.keyring.visit import Order, Visit, visit
+from quiesce.api.annotations import KEYRING_FINALIZER
+from quiesce.keyring.act import VisitOrder, visit
+from quiesce.keyring.model import VisitResult
+from quiesce.keyring.reconcile import Keyrings
 from quiesce.kube.events import Events
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secret, Secrets
@@ -16,6 +18,7 @@ from quiesce.kube.store import Store
 from quiesce.openstack.records import Hypervisor, Service
 from quiesce.openstack.session import Clouds
 from quiesce.runtime.kinds import Context
+from quiesce.runtime.reconciler import ResourceReconciler
 from quiesce.settings import Settings
 from tests.beds.hosts.hosts import Bed
 
@@ -109,7 +112,7 @@ class Run:
             "name": KEY.name,
             "uid": "u",
             "generation": 1,
-            "finalizers": [FINALIZER],
+            "finalizers": [KEYRING_FINALIZER],
         }
         self.store = OneObject(
             {
@@ -121,11 +124,13 @@ class Run:
         )
         login = {"ssh-privatekey": self.bed.login_key.encode()}
         secrets = InMemory({"login": login, "openstack-clouds": {}}, self.bed.known_hosts)
-        context = Context(Settings(), self.store, secrets, Unheard(), {})
-        self.keyrings = Keyrings(context, cast("Clouds", FixedCloud(hosts)), visit=self.counted)
+        clouds = cast("Clouds", FixedCloud(hosts))
+        context = Context(Settings(), self.store, secrets, Unheard(), {}, clouds)
+        self.keyrings = Keyrings(context, visit=self.counted)
+        self.reconciler = ResourceReconciler(context, self.keyrings)
         self._lock = threading.Lock()
 
-    def counted(self, order: Order, timeout: float) -> Visit:
+    def counted(self, order: VisitOrder, timeout: float) -> VisitResult:
         with self._lock:
             self.visits.append(order.target.name)
         return visit(order, timeout)
@@ -144,7 +149,7 @@ class Run:
         began = time.monotonic()
         while time.monotonic() - began < limit:
             tick = time.monotonic()
-            wait = self.keyrings.reconcile(KEY)
+            wait = self.reconciler.reconcile(KEY)
             self.ticks.append(time.monotonic() - tick)
             if done(self.status) and not self.keyrings.fleets["u"].in_flight:
                 return time.monotonic() - began
@@ -155,7 +160,7 @@ class Run:
         """Ticks until each of these hosts was visited and its visit has ended; the seconds it took."""
         began = time.monotonic()
         while time.monotonic() - began < limit:
-            self.keyrings.reconcile(KEY)
+            self.reconciler.reconcile(KEY)
             if names <= set(self.visits) and not names & self.keyrings.fleets["u"].in_flight:
                 return time.monotonic() - began
         raise TimeoutError(f"not after {limit:.0f} s: {sorted(names - set(self.visits))[:5]}")

@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from quiesce.keyring import scripts
-from quiesce.keyring.fleet import HEALTHY_LANE
-from quiesce.keyring.identity import Identity
-from quiesce.keyring.wanted import Place
-from quiesce.ssh.keys import login_key
+from quiesce.keyring.act import scripts
+from quiesce.keyring.act.fleet import HEALTHY_LANE
+from quiesce.keyring.model import HostLayout, Identity
+from quiesce.ssh.login import Login, login_key
 from quiesce.ssh.pins import read_pins
-from quiesce.ssh.session import SHELL, Login, Target, connect
+from quiesce.ssh.session import Target, connect
 from tests.beds.hosts.hosts import Bed, running
 from tests.bench.keyring_double import Json, Run
 
@@ -35,8 +34,8 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 def bare_loop(bed: Bed) -> float:
     """Seconds for one login to every host and one run of the look script there, and nothing else."""
-    script = scripts.look(
-        Place(
+    script = scripts.observe_script(
+        HostLayout(
             Identity("bench", "bare"),
             "nova",
             "/var/lib/nova",
@@ -55,7 +54,7 @@ def bare_loop(bed: Bed) -> float:
         with connect(
             Target(name, host.address, host.port), login, pinned, frozenset(), 60.0
         ) as session:
-            assert session.run(SHELL, script).output.endswith("end\n")
+            assert session.run_script(script).output.endswith("end\n")
 
     began = time.monotonic()
     with ThreadPoolExecutor(HEALTHY_LANE) as pool:

@@ -9,11 +9,11 @@ from itertools import count
 import pytest
 from tests.beds.hosts.booted import Booted, booted
 
-from quiesce.compute import unit as stop
-from quiesce.compute.unit import Supervisor, Unit, UnitState
-from quiesce.ssh.keys import login_key
+from quiesce.api.host import Supervisor
+from quiesce.compute import Unit, UnitState, control
+from quiesce.ssh.login import Login, login_key
 from quiesce.ssh.pins import read_pins
-from quiesce.ssh.session import Login, Session, Target, connect
+from quiesce.ssh.session import Session, Target, connect
 
 SESSION_SECONDS = 120.0
 PROGRAM = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
@@ -32,16 +32,16 @@ class Supervised:
 
     def look(self, unit: Unit) -> UnitState:
         with self.open() as session:
-            return stop.look(session, unit)
+            return control.observe(session, unit)
 
     def stop(self, unit: Unit) -> UnitState:
         with self.open() as session:
-            return stop.stop(session, unit)
+            return control.stop(session, unit)
 
     def restore(self, unit: Unit, found: UnitState) -> UnitState:
         """From what a status holds, as a drain does it."""
         with self.open() as session:
-            return stop.restore(session, unit, UnitState.read(found.text))
+            return control.restore(session, unit, UnitState.read(found.text))
 
     def container(self, kind: Supervisor, name: str, policy: str, *options: str) -> Unit:
         """One that runs, from the image `nova`."""

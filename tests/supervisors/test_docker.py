@@ -3,7 +3,8 @@
 import pytest
 from tests.supervisors.conftest import Supervised
 
-from quiesce.compute.unit import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
+from quiesce.api.host import Supervisor
+from quiesce.compute import NoSuchUnit, StopFailed, Unit, UnitState
 
 KOLLA = """\
 [Unit]
@@ -99,10 +100,12 @@ def test_one_that_a_unit_starts_is_left_to_that_unit(supervised: Supervised) -> 
     supervised.run("systemctl daemon-reload; systemctl enable --now kolla-nova_compute-container")
     try:
         for ask in (supervised.look, supervised.stop):
-            with pytest.raises(
-                StopFailed, match=r"kind: Systemd, name: kolla-nova_compute-container\.service"
-            ):
+            with pytest.raises(StopFailed) as caught:
                 ask(kolla)
+            assert (
+                "kind: Systemd, name: kolla-nova_compute-container.service"
+                in caught.value.remedies[0]
+            )
         assert runs(supervised, "nova_compute")
         assert not supervised.stop(other).running
 
@@ -125,8 +128,9 @@ def test_one_that_a_unit_starts_is_left_to_that_unit(supervised: Supervised) -> 
 
 
 def test_an_unknown_name_is_an_error_that_says_where_to_set_it(supervised: Supervised) -> None:
-    with pytest.raises(NoSuchUnit, match=r"service\.stop"):
+    with pytest.raises(NoSuchUnit) as caught:
         supervised.look(Unit(Supervisor.DOCKER, "nova_nothing"))
+    assert "service.stop" in caught.value.remedies[0]
 
 
 def test_a_daemon_that_is_down_is_not_taken_for_one_that_knows_no_container(

@@ -6,7 +6,8 @@ import pytest
 from tests.supervisors.conftest import Supervised
 from tests.supervisors.podman import VERSION, newer_podman
 
-from quiesce.compute.unit import Supervisor, Unit, UnitState
+from quiesce.api.host import Supervisor
+from quiesce.compute import Unit, UnitState
 
 STORE = "/var/lib/containers/storage"
 

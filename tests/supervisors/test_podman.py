@@ -3,7 +3,8 @@
 import pytest
 from tests.supervisors.conftest import Supervised
 
-from quiesce.compute.unit import NoSuchUnit, StopFailed, Supervisor, Unit, UnitState
+from quiesce.api.host import Supervisor
+from quiesce.compute import NoSuchUnit, StopFailed, Unit, UnitState
 
 GENERATED = "/etc/systemd/system/tripleo_nova_compute.service"
 
@@ -134,10 +135,9 @@ def test_one_that_a_unit_starts_is_left_to_that_unit(
     supervised.run("systemctl daemon-reload; systemctl enable --now tripleo_nova_compute")
     try:
         for ask in (supervised.look, supervised.stop):
-            with pytest.raises(
-                StopFailed, match=r"kind: Systemd, name: tripleo_nova_compute\.service"
-            ):
+            with pytest.raises(StopFailed) as caught:
                 ask(unit)
+            assert "kind: Systemd, name: tripleo_nova_compute.service" in caught.value.remedies[0]
         assert runs(supervised, name)
 
         by_unit = Unit(Supervisor.SYSTEMD, "tripleo_nova_compute")
@@ -153,8 +153,9 @@ def test_one_that_a_unit_starts_is_left_to_that_unit(
 
 
 def test_an_unknown_name_is_an_error_that_says_where_to_set_it(supervised: Supervised) -> None:
-    with pytest.raises(NoSuchUnit, match=r"service\.stop"):
+    with pytest.raises(NoSuchUnit) as caught:
         supervised.look(Unit(Supervisor.PODMAN, "nova_nothing"))
+    assert "service.stop" in caught.value.remedies[0]
 
 
 def test_a_host_without_podman_is_not_taken_for_one_that_knows_no_container(

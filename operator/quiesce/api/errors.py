@@ -54,6 +54,12 @@ class CloudTooOld(Terminal):
     reason = "CloudTooOld"
 
 
+class BadHostAccess(Terminal):
+    """The login key or the pinned host keys are missing or cannot be used."""
+
+    reason = "BadHostAccess"
+
+
 class CloudUnreachable(Transient):
     """No answer, or one that proves nothing: refused, reset, timed out, 5xx, 429, broken JSON."""
 
@@ -61,8 +67,6 @@ class CloudUnreachable(Transient):
 
 
 class InternalError(Transient):
-    """A defect of the operator. The text has the reference under which the log has the
-    traceback.
-    """
+    """A defect of the operator. The text has a reference to the traceback in the log."""
 
     reason = "InternalError"

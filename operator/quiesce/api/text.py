@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-_NAMED = 3
+NAMED = 3
 
 
 def count(number: int, noun: str) -> str:
@@ -11,7 +11,7 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def some(names: Iterable[str], most: int = _NAMED) -> str:
+def some(names: Iterable[str], most: int = NAMED) -> str:
     """The first by name, and how many more: `db-1, db-2, db-3 and 4 more`."""
     every = sorted(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
@@ -29,3 +29,8 @@ def with_remedy(message: str, remedies: Iterable[str]) -> str:
 def timestamp(moment: datetime) -> str:
     """As the API writes times: whole seconds, UTC."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def clipped(text: str, length: int) -> str:
+    """At most `length` characters; `…` at the end shows that something is missing."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from quiesce.compute import unit as units
-from quiesce.compute.unit import Unit, UnitState
+from quiesce.compute import control
+from quiesce.compute.model import Unit, UnitState
 from quiesce.ssh.session import Session
 
 
@@ -16,15 +16,15 @@ class HostCompute:
     unit: Unit
     open: Callable[[], AbstractContextManager[Session]]
 
-    def look(self) -> UnitState:
+    def observe(self) -> UnitState:
         with self.open() as session:
-            return units.look(session, self.unit)
+            return control.observe(session, self.unit)
 
     def stop(self) -> UnitState:
         """Stops it and keeps it from starting."""
         with self.open() as session:
-            return units.stop(session, self.unit)
+            return control.stop(session, self.unit)
 
     def restore(self, found: UnitState) -> UnitState:
         with self.open() as session:
-            return units.restore(session, self.unit, found)
+            return control.restore(session, self.unit, found)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import DrainSpec
 from quiesce.api.errors import InvalidSpec
+from quiesce.compute.access import host_session
 from quiesce.compute.host import HostCompute
-from quiesce.compute.unit import Unit
-from quiesce.keyring.access import drain_session, keyring_session
+from quiesce.compute.model import Unit
+from quiesce.keyring.access import keyring_session
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import Hypervisor
@@ -56,7 +57,7 @@ def compute_of(
     secrets, access, host = context.secrets, spec.host_access, spec.host
     if access is not None:
         return HostCompute(
-            unit, lambda: drain_session(secrets, resource, access, hypervisors(), host)
+            unit, lambda: host_session(secrets, resource, access, hypervisors(), host)
         )
     if keyring is not None:
         return HostCompute(unit, lambda: keyring_session(secrets, keyring, hypervisors(), host))

@@ -1,12 +1,6 @@
-"""What keeps a whole keyring from its goal; what keeps one host from it is a Failure of its visit."""
+"""What keeps a whole keyring from its goal. What keeps one host from it is a HostFailure."""
 
 from quiesce.api.errors import Terminal
-
-
-class BadHostAccess(Terminal):
-    """The login key or the pinned host keys are missing or cannot be used."""
-
-    reason = "BadHostAccess"
 
 
 class BadMigrationKey(Terminal):

@@ -1,16 +1,25 @@
-"""Why a host could not be worked on over SSH, as types: each has the reason that people see.
+"""Why a host could not be worked on over SSH, as types: `reason` is what people see.
 
-`person`: waiting does not help, somebody has to change something.
+`person`: waiting does not help, a person has to change something.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
 class SSHError(Exception):
-    """One host could not be reached, or a command there did not end as it should. The text is for people."""
+    """One host could not be reached, or a command there did not end as it should.
+
+    The text says what is wrong, in one sentence. `remedies`: what a person can do about it, each a
+    sentence or a command.
+    """
 
     reason: ClassVar[str] = "SSHFailed"
     person: ClassVar[bool] = False
+
+    def __init__(self, message: str, remedies: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.remedies = tuple(remedies)
 
 
 class ConnectionRefused(SSHError):
@@ -30,7 +39,7 @@ class TimedOut(SSHError):
 
 
 class HostKeyUnknown(SSHError):
-    """No pinned key of this host is known. The text shows the fingerprint that it presents."""
+    """No key of this host is pinned. The text shows the fingerprint that it presents."""
 
     reason = "HostKeyUnknown"
     person = True
@@ -44,14 +53,14 @@ class HostKeyMismatch(SSHError):
 
 
 class PermissionDenied(SSHError):
-    """The host does not accept the operator's key for this user, or the user may not become root."""
+    """The host refuses the operator's key for this user, or the user may not become root."""
 
     reason = "PermissionDenied"
     person = True
 
 
 class BadKey(SSHError):
-    """A private key or a known hosts file cannot be used. The text never shows the key."""
+    """A private key or a known_hosts file cannot be used. The text never shows the key."""
 
     reason = "BadKey"
     person = True

@@ -1,27 +1,19 @@
-"""SSH keys: read, made, named. A private key is shown by nothing here, its `repr` included."""
+"""SSH keys: read, generated, named. Nothing here shows a private key, its `repr` included."""
 
 import base64
 import hashlib
-import io
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from quiesce.api.host import KeyType
 from quiesce.ssh.errors import BadKey
 
-PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-RSA_BITS = 4096
-RSA_LEAST = 2048
-
-
-class KeyType(StrEnum):
-    ED25519 = "Ed25519"
-    ECDSA = "ECDSA"
-    RSA = "RSA"
+_PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+_RSA_BITS = 4096
+_RSA_MINIMUM = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +48,31 @@ class KeyPair:
 
 
 def generate(type_: KeyType) -> KeyPair:
-    """A new pair without passphrase (Nova cannot type one): Ed25519, ECDSA P-256, or RSA with 4096 bits."""
-    made: PrivateKey
+    """A new pair without passphrase, which Nova could not enter: Ed25519, ECDSA P-256, RSA 4096."""
+    made: _PrivateKey
     match type_:
         case KeyType.ED25519:
             made = ed25519.Ed25519PrivateKey.generate()
         case KeyType.ECDSA:
             made = ec.generate_private_key(ec.SECP256R1())
         case KeyType.RSA:
-            made = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+            made = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
     return _pair(made)
 
 
 def read_pair(private: bytes, what: str) -> KeyPair:
-    """A private key file (OpenSSH or PEM) as a pair; `what` names it in the message of BadKey.
+    """A private key file (OpenSSH or PEM) as a pair; `what` names it in messages. Raises BadKey.
 
-    The text stays as it is, but for line ends: written anew it would differ every time
+    The text stays as it is, except for line ends: written again it would differ every time
     (the format holds a random check number).
     """
-    public = _pair(_load(private, what)).public
+    public = read_pair_normalized(private, what).public
     return KeyPair(public, "\n".join(private.decode().split("\r\n")).strip() + "\n")
 
 
-def login_key(private: bytes, what: str) -> paramiko.PKey:
-    """The same, as paramiko wants it for a login. Raises BadKey."""
-    pair = _pair(_load(private, what))
-    text = io.StringIO(pair.private)
-    match pair.public.type:
-        case "ssh-ed25519":
-            return paramiko.Ed25519Key.from_private_key(text)
-        case "ssh-rsa":
-            return paramiko.RSAKey.from_private_key(text)
-        case _:
-            return paramiko.ECDSAKey.from_private_key(text)
+def read_pair_normalized(private: bytes, what: str) -> KeyPair:
+    """The same, with the private key in OpenSSH's format whatever it was in. Raises BadKey."""
+    return _pair(_load(private, what))
 
 
 def read_public(text: str) -> PublicKey:
@@ -104,7 +88,7 @@ def read_public(text: str) -> PublicKey:
     return PublicKey(kind, encoded)
 
 
-def _load(private: bytes, what: str) -> PrivateKey:
+def _load(private: bytes, what: str) -> _PrivateKey:
     try:
         if b"BEGIN OPENSSH PRIVATE KEY" in private:
             loaded: object = serialization.load_ssh_private_key(private, password=None)
@@ -115,9 +99,10 @@ def _load(private: bytes, what: str) -> PrivateKey:
         raise BadKey(
             f"{what} is not a private key without passphrase in OpenSSH or PEM format"
         ) from error
-    if isinstance(loaded, rsa.RSAPrivateKey) and loaded.key_size < RSA_LEAST:
+    if isinstance(loaded, rsa.RSAPrivateKey) and loaded.key_size < _RSA_MINIMUM:
         raise BadKey(
-            f"{what} is an RSA key of {loaded.key_size} bits: use Ed25519, or RSA with {RSA_LEAST} or more"
+            f"{what} is an RSA key of {loaded.key_size} bits: "
+            f"use Ed25519, or RSA with {_RSA_MINIMUM} bits or more"
         )
     if not isinstance(
         loaded, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -126,7 +111,7 @@ def _load(private: bytes, what: str) -> PrivateKey:
     return loaded
 
 
-def _pair(key: PrivateKey) -> KeyPair:
+def _pair(key: _PrivateKey) -> KeyPair:
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.OpenSSH,

@@ -1,4 +1,4 @@
-"""Pinned host keys: a known hosts file as OpenSSH writes it, and what it says about one host.
+"""Pinned host keys: a known_hosts file as OpenSSH writes it, and what it says about one host.
 
 Names, addresses, `[name]:port` and hashed names are understood. Host certificates
 (`@cert-authority`) are not; a `@revoked` key is refused wherever it shows up.
@@ -16,7 +16,7 @@ from quiesce.ssh.errors import BadKey
 from quiesce.ssh.keys import PublicKey, read_public
 
 SSH_PORT = 22
-HASHED = "|1|"
+_HASHED = "|1|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Pins:
 
     @cached_property
     def _by_name(self) -> Mapping[str, tuple[int, ...]]:
-        """Name -> its lines: with hundreds of hosts every line would be compared with every name otherwise."""
+        """Name -> its lines: with hundreds of hosts a search of all lines would be slow."""
         found: dict[str, tuple[int, ...]] = {}
         for place, pin in enumerate(self.pins):
             for name in pin.names:
@@ -65,12 +65,12 @@ class Pins:
             (place, name)
             for place, pin in enumerate(self.pins)
             for name in pin.names
-            if name.startswith(HASHED)
+            if name.startswith(_HASHED)
         )
 
 
 def spelled(name: str, port: int) -> str:
-    """A name or address as a known hosts file spells it."""
+    """A name or address as a known_hosts file spells it."""
     return name if port == SSH_PORT else f"[{name}]:{port}"
 
 
@@ -89,7 +89,7 @@ def read_pins(text: str, what: str) -> Pins:
             public = read_public(key)
         except (ValueError, binascii.Error) as error:
             raise BadKey(
-                f"{what}, line {number}: not a line of a known hosts file (names type key)"
+                f"{what}, line {number}: not a line of a known_hosts file (names type key)"
             ) from error
         if marker == "@revoked":
             revoked.add(public)
@@ -101,8 +101,8 @@ def read_pins(text: str, what: str) -> Pins:
 def _hides(entry: str, name: str) -> bool:
     """Whether a hashed entry stands for `name`."""
     try:
-        salt, digest = entry.removeprefix(HASHED).split("|")
-        # HMAC-SHA1 is what hashed names in known hosts files are made of: it hides names, it guards nothing.
+        salt, digest = entry.removeprefix(_HASHED).split("|")
+        # OpenSSH hashes names with HMAC-SHA1: that hides names and protects nothing.
         made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
         return hmac.compare_digest(made, base64.b64decode(digest))
     except (ValueError, binascii.Error):

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import paramiko
 
@@ -25,16 +25,15 @@ from quiesce.ssh.errors import (
     Unreachable,
 )
 from quiesce.ssh.keys import PublicKey
+from quiesce.ssh.login import Login
 from quiesce.ssh.pins import SSH_PORT
 
-SHELL = ("/bin/sh", "-s")
-"""Runs the script that is its standard input."""
-CONNECT_SECONDS = 8.0
+_CONNECT_SECONDS = 8.0
 """For the TCP connection, and again for the key exchange and the login."""
-OUTPUT_LIMIT = 4 * 1024 * 1024
+_OUTPUT_LIMIT = 4 * 1024 * 1024
 """Bytes of a command's output; a host that sends more is cut off."""
 
-# paramiko logs each failure by itself, with a traceback; what matters reaches the caller as an error.
+# paramiko logs each failure with a traceback; what matters reaches the caller as an error.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
@@ -45,15 +44,6 @@ class Target:
     name: str
     address: str
     port: int = SSH_PORT
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """As whom. `sudo`: commands run through `sudo -n`."""
-
-    user: str
-    key: paramiko.PKey = field(repr=False)
-    sudo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +66,12 @@ class Session:
     def run(self, argv: Sequence[str], stdin: str = "") -> Done:
         """Runs one command to its end, as root where the login says so. Raises SSHError.
 
-        `argv` is quoted for the remote shell; secrets belong into `stdin`, where no process list shows them.
+        `argv` is quoted for the remote shell. Secrets go through `stdin`, which no process list
+        shows.
         """
         command = [*(("sudo", "-n", "--") if self._sudo else ()), *argv]
         with self._cut.explained(self._target):
-            channel = self._transport.open_session(timeout=CONNECT_SECONDS)
+            channel = self._transport.open_session(timeout=_CONNECT_SECONDS)
             with channel:
                 channel.exec_command(shlex.join(command))
                 channel.sendall(stdin.encode())
@@ -88,6 +79,10 @@ class Session:
                 output = _drain(channel.recv)
                 errors = _drain(channel.recv_stderr)
                 return Done(channel.recv_exit_status(), output, errors)
+
+    def run_script(self, script: str) -> Done:
+        """Runs a POSIX shell script, sent over standard input. Raises SSHError."""
+        return self.run(("/bin/sh", "-s"), script)
 
 
 class _Cut:
@@ -111,17 +106,20 @@ class _Cut:
 
     @contextmanager
     def explained(self, target: Target) -> Iterator[None]:
-        """Turns what paramiko raises into an SSHError; past the deadline everything is a TimedOut."""
+        """Turns what paramiko raises into an SSHError; past the deadline it is a TimedOut."""
         try:
             yield
         except (paramiko.SSHException, OSError, EOFError) as error:
             if self.expired:
-                raise TimedOut(
-                    f"{_where(target)} was cut off after {self._seconds:.0f}s: too slow"
-                ) from error
+                raise self._timed_out(target) from error
             raise _failure(error, target) from error
         if self.expired:
-            raise TimedOut(f"{_where(target)} was cut off after {self._seconds:.0f}s: too slow")
+            raise self._timed_out(target)
+
+    def _timed_out(self, target: Target) -> TimedOut:
+        return TimedOut(
+            f"{_where(target)} is too slow: the connection was closed after {self._seconds:.0f}s"
+        )
 
 
 @contextmanager
@@ -139,14 +137,14 @@ def connect(
             try:
                 remaining = transport.auth_publickey(login.user, login.key)
             except paramiko.AuthenticationException as error:
-                raise _denied(target, login) from error
+                raise _denied(login) from error
             if remaining:
-                raise _denied(target, login)
+                raise _denied(login)
         yield Session(transport, target, login.sudo, cut)
 
 
 def presented_key(target: Target, seconds: float) -> PublicKey:
-    """The key that a host presents now, without logging in: proof of nothing, for a first sight only."""
+    """The key that a host presents, without logging in. It proves nothing: for first use only."""
     with _negotiated(target, (), seconds) as (transport, cut), cut.explained(target):
         return _presented(transport)
 
@@ -161,13 +159,14 @@ def _negotiated(
     try:
         with cut.explained(target):
             transport = paramiko.Transport(sock)
-            transport.banner_timeout = transport.auth_timeout = CONNECT_SECONDS
-            transport.channel_timeout = CONNECT_SECONDS
+            transport.banner_timeout = transport.auth_timeout = _CONNECT_SECONDS
+            transport.channel_timeout = _CONNECT_SECONDS
             _prefer(transport, pinned)
-            transport.start_client(timeout=CONNECT_SECONDS)
+            transport.start_client(timeout=_CONNECT_SECONDS)
             if not transport.initial_kex_done:
                 raise TimedOut(
-                    f"{_where(target)} did not finish the SSH key exchange in {CONNECT_SECONDS:.0f}s"
+                    f"{_where(target)} did not finish the SSH key exchange "
+                    f"within {_CONNECT_SECONDS:.0f}s"
                 )
         yield transport, cut
     finally:
@@ -179,13 +178,13 @@ def _negotiated(
 
 def _dial(target: Target) -> socket.socket:
     try:
-        return socket.create_connection((target.address, target.port), timeout=CONNECT_SECONDS)
+        return socket.create_connection((target.address, target.port), timeout=_CONNECT_SECONDS)
     except OSError as error:
         raise _failure(error, target) from error
 
 
 def _prefer(transport: paramiko.Transport, pinned: Sequence[PublicKey]) -> None:
-    """Ask for a host key of a pinned type first, as OpenSSH's client does: a host may have several."""
+    """Ask for a key of a pinned type first, as OpenSSH's client does: a host may have several."""
     options = transport.get_security_options()
     types = {key.type for key in pinned}
     rsa = {"rsa-sha2-512", "rsa-sha2-256"} if "ssh-rsa" in types else set()
@@ -201,42 +200,70 @@ def _presented(transport: paramiko.Transport) -> PublicKey:
 def _check_host_key(
     target: Target, presented: PublicKey, pinned: Sequence[PublicKey], revoked: frozenset[PublicKey]
 ) -> None:
-    shown = f"{_where(target)} presents the host key {presented.type} {presented.fingerprint}"
+    shown = f"the host presents {presented.fingerprint}"
     if presented in revoked:
-        raise HostKeyMismatch(f"{shown}, which is marked @revoked")
+        raise HostKeyMismatch(
+            f"{shown} ({presented.type}), which known_hosts marks @revoked",
+            ["Give the host a new key, and pin that one"],
+        )
     if not pinned:
         raise HostKeyUnknown(
-            f"{shown}, and no key of it is pinned: check it on the host, then add it to the known hosts"
+            f"{shown} ({presented.type}), and no key of {target.name} is pinned",
+            [
+                f"Compare the fingerprint on the host: {_show_key(presented)}",
+                "If it is the same, add the host's key to the object named in knownHostsRef",
+            ],
         )
     if presented not in pinned:
-        expected = ", ".join(f"{key.type} {key.fingerprint}" for key in pinned)
         raise HostKeyMismatch(
-            f"{shown}, pinned is {expected}: if the host was reinstalled, pin the new key; if not, find out who answers there"
+            f"{shown}, but {_fingerprints(pinned)} is pinned",
+            [
+                f"Compare the fingerprint on the host: {_show_key(presented)}",
+                "If the host was reinstalled, pin its new key; if not, find out who answers there",
+            ],
         )
 
 
-def _denied(target: Target, login: Login) -> PermissionDenied:
-    mine = PublicKey(login.key.get_name(), login.key.get_base64()).fingerprint
+def _show_key(key: PublicKey) -> str:
+    """The command that shows the fingerprint of this host key on the host."""
+    kind = key.type.removeprefix("ssh-").partition("-")[0]
+    return f"ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub"
+
+
+def _fingerprints(keys: Sequence[PublicKey]) -> str:
+    more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+    return keys[0].fingerprint + more
+
+
+def _denied(login: Login) -> PermissionDenied:
     return PermissionDenied(
-        f"{_where(target)} refuses the operator's key {mine} for user {login.user}"
+        f"the host refuses the operator's key {login.public_key.fingerprint} for user {login.user}",
+        [f"Add that key to authorized_keys of {login.user} on the host, or correct hostAccess"],
     )
 
 
 def _failure(error: Exception, target: Target) -> SSHError:
     where = _where(target)
     if isinstance(error, ConnectionRefusedError):
-        return ConnectionRefused(f"{where} refuses the connection: does sshd run and listen there?")
+        return ConnectionRefused(
+            f"{where} refuses the connection",
+            ["Start sshd on the host, or correct hostAccess.port"],
+        )
     if isinstance(error, TimeoutError):
-        return TimedOut(f"{where} does not answer in {CONNECT_SECONDS:.0f}s")
+        return TimedOut(
+            f"{where} does not answer within {_CONNECT_SECONDS:.0f}s",
+            ["Check that the host is up, and that no firewall drops the operator's packets"],
+        )
     if isinstance(error, socket.gaierror):
-        return Unreachable(f"{where}: the name has no address ({error.strerror})")
+        return Unreachable(f"{where}: the name does not resolve ({error.strerror})")
     if isinstance(error, OSError) and not isinstance(error, ConnectionError):
         return Unreachable(f"{where} cannot be reached: {error.strerror or error}")
     if "banner" in str(error).lower():
         return TimedOut(
-            f"{where} accepts connections but does not speak SSH in {CONNECT_SECONDS:.0f}s"
+            f"{where} accepts connections but sends no SSH banner within {_CONNECT_SECONDS:.0f}s",
+            ["Check sshd on the host, and that hostAccess.port is its port"],
         )
-    return SSHError(f"{where} broke the connection: {str(error)[:200] or type(error).__name__}")
+    return SSHError(f"{where} closed the connection: {str(error)[:100] or type(error).__name__}")
 
 
 def _where(target: Target) -> str:
@@ -249,7 +276,7 @@ def _drain(read: Callable[[int], bytes]) -> str:
     size = 0
     while part := read(65536):
         size += len(part)
-        if size > OUTPUT_LIMIT:
-            raise paramiko.SSHException(f"more than {OUTPUT_LIMIT} bytes of output")
+        if size > _OUTPUT_LIMIT:
+            raise paramiko.SSHException(f"it sent more than {_OUTPUT_LIMIT} bytes of output")
         parts.append(part)
     return b"".join(parts).decode(errors="replace")

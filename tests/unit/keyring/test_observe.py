@@ -1,4 +1,4 @@
-"""What a look begins with: a cloud that does not show all its hosts is no cloud to go by."""
+"""What a tick starts from: a cloud that does not list all its hosts is not relied on."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,15 +6,19 @@ from typing import Any, cast
 
 import pytest
 from tests.unit.keyring.build import OLD
-from tests.unit.keyring.test_keys import Shelf
+from tests.unit.keyring.test_key_store import Shelf
 from tests.unit.openstack.answers import Wire
 
-from quiesce.api.errors import BadCredentials, CloudUnreachable
-from quiesce.keyring.errors import BadHostAccess, NoHosts
-from quiesce.keyring.observe import Inputs, observe
+from quiesce.api.errors import BadCredentials, BadHostAccess, CloudUnreachable
+from quiesce.keyring.errors import NoHosts
+from quiesce.keyring.observe import KeyringObservation, observe
+from quiesce.kube.events import Events
 from quiesce.kube.resource import Resource
+from quiesce.kube.store import Store
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.session import Clouds
+from quiesce.runtime.kinds import Context
+from quiesce.settings import Settings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC = {"hostAccess": {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}}
@@ -59,14 +63,22 @@ class Nova:
 UP = ("enabled", "up")
 
 
-def look(
+def observed(
     services: Mapping[str, tuple[str, str]], shelf: Shelf | None = None, **meta: Any
-) -> Inputs:
+) -> KeyringObservation:
     metadata = {"namespace": "ns", "name": "cold", "uid": "u", **meta}
     resource = Resource(
         {"apiVersion": "v1", "kind": "MigrationKeyring", "metadata": metadata, "spec": SPEC}
     )
-    return observe(resource, shelf or secrets(), cast("Clouds", Nova(services)), NOW)
+    context = Context(
+        Settings(),
+        cast("Store", None),
+        shelf or secrets(),
+        cast("Events", None),
+        {},
+        cast("Clouds", Nova(services)),
+    )
+    return observe(context, resource, NOW)
 
 
 def secrets() -> Shelf:
@@ -77,29 +89,36 @@ def secrets() -> Shelf:
 
 
 def test_while_a_cell_is_down_no_list_of_hosts_is_believed() -> None:
-    """Its hosts are missing from the hypervisors without a word: their keys would be taken out of every known hosts file."""
+    """Its hosts are missing from the list: their keys would be removed from all known_hosts files."""
     shelf = secrets()
     with pytest.raises(CloudUnreachable, match=r"a cell of Nova is down \(2 hosts, cmp2 first\)"):
-        look({"cmp1": UP, "cmp3": ("UNKNOWN", "unknown"), "cmp2": ("UNKNOWN", "unknown")}, shelf)
+        observed(
+            {"cmp1": UP, "cmp3": ("UNKNOWN", "unknown"), "cmp2": ("UNKNOWN", "unknown")}, shelf
+        )
     assert "cold-migration-key" not in shelf.held
-    assert [host.name for host in look({"cmp1": UP, "cmp2": UP}, shelf).hosts] == ["cmp1", "cmp2"]
+    assert [host.name for host in observed({"cmp1": UP, "cmp2": UP}, shelf).hosts] == [
+        "cmp1",
+        "cmp2",
+    ]
 
 
 def test_nothing_is_taken_for_removed_either_while_a_cell_is_down() -> None:
     with pytest.raises(CloudUnreachable):
-        look({"cmp1": UP, "cmp2": ("UNKNOWN", "unknown")}, deletionTimestamp="2026-01-01T00:00:00Z")
+        observed(
+            {"cmp1": UP, "cmp2": ("UNKNOWN", "unknown")}, deletionTimestamp="2026-01-01T00:00:00Z"
+        )
 
 
 def test_nova_moves_something_only_to_hosts_that_are_up_and_enabled() -> None:
-    seen = look({"cmp1": UP, "cmp2": ("disabled", "up"), "cmp3": ("enabled", "down")})
+    seen = observed({"cmp1": UP, "cmp2": ("disabled", "up"), "cmp3": ("enabled", "down")})
     assert [host.name for host in seen.hosts] == ["cmp1", "cmp2", "cmp3"]
     assert seen.destinations == {"cmp1"}
 
 
 def test_a_cloud_without_hosts_is_told_unless_nothing_is_wanted_any_more() -> None:
     with pytest.raises(NoHosts):
-        look({})
-    assert look({}, deletionTimestamp="2026-01-01T00:00:00Z").hosts == ()
+        observed({})
+    assert observed({}, deletionTimestamp="2026-01-01T00:00:00Z").hosts == ()
 
 
 @pytest.mark.parametrize(
@@ -109,4 +128,4 @@ def test_a_missing_secret_is_named(missing: str, error: type[Exception]) -> None
     shelf = secrets()
     del shelf.held[missing]
     with pytest.raises(error, match=f"Secret ns/{missing}"):
-        look({"cmp1": UP}, shelf)
+        observed({"cmp1": UP}, shelf)

@@ -7,14 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.keyring.build import IDENTITY, OLD, PLACE, UNTOUCHED, wants
+from tests.unit.keyring.build import IDENTITY, LAYOUT, OLD, UNTOUCHED, desired
 
-from quiesce.keyring import scripts
-from quiesce.keyring.changes import MakeAccount, MakeHome, RemoveAccount, SetShell
+from quiesce.keyring.act import scripts
+from quiesce.keyring.act.reports import UnreadableReport, path_check, read_observation
 from quiesce.keyring.decide import changes
-from quiesce.keyring.scripts import ProbeTarget
-from quiesce.keyring.sight import UnreadableReport, read_report
-from quiesce.keyring.visit import judged
+from quiesce.keyring.model import PathTarget
+from quiesce.keyring.model.changes import MakeAccount, MakeHome, RemoveAccount, SetShell
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 
@@ -23,10 +22,12 @@ SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 def test_scripts_are_posix(shell: str) -> None:
     argv = [shell, "sh", "-n"] if shell == "busybox" else [shell, "-n"]
     texts = [
-        scripts.look(PLACE),
-        scripts.apply(PLACE, changes(wants(), UNTOUCHED)),
-        scripts.apply(PLACE, [MakeAccount("nova"), MakeHome(PLACE.home), RemoveAccount("nova")]),
-        scripts.probe(PLACE, [ProbeTarget("cmp2", "192.0.2.2")]),
+        scripts.observe_script(LAYOUT),
+        scripts.change_script(LAYOUT, changes(desired(), UNTOUCHED)),
+        scripts.change_script(
+            LAYOUT, [MakeAccount("nova"), MakeHome(LAYOUT.home), RemoveAccount("nova")]
+        ),
+        scripts.check_script(LAYOUT, [PathTarget("cmp2", "192.0.2.2")]),
     ]
     for text in texts:
         done = subprocess.run(argv, input=text, text=True, capture_output=True, check=False)
@@ -35,10 +36,10 @@ def test_scripts_are_posix(shell: str) -> None:
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9, 0.999])
 def test_a_script_that_arrives_in_part_does_nothing(tmp_path: Path, cut: float) -> None:
-    place = replace(
-        PLACE, home=str(tmp_path / "home"), known_hosts_file=str(tmp_path / "known_hosts")
+    layout = replace(
+        LAYOUT, home=str(tmp_path / "home"), known_hosts_file=str(tmp_path / "known_hosts")
     )
-    text = scripts.apply(place, changes(replace(wants(), place=place), UNTOUCHED))
+    text = scripts.change_script(layout, changes(replace(desired(), layout=layout), UNTOUCHED))
     subprocess.run(
         ["/bin/sh", "-s"],
         input=text[: int(len(text) * cut)],
@@ -52,11 +53,11 @@ def test_a_script_that_arrives_in_part_does_nothing(tmp_path: Path, cut: float) 
 def test_values_stay_values(tmp_path: Path) -> None:
     """Were one ever let through by the spec: a shell still sees it as text."""
     evil = f"/x'; touch {tmp_path}/owned; $(touch {tmp_path}/owned) `touch {tmp_path}/owned` \n touch {tmp_path}/owned #"
-    place = replace(PLACE, user=evil, home=evil, shell=evil, known_hosts_file=evil)
+    layout = replace(LAYOUT, user=evil, home=evil, shell=evil, known_hosts_file=evil)
     for text in (
-        scripts.look(place),
-        scripts.apply(place, [SetShell(evil, evil)]),
-        scripts.probe(place, []),
+        scripts.observe_script(layout),
+        scripts.change_script(layout, [SetShell(evil, evil)]),
+        scripts.check_script(layout, []),
     ):
         subprocess.run(
             ["/bin/sh", "-s"], input=text, text=True, capture_output=True, check=False, timeout=20
@@ -74,7 +75,7 @@ def test_values_that_are_not_quoted_would_be_noticed(
 
 def test_private_keys_are_words_of_no_command() -> None:
     """In the script they are arguments of a function, which the shell keeps to itself."""
-    text = scripts.apply(PLACE, changes(wants(), UNTOUCHED))
+    text = scripts.change_script(LAYOUT, changes(desired(), UNTOUCHED))
     secret = OLD.private.splitlines()[1]
     lines = [line for line in text.splitlines() if "PRIVATE KEY" in line and "BEGIN" in line]
     assert len(lines) == 1
@@ -84,17 +85,17 @@ def test_private_keys_are_words_of_no_command() -> None:
 
 def test_an_incomplete_report_is_no_report() -> None:
     with pytest.raises(UnreadableReport):
-        read_report("quiesce uid 0\nquiesce account 1:1:/home:/bin/sh:yes\n", IDENTITY)
+        read_observation("quiesce uid 0\nquiesce account 1:1:/home:/bin/sh:yes\n", IDENTITY)
     with pytest.raises(UnreadableReport):
-        read_report("quiesce uid 0\nquiesce home nonsense\nquiesce end\n", IDENTITY)
+        read_observation("quiesce uid 0\nquiesce home nonsense\nquiesce end\n", IDENTITY)
 
 
 def test_a_report_is_read_past_what_login_scripts_print() -> None:
-    sight = read_report(
+    seen = read_observation(
         "Welcome!\nquiesce uid 0\nquiesce known_hosts \nquiesce end\nlogout\n", IDENTITY
     )
-    assert sight.root
-    assert sight.account is None
+    assert seen.root
+    assert seen.account is None
 
 
 @pytest.mark.parametrize(
@@ -119,4 +120,4 @@ def test_a_report_is_read_past_what_login_scripts_print() -> None:
     ],
 )
 def test_the_cause_of_a_failed_login(code: int, words: str, reason: str | None) -> None:
-    assert judged(code, words).reason == reason
+    assert path_check(code, words).reason == reason

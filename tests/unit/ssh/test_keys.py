@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from quiesce.api.host import KeyType
 from quiesce.ssh.errors import BadKey
-from quiesce.ssh.keys import KeyType, generate, login_key, read_pair, read_public
+from quiesce.ssh.keys import generate, read_pair, read_public
+from quiesce.ssh.login import login_key
 
 
 @pytest.mark.parametrize("kind", list(KeyType))

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from quiesce.api.host import KeyType
 from quiesce.ssh.errors import BadKey
-from quiesce.ssh.keys import KeyType, generate
+from quiesce.ssh.keys import generate
 from quiesce.ssh.pins import Pins, read_pins
 
 ONE, TWO = generate(KeyType.ED25519).public, generate(KeyType.ED25519).public

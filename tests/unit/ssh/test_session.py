@@ -12,7 +12,8 @@ from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from quiesce.ssh import session
 from quiesce.ssh.errors import HostKeyMismatch, HostKeyUnknown, PermissionDenied
 from quiesce.ssh.keys import PublicKey
-from quiesce.ssh.session import Login, Target, connect
+from quiesce.ssh.login import Login
+from quiesce.ssh.session import Target, connect
 
 HOST_KEY = paramiko.ECDSAKey.generate()
 LOGIN_KEY = paramiko.ECDSAKey.generate()

@@ -11,9 +11,8 @@ from typing import Self
 from pydantic import ValidationError
 
 from quiesce.api.errors import InvalidSpec
-from quiesce.api.keyring.spec import HostAccess
+from quiesce.api.host import HostAccess, Supervisor
 from quiesce.api.model import CloudCredentialsRef, Model, Seconds
-from quiesce.compute.unit import Supervisor
 
 
 class Mode(StrEnum):

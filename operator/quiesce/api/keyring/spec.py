@@ -1,33 +1,23 @@
-"""The spec of a MigrationKeyring as frozen values. The meaning of every field stands in the CRD.
+"""The spec of a MigrationKeyring as frozen values. The meaning of every field stands in the CRD."""
 
-Names, homes and users that could mean something else to a shell, to sshd or to a file system
-are refused here as well as by the CRD: what is stored may be older than the CRD.
-"""
-
-import re
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
-from quiesce.api.errors import InvalidSpec
-from quiesce.api.model import CloudCredentialsRef, Model, Seconds
-from quiesce.ssh.keys import KeyType
+from quiesce.api.host import Address, HostAccess, HostName, KeyType, Port, UserName, matching
+from quiesce.api.model import CloudCredentialsRef, Model, Seconds, Spec
 
-HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?"
-ADDRESS = r"[A-Za-z0-9:][A-Za-z0-9.:_-]{0,253}"
-
-
-def matching(pattern: str) -> AfterValidator:
-    """A value of exactly this form; no part of a path may be `..`."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value) or ".." in value.split("/"):
-            raise ValueError(f"{value!r} is not allowed here")
-        return value
-
-    return AfterValidator(check)
+__all__ = [
+    "HostAccess",
+    "Hosts",
+    "Key",
+    "KeyringSpec",
+    "NovaAccount",
+    "OnDelete",
+    "Probe",
+]
 
 
 def _network(value: str) -> str:
@@ -35,18 +25,9 @@ def _network(value: str) -> str:
     return value
 
 
-HostName = Annotated[str, matching(HOST_NAME)]
-Address = Annotated[str, matching(ADDRESS)]
-UserName = Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9._-]{0,31}")]
 Path = Annotated[str, matching(r"/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")]
 KnownHostsPath = Annotated[str, matching(r"/etc/ssh/[A-Za-z0-9._-]*known_hosts[A-Za-z0-9._-]*")]
-Port = Annotated[int, Field(ge=1, le=65535)]
 Network = Annotated[str, matching(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?"), AfterValidator(_network)]
-
-
-class Become(StrEnum):
-    NONE = "None"
-    SUDO = "Sudo"
 
 
 class Probe(StrEnum):
@@ -55,36 +36,9 @@ class Probe(StrEnum):
     NONE = "None"
 
 
-class ObjectKind(StrEnum):
-    CONFIG_MAP = "ConfigMap"
-    SECRET = "Secret"  # noqa: S105 -- the name of a kind
-
-
 class OnDelete(StrEnum):
     REMOVE = "Remove"
     LEAVE = "Leave"
-
-
-class SecretKeyRef(Model):
-    name: str
-    key: str = "ssh-privatekey"
-
-
-class KnownHostsRef(Model):
-    kind: ObjectKind = ObjectKind.CONFIG_MAP
-    name: str
-    key: str = "known_hosts"
-
-
-class HostAccess(Model):
-    """How the operator logs in to hosts; the same shape in a drain."""
-
-    user: UserName = "root"
-    port: Port = 22
-    become: Become = Become.NONE
-    private_key_secret_ref: SecretKeyRef
-    known_hosts_ref: KnownHostsRef | None = None
-    trust_on_first_use: bool = False
 
 
 class Hosts(Model):
@@ -93,9 +47,7 @@ class Hosts(Model):
 
 
 class NovaAccount(Model):
-    """The account that Nova's cold migration uses. `port`: where the hosts reach each
-    other's sshd.
-    """
+    """The account that Nova's cold migration uses. `port`: where hosts reach each other's sshd."""
 
     user: UserName = "nova"
     home: Path = "/var/lib/nova"
@@ -109,7 +61,7 @@ class Key(Model):
     rotate_after: Seconds | None = None
 
 
-class KeyringSpec(Model):
+class KeyringSpec(Spec):
     cloud_credentials_ref: CloudCredentialsRef = CloudCredentialsRef()
     hosts: Hosts = Hosts()
     host_access: HostAccess
@@ -125,15 +77,3 @@ class KeyringSpec(Model):
     def nova_port(self) -> int:
         """The port of the hosts' sshd as Nova's migrations see it."""
         return self.nova.port or self.host_access.port
-
-    @classmethod
-    def read(cls, spec: object) -> Self:
-        """The `spec` of a resource, as JSON. Raises InvalidSpec that names each field at fault."""
-        try:
-            return cls.model_validate(spec)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"spec.{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-                for fault in error.errors(include_url=False, include_input=False)
-            )
-            raise InvalidSpec(f"{faults}: correct the manifest and apply it again") from error

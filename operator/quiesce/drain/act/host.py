@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from quiesce.compute.host import HostCompute
-from quiesce.compute.unit import UnitState
+from quiesce.compute.model import UnitState
 from quiesce.drain.model.actions import (
     AddToAggregate,
     ComputeAction,

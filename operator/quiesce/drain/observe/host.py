@@ -216,7 +216,7 @@ def _wants_unit(drain: Drain, observation: Observation) -> bool:
 def _read_unit(compute: HostCompute, observation: Observation) -> Observation:
     history = observation.history
     try:
-        unit = compute.look()
+        unit = compute.observe()
     except SSHError as error:
         text = str(error)
         history = history.fail_on_host(error.reason, text, observation.now, person=error.person)

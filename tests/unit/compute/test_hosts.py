@@ -1,20 +1,17 @@
 """Which hosts take part, and by which names they are known."""
 
-from quiesce.api.keyring.spec import Hosts
-from quiesce.keyring.hosts import compute_hosts
+from quiesce.compute import compute_hosts
 from quiesce.openstack.records import Hypervisor
 
 
 def test_by_host_ip_with_every_name_once() -> None:
-    (host,) = compute_hosts([Hypervisor("cmp1.example.org", "cmp1", "192.0.2.1")], Hosts())
+    (host,) = compute_hosts([Hypervisor("cmp1.example.org", "cmp1", "192.0.2.1")])
     assert (host.name, host.address) == ("cmp1", "192.0.2.1")
     assert host.names == ("cmp1", "cmp1.example.org", "192.0.2.1")
 
 
 def test_an_address_of_the_spec_wins_and_the_other_is_published_too() -> None:
-    (host,) = compute_hosts(
-        [Hypervisor("cmp1", "cmp1", "192.0.2.1")], Hosts(addresses={"cmp1": "198.51.100.1"})
-    )
+    (host,) = compute_hosts([Hypervisor("cmp1", "cmp1", "192.0.2.1")], {"cmp1": "198.51.100.1"})
     assert host.address == "198.51.100.1"
     assert set(host.names) == {"cmp1", "198.51.100.1", "192.0.2.1"}
 
@@ -25,7 +22,7 @@ def test_an_address_that_several_hosts_show_identifies_none() -> None:
         Hypervisor("b", "b", "192.0.2.1"),
         Hypervisor("c", "c", "127.0.0.1"),
     ]
-    places = Hosts(addresses={"a": "198.51.100.1", "b": "198.51.100.2", "c": "198.51.100.3"})
+    places = {"a": "198.51.100.1", "b": "198.51.100.2", "c": "198.51.100.3"}
     names = [host.names for host in compute_hosts(rows, places)]
     assert names == [("a", "198.51.100.1"), ("b", "198.51.100.2"), ("c", "198.51.100.3")]
 
@@ -36,7 +33,7 @@ def test_excluded_hosts_and_second_hypervisors() -> None:
         Hypervisor("n1", "b", "192.0.2.2"),
         Hypervisor("a", "a", "192.0.2.1"),
     ]
-    assert [host.name for host in compute_hosts(rows, Hosts(exclude=("a",)))] == ["b"]
+    assert [host.name for host in compute_hosts(rows, exclude=("a",))] == ["b"]
 
 
 def test_names_that_are_no_names_are_not_used() -> None:
@@ -44,6 +41,6 @@ def test_names_that_are_no_names_are_not_used() -> None:
         Hypervisor("x y", "cmp1", "192.0.2.1\nHost *"),
         Hypervisor("*", "cmp2", "-oProxyCommand=id"),
     ]
-    first, second = compute_hosts(rows, Hosts())
+    first, second = compute_hosts(rows)
     assert (first.address, first.names) == ("", ("cmp1",))
     assert (second.address, second.names) == ("", ("cmp2",))

@@ -1,4 +1,6 @@
-"""The few things that are ever done to a host. `what` names each for people; secrets are in no `repr`.
+"""PURE. The few things that are ever done to a host.
+
+`what` names each for people; no secret is in a `repr`.
 
 `path` is absolute. `as_root` False: done as the account, who owns the place.
 """
@@ -8,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class MakeAccount:
-    """A system account without a password; with the ids that its home has, where that is there already."""
+    """A system account without a password; with the ids that its home has, if that exists."""
 
     user: str
 
@@ -30,7 +32,7 @@ class MakeHome:
 
 @dataclass(frozen=True, slots=True)
 class RemoveAccount:
-    """With its home, if that is empty or gone and no process is left of it; else it stays, and that is fine."""
+    """With its home, if that is empty or gone and the account has no process; else it stays."""
 
     user: str
 
@@ -86,7 +88,7 @@ class InstallFile:
 
 @dataclass(frozen=True, slots=True)
 class KeepLines:
-    """Our lines at the top of a file that we share; every other byte stays. No lines: ours go."""
+    """Our lines at the top of a shared file; every other byte stays. No lines: ours are removed."""
 
     path: str
     lines: tuple[str, ...]
@@ -110,7 +112,7 @@ class RemoveFile:
 
 @dataclass(frozen=True, slots=True)
 class RemoveDirectory:
-    """If it is empty; else it stays, and that is fine."""
+    """If it is empty; else it stays."""
 
     path: str
     as_root: bool
@@ -121,12 +123,12 @@ class RemoveDirectory:
 
 
 @dataclass(frozen=True, slots=True)
-class CleanUp:
-    """Takes away temporary files of ours that an interrupted change has left."""
+class RemoveStaleFiles:
+    """Removes temporary files of ours that an interrupted change has left."""
 
     @property
     def what(self) -> str:
-        return "left-over temporary files"
+        return "stale temporary files"
 
 
 Change = (
@@ -140,5 +142,5 @@ Change = (
     | KeepLines
     | RemoveFile
     | RemoveDirectory
-    | CleanUp
+    | RemoveStaleFiles
 )

@@ -1,19 +1,16 @@
-"""The POSIX shell scripts that run on hosts, and how values get into them: quoted by shlex, or not at all.
+"""PURE. The POSIX shell scripts that run on hosts. Values get into them quoted, or not at all.
 
-A script travels over standard input, so that nothing of it shows in a process list, and is one
-brace group, so that a connection that breaks half-way runs none of it. What concerns the
-account's own files runs as that account: root following a link that the account has laid
-could be led anywhere.
+A script is sent over standard input, so that no process list shows any of it, and is one brace
+group, so that a connection that breaks half-way runs none of it. What concerns the account's own
+files runs as that account: a link that the account has made could lead root anywhere.
 """
 
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from quiesce.keyring.changes import (
+from quiesce.keyring.model.changes import (
     Change,
-    CleanUp,
     InstallFile,
     KeepLines,
     MakeAccount,
@@ -22,14 +19,16 @@ from quiesce.keyring.changes import (
     RemoveAccount,
     RemoveDirectory,
     RemoveFile,
+    RemoveStaleFiles,
     SetMode,
     SetShell,
 )
-from quiesce.keyring.identity import Identity
-from quiesce.keyring.wanted import Place
+from quiesce.keyring.model.desired import HostLayout
+from quiesce.keyring.model.identity import Identity
+from quiesce.keyring.model.visit import PathTarget
 
-PROBE_PARALLEL = 8
-PROBE_SECONDS = 20
+_PARALLEL_CHECKS = 8
+_CHECK_SECONDS = 20
 
 _COMMON = r"""
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -48,27 +47,28 @@ as_user() {
 }
 """
 
-_LOOK = r"""
+_OBSERVE = r"""
 say uid "$(id -u)"
 say known_hosts "$(facts "$known_hosts")"
 if [ -f "$known_hosts" ] && [ ! -L "$known_hosts" ]; then
     say known_lines "$(sed -n "$ours" "$known_hosts" | grep -v '^#' | sha256sum | cut -d' ' -f1)"
-    say found "$(sed -n "$ours" "$known_hosts" | sed -n 's/^\(# found .*\) [^ ]*$/\1/p' | head -n 1)"
+    say found "$(sed -n "$ours" "$known_hosts" |
+        sed -n 's/^\(# found .*\) [^ ]*$/\1/p' | head -n 1)"
 fi
-for file in "${known_hosts%/*}/.tmp.$tag".*; do [ -e "$file" ] && say litter; done
+for file in "${known_hosts%/*}/.tmp.$tag".*; do [ -e "$file" ] && say stale; done
 if [ -x "$shell" ]; then say shell_usable yes; else say shell_usable no; fi
 say home "$(facts "$home")"
 if [ -n "$entry" ]; then
-    say account "$uid:$gid:$(printf '%s' "$entry" | cut -d: -f6):$(printf '%s' "$entry" | cut -d: -f7)"
+    say account "$uid:$gid:$(printf '%s' "$entry" | cut -d: -f6,7)"
     say ssh_dir "$(facts "$home/.ssh")"
     if [ -d "$home/.ssh" ] && [ ! -L "$home/.ssh" ]; then
-        as_user /bin/sh -c "$look_as_user" sh "$tag" "$ours" "$include" </dev/null
+        as_user /bin/sh -c "$observe_as_user" sh "$tag" "$ours" "$include" </dev/null
     fi
 fi
 say end
 """
 
-_LOOK_AS_USER = r"""
+_OBSERVE_AS_USER = r"""
 tag=$1 ours=$2 include=$3
 say() { printf 'quiesce %s\n' "$*"; }
 facts() { stat -c '%F|%U|%a' -- "$1" 2>/dev/null || :; }
@@ -79,11 +79,13 @@ for file in authorized_keys config; do
     if plain $file && [ ! -r $file ]; then say readable no; fi
 done
 if plain authorized_keys; then
-    sed -n "$ours" authorized_keys | grep -v '^#' | while IFS= read -r line; do say authorized "$line"; done
+    sed -n "$ours" authorized_keys | grep -v '^#' |
+        while IFS= read -r line; do say authorized "$line"; done
 fi
 if plain config; then
     sed -n "$ours" config | grep -v '^#' | while IFS= read -r line; do say config_line; done
-    first=$(sed '/^[[:space:]]*$/d; /^[[:space:]]*#/d; /^Include quiesce\./!q' config | grep -Fx -e "$include")
+    first=$(sed '/^[[:space:]]*$/d; /^[[:space:]]*#/d; /^Include quiesce\./!q' config |
+        grep -Fx -e "$include")
     [ -n "$first" ] && say included yes
 fi
 for file in "$tag".*; do
@@ -93,20 +95,26 @@ for file in "$tag".*; do
         say own "$file|$(facts "$file")|"
     fi
 done
-plain "$tag.conf" && say uses "$(sed -n "s/^ *IdentityFile .*\.\([0-9a-f]\{12\}\)\$/\1/p" "$tag.conf" | head -n 1)"
-for file in .tmp."$tag".*; do [ -e "$file" ] && say litter; done
+key_id='s/^ *IdentityFile .*\.\([0-9a-f]\{12\}\)$/\1/p'
+plain "$tag.conf" && say uses "$(sed -n "$key_id" "$tag.conf" | head -n 1)"
+for file in .tmp."$tag".*; do [ -e "$file" ] && say stale; done
 :
 """
 
 _APPLY = r"""
 step=0
 did() { say did "$step"; step=$((step + 1)); }
-failed() { say failed "$step $(printf '%s' "$1" | tr -c '[:print:]' ' ' | cut -c1-300)"; say end; exit 0; }
+failed() {
+    say failed "$step $(printf '%s' "$1" | tr -c '[:print:]' ' ' | cut -c1-300)"
+    say end
+    exit 0
+}
 as_root() { "$@"; }
-act() { # who, content, operation and its arguments: content goes through a pipe, where no process list shows it
+act() { # who, content, operation, its arguments: content goes through a pipe, not a process list
     who=$1 content=$2
     shift 2
-    errors=$(printf '%s' "$content" | "$who" /bin/sh -c "$operations" sh "$tag" "$not_ours" "$@" 2>&1 >/dev/null) ||
+    errors=$(printf '%s' "$content" |
+        "$who" /bin/sh -c "$operations" sh "$tag" "$not_ours" "$@" 2>&1 >/dev/null) ||
         failed "${errors:-${1} $2 failed}"
     did
 }
@@ -127,7 +135,8 @@ make_account() { # no password, and not locked either: sshd lets no locked accou
     useradd "$@" -- "$user"
 }
 make_home() {
-    (umask 022 && mkdir -p -- "${home%/*}") && mkdir -m 755 -- "$home" && chown -h -- "$uid:$gid" "$home"
+    (umask 022 && mkdir -p -- "${home%/*}") && mkdir -m 755 -- "$home" &&
+        chown -h -- "$uid:$gid" "$home"
 }
 remove_account() { # userdel keeps an account that has processes
     if [ -e "$home" ] && [ -n "$(ls -A -- "$home")" ]; then return 0; fi
@@ -171,7 +180,7 @@ tidy) rm -f -- "$dir"/.tmp."$tag".* ;;
 esac
 """
 
-ACCOUNT_STEPS = {
+_ACCOUNT_STEPS = {
     MakeAccount: "make_account",
     MakeHome: "make_home",
     RemoveAccount: "remove_account",
@@ -179,69 +188,65 @@ ACCOUNT_STEPS = {
 """Functions of _APPLY that work on the account of the place."""
 
 _AFTER = r"""
-if command -v restorecon >/dev/null; then restorecon -R -- "$home/.ssh" "$known_hosts" 2>/dev/null || :; fi
+if command -v restorecon >/dev/null; then
+    restorecon -R -- "$home/.ssh" "$known_hosts" 2>/dev/null || :
+fi
 say end
 """
 
-_PROBE = r"""
-printf '%s\n' $targets | as_user xargs -n 1 -P "$parallel" /bin/sh -c "$probe_one" sh "$seconds" || :
+_CHECK = r"""
+printf '%s\n' $targets |
+    as_user xargs -n 1 -P "$parallel" /bin/sh -c "$check_one" sh "$seconds" || :
 say end
 """
 
-_PROBE_ONE = r"""
+_CHECK_ONE = r"""
 try() {
     errors=$(timeout "$1" ssh -n -o BatchMode=yes -- "$2" true 2>&1 >/dev/null)
     code=$?
 }
 try "$1" "$2"
-case $code:$errors in # sshd drops logins at random when many come at once (MaxStartups): that is not a broken path
+case $code:$errors in # sshd drops logins at random when many come at once (MaxStartups)
 255:*kex_exchange_identification* | 255:*"onnection reset"* | 255:*"onnection closed"*)
     sleep 1
     try "$1" "$2"
     ;;
 esac
-printf 'quiesce pair %s %s %s\n' "$2" "$code" "$(printf '%s' "$errors" | tr -c '[:print:]' ' ' | tail -c 300)"
+errors=$(printf '%s' "$errors" | tr -c '[:print:]' ' ' | tail -c 300)
+printf 'quiesce path %s %s %s\n' "$2" "$code" "$errors"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeTarget:
-    """Where the account logs in: `name` is the host's, `address` what Nova would copy to."""
-
-    name: str
-    address: str
+def observe_script(layout: HostLayout) -> str:
+    """Prints everything that matters about a host; changes nothing. Read by `read_observation`."""
+    return _group(_values(layout) | {"observe_as_user": _OBSERVE_AS_USER}, _COMMON + _OBSERVE)
 
 
-def look(place: Place) -> str:
-    """Reads everything that matters about a host and prints it; changes nothing."""
-    return _group(_values(place) | {"look_as_user": _LOOK_AS_USER}, _COMMON + _LOOK)
-
-
-def apply(place: Place, changes: Sequence[Change]) -> str:
+def change_script(layout: HostLayout, changes: Sequence[Change]) -> str:
     """Carries out `changes` in their order and prints which; stops at the first that fails."""
-    steps = "".join(f"{line}\n" for change in changes for line in _step(place, change))
-    return _group(_values(place) | {"operations": _OPERATIONS}, _COMMON + _APPLY + steps + _AFTER)
+    steps = "".join(f"{line}\n" for change in changes for line in _step(layout, change))
+    return _group(_values(layout) | {"operations": _OPERATIONS}, _COMMON + _APPLY + steps + _AFTER)
 
 
-def probe(place: Place, targets: Sequence[ProbeTarget]) -> str:
-    """Logs in as the account from this host to each target, several at a time, as Nova's ssh does."""
+def check_script(layout: HostLayout, targets: Sequence[PathTarget]) -> str:
+    """Logs in as the account from this host to each target, several at a time, as Nova does."""
     values = {
-        "probe_one": _PROBE_ONE,
+        "check_one": _CHECK_ONE,
         "targets": " ".join(target.address for target in targets),
-        "parallel": str(PROBE_PARALLEL),
-        "seconds": str(PROBE_SECONDS),
+        "parallel": str(_PARALLEL_CHECKS),
+        "seconds": str(_CHECK_SECONDS),
     }
-    return _group(_values(place) | values, _COMMON + _PROBE)
+    return _group(_values(layout) | values, _COMMON + _CHECK)
 
 
-def _values(place: Place) -> dict[str, str]:
-    identity = place.identity
+def _values(layout: HostLayout) -> dict[str, str]:
+    identity = layout.identity
     patterns = _patterns(identity)
     return {
-        "user": place.user,
-        "home": place.home,
-        "shell": place.shell,
-        "known_hosts": place.known_hosts_file,
+        "user": layout.user,
+        "home": layout.home,
+        "shell": layout.shell,
+        "known_hosts": layout.known_hosts_file,
         "tag": identity.tag,
         "include": identity.include,
         "ours": "; ".join(f"{pattern}p" for pattern in patterns),
@@ -262,14 +267,14 @@ def _group(values: Mapping[str, str], body: str) -> str:
     return f"{{\n{assigned}{body}\nexit 0\n}}\n"
 
 
-def _step(place: Place, change: Change) -> tuple[str, ...]:
+def _step(layout: HostLayout, change: Change) -> tuple[str, ...]:
     match change:
         case MakeAccount() | MakeHome() | RemoveAccount():
-            return (f"whole {ACCOUNT_STEPS[type(change)]}",)
+            return (f"whole {_ACCOUNT_STEPS[type(change)]}",)
         case SetShell(user, shell):
             return (f"whole {shlex.join(['usermod', '-s', shell, user])}",)
         case MakeDirectory(path, as_root):
-            owner = f"{place.user}:" if as_root else ""
+            owner = f"{layout.user}:" if as_root else ""
             return (_act(_who(as_root), "make", path, owner),)
         case SetMode(path, mode, as_root):
             return (_act(_who(as_root), "mode", path, f"{mode:o}"),)
@@ -283,11 +288,10 @@ def _step(place: Place, change: Change) -> tuple[str, ...]:
             return (_act("as_user", "remove", path),)
         case RemoveDirectory(path, as_root):
             return (_act(_who(as_root), "leave", path),)
-        case CleanUp():
-            roots = _act("as_root", "tidy", place.known_hosts_file)
-            return f"{roots}; step=$((step - 1))", _act(
-                "as_user", "tidy", f"{place.ssh_dir}/config"
-            )
+        case RemoveStaleFiles():
+            roots = _act("as_root", "tidy", layout.known_hosts_file)
+            users = _act("as_user", "tidy", f"{layout.ssh_dir}/config")
+            return f"{roots}; step=$((step - 1))", users
 
 
 def _who(as_root: bool) -> str:

@@ -1,4 +1,4 @@
-"""How one keyring marks what it installs, so that it finds exactly that again and nothing else."""
+"""PURE. How a keyring marks what it installs, so that it finds exactly that again."""
 
 import re
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Namespace and name of a keyring; neither has a dot, so that no tag is the beginning of another."""
+    """Namespace and name of a keyring; neither has a dot, so that no tag is a prefix of another."""
 
     namespace: str
     name: str
 
     @property
     def marker(self) -> str:
-        """Ends each of our lines in files that we share with others: a comment there for OpenSSH."""
+        """Ends each of our lines in shared files: a comment there for OpenSSH."""
         return f"quiesce:{self.namespace}/{self.name}"
 
     @property
@@ -36,8 +36,8 @@ class Identity:
 
     def key_id(self, file: str) -> str | None:
         """The key that one of our private key files holds, by its name."""
-        found = re.fullmatch(re.escape(self.tag) + r"\.([0-9a-f]{12})", file)
-        return found and found[1]
+        match = re.fullmatch(re.escape(self.tag) + r"\.([0-9a-f]{12})", file)
+        return match and match[1]
 
     def owns(self, file: str) -> bool:
         return file == self.config or self.key_id(file.removesuffix(".pub")) is not None

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from tests.unit.keyring.build import NEW, OLD
-from tests.unit.keyring.test_keys import Shelf
+from tests.unit.keyring.test_key_store import Shelf
 
-from quiesce.api.keyring.spec import HostAccess
-from quiesce.keyring import access
-from quiesce.keyring.errors import BadHostAccess
+from quiesce.api.errors import BadHostAccess
+from quiesce.api.host import HostAccess
+from quiesce.compute import access
 from quiesce.kube.errors import KubeForbidden
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secret
@@ -67,7 +67,7 @@ def host(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 def log_in(shelf: Shelf, listed: list[Hypervisor] = LISTED, **spec: Any) -> None:
     given = HostAccess.model_validate({"privateKeySecretRef": {"name": "login"}, **spec})
-    with access.drain_session(shelf, DRAIN, given, listed, "cmp1"):
+    with access.host_session(shelf, DRAIN, given, listed, "cmp1"):
         pass
 
 

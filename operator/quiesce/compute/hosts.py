@@ -1,13 +1,13 @@
-"""PURE: Nova's hypervisors and the spec -> the hosts of a keyring, with every name that leads to each."""
+"""PURE. Nova's hypervisors -> compute hosts, with every name by which each is known."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
 
-from quiesce.api.keyring.spec import ADDRESS, Hosts
+from quiesce.api.host import ADDRESS
 
 
 class Hypervisor(Protocol):
@@ -23,44 +23,51 @@ class Hypervisor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ComputeHost:
-    """`name`: host of its nova-compute service. `address`: where the operator and the other hosts reach it.
+    """`name`: host of its nova-compute service. `address`: where others reach it.
 
-    Empty where Nova shows none that is a plain name or address.
+    The address is empty where Nova shows none that is a plain name or address.
     """
 
     name: str
     address: str
     names: tuple[str, ...]
-    """All of them, the address included: what Nova may use as the destination of a copy."""
+    """All of its names, the address included: what Nova may use as the destination of a copy."""
 
 
-def compute_hosts(hypervisors: Iterable[Hypervisor], spec: Hosts) -> tuple[ComputeHost, ...]:
+def compute_hosts(
+    hypervisors: Iterable[Hypervisor],
+    addresses: Mapping[str, str] | None = None,
+    exclude: Container[str] = (),
+) -> tuple[ComputeHost, ...]:
     """Sorted by name. A host with several hypervisors (Ironic) counts once.
+
+    `addresses`: host -> where it is reached, instead of its `host_ip`. `exclude`: hosts to omit.
 
     Nova copies to the destination's `[libvirt]migration_inbound_addr`, by default `my_ip`, which is
     what it shows as `host_ip` (nova/virt/libvirt/driver.py get_host_ip_addr).
     """
     rows = {row.host: row for row in sorted(hypervisors, key=lambda row: row.hypervisor_hostname)}
-    kept = {name: row for name, row in sorted(rows.items()) if name not in spec.exclude}
+    kept = {name: row for name, row in sorted(rows.items()) if name not in exclude}
     shared = Counter(row.host_ip for row in kept.values())
-    return tuple(_host(row, spec.addresses, shared[row.host_ip] == 1) for row in kept.values())
+    given = addresses or {}
+    return tuple(_host(row, given, shared[row.host_ip] == 1) for row in kept.values())
 
 
 def _host(row: Hypervisor, addresses: Mapping[str, str], own_ip: bool) -> ComputeHost:
     address = addresses.get(row.host) or row.host_ip or row.host
     candidates = [row.host, row.hypervisor_hostname, address]
-    if own_ip and not _loopback(row.host_ip):
+    if own_ip and not _is_loopback(row.host_ip):
         candidates.append(row.host_ip)
-    names = tuple(name for name in dict.fromkeys(candidates) if _plain(name))
-    return ComputeHost(row.host, address if _plain(address) else "", names)
+    names = tuple(name for name in dict.fromkeys(candidates) if _is_plain(name))
+    return ComputeHost(row.host, address if _is_plain(address) else "", names)
 
 
-def _plain(name: str) -> bool:
-    """No pattern, no white space, no option: fit for a known hosts line, an ssh config and a command line."""
+def _is_plain(name: str) -> bool:
+    """No pattern, space or option: safe in known_hosts, in an ssh config and on a command line."""
     return re.fullmatch(ADDRESS, name) is not None
 
 
-def _loopback(text: str) -> bool:
+def _is_loopback(text: str) -> bool:
     """An address that leads every host to itself identifies none."""
     try:
         return ip_address(text).is_loopback

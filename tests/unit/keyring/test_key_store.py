@@ -9,7 +9,8 @@ from tests.unit.keyring.build import NEW, OLD
 
 from quiesce.api.keyring.spec import KeyringSpec
 from quiesce.keyring.errors import BadMigrationKey, KeyNotManaged
-from quiesce.keyring.keys import KeyStore, read_state
+from quiesce.keyring.model import KeyHistory
+from quiesce.keyring.observe import KeyStore
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secret, Secrets
 
@@ -54,66 +55,68 @@ def store(shelf: Shelf, asked: str | None = None, **key: Any) -> KeyStore:
 
 def test_made_once_and_kept() -> None:
     shelf = Shelf()
-    made = store(shelf).keys(NOW)
-    assert made.made
+    made = store(shelf).ensure_keys(NOW)
+    assert made.generated
     assert shelf.types == {
         "cold-migration-key": "kubernetes.io/ssh-auth",
         "cold-keyring-state": "Opaque",
     }
-    again = store(shelf).keys(NOW + timedelta(days=999))
+    again = store(shelf).ensure_keys(NOW + timedelta(days=999))
     assert again.pair == made.pair
-    assert not again.made
-    assert again.state.previous == ()
+    assert not again.generated
+    assert again.history.previous == ()
 
 
 @pytest.mark.parametrize("kind", ["Ed25519", "ECDSA"])
 def test_of_the_kind_that_is_asked_for(kind: str) -> None:
     shelf = Shelf()
-    made = store(shelf, type=kind).keys(NOW).pair
+    made = store(shelf, type=kind).ensure_keys(NOW).pair
     assert {"Ed25519": "ssh-ed25519", "ECDSA": "ecdsa-sha2-nistp256"}[kind] == made.public.type
 
 
 def test_renewed_by_age_one_at_a_time() -> None:
     shelf = Shelf()
-    first = store(shelf, rotateAfter="24h").keys(NOW)
-    assert store(shelf, rotateAfter="24h").keys(NOW + timedelta(hours=23)).pair == first.pair
-    second = store(shelf, rotateAfter="24h").keys(NOW + timedelta(hours=25))
-    assert second.made
-    assert second.state.previous == (first.pair.public,)
-    assert store(shelf, rotateAfter="24h").keys(NOW + timedelta(hours=99)).pair == second.pair
+    first = store(shelf, rotateAfter="24h").ensure_keys(NOW)
+    assert store(shelf, rotateAfter="24h").ensure_keys(NOW + timedelta(hours=23)).pair == first.pair
+    second = store(shelf, rotateAfter="24h").ensure_keys(NOW + timedelta(hours=25))
+    assert second.generated
+    assert second.history.previous == (first.pair.public,)
+    assert (
+        store(shelf, rotateAfter="24h").ensure_keys(NOW + timedelta(hours=99)).pair == second.pair
+    )
 
 
 def test_renewed_on_request_once_for_each_value() -> None:
     shelf = Shelf()
-    first = store(shelf, asked="a").keys(NOW)
-    assert store(shelf, asked="a").keys(NOW).pair == first.pair
-    second = store(shelf, asked="b").keys(NOW)
-    assert second.state.previous == (first.pair.public,)
-    assert store(shelf, asked="b").keys(NOW).pair == second.pair
+    first = store(shelf, asked="a").ensure_keys(NOW)
+    assert store(shelf, asked="a").ensure_keys(NOW).pair == first.pair
+    second = store(shelf, asked="b").ensure_keys(NOW)
+    assert second.history.previous == (first.pair.public,)
+    assert store(shelf, asked="b").ensure_keys(NOW).pair == second.pair
 
 
 def test_a_death_between_the_two_secrets_loses_no_key() -> None:
     shelf = Shelf()
-    first = store(shelf).keys(NOW)
+    first = store(shelf).ensure_keys(NOW)
     state = dict(shelf.held["cold-keyring-state"])
-    second = store(shelf, asked="b").keys(NOW)
+    second = store(shelf, asked="b").ensure_keys(NOW)
     shelf.held["cold-keyring-state"] = state
-    again = store(shelf, asked="b").keys(NOW)
+    again = store(shelf, asked="b").ensure_keys(NOW)
     assert again.pair == second.pair
-    assert again.state.previous == (first.pair.public,)
+    assert again.history.previous == (first.pair.public,)
 
 
 def test_a_key_of_the_users_own_is_used_as_it_is_and_may_be_replaced() -> None:
     shelf = Shelf()
     shelf.held["own"] = {"ssh-privatekey": OLD.private.encode()}
-    assert store(shelf, secretName="own").keys(NOW).pair == OLD
+    assert store(shelf, secretName="own").ensure_keys(NOW).pair == OLD
     shelf.held["own"] = {"ssh-privatekey": NEW.private.encode()}
-    replaced = store(shelf, secretName="own").keys(NOW)
-    assert (replaced.pair, replaced.state.previous) == (NEW, (OLD.public,))
+    replaced = store(shelf, secretName="own").ensure_keys(NOW)
+    assert (replaced.pair, replaced.history.previous) == (NEW, (OLD.public,))
     back = dict(shelf.held)
     shelf.held["own"] = {"ssh-privatekey": OLD.private.encode()}
-    returned = store(shelf, secretName="own").keys(NOW)
-    assert (returned.pair, returned.state.previous) == (OLD, (NEW.public,))
+    returned = store(shelf, secretName="own").ensure_keys(NOW)
+    assert (returned.pair, returned.history.previous) == (OLD, (NEW.public,))
     assert back["own"] == {"ssh-privatekey": NEW.private.encode()}
 
 
@@ -125,7 +128,7 @@ def test_a_key_of_the_users_own_is_never_rotated() -> None:
         store(shelf, asked="x", secretName="own"),
     ):
         with pytest.raises(KeyNotManaged, match="ns/own"):
-            attempt.keys(NOW)
+            attempt.ensure_keys(NOW)
 
 
 @pytest.mark.parametrize("text", [b"", b"hello", OLD.private.encode()[:100]])
@@ -133,10 +136,10 @@ def test_a_secret_without_a_key_is_named_and_not_overwritten(text: bytes) -> Non
     shelf = Shelf()
     shelf.held["own"] = {"ssh-privatekey": text}
     with pytest.raises(BadMigrationKey, match="ns/own"):
-        store(shelf, secretName="own").keys(NOW)
+        store(shelf, secretName="own").ensure_keys(NOW)
     assert shelf.held == {"own": {"ssh-privatekey": text}}
 
 
 def test_a_damaged_memory_is_no_empty_memory() -> None:
     with pytest.raises(BadMigrationKey):
-        read_state({"keys.json": b"{}", "known_hosts": b""}, "Secret ns/x")
+        KeyHistory.read({"keys.json": b"{}", "known_hosts": b""}, "Secret ns/x")

@@ -1,0 +1,151 @@
+"""How a host is reached: the operator's login key, the hosts' pinned keys, and first use."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from quiesce.api.errors import BadHostAccess
+from quiesce.api.host import Become, HostAccess, ObjectKind
+from quiesce.compute.hosts import Hypervisor, compute_hosts
+from quiesce.kube.errors import KubeForbidden
+from quiesce.kube.resource import Resource
+from quiesce.kube.secrets import Secrets
+from quiesce.ssh.errors import BadKey
+from quiesce.ssh.keys import PublicKey
+from quiesce.ssh.login import Login, login_key
+from quiesce.ssh.pins import Pins, read_pins, spelled
+from quiesce.ssh.session import Session, Target, connect, presented_key
+
+SESSION_SECONDS = 120.0
+"""Stopping nova-compute may take a while: systemd gives a unit 90 s (DefaultTimeoutStopSec)."""
+_KNOWN_HOSTS = "known_hosts"
+"""The key in our own Secrets that holds lines of a known_hosts file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a host is reached, and every name under which its key may be pinned."""
+
+    target: Target
+    names: tuple[str, ...]
+
+
+def login_of(secrets: Secrets, namespace: str, access: HostAccess) -> Login:
+    """The operator's own login to hosts. Raises BadHostAccess, KubeError."""
+    ref = access.private_key_secret_ref
+    what = f"Secret {namespace}/{ref.name}, key {ref.key},"
+    found = secrets.get(namespace, ref.name)
+    if found is None or ref.key not in found.data:
+        raise BadHostAccess(f"{what} does not exist: put the operator's private login key there")
+    try:
+        key = login_key(found.data[ref.key], what)
+    except BadKey as error:
+        raise BadHostAccess(str(error)) from error
+    return Login(access.user, key, sudo=access.become is Become.SUDO)
+
+
+def pins_of(secrets: Secrets, namespace: str, access: HostAccess) -> Pins:
+    """The host keys that the user has pinned; none without a reference.
+
+    Raises BadHostAccess, KubeError.
+    """
+    ref = access.known_hosts_ref
+    if ref is None:
+        return Pins()
+    what = f"{ref.kind} {namespace}/{ref.name}, key {ref.key}"
+    text = _text(secrets, namespace, ref.kind, ref.name, ref.key)
+    if text is None:
+        raise BadHostAccess(
+            f"{what} does not exist: put the hosts' public keys there, as in a known_hosts file"
+        )
+    try:
+        return read_pins(text, what)
+    except BadKey as error:
+        raise BadHostAccess(str(error)) from error
+
+
+def stored_pins(text: str, where: str) -> Pins:
+    """Host keys that the operator stored itself. Raises BadHostAccess where they are damaged."""
+    try:
+        return read_pins(text, where)
+    except BadKey as error:
+        raise BadHostAccess(
+            f"{error}. The operator wrote it: delete it to pin the hosts' keys again"
+        ) from error
+
+
+def place_of(
+    host: str, port: int, hypervisors: Iterable[Hypervisor], addresses: Mapping[str, str]
+) -> Place:
+    """`addresses`: host -> where it is reached, instead of Nova's `host_ip`.
+
+    A host of which Nova lists no hypervisor is reached at its address there, or by its name.
+    """
+    listed = compute_hosts(hypervisors, addresses)
+    found = next((each for each in listed if each.name == host), None)
+    address = found.address if found else addresses.get(host, host)
+    return Place(Target(host, address, port), found.names if found else (host, address))
+
+
+@contextmanager
+def host_session(
+    secrets: Secrets,
+    owner: Resource,
+    access: HostAccess,
+    hypervisors: Iterable[Hypervisor],
+    host: str,
+) -> Iterator[Session]:
+    """A session on `host` by a `hostAccess`. Raises Problem, KubeError, SSHError.
+
+    Where no key of the host is pinned and the spec trusts the first one, that is stored in a Secret
+    of `owner` before anything is sent to the host; the Secret is deleted with its owner.
+    """
+    namespace = owner.key.namespace
+    login, given = login_of(secrets, namespace, access), pins_of(secrets, namespace, access)
+    store = _FirstUse(secrets, owner)
+    pins = Pins(given.pins + store.pins().pins, given.revoked)
+    place = place_of(host, access.port, hypervisors, {})
+    pinned = pins.of(place.names, access.port)
+    if not pinned and access.trust_on_first_use:
+        pinned = (presented_key(place.target, SESSION_SECONDS),)
+        store.save(place.names, access.port, pinned[0])
+    with connect(place.target, login, pinned, pins.revoked, SESSION_SECONDS) as session:
+        yield session
+
+
+class _FirstUse:
+    """The host key that was trusted on first use, in the Secret `NAME-host-key`.
+
+    It is never changed by itself.
+    """
+
+    def __init__(self, secrets: Secrets, owner: Resource) -> None:
+        self._secrets, self._owner = secrets, owner
+        self._namespace, self._name = owner.key.namespace, f"{owner.key.name}-host-key"
+
+    def pins(self) -> Pins:
+        """None before the first use. Raises BadHostAccess where the Secret is damaged."""
+        found = self._secrets.get(self._namespace, self._name)
+        text = found.data.get(_KNOWN_HOSTS, b"").decode(errors="replace") if found else ""
+        return stored_pins(text, f"Secret {self._namespace}/{self._name}")
+
+    def save(self, names: Iterable[str], port: int, key: PublicKey) -> None:
+        """Raises BadHostAccess where the operator's own rights do not allow it."""
+        line = f"{','.join(spelled(name, port) for name in names)} {key.line}\n"
+        try:
+            self._secrets.apply(
+                self._namespace, self._name, {_KNOWN_HOSTS: line.encode()}, "Opaque", self._owner
+            )
+        except KubeForbidden as error:
+            raise BadHostAccess(
+                f"the host's key cannot be stored: {error}. Pin it with knownHostsRef, or bind the "
+                "ClusterRole quiesce-keyrings to the operator"
+            ) from error
+
+
+def _text(secrets: Secrets, namespace: str, kind: ObjectKind, name: str, key: str) -> str | None:
+    if kind is ObjectKind.CONFIG_MAP:
+        return (secrets.config_map(namespace, name) or {}).get(key)
+    found = secrets.get(namespace, name)
+    data = found.data.get(key) if found else None
+    return None if data is None else data.decode(errors="replace")

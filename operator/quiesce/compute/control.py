@@ -1,0 +1,107 @@
+"""nova-compute on a host: observed, stopped for good, and restored as it was found."""
+
+from dataclasses import dataclass
+
+from quiesce.compute.model import NoSuchUnit, StopFailed, Unit, UnitState
+from quiesce.compute.scripts import observe_script, restore_script, stop_script
+from quiesce.ssh.session import Session
+
+_PREFIX = "quiesce "
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What a script has found.
+
+    `stays`: nothing starts it by itself. `words`: what the supervisor had to say. `stuck`: the
+    version of a podman that cannot change the policy by which it would be started at boot.
+    """
+
+    state: UnitState
+    stays: bool
+    words: str
+    stuck: str
+
+
+def observe(session: Session, unit: Unit) -> UnitState:
+    """How it is now; changes nothing. Raises SSHError, NoSuchUnit, StopFailed."""
+    return _run(session, unit, observe_script(unit)).state
+
+
+def stop(session: Session, unit: Unit) -> UnitState:
+    """Stops it and keeps it from starting, at boot too.
+
+    Save what `observe` returned before: `restore` needs it. What cannot be kept from starting is
+    not stopped. Doing it twice is the same as once, also where the first time was cut off.
+    Raises SSHError; StopFailed where it still runs or would come back.
+    """
+    report = _run(session, unit, stop_script(unit))
+    if report.stuck:
+        raise _restarted_at_boot(unit, report)
+    if report.state.running or not report.stays:
+        raise StopFailed(f"{unit.name} did not stop: it is {report.state.text}{_words(report)}")
+    return report.state
+
+
+def restore(session: Session, unit: Unit, found: UnitState) -> UnitState:
+    """Makes it start as it did when it was found, and run if it ran then.
+
+    Raises SSHError, StopFailed.
+    """
+    report = _run(session, unit, restore_script(unit, found))
+    if report.words or (found.running and not report.state.running):
+        raise StopFailed(
+            f"{unit.name} is {report.state.text}, and was {found.text} when it was found"
+            f"{_words(report)}"
+        )
+    return report.state
+
+
+def _words(report: _Report) -> str:
+    return f": {report.words or 'see its log on the host'}"
+
+
+def _restarted_at_boot(unit: Unit, report: _Report) -> StopFailed:
+    """podman update --restart came with podman 5.1.0 (its release notes)."""
+    policy = report.state.boot
+    return StopFailed(
+        f"{unit.name} was not stopped: podman-restart.service starts it at boot (policy {policy}), "
+        f"and {report.stuck} cannot change that",
+        [
+            "Create the container again with --restart=no",
+            "Let a systemd unit start it, and name that unit in service.stop",
+            "Where nothing else needs it: systemctl disable podman-restart.service",
+            "Upgrade to podman 5.1 or newer",
+            "Stop nova-compute yourself",
+        ],
+    )
+
+
+def _run(session: Session, unit: Unit, script: str) -> _Report:
+    done = session.run_script(script)
+    lines = [
+        line.removeprefix(_PREFIX) for line in done.output.splitlines() if line.startswith(_PREFIX)
+    ]
+    words = "; ".join(_values("words", lines))
+    if "end" not in lines:
+        tail = (done.errors or done.output).strip()[-100:]
+        raise StopFailed(f"the host sent no complete report on {unit.name}: {tail}")
+    if "absent" in lines:
+        raise NoSuchUnit(
+            f"{unit.supervisor} knows no {unit.name} on this host{': ' + words if words else ''}",
+            ["Set service.stop to how nova-compute runs there"],
+        )
+    for other in _values("starter", lines):
+        raise StopFailed(
+            f"the systemd unit {other} starts the container {unit.name}, and would start it again",
+            [f"Set service.stop to {{kind: Systemd, name: {other}}}"],
+        )
+    if "exists" not in lines:
+        detail = words or done.errors.strip()[-100:]
+        raise StopFailed(f"{unit.supervisor} did not report the state of {unit.name}: {detail}")
+    state = UnitState.observed("running" in lines, "".join(_values("boot", lines)))
+    return _Report(state, "stays" in lines, words, "".join(_values("stuck", lines)))
+
+
+def _values(word: str, lines: list[str]) -> list[str]:
+    return [line.removeprefix(word).strip() for line in lines if line.split(" ", 1)[0] == word]

@@ -1,0 +1,122 @@
+"""The hosts of one keyring, and the threads in which they are visited.
+
+Visits run beside the ticks, so that a slow host never holds up a worker. A host that failed last
+time waits in a lane of its own, so that many dead hosts hold up no healthy one.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from quiesce.keyring.act.visit import VisitOrder
+from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
+from quiesce.runtime.incident import reference
+
+log = logging.getLogger(__name__)
+
+HEALTHY_LANE = 16
+FAILING_LANE = 4
+
+
+class Lanes:
+    """How many visits may run at once in this process, over all keyrings."""
+
+    def __init__(self, healthy: int = HEALTHY_LANE, failing: int = FAILING_LANE) -> None:
+        self._free = {False: healthy, True: failing}
+        self._lock = threading.Lock()
+
+    def enter(self, *, failing: bool) -> bool:
+        """False: the lane is full."""
+        with self._lock:
+            if self._free[failing] == 0:
+                return False
+            self._free[failing] -= 1
+            return True
+
+    def leave(self, *, failing: bool) -> None:
+        with self._lock:
+            self._free[failing] += 1
+
+
+@dataclass
+class Fleet:
+    """One tick at a time uses it; only the visits run in other threads.
+
+    `requested_at`: the annotation's value that was acted on. `announced`: host -> reason of the
+    last failure that an event told of.
+    """
+
+    lanes: Lanes
+    visit: Callable[[VisitOrder], VisitResult]
+    hosts: dict[str, HostRecord] = field(default_factory=dict)
+    in_flight: set[str] = field(default_factory=set)
+    requested_at: str | None = None
+    announced: dict[str, str] = field(default_factory=dict)
+    _outdated: set[str] = field(default_factory=set)
+    """Hosts whose visit in flight began before the last request: it does not answer that."""
+    _done: "queue.Queue[tuple[str, VisitResult]]" = field(default_factory=queue.Queue)
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Forgets hosts that are no longer part of the keyring, and paths to them."""
+        kept = set(names)
+        self.hosts = {
+            name: self.hosts.get(name, HostRecord()).keep_paths(kept) for name in sorted(kept)
+        }
+
+    def handle_request(self, requested_at: str | None) -> None:
+        """Another value than before: every host and every path is due at once."""
+        if requested_at == self.requested_at:
+            return
+        self.requested_at = requested_at
+        self._outdated = set(self.in_flight)
+        self.hosts = {name: record.make_due() for name, record in self.hosts.items()}
+
+    def start(self, name: str, order: VisitOrder) -> bool:
+        """Begins a visit; False where the lane is full: later."""
+        failing = self.hosts[name].failure is not None
+        if not self.lanes.enter(failing=failing):
+            return False
+        self.in_flight.add(name)
+        threading.Thread(
+            target=self._run, args=(name, order, failing), name=f"visit-{name}", daemon=True
+        ).start()
+        return True
+
+    def collect(self, timeout: float, now: Callable[[], float]) -> list[tuple[str, VisitResult]]:
+        """Results of the visits that have ended, waiting up to `timeout` seconds for the first.
+
+        They are recorded; those of hosts that are no longer part of the keyring are dropped.
+        """
+        ended: list[tuple[str, VisitResult]] = []
+        try:
+            ended.append(
+                self._done.get(timeout=timeout) if timeout > 0 else self._done.get_nowait()
+            )
+            while True:
+                ended.append(self._done.get_nowait())
+        except queue.Empty:
+            self.in_flight -= {name for name, _ in ended}
+        for name, result in ended:
+            self._record(name, result, now())
+        return [(name, result) for name, result in ended if name in self.hosts]
+
+    def _record(self, name: str, result: VisitResult, now: float) -> None:
+        if name not in self.hosts:
+            return
+        record = self.hosts[name].after(result, now)
+        self.hosts[name] = record.make_due() if name in self._outdated else record
+        self._outdated.discard(name)
+
+    def _run(self, name: str, order: VisitOrder, failing: bool) -> None:
+        try:
+            result = self.visit(order)
+        except Exception as error:  # a defect of ours must not look like a visit that never ends
+            found, kind = reference(error), type(error).__name__
+            log.exception("unexpected error in a visit to %s (reference %s)", name, found)
+            text = f"unexpected {kind}: a defect of the operator; search its log for {found}"
+            result = VisitResult(failure=HostFailure("InternalError", text, needs_person=False))
+        finally:
+            self.lanes.leave(failing=failing)
+        self._done.put((name, result))

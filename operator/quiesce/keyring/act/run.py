@@ -1,0 +1,104 @@
+"""Visits within a time budget: begin what is due, record what has ended, until nothing is due."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from quiesce.compute.hosts import ComputeHost
+from quiesce.keyring.act.fleet import Fleet
+from quiesce.keyring.act.visit import VisitOrder
+from quiesce.keyring.decide import due_removals, due_visits, rotation
+from quiesce.keyring.model import (
+    DesiredState,
+    DueVisit,
+    PathTarget,
+    Rotation,
+    RotationStep,
+    VisitResult,
+)
+from quiesce.keyring.observe import KeyringObservation
+from quiesce.ssh.keys import PublicKey
+
+_BUDGET_SECONDS = 3.0
+"""How long a tick waits for hosts; visits go on beside it, and the next tick records them."""
+_BATCH_SECONDS = 0.05
+"""Visits that end at about the same time are recorded together."""
+
+
+@dataclass
+class VisitSummary:
+    """`changed`: host -> what was changed there. `presented`: host -> its key on first use."""
+
+    changed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    presented: dict[str, PublicKey] = field(default_factory=dict)
+
+    def add(self, name: str, result: VisitResult) -> None:
+        if result.changed:
+            self.changed[name] = (*self.changed.get(name, ()), *result.changed)
+        if result.presented:
+            self.presented[name] = result.presented
+
+
+def run_visits(
+    seen: KeyringObservation, fleet: Fleet, clock: Callable[[], float] = time.monotonic
+) -> VisitSummary:
+    """Ends when nothing is due or in flight, a host key has to be pinned, or time is up."""
+    end, summary = clock() + _BUDGET_SECONDS, VisitSummary()
+    while True:
+        started = _start_due(seen, fleet, clock())
+        remaining = end - clock()
+        if not fleet.in_flight or remaining <= 0:
+            return summary
+        ended = fleet.collect(remaining, clock)
+        time.sleep(min(_BATCH_SECONDS, max(0.0, end - clock())) if started else 0.0)
+        for name, result in [*ended, *fleet.collect(0.0, clock)]:
+            summary.add(name, result)
+        if summary.presented:
+            return summary
+
+
+def current_goal(
+    seen: KeyringObservation, fleet: Fleet, now: float
+) -> tuple[DesiredState | None, Rotation]:
+    """What hosts should look like now, given how far all of them are with the key."""
+    desired = seen.desired
+    if desired is None:
+        return None, Rotation(RotationStep.STABLE)
+    observations = {name: record.observation for name, record in fleet.hosts.items()}
+    newest = max((record.since for record in fleet.hosts.values()), default=now)
+    progress = rotation(desired, observations, now - newest)
+    return replace(desired, may_switch=progress.may_switch), progress
+
+
+def _start_due(seen: KeyringObservation, fleet: Fleet, now: float) -> int:
+    """Starts visits; how many."""
+    desired, _ = current_goal(seen, fleet, now)
+    spec, hosts = seen.spec, {host.name: host for host in seen.hosts}
+    if desired is None:
+        due = due_removals(fleet.hosts, now)
+    else:
+        due = due_visits(fleet.hosts, desired, spec.probe, seen.destinations, spec.check_every, now)
+    return sum(
+        fleet.start(each.host, _order(seen, hosts, each, desired))
+        for each in due
+        if each.host not in fleet.in_flight
+    )
+
+
+def _order(
+    seen: KeyringObservation,
+    hosts: dict[str, ComputeHost],
+    due: DueVisit,
+    desired: DesiredState | None,
+) -> VisitOrder:
+    host, access = hosts[due.host], seen.spec.host_access
+    return VisitOrder(
+        target=seen.target(host),
+        login=seen.login,
+        layout=seen.layout,
+        desired=desired,
+        pinned=seen.pins.of(host.names, access.port),
+        revoked=seen.pins.revoked,
+        trust=access.trust_on_first_use,
+        targets=tuple(PathTarget(name, hosts[name].address) for name in due.targets),
+    )

@@ -1,0 +1,31 @@
+"""PURE. From what is known of the hosts to what is done next: no I/O, no clock, no client."""
+
+from quiesce.keyring.decide.changes import Obstacle, changes, installation_obstacle
+from quiesce.keyring.decide.desired import desired_state, layout_of
+from quiesce.keyring.decide.removal import removal_obstacle, removals
+from quiesce.keyring.decide.rotation import rotation
+from quiesce.keyring.decide.schedule import (
+    due_removals,
+    due_visits,
+    is_ready,
+    paths_to_check,
+    required_targets,
+    seconds_until_due,
+)
+
+__all__ = [
+    "Obstacle",
+    "changes",
+    "desired_state",
+    "due_removals",
+    "due_visits",
+    "installation_obstacle",
+    "is_ready",
+    "layout_of",
+    "paths_to_check",
+    "removal_obstacle",
+    "removals",
+    "required_targets",
+    "rotation",
+    "seconds_until_due",
+]

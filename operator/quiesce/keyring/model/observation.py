@@ -1,0 +1,100 @@
+"""PURE. One host at one moment, as frozen values."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from quiesce.ssh.keys import PublicKey, read_public
+
+_REGULAR = ("regular file", "regular empty file")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """`kind` as `stat -c %F` has it; `mode` without the file type.
+
+    `digest`: SHA-256 of the content, if it was read.
+    """
+
+    kind: str
+    owner: str
+    mode: int
+    digest: str | None = None
+
+    @property
+    def regular(self) -> bool:
+        return self.kind in _REGULAR
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A row of the host's account database."""
+
+    uid: int
+    gid: int
+    home: str
+    shell: str
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What was there before the first change, as recorded on the host: a removal restores it."""
+
+    shell: str
+    created: tuple[str, ...]
+    """Names of shared files and directories that did not exist."""
+
+    @property
+    def line(self) -> str:
+        """As it stands in the known_hosts file on the host."""
+        return f"# found shell={self.shell} made={','.join(self.created) or '-'}"
+
+    @classmethod
+    def read(cls, line: str) -> "Original | None":
+        match = re.fullmatch(r"# found shell=(/[A-Za-z0-9._/-]+) made=([a-z_,.-]+)", line)
+        return match and cls(match[1], () if match[2] == "-" else tuple(match[2].split(",")))
+
+
+@dataclass(frozen=True, slots=True)
+class HostObservation:
+    """A host at one moment. None means: it is not there."""
+
+    root: bool
+    account: Account | None
+    shell_usable: bool = True
+    """The desired shell exists there and can run."""
+    home: File | None = None
+    ssh_dir: File | None = None
+    readable: bool = True
+    """The account itself can work in its `.ssh`."""
+    known_hosts: File | None = None
+    known_hosts_digest: str = ""
+    """SHA-256 of our lines there."""
+    original: Original | None = None
+    authorized_keys: File | None = None
+    authorized_lines: tuple[str, ...] = ()
+    config: File | None = None
+    included: bool = False
+    """Our line in the ssh config comes before everything that could override it."""
+    config_lines: int = 0
+    """How many lines there are ours."""
+    uses: str | None = None
+    """Id of the key that our ssh config names, if its file is there."""
+    own_files: Mapping[str, File] = field(default_factory=dict)
+    """Our own files in `.ssh`."""
+    stale_files: bool = False
+    """Temporary files of ours, left by an interrupted change."""
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """Ids of the keys that our authorized_keys lines accept."""
+        keys = (_authorized_key(line) for line in self.authorized_lines)
+        return frozenset(key.id for key in keys if key is not None)
+
+
+def _authorized_key(line: str) -> PublicKey | None:
+    match = re.search(r"(?:^|\s)((?:ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+)(?:\s|$)", line)
+    try:
+        return read_public(match[1]) if match else None
+    except ValueError:
+        return None

@@ -1,0 +1,62 @@
+"""PURE. One SSH session to one host: what is due in it, and what it found."""
+
+from dataclasses import dataclass
+
+from quiesce.keyring.model.observation import HostObservation
+from quiesce.ssh.keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class HostFailure:
+    """Why a host is not as desired, in one sentence. `needs_person`: waiting does not help.
+
+    `remedies`: what a person can do, each a sentence or a command.
+    """
+
+    reason: str
+    message: str
+    needs_person: bool
+    remedies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PathCheck:
+    """How a login of the account to another host went. `reason` None: it works."""
+
+    reason: str | None = None
+    message: str = ""
+
+    @property
+    def works(self) -> bool:
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class DueVisit:
+    """A visit that should begin now. `targets`: hosts to check the paths to, in a fair order."""
+
+    host: str
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PathTarget:
+    """Where the account logs in: `name` is the host's, `address` what Nova would copy to."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class VisitResult:
+    """`changed`: what was changed, by `Change.what`. `checks`: target -> how the login there went.
+
+    `presented`: the host's key, where only that was asked for. `removed`: nothing of ours is left.
+    """
+
+    observation: HostObservation | None = None
+    failure: HostFailure | None = None
+    changed: tuple[str, ...] = ()
+    checks: tuple[tuple[str, PathCheck], ...] = ()
+    presented: PublicKey | None = None
+    removed: bool = False

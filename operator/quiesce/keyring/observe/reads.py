@@ -1,0 +1,90 @@
+"""What a tick reads before it visits hosts: access, pinned keys, Nova's list, the key pair."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from quiesce.api.keyring.spec import KeyringSpec
+from quiesce.compute.access import login_of, pins_of
+from quiesce.compute.hosts import ComputeHost, compute_hosts
+from quiesce.keyring.decide import desired_state, layout_of
+from quiesce.keyring.errors import NoHosts
+from quiesce.keyring.model import DesiredState, HostLayout, Identity, KeyHistory
+from quiesce.keyring.observe.key_store import Keys, KeyStore
+from quiesce.kube.resource import Resource
+from quiesce.openstack.records import Service
+from quiesce.runtime.clouds import cloud_of
+from quiesce.runtime.kinds import Context
+from quiesce.ssh.login import Login
+from quiesce.ssh.pins import Pins
+from quiesce.ssh.session import Target
+
+
+@dataclass(frozen=True)
+class KeyringObservation:
+    """Everything that is the same for all hosts. `keys` None: the keyring is being deleted."""
+
+    spec: KeyringSpec
+    layout: HostLayout
+    hosts: tuple[ComputeHost, ...]
+    destinations: frozenset[str]
+    """Hosts whose nova-compute is up and enabled: Nova moves nothing to any other one."""
+    login: Login
+    pins: Pins
+    history: KeyHistory
+    keys: Keys | None
+
+    def target(self, host: ComputeHost) -> Target:
+        return Target(host.name, host.address, self.spec.host_access.port)
+
+    @cached_property
+    def desired(self) -> DesiredState | None:
+        """None: nothing, the keyring is being deleted."""
+        if self.keys is None:
+            return None
+        return desired_state(
+            self.spec,
+            self.layout.identity,
+            self.hosts,
+            self.pins,
+            self.keys.pair,
+            self.history.previous,
+        )
+
+
+def observe(context: Context, resource: Resource, now: datetime) -> KeyringObservation:
+    """Raises Problem and KubeError. In deletion no key is read or generated."""
+    spec, secrets, namespace = (
+        KeyringSpec.read(resource.spec),
+        context.secrets,
+        resource.key.namespace,
+    )
+    login = login_of(secrets, namespace, spec.host_access)
+    given = pins_of(secrets, namespace, spec.host_access)
+    services, hypervisors = cloud_of(context, resource).computes()
+    hosts = compute_hosts(hypervisors, spec.hosts.addresses, spec.hosts.exclude)
+    if not hosts and not resource.deleting:
+        raise NoHosts("Nova lists no compute host besides those in spec.hosts.exclude")
+    store = KeyStore(secrets, resource, spec)
+    keys = None if resource.deleting else store.ensure_keys(now)
+    history = keys.history if keys else store.history() or KeyHistory()
+    return KeyringObservation(
+        spec=spec,
+        layout=layout_of(spec, Identity(namespace, resource.key.name)),
+        hosts=hosts,
+        destinations=_destinations(services),
+        login=login,
+        pins=Pins(given.pins + store.trusted_pins(history).pins, given.revoked),
+        history=history,
+        keys=keys,
+    )
+
+
+def _destinations(services: Iterable[Service]) -> frozenset[str]:
+    """Where Nova's scheduler would move something (nova/scheduler/filters/compute_filter.py)."""
+    return frozenset(
+        service.host
+        for service in services
+        if service.status == "enabled" and service.state == "up"
+    )

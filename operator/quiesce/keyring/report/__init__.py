@@ -1,0 +1,35 @@
+"""PURE. What was found and decided -> status, for people and for drains, and events."""
+
+from quiesce.keyring.report.events import (
+    abandoned,
+    change_events,
+    host_events,
+    key_generated,
+    key_rotated,
+    keys_removed,
+    pinned,
+    transitions,
+)
+from quiesce.keyring.report.status import (
+    KeyringReport,
+    problem_status,
+    removal_status,
+    status,
+    timestamp,
+)
+
+__all__ = [
+    "KeyringReport",
+    "abandoned",
+    "change_events",
+    "host_events",
+    "key_generated",
+    "key_rotated",
+    "keys_removed",
+    "pinned",
+    "problem_status",
+    "removal_status",
+    "status",
+    "timestamp",
+    "transitions",
+]

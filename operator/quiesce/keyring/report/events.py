@@ -1,0 +1,83 @@
+"""PURE. What changed -> events. A tick that changed nothing has none."""
+
+from collections.abc import Mapping, Sequence
+
+from quiesce.api.events import Event, normal, warning
+from quiesce.api.keyring.status import KeyringRecord, KeyringStatus
+from quiesce.api.text import count, some
+from quiesce.keyring.model import HostFailure
+from quiesce.ssh.keys import PublicKey
+
+_ACTION = "ManageKeys"
+_HOSTS_PER_TICK = 5
+"""Hosts that get an event of their own in one tick; the rest is in the status."""
+_THINGS = 8
+"""Changed things that one event names."""
+
+
+def transitions(before: KeyringRecord, after: KeyringStatus) -> tuple[Event, ...]:
+    """Whether `Ready`, or its reason, has changed."""
+    now = KeyringRecord(after).ready
+    if now == before.ready:
+        return ()
+    tell = warning if now[0] == "False" else normal
+    return (tell(now[1], _ACTION, after.message),)
+
+
+def host_events(
+    announced: Mapping[str, str], failures: Mapping[str, HostFailure]
+) -> tuple[Event, ...]:
+    """`announced`: host -> reason of the last failure that was told of it."""
+    new = [name for name, failure in failures.items() if announced.get(name) != failure.reason]
+    recovered = set(announced) - set(failures)
+    return (
+        *(
+            warning(failures[name].reason, _ACTION, f"{name}: {failures[name].message}")
+            for name in new[:_HOSTS_PER_TICK]
+        ),
+        *((normal("HostsRecovered", _ACTION, some(recovered)),) if recovered else ()),
+    )
+
+
+def change_events(changed: Mapping[str, Sequence[str]], *, repaired: bool) -> tuple[Event, ...]:
+    """`repaired`: everything was in order, and nothing else is desired than before."""
+    if not changed:
+        return ()
+    things = {thing for what in changed.values() for thing in what}
+    # What was done to the account comes before the files: the list may be cut.
+    ordered = sorted(things, key=lambda thing: (thing.startswith("/"), thing))
+    more = " …" if len(ordered) > _THINGS else ""
+    text = f"{some(changed)}: {', '.join(ordered[:_THINGS])}{more}"
+    return (normal("HostsRepaired" if repaired else "HostsChanged", _ACTION, text),)
+
+
+def pinned(presented: Mapping[str, PublicKey]) -> tuple[Event, ...]:
+    return tuple(
+        normal(
+            "HostKeyTrusted",
+            _ACTION,
+            f"{host} presented {key.type} {key.fingerprint}: pinned from now on",
+        )
+        for host, key in sorted(presented.items())[:_HOSTS_PER_TICK]
+    )
+
+
+def key_generated(fingerprint: str, secret_name: str) -> Event:
+    return normal(
+        "KeyGenerated", _ACTION, f"generated the key {fingerprint} in Secret {secret_name}"
+    )
+
+
+def key_rotated(fingerprint: str) -> Event:
+    text = f"every host uses the key {fingerprint}; the old key is removed"
+    return normal("KeyRotated", _ACTION, text)
+
+
+def keys_removed(hosts: int) -> Event:
+    text = f"nothing of this keyring is left on {count(hosts, 'host')}"
+    return normal("KeysRemoved", _ACTION, text)
+
+
+def abandoned() -> Event:
+    text = "released without removing keys from hosts (quiesce.dev/abandon)"
+    return warning("Abandoned", _ACTION, text)
