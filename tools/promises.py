@@ -2,8 +2,8 @@
 
     PYTHONPATH=operator python -m tools.promises > docs/promises.md
 
-Promises are where docs/safety.md has an id. Tests name theirs with the marker `promise`, scenarios of
-the model where they are defined; a mutant has those of the scenario that has to notice it.
+Promises are where docs/safety.md has an id. Tests name theirs with the marker `promise`, scenarios
+of the model where they are defined; a mutant has those of the scenario that has to notice it.
 """
 
 import ast
@@ -21,6 +21,17 @@ PROMISE = re.compile(
 )
 BOLD = re.compile(r"\*\*(.+?)\*\*")
 SENTENCE = re.compile(r"((?:`[^`]*`|[^`])+?[.:])(?= |$)")
+
+INTRODUCTION = """\
+# Promises
+
+Which tests hold each promise of [safety](safety.md). Made by `python -m tools.promises`; do not
+edit it.
+
+A *story* runs on the real API server and the real Nova. A *scenario* is a history on the model of
+Nova, with every request watched (`tests/model/test_scenarios.py`). A *mutant* is the operator with
+the promise broken on purpose: its scenario has to fail. Besides, random histories check all
+promises (`tests/model/test_model.py`)."""
 
 
 @dataclass
@@ -86,13 +97,7 @@ def page() -> str:
 
 
 def lines() -> Iterator[str]:
-    yield "# Promises"
-    yield ""
-    yield "Which tests hold each promise of [safety](safety.md). Made by `python -m tools.promises`; do not edit it."
-    yield ""
-    yield "A *story* runs on the real API server and the real Nova. A *scenario* is a history on the model of Nova, with every"
-    yield "request watched (`tests/model/test_scenarios.py`). A *mutant* is the operator with the promise broken on purpose: its"
-    yield "scenario has to fail. Besides, histories made at random hold all promises (`tests/model/test_model.py`)."
+    yield INTRODUCTION
     for promise in promises().values():
         yield ""
         yield f"## {promise.id}"

@@ -1,4 +1,4 @@
-"""Real beds without endy story: started once per run, reused, and stopped again where this run started them."""
+"""Real beds for every story: started once per run, and stopped where this run started them."""
 
 import secrets
 import subprocess
@@ -62,7 +62,10 @@ def tidy_end(cloud: Lab) -> Iterator[None]:
 
 @pytest.fixture
 def namespace(kube: Kube) -> Iterator[str]:
-    """A fresh namespace. After the test it is deleted (not waited for), its drains without being restored."""
+    """A fresh namespace.
+
+    After the test it is deleted, not waited for, and the hosts of its drains are not restored.
+    """
     name = f"t-{secrets.token_hex(3)}"
     kube.kubectl("create", "namespace", name)
     yield name
@@ -87,7 +90,7 @@ def account(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator]:
-    """The operator, running under the rights of manifests/base; its log is shown where the test fails."""
+    """The operator with the rights of manifests/base; its log is shown where the test fails."""
     running = Operator(account, tmp_path / "operator.log", ("--namespace", namespace)).start()
     yield running
     running.kill()

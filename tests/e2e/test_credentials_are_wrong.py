@@ -1,7 +1,7 @@
-"""Credentials that are missing, malformed, wrong, too weak or out of reach; and credentials that change on the way.
+"""Credentials that are missing, malformed, wrong, too weak or unreachable, or that change.
 
-Each trouble is a condition that says what to do. Put right, the drain goes on by itself: the
-operator is not restarted. Nothing that is secret shows in a status, an event or the log.
+Each problem is a condition that says what to do. Once it is fixed the drain continues by itself:
+the operator is not restarted. No secret shows in a status, an event or the log.
 """
 
 from collections.abc import Callable, Iterator

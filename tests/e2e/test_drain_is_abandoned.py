@@ -1,7 +1,7 @@
 """A cloud that is gone for good holds no namespace hostage.
 
 The drain is deleted while its cloud cannot be reached: it waits, and its status says how to
-let go. So annotated, it goes at once, and says that the host was not restored.
+abandon it. So annotated, it is released at once, and says that the host was not restored.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from tests.harness.openstack import Lab, until
 
 
 def out_of_reach(entry: dict[str, Any]) -> str:
-    """clouds.yaml of a cloud on a port where nobody listens."""
+    """clouds.yaml of a cloud on a port without a listener."""
     return yaml.safe_dump(
         {
             "clouds": {
@@ -24,7 +24,7 @@ def out_of_reach(entry: dict[str, Any]) -> str:
 
 
 @pytest.mark.promise("always-9")
-def test_an_unreachable_cloud_is_released_when_told_to(
+def test_a_drain_of_an_unreachable_cloud_is_released_when_annotated(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str
 ) -> None:
     drain = Drain.apply(kube, credentials, host, service={"afterDrain": "KeepDisabled"})
@@ -35,7 +35,7 @@ def test_an_unreachable_cloud_is_released_when_told_to(
     status = drain.until("what holds it", lambda s: s["phase"] == "Restoring")
     assert "127.0.0.1:9" in status["message"]
     assert status["message"].endswith(
-        "(to let go without restoring the host: annotate with quiesce.dev/abandon=true)"
+        "(to let go without giving the host back: annotate with quiesce.dev/abandon=true)"
     )
     assert drain.condition("Reconciling")["reason"] == "CloudUnreachable"
     assert drain.row()[2] == "Restoring"

@@ -31,8 +31,8 @@ def test_it_stops_where_it_is_and_ends_what_it_began(
         "what was begun arrives",
         lambda: not any(s["OS-EXT-STS:task_state"] for s in cloud.servers()),
     )
-    seen = operator.looks
-    until("two more looks", lambda: operator.looks > seen + 2)
+    seen = operator.polls
+    until("two more polls", lambda: operator.polls > seen + 2)
     status = drain.status
     assert started(cloud, ids) == begun
     assert 1 <= len(begun) < len(ids)

@@ -1,8 +1,8 @@
 """A node drained for a reboot is restored exactly as it was found.
 
-Three drains at once, one a host: one was enabled; one had been disabled by somebody else, with
-a reason; and of one somebody sets another reason while it is drained, and theirs is the last
-word. A fourth leaves the host as it is, as its `onDelete: Leave` says.
+Three drains at once, one a host: one host was enabled; one had been disabled by another user, with
+a reason; and for one another user sets a reason while it is drained, which stays. A fourth leaves
+the host as it is, as its `onDelete: Leave` says.
 """
 
 import pytest
@@ -54,7 +54,7 @@ def test_every_host_is_restored_as_it_was_found(
     for host, server in servers.items():
         moved(cloud, server, host, "ACTIVE", COLD)
     by_others = drains[contested].until(
-        "somebody else's reason",
+        "another user's reason",
         lambda s: condition(s, "ServiceDisabled").get("reason") == "DisabledByOthers",
     )
     assert MINE in condition(by_others, "ServiceDisabled")["message"]

@@ -1,10 +1,10 @@
-"""Moves that fail at every step that a hypervisor has, all at once, and a drain that is never wrong about it.
+"""Moves fail at every step that a hypervisor has, all at once, and the drain reports each right.
 
 Two hosts are drained side by side, one cold and one live. Each of their servers meets another
-failure, or a step that takes long or never ends. What needs nobody is moved all the same; of every
-other server the drain says what happened and what to do, and it never calls a host empty
-while Nova or Placement have anything on it. Then the causes go, people do what they were told,
-and both drains come to their end by themselves.
+failure, or a step that takes long or never ends. Those that need no person are moved all the same;
+of every other server the drain says what happened and what to do, and it never calls a host empty
+while Nova or Placement have anything on it. Then the causes are removed, people do what the drains
+say, and both complete by themselves.
 """
 
 from collections.abc import Iterable
@@ -23,11 +23,13 @@ SMALL, LARGE = "tiny", "small"  # the two flavors that there are; the larger one
 
 @dataclass(frozen=True)
 class Failure:
-    """One server, what strikes it, and what becomes of it.
+    """One server, how its move fails, and how it ends.
 
-    faults: by operation of the hypervisor. reason, says: of its problem, and words of the message ('': it needs nobody).
-    seen: its status meanwhile; there: it has left the host then. person: the action that a person does to it
-    once the cause is gone. actions: all that Nova's log says was done with it in the end, after `create`.
+    faults: by operation of the hypervisor.
+    reason, says: of its problem, and words of the message; '': it needs no person.
+    seen: its status meanwhile; there: it has left the host then.
+    person: the action that a person does to it once the cause is gone.
+    actions: all that Nova's log says was done with it in the end, after `create`.
     """
 
     faults: dict[str, str]
@@ -204,10 +206,10 @@ class Side:
         )
 
     def says_what_happened(self, status: Json) -> None:
-        said = {p["name"].removeprefix(self.prefix): p["message"] for p in status["problems"]}
+        messages = {p["name"].removeprefix(self.prefix): p["message"] for p in status["problems"]}
         for name, failure in self.failures.items():
             for words in failure.says:
-                assert words in said[name], (name, words, said[name])
+                assert words in messages[name], (name, words, messages[name])
 
     def nova_agrees(self) -> None:
         """Each server is in the state in which its failure leaves it."""
@@ -215,8 +217,8 @@ class Side:
             server = self.cloud.server(self.ids[name])
             assert server, name
             away = server["OS-EXT-SRV-ATTR:host"] != self.host
-            mended = not failure.reason
-            assert (server["status"], away) == (failure.seen, failure.there or mended), name
+            moves_anyway = not failure.reason
+            assert (server["status"], away) == (failure.seen, failure.there or moves_anyway), name
 
     def people_act(self, *, there: bool) -> None:
         for name, failure in self.failures.items():
@@ -238,7 +240,7 @@ class Side:
 
 
 @pytest.mark.promise("never-11", "always-4", "always-5", "always-6")
-def test_every_failure_is_named_and_what_is_mended_moves(
+def test_every_failure_is_named_and_what_is_fixed_moves(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, hosts: tuple[str, ...]
 ) -> None:
     cold, live = (
@@ -270,12 +272,12 @@ def test_every_failure_is_named_and_what_is_mended_moves(
         cold.drain.patch({"confirmation": {"decisions": []}})
         for side in (cold, live):
             side.people_act(there=False)
-        live.drain.annotate("quiesce.dev/requestedAt=mended")
+        live.drain.annotate("quiesce.dev/requestedAt=fixed")
         for side in (cold, live):
             status = side.stalled_with(side.left_there)
             assert condition(status, "Stalled")["reason"] == "DestinationFailed"
             side.people_act(there=True)
-        give_up_what_failed_moves_hold(cloud, live)
+        remove_claims_of_failed_moves(cloud, live)
         for side in (cold, live):
             side.drain.wait("Drained")
             side.drain.wait("Ready")
@@ -284,8 +286,11 @@ def test_every_failure_is_named_and_what_is_mended_moves(
     assert operator.healthy()
 
 
-def give_up_what_failed_moves_hold(cloud: Lab, side: Side) -> None:
-    """A live move that failed after the guest had left keeps its claim on the source without end: Nova never gives it up."""
+def remove_claims_of_failed_moves(cloud: Lab, side: Side) -> None:
+    """Of live moves that failed after the guest had left.
+
+    Nova never removes their claims on the source.
+    """
     status = side.drain.until(
         "the claims named", lambda s: condition(s, "Stalled").get("reason") == "AllocationsLeft"
     )
@@ -295,4 +300,4 @@ def give_up_what_failed_moves_hold(cloud: Lab, side: Side) -> None:
     )
     for consumer in held:
         assert consumer in status["message"]
-        cloud.give_up(consumer)
+        cloud.drop_allocations(consumer)

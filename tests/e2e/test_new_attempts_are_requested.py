@@ -1,4 +1,4 @@
-"""A server that fails every try is reported and left; a person mends the cause and asks again.
+"""A server that fails every try is reported; a person fixes the cause and asks for new attempts.
 
 `quiesce.dev/requestedAt` with any new value gives it a new set of attempts, at once.
 """

@@ -1,7 +1,7 @@
 """Drain a node, live: no guest is restarted.
 
-The same mix as in test_node_is_retired_cold, and two paused servers. Running and paused guests are only
-ever live-migrated: their launch time stands (Nova sets it anew at the end of every cold
+The same mix as in test_node_is_retired_cold, and two paused servers. Running and paused guests are
+only ever live-migrated: their launch time stands (Nova sets it again at the end of every cold
 migration) and their action log names no other move. Servers that are shut off go cold.
 """
 

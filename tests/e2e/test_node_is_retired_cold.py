@@ -3,7 +3,7 @@
 Twenty servers, 15 running and 5 shut off. Each is migrated once and confirmed once, ends on
 another host in its old power state, and never are more than `maxParallel` of them on their
 way. The service is deleted, with its resource provider and all allocations. The operator
-has the rights of manifests/base, looks after all namespaces, and has an environment full of
+has the rights of manifests/base, watches all namespaces, and has an environment full of
 OS_* variables that lead nowhere. kubectl shows how it goes at each stage.
 """
 

@@ -1,10 +1,11 @@
-"""nova-computes that die in the middle of moves, of the source and of the destination, and live copies that never end.
+"""nova-compute dies in the middle of moves, on the source and on the destination.
 
-Two hosts are drained side by side. One nova-compute is killed (kill -9) amid cold moves, and asked for more in
-the seconds in which Nova still takes it for alive; one amid live copies and a queue of them, together with that
-of the host on which servers are just arriving. While they are away nothing is confirmed, reverted or
-aborted, and each drain says what is missing. They come back, and Nova leaves servers in ERROR, moves that
-never end, and records of moves that never end. People do what the drains tell them, and both come to their end.
+Two hosts are drained side by side. One nova-compute is killed (kill -9) during cold moves, and
+asked for more in the seconds in which Nova still takes it for alive; one during live copies and a
+queue of them, together with that of the host on which servers are just arriving. While they are
+down nothing is confirmed, reverted or aborted, and each drain says what is missing. They return,
+and Nova leaves servers in ERROR, moves that never end, and records of moves that never end. People
+do what the drains say, and both complete.
 """
 
 import re
@@ -29,12 +30,14 @@ State = tuple[str, str]  # the server's status, and that of its newest migration
 
 @dataclass(frozen=True)
 class Victim:
-    """A server, and what the death makes of it.
+    """A server, and what the death does to it.
 
-    down, back: its state while nova-compute is away, and after its return. faults: of the hypervisor until then.
-    boot: the status that it is brought to. late: it is locked, and asked for when its nova-compute is dead already.
-    waits: what the drain says of it meanwhile; reason: after the return, if anything; person: what somebody told
-    so does to it. actions: all that Nova's log says was done with it in the end, save for what cured its record.
+    down, back: its state while nova-compute is down, and after its return.
+    faults: of the hypervisor until then. boot: the status that it is brought to.
+    late: it is locked, and moved only when its nova-compute is dead already.
+    waits: what the drain says of it meanwhile; reason: after the return, if anything.
+    person: what a person does to it then.
+    actions: all that Nova's log says was done with it, but for what ended its record.
     """
 
     down: State
@@ -115,9 +118,8 @@ class Side:
     victims: dict[str, Victim]
     prefix: str
     ids: dict[str, str] = field(default_factory=dict)
-    extra: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # by name: actions that cured its record
+    # By name: actions that ended its record.
+    extra: dict[str, tuple[str, ...]] = field(default_factory=dict)
     drain: Drain = field(init=False)
 
     def boot(self) -> None:
@@ -219,13 +221,13 @@ class Side:
         self.drain.until("the change seen", lambda s: s["observedGeneration"] == changed)
 
     def ends(self) -> None:
-        """Its last hindrance is what Placement counts for moves that Nova forgot; the message names it."""
+        """The last obstacle is allocations of moves that Nova forgot; the message names them."""
         status = self.drain.until(
             "the claims named", lambda s: condition(s, "Stalled").get("reason") == "AllocationsLeft"
         )
         for consumer in self.cloud.holders(self.host):
             assert consumer in status["message"]
-            self.cloud.give_up(consumer)
+            self.cloud.drop_allocations(consumer)
         self.drain.wait("Drained")
         for name, server_id in self.ids.items():
             victim = self.victims[name]
@@ -240,7 +242,7 @@ class Side:
 
 
 def begin_late(side: Side) -> None:
-    """Have the late ones moved too, while Nova does not know yet that their nova-compute is dead."""
+    """Have the late ones moved too, before Nova knows that their nova-compute is dead."""
     side.drain.patch({"servers": {"locked": "Move"}})
     late = {name: victim.down for name, victim in side.victims.items() if victim.late}
 
@@ -268,7 +270,7 @@ def end_in_database(side: Side, name: str) -> None:
 
 
 def end_by_another_move(side: Side, name: str) -> None:
-    """Cold, and left in VERIFY_RESIZE until nova-compute of the drained host has ended the old record."""
+    """Cold, and left in VERIFY_RESIZE until the drained host has ended the old record."""
     message = side.named("StuckMigration", [name])[name]
     assert "leave it in VERIFY_RESIZE" in message
     cloud, server_id = side.cloud, side.ids[name]
@@ -281,7 +283,10 @@ def end_by_another_move(side: Side, name: str) -> None:
 
 
 def abort_and_force(side: Side, aborted: str, forced: str) -> None:
-    """Copies that make no progress, and onLiveTimeout: Wait: people abort one and change their mind about the other."""
+    """Copies that make no progress, and onLiveTimeout: Wait.
+
+    People abort one, and have the drain force the other.
+    """
     words = side.named("Stuck", [aborted, forced])
     assert "abort or force-complete it" in words[aborted]
     moves = side.cloud.migrations(side.host)

@@ -1,4 +1,4 @@
-"""The operator is killed twenty times in one drain, each time exactly before a request leaves or after it took effect.
+"""The operator is killed twenty times in one drain, exactly before or after a request.
 
 Twelve servers in mixed states. The end is the same as without a kill, and by Nova's own action log
 each server was moved once and confirmed once. A proxy between the operator and the cloud holds the
@@ -45,7 +45,7 @@ def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator
 
 @pytest.fixture
 def proxy(kube: Kube, cloud: Lab, namespace: str) -> Iterator[Proxy]:
-    """Between the operator and the cloud: the only way that the default Secret of the namespace knows."""
+    """Between the operator and the cloud: the only way there that the default Secret has."""
     entry = cloud.entries["operator"]
     with Proxy(entry["auth"]["auth_url"]) as running:
         kube.credentials(namespace, running.clouds_yaml(entry))

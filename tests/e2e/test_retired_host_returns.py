@@ -3,7 +3,7 @@
 `service.whileRunning: Wait`, the default: the drain is done but for nova-compute, which
 still runs; the status says what to do, and nothing is deleted until it is done. Started
 again, nova-compute registers itself as a new, enabled service: it is disabled again, and
-kept empty. Only when the drain is deleted is the host restored, into its aggregates too.
+kept empty. The host is restored, its aggregates too, only when the drain is deleted.
 """
 
 import pytest
@@ -59,8 +59,8 @@ def test_it_waits_for_the_stop_and_keeps_the_host_that_comes_back_empty(
 
 def waits_for_the_stop(drain: Drain, operator: Operator, host: str) -> None:
     """The status says what to do, and so it stays while the operator looks again."""
-    seen = operator.looks
-    until("two more looks", lambda: operator.looks > seen + 2)
+    seen = operator.polls
+    until("two more polls", lambda: operator.polls > seen + 2)
     status = drain.status
     assert status["phase"] == "Drained"
     assert status["message"].startswith(

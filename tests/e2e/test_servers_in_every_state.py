@@ -1,9 +1,9 @@
-"""Servers in every state that can be made: the plan says of each what the table of states says, and the drain does so.
+"""Servers in every state that can be made are planned and drained as the table of states says.
 
-One host full of servers, and some that are just leaving it. One resource with `mode: Plan` is edited from
-method to method and from policy to policy; what it shows must be what docs/states.md has, row by
-row. Then the same resource becomes a drain: all that can be moved leaves as the table says, the
-rest is named, is put right by people, and leaves too.
+One host full of servers, and some that are just leaving it. One resource with `mode: Plan` is
+edited from method to method and from policy to policy; what it shows must be what docs/states.md
+has, row by row. Then the same resource becomes a drain: all that can be moved leaves as the table
+says, the rest is named, is fixed by people, and leaves too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from tools.states import DEPARTED, FAILED, PLAIN, PROPERTIES, UNDER_WAY, Case
 from quiesce.api.drain.spec import Method
 from quiesce.drain.model.verdict import Blocked, Held, Move, Offload, Resume, Verdict
 
-# What is said of servers in `servers` and `confirmation`: nothing, and the other choice of every policy that has one.
+# `servers` and `confirmation` in the spec: the defaults, and the other choice of every policy.
 USUAL: Json = {
     "servers": {"suspended": "Block", "shelved": "Offload", "locked": "Move"},
     "confirmation": {"foreign": "Wait"},
@@ -45,10 +45,10 @@ def row(section: Sequence[Case], status: str, when: str = "", task: str | None =
 class State:
     """One server in one state.
 
-    usual, other: its row of the table, and where a policy matters, the one under the other choice. bring: what
-    somebody does to an ACTIVE server to make the state (the name of an action, and its argument); faults: what
-    keeps it there. mend: what a person does so that it can be moved. done: all that Nova's log has of it in the
-    end; left: its status then.
+    usual, other: its row of the table, and where a policy matters, the one under the other choice.
+    bring: what another user does to an ACTIVE server to make the state (an action, its argument).
+    faults: what keeps it there. fix: what a person does so that it can be moved.
+    done: all that Nova's log has of it in the end; left: its status then.
     """
 
     usual: Case
@@ -56,7 +56,7 @@ class State:
     bring: tuple[str, Any] | None = None
     faults: dict[str, str] = field(default_factory=dict)
     group: str | None = None
-    mend: tuple[str, Any] | None = None
+    fix: tuple[str, Any] | None = None
     done: tuple[str, ...] = LIVE
     left: str = "ACTIVE"
 
@@ -89,17 +89,17 @@ ON_THE_HOST = {
     "rescued": State(
         row(PLAIN, "RESCUE"),
         bring=("rescue", {}),
-        mend=("unrescue", None),
+        fix=("unrescue", None),
         done=("rescue", "unrescue", *LIVE),
     ),
     "failed": State(
         row(PLAIN, "ERROR"),
         bring=("os-resetState", {"state": "error"}),
-        mend=("reboot", HARD),
+        fix=("reboot", HARD),
         done=("resetState", "reboot", *LIVE),
     ),
     "soft-deleted": State(
-        row(PLAIN, "SOFT_DELETED"), mend=("restore", None), done=("restore", *LIVE)
+        row(PLAIN, "SOFT_DELETED"), fix=("restore", None), done=("restore", *LIVE)
     ),
     "locked": State(
         row(PLAIN, "ACTIVE", "locked"),
@@ -130,7 +130,7 @@ ON_THE_HOST = {
     "alone": State(
         row(PROPERTIES, "ACTIVE", "alone in its affinity group"),
         group="affinity",
-        mend=("shelve", None),
+        fix=("shelve", None),
         done=("shelve", "shelveOffload"),
         left="SHELVED_OFFLOADED",
     ),
@@ -142,7 +142,7 @@ ON_THE_HOST = {
         f"pair-{number}": State(
             row(FAILED, "ACTIVE", "every member of its affinity group is on this host"),
             group="affinity of two",
-            mend=("shelve", None),
+            fix=("shelve", None),
             done=("shelve", "shelveOffload"),
             left="SHELVED_OFFLOADED",
         )
@@ -188,7 +188,7 @@ STATES = ON_THE_HOST | AWAY
 
 @pytest.fixture
 def groups(cloud: Lab) -> Iterator[dict[str, str]]:
-    """Server groups, by the names that the states have for them: their ids. Deleted after the test."""
+    """IDs of server groups, by the names that the states use. Deleted after the test."""
     made = {}
     for name in ("affinity", "anti-affinity", "affinity of two"):
         body = {"server_group": {"name": name, "policy": name.removesuffix(" of two")}}
@@ -201,7 +201,7 @@ def groups(cloud: Lab) -> Iterator[dict[str, str]]:
 
 
 def boot(cloud: Lab, host: str, other: str, groups: dict[str, str]) -> dict[str, str]:
-    """All servers, ACTIVE on the host, but for the one that is being built without end and the one that comes to it."""
+    """All servers, ACTIVE on the host; one stays in BUILD, and one is elsewhere until later."""
     for name, state in STATES.items():
         if state.faults:
             cloud.fault(f"server:{name}", **state.faults)
@@ -248,7 +248,7 @@ def bring(cloud: Lab, host: str, ids: dict[str, str]) -> None:
 
 
 def expected(method: Method, policies: Json) -> tuple[dict[str, str], dict[str, int]]:
-    """What the table has: problems by name, with their reasons; and how many are moved in which way."""
+    """What the table has: reasons of problems by name, and how many are moved by which way."""
     verdicts = {name: state.verdict(method, policies) for name, state in STATES.items()}
     problems = {
         name: str(v.reason) for name, v in verdicts.items() if isinstance(v, Blocked | Held)
@@ -320,14 +320,14 @@ def test_plan_and_drain_follow_the_table(
             name: reason for name, reason in problems.items() if reason != "ForeignResize"
         }  # those are confirmed
         drain.until(
-            "only those left that need somebody",
+            "only those remaining that need a person",
             lambda s: s["phase"] == "Stalled" and shown(s)[0] == blocked,
         )
 
         drain.patch({"servers": {"suspended": "Resume"}})
         for name, state in STATES.items():
-            if state.mend:
-                cloud.admin.action(ids[name], *state.mend)
+            if state.fix:
+                cloud.admin.action(ids[name], *state.fix)
         drain.wait("Drained")
         drain.wait("Ready")
     logs = {

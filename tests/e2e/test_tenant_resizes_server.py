@@ -49,8 +49,8 @@ def test_it_is_left_alone_and_named_until_its_owner_decides(
     assert "ForeignResize" in status["message"]
     assert "waits for its owner to confirm or revert it" in status["problems"][0]["message"]
     assert "ForeignResize" in drain.events()
-    seen = operator.looks
-    until("two more looks", lambda: operator.looks > seen + 2)
+    seen = operator.polls
+    until("two more polls", lambda: operator.polls > seen + 2)
     for server_id in (confirmed, reverted):
         assert (cloud.server(server_id) or {})["status"] == "VERIFY_RESIZE"
         assert cloud.actions(server_id) == list(RESIZED)

@@ -1,4 +1,4 @@
-"""Two drains for one host: the older one works, the other waits and takes over when that one is deleted."""
+"""Of two drains for one host the older works; the other takes over when that one is deleted."""
 
 from tests.harness.kubernetes import Drain, Kube, Operator, condition
 from tests.harness.openstack import Lab

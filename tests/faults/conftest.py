@@ -16,7 +16,7 @@ def sim() -> Iterator[Simulator]:
 
 
 def populate(sim: Simulator) -> list[Server]:
-    """Twelve servers on one host: seven that run, three that are shut off, one paused, one shelved."""
+    """Twelve servers on one host: seven running, three shut off, one paused, one shelved."""
     cloud = sim.cloud
     servers = [cloud.boot_active(f"s{i:02}", HOST) for i in range(12)]
     admin = cloud.as_user("admin")

@@ -1,6 +1,7 @@
-"""kill -9 at every moment of a drain of twelve servers in mixed states: the same end, and each server is touched once.
+"""kill -9 at every moment of a drain: the same end, and each server is moved once.
 
-A moment is before and after every request to OpenStack and every write to the API server.
+Twelve servers in mixed states. A moment is before and after every request to OpenStack and every
+write to the API server.
 """
 
 import itertools
@@ -17,7 +18,7 @@ SPEC = {"migration": {"maxParallel": 6}}
 
 
 def drain(monkeypatch: pytest.MonkeyPatch, fatal: int) -> tuple[World, list[str]]:
-    """A whole drain in which the operator dies at one moment; what happened to each server, in its own words."""
+    """A whole drain in which the operator dies at one moment, and the outcome for each server."""
     boundary = Boundary(fatal)
     with monkeypatch.context() as patch, Simulator(Cloud()) as sim:
         boundary.watch(patch)
@@ -33,7 +34,8 @@ def drain(monkeypatch: pytest.MonkeyPatch, fatal: int) -> tuple[World, list[str]
 def outcome(world: World, server_id: str) -> str:
     server = world.model.state.servers[server_id]
     touched = world.actions(server_id, (*MOVES, "shelveOffload"))
-    return f"{server.vm_state}/{server.task_state} {'away' if server.host != HOST else 'HERE'} {' '.join(touched)}"
+    where = "HERE" if server.host == HOST else "away"
+    return f"{server.vm_state}/{server.task_state} {where} {' '.join(touched)}"
 
 
 RIGHT = [

@@ -1,4 +1,4 @@
-"""Every call that a drain makes, made to fail in every way: it ends in the right state, and no server is touched twice."""
+"""Every call of a drain fails in every way: it still ends right, and no server is moved twice."""
 
 from collections.abc import Iterator
 
@@ -34,7 +34,7 @@ def lifetime(world: World, sim: Simulator) -> None:
 
 
 def run(world: World, sim: Simulator, condition: str) -> None:
-    """To this condition; on the way an empty host is never reported while Nova's own books hold a server on it."""
+    """To this condition; Drained is never reported while Nova has a server on the host."""
 
     def there() -> bool:
         if world.is_true("Drained"):
@@ -73,7 +73,7 @@ def test_the_drain_ends_right_whichever_call_fails(routes: list[str], fault: str
 
 
 @pytest.mark.promise("never-9")
-def test_the_drain_ends_right_whichever_call_finds_nobody_listening(routes: list[str]) -> None:
+def test_the_drain_ends_right_whichever_call_is_refused_a_connection(routes: list[str]) -> None:
     for route in routes:
         with Simulator(Cloud()) as sim:
             servers = populate(sim)

@@ -1,4 +1,4 @@
-"""The fault-injecting proxy itself, in front of the stand-in: nothing gets past it, and what it is told to break breaks."""
+"""The fault-injecting proxy itself: nothing passes beside it, and what it has to break breaks."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Nova's and Placement's own books about one host, and a watch that no drain calls it empty while they hold anything."""
+"""Nova's and Placement's own records of a host, against which every `Drained` is checked."""
 
 import os
 import subprocess
@@ -9,15 +9,17 @@ from typing import Self
 from tests.harness.kubernetes import Drain
 from tests.harness.openstack import Lab
 
-# The statuses after which Nova itself calls a migration ended (nova/db/main/api.py migration_get_in_progress_by_host_and_node).
+# The statuses in which a migration has ended for Nova itself (nova/db/main/api.py
+# migration_get_in_progress_by_host_and_node).
 ENDED = {"confirmed", "reverted", "error", "failed", "completed", "cancelled", "done"}
 
 
-def on_the_books(cloud: Lab, host: str) -> list[str]:
-    """What Nova and Placement still have on the host, in words; empty: nothing.
+def records_of(cloud: Lab, host: str) -> list[str]:
+    """What Nova and Placement still have on the host, as text; empty: nothing.
 
-    Servers that are on it, migrations from or to it that have not ended, what is held on it, and servers
-    in ERROR elsewhere that were moved away from it last: it may have the only good copy of their disks.
+    Servers that are on it, migrations from or to it that have not ended, allocations, and servers
+    in ERROR elsewhere that were moved away from it last: the only good copy of their disks may be
+    here.
     """
     servers, moves = cloud.servers(), cloud.migrations(host)
     last_from = {
@@ -43,7 +45,10 @@ def on_the_books(cloud: Lab, host: str) -> list[str]:
 
 
 class NeverWronglyDrained:
-    """Follows a drain; each time that it says Drained the books are read at once. `wrong`: what they held then."""
+    """Follows a drain; each time that it says Drained the records are read at once.
+
+    `wrong`: what they had then.
+    """
 
     def __init__(self, cloud: Lab, drain: Drain, host: str) -> None:
         self.cloud, self.drain, self.host = cloud, drain, host
@@ -77,18 +82,21 @@ class NeverWronglyDrained:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Raises AssertionError where the drain was ever wrong, or never said it at all; what failed before goes first."""
+        """Raises AssertionError where the drain was ever wrong, or never said Drained at all.
+
+        An error of the block goes first.
+        """
         self._watch.terminate()
         self._watch.wait()
         self._reader.join()
         assert not self.wrong, (
             f"{self.drain.name} said Drained, and {self.host} still had: {self.wrong}"
         )
-        assert self.times or kind, f"{self.drain.name} never said Drained: nothing was looked at"
+        assert self.times or kind, f"{self.drain.name} never said Drained: nothing was checked"
 
     def _read(self) -> None:
         assert self._watch.stdout
         for line in self._watch.stdout:
             if line.strip() == "True":
                 self.times += 1
-                self.wrong += on_the_books(self.cloud, self.host)
+                self.wrong += records_of(self.cloud, self.host)

@@ -1,4 +1,4 @@
-"""The ways in which any call to a cloud can fail, by name: the same on the stand-in and in front of the real one."""
+"""The ways in which any call to a cloud can fail, by name, on the stand-in and on the real one."""
 
 from tests.beds.sim.web import HttpFault
 

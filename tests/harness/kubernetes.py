@@ -1,4 +1,7 @@
-"""The real API server as tests and the demo see it: kubectl, and the operator as a process under its own service account."""
+"""The real API server for tests and the demo: kubectl, and the operator as a process.
+
+The operator has the rights of its own service account.
+"""
 
 import json
 import os
@@ -18,24 +21,20 @@ from tests.harness.openstack import until
 
 ROOT = Path(__file__).parents[2]
 BED = ROOT / "tests" / "beds" / "kube"
-ACCOUNT = (
-    "quiesce-system",
-    "quiesce",
-)  # namespace and name of the service account in manifests/base
+ACCOUNT = ("quiesce-system", "quiesce")  # the service account's namespace and name
 
 FLAGS = ("--listen", "none", "--log-level", "debug")
-SOONER = (
-    "--idle-interval",
-    "10s",
-    "--settle",
-    "3s",
-)  # than by default: what stories wait for, dozens of times
+# Shorter than the defaults: stories wait for them, dozens of times.
+SOONER = ("--idle-interval", "10s", "--settle", "3s")
 
 Json = dict[str, Any]
 
 
 def bed_environment() -> dict[str, str]:
-    """What `kube.py env` prints, as variables for a child process. Raises CalledProcessError where the bed is not up."""
+    """What `kube.py env` prints, as variables for a child process.
+
+    Raises CalledProcessError where the bed is not up.
+    """
     printed = subprocess.run(
         [BED / "kube.py", "env"], check=True, capture_output=True, text=True
     ).stdout
@@ -52,7 +51,7 @@ class Kube:
     def kubectl(
         self, *args: str, stdin: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl. Raises AssertionError with its words where it fails and `check` is set."""
+        """Run kubectl. Raises AssertionError with its message where it fails and `check` is set."""
         done = subprocess.run(
             ["kubectl", *args],
             input=stdin,
@@ -74,7 +73,7 @@ class Kube:
         return json.loads(done.stdout) if done.returncode == 0 else None
 
     def install(self) -> None:
-        """Everything of manifests/base (namespace, CRDs, RBAC, Deployment), as a user would install it."""
+        """Everything of manifests/base (namespace, CRDs, RBAC, Deployment), as users install it."""
         self.kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
         for crd in ("computenodedrains.quiesce.dev",):
             self.kubectl("wait", "--for=condition=Established", f"crd/{crd}", "--timeout=30s")
@@ -90,7 +89,7 @@ class Kube:
         self.apply(secret, namespace=namespace)
 
     def account_kubeconfig(self, path: Path) -> Path:
-        """A kubeconfig whose user is the operator's service account: exactly the rights of manifests/base."""
+        """A kubeconfig for the operator's service account: exactly the rights of manifests/base."""
         namespace, name = ACCOUNT
         token = self.kubectl(
             "create", "token", name, "-n", namespace, "--duration=12h"
@@ -132,7 +131,7 @@ class Operator:
         return self
 
     def kill(self) -> None:
-        """kill -9: nothing is finished, nothing is written."""
+        """kill -9: no work is finished, no status is written."""
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -153,8 +152,8 @@ class Operator:
         return self.log.read_text(errors="replace")
 
     @property
-    def looks(self) -> int:
-        """How often it has read what is on a host: awaited by tests of what it leaves alone."""
+    def polls(self) -> int:
+        """How often it has listed servers: awaited by tests of what it leaves alone."""
         return self.text().count("GET /servers/detail 200")
 
     def healthy(self) -> bool:
@@ -220,7 +219,10 @@ class Drain:
         assert done.returncode == 0, f"{done.stderr}\n{yaml.safe_dump(self.status)}"
 
     def until(self, what: str, look: Callable[[Json], Any], timeout: float = 240.0) -> Json:
-        """The first status of the operator's for which `look(status)` is true; the whole last one where it does not come."""
+        """The first status of the operator's for which `look(status)` is true.
+
+        Raises TimeoutError with the whole last status.
+        """
 
         def matching() -> Json | None:
             status = self.status
@@ -248,7 +250,7 @@ class Drain:
         )
 
     def row(self, *flags: str) -> list[str]:
-        """The line of `kubectl get`, in words."""
+        """The line of `kubectl get`, split into words."""
         printed = self.kube.kubectl(
             "get", f"cnd/{self.name}", "-n", self.namespace, "--no-headers", *flags
         ).stdout

@@ -1,4 +1,4 @@
-"""Servers in mixed states on one host: how they are made, and how each has to be found after a drain by LiveThenCold."""
+"""Servers in mixed states on one host, and how each has to end after a drain by LiveThenCold."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,7 +54,10 @@ class Mixed:
         return [*self.running, *self.stopped, *self.paused, *self.shelved]
 
     def all_moved_once(self) -> None:
-        """By Nova's own action log: one live migration, or one cold one and its confirm, or one offload each; nothing else."""
+        """By Nova's own action log.
+
+        One live migration, or one cold one and its confirm, or one offload each; nothing else.
+        """
         for server_id in self.running:
             moved(self.cloud, server_id, self.host, "ACTIVE", LIVE)
         for server_id in self.paused:

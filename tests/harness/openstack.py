@@ -1,4 +1,4 @@
-"""The real cloud bed as tests and the demo see it: people who boot, stop, resize and look; computes that stop and start."""
+"""The real cloud bed for tests and the demo: its users, servers, hosts and computes."""
 
 import os
 import subprocess
@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 
 def until(what: str, look: Callable[[], T | None], timeout: float = 120.0, pause: float = 0.2) -> T:
-    """The first true value of `look`. Raises TimeoutError that names what was waited for and what was seen last."""
+    """The first true value of `look`.
+
+    Raises TimeoutError that names what was waited for and the last value.
+    """
     deadline = time.monotonic() + timeout
     while True:
         seen = look()
@@ -84,14 +87,14 @@ class Person:
         return body
 
     def action(self, server_id: str, action: str, argument: Any = None) -> None:
-        """Raises AssertionError with Nova's words where it refuses."""
+        """Raises AssertionError with Nova's message where it refuses."""
         status, answer = self.ask("POST", f"/servers/{server_id}/action", {action: argument})
         assert status < 300, (action, status, answer)
 
 
 @dataclass
 class Lab:
-    """The cloud: `admin`, `demo` (a tenant), and what the operator's own user is given (`operator_entry`)."""
+    """The cloud: `admin`, `demo` (a tenant), and the credentials of the operator's own user."""
 
     entries: Mapping[str, Json]
     admin: Person = field(init=False)
@@ -121,7 +124,10 @@ class Lab:
         person: Person | None = None,
         **extra: Any,
     ) -> list[str]:
-        """Boot servers at once and bring them to a status; their ids, in order. Only the admin (the default) may name a host."""
+        """Boot servers at once and bring them to a status; their IDs, in order.
+
+        Only the admin (the default) may name a host.
+        """
         wanted = list(names)
         with ThreadPoolExecutor(4) as pool:
             ids = list(pool.map(lambda name: self.create(host, name, person, **extra), wanted))
@@ -133,7 +139,10 @@ class Lab:
     def create(
         self, host: str | None, name: str, person: Person | None = None, **extra: Any
     ) -> str:
-        """Ask for one server, wherever that leads; its id. `flavor` by name, `hints` for the scheduler, others as in the API."""
+        """Ask for one server, and do not wait for it; its ID.
+
+        `flavor` by name, `hints` for the scheduler, others as in the API.
+        """
         hints = extra.pop("hints", None)
         server = {
             "name": name,
@@ -182,7 +191,10 @@ class Lab:
         return dict(body["server"]) if status == 200 else None
 
     def wait_all(self, ids: Iterable[str], status: str, timeout: float = 300.0) -> None:
-        """Until all these servers stand idle in a status. Raises AssertionError with Nova's words where one fails."""
+        """Wait until all these servers are in a status without a task.
+
+        Raises AssertionError with Nova's message where one fails.
+        """
         wanted = set(ids)
 
         def look() -> bool:
@@ -227,10 +239,10 @@ class Lab:
         ids = list(ids)
         for server_id in ids:
             self.admin.ask("DELETE", f"/servers/{server_id}")
-        left = set(ids)
+        remaining = set(ids)
         until(
             f"servers deleted: {ids}",
-            lambda: not left & {s["id"] for s in self.servers()},
+            lambda: not remaining & {s["id"] for s in self.servers()},
             timeout=300.0,
             pause=0.5,
         )
@@ -272,7 +284,7 @@ class Lab:
         )
         return sorted(body["allocations"])
 
-    def give_up(self, consumer: str) -> None:
+    def drop_allocations(self, consumer: str) -> None:
         self.admin.ask("DELETE", f"/allocations/{consumer}", service="placement")
 
     def allocations(self, server_id: str) -> Json:
@@ -286,10 +298,11 @@ class Lab:
         subprocess.run([BED, "compute", "kill", *hosts], check=True, capture_output=True)
 
     def seem_alive(self, *hosts: str) -> None:
-        """Have Nova take these computes for alive for another service_down_time, dead or not."""
+        """Have Nova take these computes for alive for one more service_down_time, dead or not."""
         names = ", ".join(f"'{host}'" for host in hosts)
         self.in_cell(
-            f"UPDATE services SET last_seen_up=UTC_TIMESTAMP() WHERE `binary`='nova-compute' AND host IN ({names});"
+            "UPDATE services SET last_seen_up=UTC_TIMESTAMP()"
+            f" WHERE `binary`='nova-compute' AND host IN ({names});"
         )
 
     def start_compute(self, *hosts: str) -> None:
@@ -299,13 +312,13 @@ class Lab:
             until(f"nova-compute on {host} up", partial(self.is_up, host))
 
     def tidy(self, hosts: Iterable[str]) -> None:
-        """No fault, no server, no aggregate of ours, and these hosts up and enabled, as a fresh cloud has them."""
+        """As a fresh cloud: no faults, servers or aggregates, and these hosts up and enabled."""
         hosts = list(hosts)
         self.clear_faults()
         self.bring_up(hosts)
         self.wipe()
         for consumer in {consumer for host in hosts for consumer in self.holders(host)}:
-            self.give_up(consumer)  # of failed moves: Nova forgets it
+            self.drop_allocations(consumer)  # of failed moves: Nova forgets it
         for aggregate in self.admin.get("/os-aggregates")["aggregates"]:
             self.drop_aggregate(aggregate["id"])
         for host in hosts:
@@ -313,10 +326,14 @@ class Lab:
                 self.set_service(host, "enabled")
 
     def bring_up(self, hosts: Iterable[str]) -> None:
-        """All these hosts are up and listed; a story may have left one without nova-compute and its service deleted."""
+        """All these hosts are up and listed.
+
+        A story may have left one with nova-compute stopped and its service deleted.
+        """
         if missing := [host for host in hosts if not self.is_up(host)]:
             self.start_compute(*missing)
-        # Rows of deleted services make Nova refuse cold migrations from a host that came back (a known limit of Nova).
+        # Rows of deleted services make Nova refuse cold migrations from a host that came back (a
+        # known limit of Nova).
         subprocess.run([BED, "purge-deleted"], check=True, capture_output=True)
 
     def is_up(self, host: str) -> bool:
@@ -325,7 +342,10 @@ class Lab:
         return bool(service and service["state"] == "up" and host in known)
 
     def fault(self, scope: str, **operations: str) -> None:
-        """Make the fake driver fail: scope `all`, `host:HOST` or `server:NAME_GLOB`; e.g. live_migration="sleep:5,fail"."""
+        """Make the fake driver fail, e.g. with live_migration="sleep:5,fail".
+
+        `scope`: `all`, `host:HOST` or `server:NAME_GLOB`.
+        """
         words = [f"{operation}={what}" for operation, what in operations.items()]
         subprocess.run([BED, "faults", "set", scope, *words], check=True, capture_output=True)
 
@@ -341,7 +361,10 @@ class Lab:
         subprocess.run([BED, "sql", statement], check=True, capture_output=True)
 
     def soft_delete(self, server_id: str) -> None:
-        """What a delete leaves for [compute]reclaim_instance_interval, which is 0 here: people's deletes are to be quick."""
+        """The state that a delete leaves for [compute]reclaim_instance_interval.
+
+        That is 0 on this bed, so that deletes are quick.
+        """
         self.in_cell(f"UPDATE instances SET vm_state='soft-delete' WHERE uuid='{server_id}';")
 
     def wipe(self) -> None:

@@ -16,7 +16,10 @@ def moved(
     actions: Sequence[str],
     before: Sequence[str] = ("create",),
 ) -> None:
-    """The server left `host` by exactly these actions, stands idle in its old state, and holds resources in one place only."""
+    """The server left `host` by exactly these actions.
+
+    It is in its old state without a task, and has allocations on one host only.
+    """
     server = cloud.server(server_id)
     assert server is not None
     assert (server["status"], server["OS-EXT-STS:task_state"]) == (status, None), server.get(
@@ -37,7 +40,10 @@ def nothing_left(cloud: Lab, host: str) -> None:
 
 
 def most_at_once(migrations: Sequence[Json]) -> int:
-    """How many migrations were under way at the same time, from the call to the end of the confirm (times are whole seconds)."""
+    """How many migrations were in progress at the same time.
+
+    Each counts from the call to the end of the confirm, in whole seconds.
+    """
     ends = [(row["updated_at"], -1) for row in migrations]
     starts = [(row["created_at"], 1) for row in migrations]
     highest = level = 0

@@ -1,4 +1,4 @@
-"""A proxy between the operator and a whole OpenStack: every request passes it, may be made to fail, and may be the last.
+"""A proxy between the operator and a whole OpenStack, in which any request can fail or be the last.
 
 The operator is given the proxy's auth URL and nothing else. Where the other services are it
 learns from Keystone's catalog and from version documents, whose links are rewritten on their
@@ -38,7 +38,7 @@ TOKENS = "identity POST /auth/tokens"
 
 @dataclass(frozen=True)
 class Refusal:
-    """The request is dropped before it leaves, and for so many seconds nobody listens: connections are refused."""
+    """The request is dropped before it leaves, and connections are refused for so many seconds."""
 
     seconds: float
 
@@ -73,9 +73,10 @@ def stays_alive(_moment: str) -> bool:
 class Proxy(Application):
     """`with Proxy(auth_url) as proxy: …`; on loopback, on a free port.
 
-    watch: called at two moments of every request, `before NAME` (it has not left yet) and `after NAME` (it took
-    effect, the answer is withheld so far). Returns whether its sender has died at this moment: then nothing is sent on.
-    A NAME is a service of the catalog, a method, a path without ids, and the action if there is one:
+    watch: called at two moments of every request, `before NAME` (it has not left yet) and
+    `after NAME` (it took effect, the answer is withheld so far). Returns whether its sender has
+    died at this moment: then nothing is sent on. A NAME is a service of the catalog, a method, a
+    path without IDs, and the action if there is one:
     `compute POST /servers/{id}/action migrate`. `log` counts them.
     """
 

@@ -1,4 +1,4 @@
-"""kill -9 of an operator exactly where one of its requests leaves or has taken effect; it is started again at once."""
+"""kill -9 of an operator exactly before or after one of its requests, and a new start at once."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -7,9 +7,10 @@ from tests.harness.kubernetes import Operator
 
 
 class Reaper:
-    """The `watch` of a proxy. `waits`: how many moments pass before each kill; `killed`: the moments at which it fell.
+    """The `watch` of a proxy.
 
-    A kill after the last read of a look falls before the status is written: the status is written before the first call.
+    `waits`: how many moments pass before each kill; `killed`: the moments of the kills. A kill
+    after the last read of a tick is before the status is written, and before the first call.
     """
 
     def __init__(
@@ -22,19 +23,19 @@ class Reaper:
         self.operator, self.weigh = operator, weigh
         self.killed: list[str] = []
         self._waits = iter(waits)
-        self._left = next(self._waits, None)
+        self._remaining = next(self._waits, None)
         self._lock = threading.Lock()
 
     def __call__(self, moment: str) -> bool:
         """Whether the operator died at this moment."""
         with self._lock:
-            if self._left is None:
+            if self._remaining is None:
                 return False
-            self._left -= self.weigh(moment)
-            if self._left > 0:
+            self._remaining -= self.weigh(moment)
+            if self._remaining > 0:
                 return False
             self.operator.kill()
             self.operator.start()
             self.killed.append(moment)
-            self._left = next(self._waits, None)
+            self._remaining = next(self._waits, None)
             return True

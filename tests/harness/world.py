@@ -122,7 +122,7 @@ class World:
         raise AssertionError(f"not within {ticks} ticks:\n{self.describe()}")
 
     def rest(self, ticks: int = 600) -> None:
-        """Let the drain continue until nothing changes any more, also after its longest back-off."""
+        """Let the drain continue until nothing changes, also after its longest back-off."""
         # The slow retry twice, then the time that a move may take.
         unchanged, leaps = 0, [700, 700, 3700]
         for _ in range(ticks):

@@ -1,4 +1,4 @@
-"""How many histories are made: 500, the same at every run, for `make test`; 20,000 new ones for `make nightly`."""
+"""How many histories: the same 500 for `make test`, 20,000 new ones for `make nightly`."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "standard"))
 
 @pytest.fixture(autouse=True)
 def _quiet() -> object:
-    """What the operator logs in thousands of histories nobody reads."""
+    """The operator logs nothing: there are thousands of histories."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

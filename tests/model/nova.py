@@ -1,4 +1,4 @@
-"""OpenStack for the operator under test: the model's APIs without a network, with faults, and with a watch on every request."""
+"""The model's APIs for the operator under test: no network, faults, every request watched."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ STATUS = {"500 before": 500, "500 after": 500, "503": 503, "429": 429, "401": 40
 
 @dataclass
 class Answer:
-    """As much of requests.Response as the operator looks at."""
+    """As much of requests.Response as the operator reads."""
 
     status_code: int
     body: Any

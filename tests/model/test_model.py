@@ -1,4 +1,7 @@
-"""Histories of a drain in a cloud where everybody acts at once. Every promise of docs/safety.md is checked at every step."""
+"""Random histories of a drain in a cloud where everybody acts at once.
+
+Every promise of docs/safety.md is checked at every step.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,13 +30,15 @@ STATES = (
     "soft-deleted",
 )
 GUEST_ACTS = (
-    "os-stop", "os-start", "pause", "unpause", "suspend", "resume", "shelve", "unshelve", "rescue", "unrescue", "lock", "unlock",
-    "resize", "confirm", "revert", "delete", "soft-delete", "migrate", "migrate here", "live-migrate", "reset to active",
+    "os-stop", "os-start", "pause", "unpause", "suspend", "resume", "shelve", "unshelve", "rescue",
+    "unrescue", "lock", "unlock", "resize", "confirm", "revert", "delete", "soft-delete", "migrate",
+    "migrate here", "live-migrate", "reset to active",
 )  # fmt: skip
 # Failures of the hypervisor as in nova-compute: the operation, and how it fails.
 BREAKS = (
-    "migrate_disk_and_power_off", "finish_migration", "confirm_migration", "finish_revert_migration", "live_migration",
-    "pre_live_migration", "check_can_live_migrate_destination", "post_live_migration", "prep_resize",
+    "migrate_disk_and_power_off", "finish_migration", "confirm_migration", "live_migration",
+    "finish_revert_migration", "pre_live_migration", "check_can_live_migrate_destination",
+    "post_live_migration", "prep_resize",
 )  # fmt: skip
 HOWS = ("fail,once", "fail:InstanceFaultRollback,once", "sleep:20,once")
 
@@ -106,11 +111,11 @@ class Drain(RuleBasedStateMachine):
     # The operator
 
     @rule(ticks=st.integers(1, 8))
-    def goes_on(self, ticks: int) -> None:
+    def continues(self, ticks: int) -> None:
         self.world.run(ticks)
 
     @rule(ticks=st.integers(1, 8))
-    def goes_on_again(self, ticks: int) -> None:
+    def continues_again(self, ticks: int) -> None:
         self.world.run(ticks)
 
     @rule(moment=st.integers(1, 40), ticks=st.integers(1, 3))
@@ -132,25 +137,25 @@ class Drain(RuleBasedStateMachine):
     # People
 
     @rule(state=st.sampled_from(STATES), host=st.sampled_from([*HOSTS, None]))
-    def somebody_boots(self, state: str, host: str | None) -> None:
+    def another_user_boots(self, state: str, host: str | None) -> None:
         if len(self.world.model.state.servers) < 8:
             self.world.boot("late", host, state if host == HOST else "active")
 
     @rule(act=st.sampled_from(GUEST_ACTS), index=st.integers(0, 7), then=st.integers(0, 3))
-    def somebody_acts(self, act: str, index: int, then: int) -> None:
+    def another_user_acts(self, act: str, index: int, then: int) -> None:
         self.world.do(
             act, self.some_server(index), "demo" if act in ("lock", "resize", "delete") else "admin"
         )
         self.world.run(then)
 
     @rule(act=st.sampled_from(GUEST_ACTS), index=st.integers(0, 7), moment=st.integers(1, 20))
-    def somebody_acts_meanwhile(self, act: str, index: int, moment: int) -> None:
+    def another_user_acts_meanwhile(self, act: str, index: int, moment: int) -> None:
         server = self.some_server(index)
         self.world.meanwhile(moment, lambda: self.world.do(act, server, "admin"))
         self.world.tick()
 
     @rule(reason=reasons)
-    def somebody_disables_or_enables(self, reason: str | None) -> None:
+    def another_user_disables_or_enables(self, reason: str | None) -> None:
         self.world.disable(reason)
         self.people_touched_the_service = True
         self.world.tick()
@@ -274,7 +279,7 @@ class Drain(RuleBasedStateMachine):
             assert self.is_explained(), f"{against}\n{world.describe()}"
 
     def is_retired(self) -> None:
-        """With nova-compute stopped, the service goes where it is to go; what is left behind is named."""
+        """Once nova-compute is stopped the service is deleted or kept; leftovers are named."""
         world = self.world
         world.model.kill_compute(HOST)
         world.model.clock.advance(15)
@@ -287,8 +292,10 @@ class Drain(RuleBasedStateMachine):
             assert world.status["phase"] == "Drained", world.describe()
 
     def is_explained(self) -> bool:
-        """Every server that is still on the host has a row, or waits for one that has, and where it is none of them the
-        message says what it is."""
+        """Every server that is still on the host has a row, or waits for one that has.
+
+        Where no server is the cause the message names it.
+        """
         status, state = self.world.status, self.world.model.state
         rows = {row["id"] for row in status["problems"]}
         here = state.on_host(HOST)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from quiesce.drain import reconcile
-from quiesce.drain.decide import goals
+from quiesce.api import annotations
+from quiesce.drain.decide import servers
 from quiesce.ops import logging
 from tests.model.test_mutants import Patch, answer
 from tests.model.test_scenarios import SCENARIOS
@@ -18,11 +18,11 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
         "logs_no_secret_and_no_line_that_is_not_its_own",
     ),
     "lets every server try a broken SSH path": (
-        answer(goals, "ssh_path", None),
+        answer(servers, "broken_path", None),
         "lets_one_server_try_a_broken_ssh_path",
     ),
     "ignores that it is abandoned": (
-        lambda m: m.setattr(reconcile, "ABANDON", "quiesce.dev/none"),
+        lambda m: m.setattr(annotations, "ABANDON", "quiesce.dev/none"),
         "is_released_when_abandoned_whatever_the_cloud_answers",
     ),
 }

@@ -368,11 +368,11 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         wrap(service, "disable", never_disables_again),
         "keeps_the_host_empty",
     ),
-    "restores with moves in flight": (
+    "restores the host with moves in flight": (
         wrap(goals, "release", restores_at_once),
         "lets_moves_in_flight_end_before_it_restores_the_host",
     ),
-    "goes on cold where live fails": (
+    "continues cold where live fails": (
         wrap(rules, "method_for", goes_on_cold),
         "restarts_no_guest_that_cannot_live_migrate",
     ),
@@ -396,18 +396,21 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         wrap(schedule, "choose", one_failing_server_stops_all),
         "lets_no_failing_server_hold_up_another",
     ),
-    "goes on while suspended": (
+    "continues while suspended": (
         wrap(reconcile, "decide", suspended_goes_on),
         "writes_nothing_while_suspended",
     ),
-    "goes on under a plan": (wrap(goals, "goal_of", plan_goes_on), "writes_nothing_for_a_plan"),
+    "moves servers under a plan": (
+        wrap(goals, "goal_of", plan_goes_on),
+        "writes_nothing_for_a_plan",
+    ),
     "moves while nova-compute is down": (
         rule_out("source_is_down"),
-        "goes_on_by_itself_when_nova_compute_comes_back",
+        "continues_by_itself_when_nova_compute_comes_back",
     ),
-    "stops where there was no capacity": (
+    "never tries again where capacity was short": (
         lambda m: m.setattr(failures, "SLOW_RETRY", timedelta(days=999)),
-        "goes_on_by_itself_when_there_is_capacity_again",
+        "continues_by_itself_when_there_is_capacity_again",
     ),
     "follows a stuck record without end": (
         answer(departed, "never_ending", None),
@@ -417,7 +420,7 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         answer(rules, "_never_ends", None),
         "names_a_task_that_never_ends",
     ),
-    "renews a time in every tick": (
+    "renews a time at every poll": (
         wrap(reconcile, "status", times_are_renewed),
         "an_idle_drain_writes_nothing",
     ),

@@ -1,4 +1,7 @@
-"""One directed history for each promise, short and always the same. The mutants in test_mutants.py are run against them."""
+"""Directed histories for each promise, short and always the same.
+
+The mutants in test_mutants.py and test_more_mutants.py are run against them.
+"""
 
 import io
 import logging
@@ -24,7 +27,7 @@ PROMISES: dict[str, tuple[str, ...]] = {}
 
 
 def scenario(*promises: str) -> Callable[[Scenario], Scenario]:
-    """`promises`: the ids in docs/safety.md of what it shows to be kept; none: it is about the spec."""
+    """`promises`: ids in docs/safety.md of what it shows to hold; none: it is about the spec."""
 
     def register(make: Scenario) -> Scenario:
         SCENARIOS[make.__name__], PROMISES[make.__name__] = make, promises
@@ -419,7 +422,7 @@ def moves_one_of_an_anti_affinity_group_at_a_time() -> None:
     world.until(lambda: ended(world))
 
 
-# Never 6: others' disables
+# Never 6: disables by others
 
 
 @scenario("never-6", "always-8")
@@ -534,7 +537,7 @@ def repeats_no_call_whose_answer_is_missing() -> None:
 
 @scenario("never-9")
 def repeats_no_call_whose_effect_comes_late() -> None:
-    """The connection broke before Nova did anything that could be seen; the request may still be at work there."""
+    """The connection broke before any visible effect; Nova may still be working on the request."""
     world = drain("active", "stopped")
     world.broken = {f"/servers/{s.id}/action": "refused" for s in servers(world)}
     world.run(40)
@@ -629,7 +632,7 @@ def logs_no_secret_and_no_line_that_is_not_its_own() -> None:
     assert "password=hunter2" not in log.getvalue()
 
 
-# Never 11: nobody holds up another
+# Never 11: one failing server holds up no other
 
 
 @scenario("never-11", "always-3")
@@ -645,7 +648,7 @@ def lets_no_failing_server_hold_up_another() -> None:
 
 
 @scenario("always-1", "always-3")
-def goes_on_by_itself_when_nova_compute_comes_back() -> None:
+def continues_by_itself_when_nova_compute_comes_back() -> None:
     world = drain("active", "active", method="Live")
     world.model.kill_compute(HOST)
     world.model.clock.advance(20)
@@ -656,7 +659,7 @@ def goes_on_by_itself_when_nova_compute_comes_back() -> None:
 
 
 @scenario("always-1", "always-5")
-def goes_on_by_itself_when_there_is_capacity_again() -> None:
+def continues_by_itself_when_there_is_capacity_again() -> None:
     world = drain("active", "active")
     for name in ("cmp2", "cmp3"):
         service = world.model.service(name)
@@ -686,7 +689,10 @@ def lets_one_server_try_a_broken_ssh_path() -> None:
 
 
 def restarted_in_a_copy() -> tuple[World, Server]:
-    """nova-compute died and came back amid a cold move of the only server, which is moved again since: its first record stays."""
+    """A cold move whose record never ends.
+
+    nova-compute died and came back during it, and the server has been moved again since.
+    """
     world = drain("active")
     (server,) = servers(world)
     world.model.faults.set("migrate_disk_and_power_off", "sleep:30,once")
@@ -707,7 +713,10 @@ def names_a_record_that_never_ends() -> None:
 
 @scenario("always-3", "always-5")
 def names_a_task_that_never_ends() -> None:
-    """Brought back by a person's word, and nova-compute dies in the middle of it: the record has ended, the task has not."""
+    """A server whose task never ends, though its record has.
+
+    nova-compute died during a revert that a person had decided.
+    """
     world = drain("active", confirmation={"policy": "Manual"})
     (server,) = servers(world)
     world.model.faults.set("finish_revert_migration", "sleep:30,once")
@@ -729,7 +738,7 @@ def names_a_task_that_never_ends() -> None:
 
 
 @scenario("always-1")
-def goes_on_when_a_person_has_ended_a_record_by_another_move() -> None:
+def continues_when_a_person_has_ended_a_record_by_another_move() -> None:
     world, server = restarted_in_a_copy()
     person = world.model.as_user("admin")
     world.model.cold.migrate(person, server.id)

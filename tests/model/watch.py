@@ -1,6 +1,6 @@
-"""The promises of a drain as assertions on every request that reaches OpenStack, and on every status that is written.
+"""The promises of a drain as assertions on every request to OpenStack and every status.
 
-They look at the model's own state, not at what the operator believes.
+They read the model's own state, not what the operator believes.
 """
 
 from collections.abc import Mapping
@@ -39,27 +39,27 @@ def call_of(request: Request) -> tuple[str, str]:
 
 @dataclass
 class Watch:
-    """Told of every request before it takes effect. `drain`: the resource as JSON, as it is in the API server now."""
+    """Told of every request before it takes effect.
+
+    `drain`: the resource as JSON, as it is in the API server now.
+    """
 
     cloud: Cloud
     drain: dict[str, Any] = field(default_factory=dict)
-    listed: dict[str, Json] = field(
-        default_factory=dict
-    )  # servers of the host, as read in this tick
-    seen: dict[str, Json] = field(default_factory=dict)  # any server, as read in this tick
-    begun: dict[str, tuple[str, int]] = field(
-        default_factory=dict
-    )  # server -> its task by our call, migrations it had then
+    # Servers as read in this tick: those of the host, and any.
+    listed: dict[str, Json] = field(default_factory=dict)
+    seen: dict[str, Json] = field(default_factory=dict)
+    # By server: its task by our call, and how many migrations it had then.
+    begun: dict[str, tuple[str, int]] = field(default_factory=dict)
     refusals: dict[tuple[str, str], int] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)  # calls of this tick
-    awaited: dict[tuple[str, str], float] = field(
-        default_factory=dict
-    )  # calls without an answer, and when
+    # Calls without an answer, and when they were sent.
+    awaited: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def tick_begins(self) -> None:
         self.listed, self.seen, self.asked = {}, {}, set()
 
-    # What the drain is told to be
+    # The resource
 
     @property
     def spec(self) -> Json:
@@ -120,7 +120,7 @@ class Watch:
             self.count_refusal(request, response.status)
 
     def sent(self, request: Request, *, answered: bool) -> None:
-        """Not twice in a tick; and after a call without an answer not before a look some seconds later."""
+        """Not twice in a tick, and after a call without an answer not within ten seconds."""
         call, now = call_of(request), self.cloud.clock.now()
         promise(call not in self.asked, f"{call} is sent twice in one tick")
         self.asked.add(call)
@@ -133,7 +133,7 @@ class Watch:
             self.awaited[call] = now
 
     def count_refusal(self, request: Request, status: int) -> None:
-        """A call that is refused again and again must be spaced out: never more than once a second in the long run."""
+        """A call that is refused again and again is repeated once a second at most, on average."""
         key = call_of(request)
         self.refusals[key] = self.refusals.get(key, 0) + 1 if status >= 400 else 0
         promise(self.refusals[key] < 40, f"{key} was refused 40 times in a row")
@@ -172,7 +172,7 @@ class Watch:
             f"{name} of a locked server",
         )
         self.start_by_method(server, row["status"], name)
-        self.room(server, name)
+        self.slots(server, name)
         self.begun[server_id] = STARTS[name], len(self.cloud.migrations_of(server))
 
     def start_by_method(self, server: Server, status: str, name: str) -> None:
@@ -195,7 +195,7 @@ class Watch:
                 f"resume of {server.name} against the policy",
             )
 
-    def room(self, server: Server, name: str) -> None:
+    def slots(self, server: Server, name: str) -> None:
         flying = self.in_flight() - {server.id}
         most = self.spec["migration"].get("maxParallel", 4)
         promise(
@@ -211,20 +211,23 @@ class Watch:
             )
 
     def in_flight(self) -> set[str]:
-        """Servers with a move of ours that Nova still has to do with. Held ones wait for a person, idle ones are left over."""
+        """Servers with a move of ours that Nova still works on.
+
+        Held ones wait for a person, and records of idle ones are stale.
+        """
         waiting = {row["id"] for row in self.status.get("problems") or ()}
         found = set()
         for m in self.cloud.state.migrations:
             server = self.cloud.state.servers[m.server]
             if not self.is_ours(m) or m.deleted or m.status in ENDED_MIGRATION:
                 continue
-            left_over = server.task_state is None and server.vm_state != "resized"
-            if not left_over and not (m.status == "finished" and server.id in waiting):
+            stale = server.task_state is None and server.vm_state != "resized"
+            if not stale and not (m.status == "finished" and server.id in waiting):
                 found.add(server.id)
         return found | {server_id for server_id in self.begun if self.is_starting(server_id)}
 
     def is_starting(self, server_id: str) -> bool:
-        """Taken in hand by Nova for us, and without a migration record yet."""
+        """Its move was accepted by Nova, and has no migration record yet."""
         server, (task, migrations) = self.cloud.state.servers[server_id], self.begun[server_id]
         return (
             server.task_state == task
@@ -253,24 +256,24 @@ class Watch:
         )
         m = self.cloud.state.migration_by_status(server, "finished")
         if m is None or server.vm_state != "resized":
-            return  # somebody was quicker, and Nova will refuse it
+            return  # another user was quicker, and Nova will refuse it
         if not self.is_ours(m):
-            promise(name == "confirmResize", f"revert of somebody else's {m.kind} of {server.name}")
+            promise(name == "confirmResize", f"revert of another user's {m.kind} of {server.name}")
             promise(
                 self.policy("confirmation", "foreign", "Wait") == "Confirm",
-                f"confirm of somebody else's {m.kind}",
+                f"confirm of another user's {m.kind}",
             )
             return
         decisions = (self.spec.get("confirmation") or {}).get("decisions") or ()
-        word = next((d["action"] for d in decisions if d["server"] == server_id), None)
+        decision = next((d["action"] for d in decisions if d["server"] == server_id), None)
         if name == "confirmResize":
-            self.confirm(server, word)
+            self.confirm(server, decision)
         else:
-            self.revert(server, m, word)
+            self.revert(server, m, decision)
 
-    def confirm(self, server: Server, word: str | None) -> None:
-        promise(word != "Revert", f"confirm of {server.name} against a person's word")
-        if word == "Confirm":
+    def confirm(self, server: Server, decision: str | None) -> None:
+        promise(decision != "Revert", f"confirm of {server.name} against a person's decision")
+        if decision == "Confirm":
             return
         promise(
             self.policy("confirmation", "policy", "Automatic") == "Automatic",
@@ -290,10 +293,12 @@ class Watch:
             else ""
         )
 
-    def revert(self, server: Server, m: Migration, word: str | None) -> None:
-        asked = word == "Revert" or self.policy("confirmation", "onFailedCheck", "Hold") == "Revert"
-        promise(asked, f"revert of {server.name} that nobody asked for")
-        promise(word != "Confirm", f"revert of {server.name} against a person's word")
+    def revert(self, server: Server, m: Migration, decision: str | None) -> None:
+        asked = (
+            decision == "Revert" or self.policy("confirmation", "onFailedCheck", "Hold") == "Revert"
+        )
+        promise(asked, f"revert of {server.name} that no one asked for")
+        promise(decision != "Confirm", f"revert of {server.name} against a person's decision")
         service = self.cloud.state.service_of(m.source)
         promise(
             service is not None and self.cloud.state.is_up(service),
@@ -304,7 +309,7 @@ class Watch:
         m = next((m for m in self.cloud.state.migrations if m.id == number), None)
         promise(
             m is None or (self.is_ours(m) and m.server == server_id),
-            f"{what} of somebody else's live migration",
+            f"{what} of another user's live migration",
         )
         promise(
             self.spec["migration"].get("onLiveTimeout", "Abort") == what,
@@ -321,7 +326,7 @@ class Watch:
             promise(self.deleting, "the service is enabled by a drain that is kept")
             promise(
                 mine,
-                f"the service is enabled although it is disabled by others ({service.disabled_reason})",
+                f"the service is enabled, and others had disabled it ({service.disabled_reason})",
             )
         elif service.disabled and not mine:
             saved = (
@@ -329,7 +334,8 @@ class Watch:
                 and found.get("foundReason") == service.disabled_reason
             )
             promise(
-                saved, f"somebody's disable ({service.disabled_reason}) is written over unsaved"
+                saved,
+                f"a disable by another user ({service.disabled_reason}) is written over unsaved",
             )
 
     def service_delete(self, service_id: str) -> None:
@@ -357,7 +363,8 @@ class Watch:
         """What in the model speaks against the host being empty."""
         state = self.cloud.state
         if servers := state.on_host(HOST):
-            return f"{servers[0].name} ({status_of(servers[0].vm_state, servers[0].task_state)}) is on the host"
+            status = status_of(servers[0].vm_state, servers[0].task_state)
+            return f"{servers[0].name} ({status}) is on the host"
         if moves := state.in_progress(HOST):
             return f"migration {moves[0].id} is {moves[0].status}"
         if held := state.placement.on(state.computes[HOST].provider):
@@ -386,7 +393,7 @@ class Watch:
         return next((c for c in self.status.get("conditions") or () if c["type"] == kind), {})
 
     def written(self, before: Json) -> None:
-        """A status has been written; nobody acted on the cloud in this tick. `before`: the one before it."""
+        """A status was written in a tick without acts of others. `before`: the one before."""
         kinds = [c["type"] for c in self.status.get("conditions") or ()]
         promise(len(kinds) == len(set(kinds)), "a condition is there twice")
         promise(not {"Reconciling", "Stalled"} <= set(kinds), "Reconciling and Stalled at once")

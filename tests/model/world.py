@@ -1,4 +1,4 @@
-"""The world of the model: no network, requests that fail as told, and promises that are watched."""
+"""The world of the model: no network, requests that fail on demand, and watched promises."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast

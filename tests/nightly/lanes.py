@@ -1,6 +1,7 @@
-"""Up to four drains side by side, each of a host of its own, by an operator and a proxy of its own: one point of a matrix each.
+"""Up to four drains side by side, each with a host, an operator and a proxy of its own.
 
-All servers go to the fifth host, so that no drain meets a server of another one.
+Each is one point of a matrix. All servers go to the fifth host, so that no drain meets a server of
+another one.
 """
 
 import contextlib
@@ -33,7 +34,10 @@ class Lanes:
     folder: Path
 
     def run(self, points: Mapping[str, Prepare], **servers: int) -> dict[str, str]:
-        """A whole drain for each of up to four points, prepared before it begins. -> what went wrong, by the point's name."""
+        """A whole drain for each of up to four points, prepared before it begins.
+
+        -> what went wrong, by the point's name.
+        """
         self.cloud.tidy((*HOSTS, DESTINATION))
         with ThreadPoolExecutor(len(HOSTS)) as pool:
             found = pool.map(
@@ -42,7 +46,10 @@ class Lanes:
             return {name: wrong for name, wrong in zip(points, found, strict=True) if wrong}
 
     def drained(self, host: str, prepare: Prepare, servers: Mapping[str, int]) -> str:
-        """What went wrong; empty: each server was moved once, nothing is left, and every fault that was planned has struck."""
+        """What went wrong.
+
+        Empty: each server was moved once, nothing remains, and every planned fault has occurred.
+        """
         try:
             mixed = Mixed.boot(self.cloud, host, **servers)
             with self.operator() as (namespace, proxy, operator):
@@ -71,7 +78,7 @@ class Lanes:
 
     @contextlib.contextmanager
     def operator(self) -> Iterator[tuple[str, Proxy, Operator]]:
-        """One in a namespace of its own, whose credentials know no way to the cloud but the proxy."""
+        """One in a namespace of its own, whose credentials lead to the proxy only."""
         namespace, entry = f"n-{secrets.token_hex(3)}", self.cloud.entries["operator"]
         self.kube.kubectl("create", "namespace", namespace)
         operator = Operator(
@@ -83,10 +90,10 @@ class Lanes:
                 yield namespace, proxy, operator.start()
         finally:
             operator.kill()
-            self.let_go(namespace)
+            self.release(namespace)
 
-    def let_go(self, namespace: str) -> None:
-        """Without giving hosts back, and without waiting."""
+    def release(self, namespace: str) -> None:
+        """Without restoring hosts, and without waiting."""
         gone = '{"metadata": {"finalizers": null}}'
         for drain in self.kube.kubectl("get", "cnd", "-n", namespace, "-o", "name").stdout.split():
             self.kube.kubectl(

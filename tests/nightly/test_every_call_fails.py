@@ -1,4 +1,4 @@
-"""Every call of a drain, made to fail in every way on the real Nova: it ends right, and no server is touched twice."""
+"""Every call of a drain fails in every way, on the real Nova: it ends right, all moved once."""
 
 from collections.abc import Iterable
 
@@ -18,9 +18,9 @@ FAULTS: dict[str, HttpFault | Refusal] = {
     "too late for the operator": HttpFault("delay", seconds=35.0),
 }
 
-# One group for each drain side by side, with as many reads before the first move in each: a drain waits longer after each
-# look in a row that fails. Servers and allocations are apart: they are the two witnesses of an empty host, and where both lie
-# at once nobody is left to say so.
+# One group for each drain side by side, with as many reads before the first move in each: a drain
+# waits longer after each poll in a row that fails. Servers and allocations are apart: they are the
+# two witnesses of an empty host, and where both lie at once no third one contradicts them.
 GROUPS = (
     (
         "compute DELETE /os-services/{id}",

@@ -1,9 +1,10 @@
-"""The operator is killed at every request boundary of a drain of twelve servers on the real Nova; each is moved once.
+"""The operator is killed at every request boundary on the real Nova; each server is moved once.
 
-A boundary is the moment before a request leaves, or after it took effect, told apart by the calls that took effect
-before it: polls that repeat between the same two calls are one. A kill after the last read of a look falls before the
-status is written. What the operator asks for when it starts again is a boundary like any other. Each is killed at when
-it is met for the first time, until a whole drain has met none that is new.
+Twelve servers. A boundary is the moment before a request leaves, or after it took effect, told
+apart by the calls that took effect before it: polls that repeat between the same two calls are one.
+A kill after the last read of a tick is before the status is written. What the operator reads when
+it starts again is a boundary like any other. At each there is a kill when it is met for the first
+time, until a whole drain has met none that is new.
 """
 
 import threading
@@ -19,7 +20,10 @@ ROUNDS = 10  # of a drain on each host
 
 @dataclass
 class Killer:
-    """The `watch` of one drain's proxy. `done`: the boundaries at which an operator has died, of all drains."""
+    """The `watch` of one drain's proxy.
+
+    `done`: the boundaries at which an operator has died, of all drains.
+    """
 
     operator: Operator
     done: set[tuple[int, str]]

@@ -1,8 +1,8 @@
-"""What a plan says against what the drain then does, on clouds with plenty of room, just enough, and too little.
+"""Plans against what the drain then does, with ample, just enough and too little capacity.
 
-`mode: Plan` changes nothing. What it counts is what Nova's log of actions shows after the drain, whom it calls blocked
-is who stays, and how many find no room is how many are left. Of its time only the magnitude is asserted. Each test
-prints both sides in one line.
+`mode: Plan` changes nothing. What it counts is what Nova's log of actions shows after the drain,
+those that it calls blocked stay, and as many remain as it finds no capacity for. Of its time only
+the magnitude is asserted. Each test prints both sides in one line.
 """
 
 import re
@@ -35,7 +35,7 @@ SLOW_RETRY = 600.0  # seconds: how often a server that found no room is tried ag
 
 @dataclass
 class Sized:
-    """The bed's five hosts with as much room as a test wants, and flavors of its own by their memory."""
+    """The bed's five hosts with the capacity that a test wants, and flavors by their memory."""
 
     cloud: Lab
     mark: str = field(default_factory=lambda: f"plans-{secrets.token_hex(2)}")
@@ -60,7 +60,10 @@ class Sized:
         return self.groups[-1]
 
     def leave(self, rooms: Mapping[str, int]) -> dict[str, str]:
-        """Fill hosts so that just these MiB are free, and disable all others but the one that is drained. -> fillers by host."""
+        """Fill hosts so that just these MiB are free, and disable all others but the drained one.
+
+        -> fillers by host.
+        """
         for host in HOSTS:
             if host != HOST and host not in rooms:
                 self.cloud.set_service(host, "disabled")
@@ -80,15 +83,19 @@ class Sized:
         return int((memory["total"] - memory["reserved"]) * memory["allocation_ratio"]) - int(used)
 
     def large(self, running: int, stopped: int, ram: int = LARGE) -> None:
-        """So many on the host that is drained, not pinned to its zone as those are that are booted with `nova:HOST`."""
+        """So many on the drained host.
+
+        They are not pinned to its zone, as servers are that were booted with `nova:HOST`.
+        """
         names = [f"{ram}-{n}" for n in range(running + stopped)]
         ids = self.cloud.boot(None, names, flavor=self.flavor(ram), hypervisor_hostname=HOST)
         self.cloud.bring(ids[running:], "SHUTOFF")
 
     def past(self) -> None:
-        """Moves of both kinds away from the host, four at once as in a drain: what a plan takes its time from.
+        """Moves of both kinds away from the host, four at once: plans estimate time from them.
 
-        From here on each takes some seconds in the hypervisor, so that the time is not that of Nova's own work alone.
+        From here on each takes some seconds in the hypervisor, so that the time is not that of
+        Nova's own work alone.
         """
         self.cloud.fault("all", live_migration="sleep:4", migrate_disk_and_power_off="sleep:4")
         ids = self.cloud.boot(HOST, [f"past-{n}" for n in range(4)])
@@ -108,7 +115,7 @@ class Sized:
         )
 
     def state(self) -> Json:
-        """All of Nova that a drain could change: services, and where each server is, how, and what was ever done with it."""
+        """All of Nova that a drain could change: services, and host, state, actions of servers."""
         services = self.cloud.admin.get("/os-services?binary=nova-compute")["services"]
         return {
             "services": {s["host"]: (s["id"], s["status"], s["disabled_reason"]) for s in services},
@@ -138,7 +145,10 @@ def sized(cloud: Lab, tidy_end: None) -> Iterator[Sized]:
 
 @dataclass
 class Compared:
-    """One drain, planned and then done. `before`: the state that it was planned from; `seconds`: until nothing moved any more."""
+    """One drain, planned and then done.
+
+    `before`: the state that it was planned from; `seconds`: until nothing moved any more.
+    """
 
     sized: Sized
     drain: Drain
@@ -154,8 +164,8 @@ class Compared:
         before = sized.state()
         drain = Drain.apply(kube, namespace, HOST, METHOD, mode="Plan", service=KEEP, **spec)
         status = drain.until("a plan", lambda s: condition(s, "Ready").get("reason") == "Planned")
-        looks = operator.looks
-        until("looks after the plan", lambda: operator.looks >= looks + 2)
+        polls = operator.polls
+        until("polls after the plan", lambda: operator.polls >= polls + 2)
         assert sized.state() == before
         return cls(sized, drain, status, before)
 
@@ -172,9 +182,9 @@ class Compared:
     @property
     def homeless(self) -> int:
         """How many find no room, or only closely packed, as the condition says."""
-        words = r"(\d+) (of \d+ servers? find no room|may find none)"
-        said = re.search(words, condition(self.planned, "CapacityAvailable")["message"])
-        return int(said[1]) if said else 0
+        lost = r"(\d+) (of \d+ servers? find no room|may find none)"
+        found = re.search(lost, condition(self.planned, "CapacityAvailable")["message"])
+        return int(found[1]) if found else 0
 
     def go(self, *phases: str) -> Json:
         """Drain, until it is in one of these phases."""
@@ -185,7 +195,7 @@ class Compared:
         return status
 
     def done(self) -> dict[str, str]:
-        """What the drain did with each server that was on the host, by name, in the words of a plan."""
+        """What the drain did with each server of the host, by name, in a plan's terms."""
         servers, found = self.sized.state()["servers"], {}
         for server_id, (name, *was, log) in self.before["servers"].items():
             if was[0] == HOST:
@@ -196,16 +206,20 @@ class Compared:
         return found
 
     def line(self, cloud: str, done: Mapping[str, str]) -> str:
-        def words(ways: Mapping[str, int], stays: int, lost: int) -> str:
+        def describe(ways: Mapping[str, int], stays: int, lost: int) -> str:
             moves = ", ".join(f"{way} {ways[way]}" for way in ("live", "cold", "offload"))
             return f"{moves}, cannot move {stays}, no room {lost}"
 
         ways, plan = Counter(done.values()), self.planned["plan"]
-        planned = f"{words(self.ways, plan['blocked'], self.homeless)}, {plan['capacity']}, {plan.get('estimatedSeconds', '?')} s"
-        return f"{cloud}: planned {planned}; really {words(ways, ways['stays'], ways['no room'])}, {self.seconds:.0f} s"
+        planned = describe(self.ways, plan["blocked"], self.homeless)
+        really = describe(ways, ways["stays"], ways["no room"])
+        return (
+            f"{cloud}: planned {planned}, {plan['capacity']},"
+            f" {plan.get('estimatedSeconds', '?')} s; really {really}, {self.seconds:.0f} s"
+        )
 
     def agree(self, done: Mapping[str, str]) -> None:
-        """Who stays, how many go by each way, and how many do not get the room that their way takes."""
+        """Which stay, how many go by each way, and how many find no capacity for it."""
         ways = Counter(done.values())
         assert {name for name, way in done.items() if way == "stays"} == self.blocked.keys()
         assert len(self.blocked) == self.planned["plan"]["blocked"]
@@ -270,9 +284,11 @@ def test_with_just_enough_room_all_move(
     credentials: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """To the last MiB. The large ones go first, and there is just one place for each: Nova may choose as it likes.
+    """To the last MiB.
 
-    Placement may all the same give one place to two that ask at once (docs/safety.md): the rest finds the more room then.
+    The large ones go first, and there is just one place for each, whatever Nova chooses. Placement
+    may all the same give one place to two that ask at once (docs/safety.md): there is then more
+    capacity for the rest.
     """
     sized.past()
     mixed = Mixed.boot(sized.cloud, HOST)
@@ -305,9 +321,10 @@ def test_with_too_little_room_as_many_stay_as_the_plan_says(
     credentials: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Room for two of four large ones and for seven of eleven small ones, and none by its group for one more.
+    """Capacity for two of four large ones and seven of eleven small ones; one more has a group.
 
-    One after the other: of several that ask at once, Placement may let in more than there is room for (docs/safety.md).
+    That group allows no host. One move after the other: of several that ask at once, Placement may
+    let in more than there is capacity for (docs/safety.md).
     """
     cloud = sized.cloud
     sized.past()
@@ -354,7 +371,10 @@ def test_room_that_only_close_packing_finds_is_not_found(
     credentials: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Two large servers fill one host and four of three quarters the other. Nova takes the emptiest, and so divides the two."""
+    """Two large servers fill one host and four of three quarters the other.
+
+    Nova takes the emptiest host, and so separates the two.
+    """
     sized.large(running=2, stopped=0)
     sized.large(running=0, stopped=4, ram=LARGE * 3 // 4)
     sized.leave({"cmp2": 2 * LARGE, "cmp3": 3 * LARGE})
@@ -388,8 +408,8 @@ def test_a_drain_that_requires_room_begins_when_there_is(
     status = drain.until("refused for want of room", lambda s: s["phase"] == "Stalled")
     assert condition(status, "Stalled")["reason"] == "CapacityShort"
     assert "3 of 4 servers find no room on 1 other host" in status["message"]
-    looks = operator.looks
-    until("looks after that", lambda: operator.looks >= looks + 2)
+    polls = operator.polls
+    until("polls after that", lambda: operator.polls >= polls + 2)
     assert sized.state() == before
 
     with NeverWronglyDrained(cloud, drain, HOST):

@@ -198,8 +198,9 @@ def count_packages() -> int:
     if listed is None or listed.returncode:
         go = re.search(r"^go (\S+)", (HERE / "go.mod").read_text(), re.MULTILINE)
         raise BedError(
-            f"the build in {HERE} needs Go {go[1] if go else ''} or newer on PATH and the Go modules "
-            "that go.mod names; install that Go (GOTOOLCHAIN=auto lets Go 1.21 or newer get it), or "
+            f"the build in {HERE} needs Go {go[1] if go else ''} or newer on PATH and the Go "
+            "modules that go.mod names; install that Go (GOTOOLCHAIN=auto lets Go 1.21 or newer "
+            "get it), or "
             "set KUBEBUILDER_ASSETS to a directory with kube-apiserver, etcd and kubectl"
         )
     return len(listed.stdout.splitlines())
@@ -227,21 +228,21 @@ def build(bed: Bed) -> None:
 def compile_tools(output: Path, total: int) -> None:
     go, build_word, *rest = build_command()
     command = ["nice", go, build_word, "-o", f"{output}/", *rest]
-    told, tail = time.monotonic(), [""]
+    reported, tail = time.monotonic(), [""]
     with subprocess.Popen(
         command, cwd=HERE, env=go_environment(), stderr=subprocess.PIPE, text=True
     ) as compiler:
         try:
             for count, line in enumerate(compiler.stderr or (), 1):
                 tail = [*tail[-20:], line]
-                if time.monotonic() - told > 10:
-                    told = time.monotonic()
+                if time.monotonic() - reported > 10:
+                    reported = time.monotonic()
                     say(f"compiled {count} of at most {total} packages")
         except BaseException:
             compiler.terminate()
             raise
     if compiler.returncode:
-        raise BedError("the Go build failed; its last words:\n" + "".join(tail))
+        raise BedError("the Go build failed; its last lines:\n" + "".join(tail))
     (output / "server").rename(output / "etcd")  # Go names it after its module's last element
 
 

@@ -1,4 +1,4 @@
-"""The manifests of these stories, as data: what users write, and a status as the operator writes it."""
+"""The manifests of these stories as data: what users write, and a status of the operator's."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ OTHER_SERVER = "7f3c1c52-9d5f-4c0b-8a53-0d2f6f7a1b02"
 
 
 def drain(spec: dict[str, Any] | None = None, name: str = "compute-07") -> dict[str, Any]:
-    """The smallest manifest that works, with `spec` (an RFC 7386 merge patch) merged into its spec."""
+    """The smallest manifest that works; `spec` (an RFC 7386 merge patch) is merged into it."""
     smallest = {"host": "compute-07.example.org", "migration": {"method": "Cold"}}
     return {
         "apiVersion": "quiesce.dev/v1alpha1",
@@ -88,7 +88,8 @@ def write_status(
     document = drain() | {"status": status}
     del document["spec"]
     return kube.kubectl(
-        "apply", "-n", namespace, "--server-side", "--subresource=status", "--field-manager=quiesce",
+        "apply", "-n", namespace, "--server-side",
+        "--subresource=status", "--field-manager=quiesce",
         "--force-conflicts", "-f", "-", *flags, stdin=json.dumps(document), check=check,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the API server refuses, in words that tell what to do instead, and what it accepts."""
+"""What the API server refuses, with messages that say what to do instead, and what it accepts."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ from tests.harness.kubernetes import Kube
 HOST_ACCESS = {"privateKeySecretRef": {"name": "login"}, "knownHostsRef": {"name": "hosts"}}
 DURATION = "is a duration"
 
-# What is wrong, the spec that says so (None takes a field away), and words that the answer must have.
+# What is wrong, the spec with it (None removes a field), and words that the message must have.
 REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("no host", at("host", None), ("spec.host: Required value",)),
     ("empty host", at("host", ""), ("spec.host", "exact name")),

@@ -1,6 +1,7 @@
 """Real hosts with real sshd, and a MigrationKeyring as a user handles it with kubectl.
 
-The real Nova lists its computes cmp1 to cmp5 at 127.0.0.1; `hosts.addresses` leads to the hosts of this bed.
+The real Nova lists its computes cmp1 to cmp5 at 127.0.0.1; `hosts.addresses` leads to the hosts of
+this bed.
 """
 
 import json
@@ -29,7 +30,7 @@ class Keyring:
     bed: Bed
 
     def apply(self, **spec: Any) -> "Keyring":
-        """`spec`: further fields; `hosts` and `hostAccess` are merged with what leads to the bed."""
+        """`spec`: more fields; `hosts` and `hostAccess` are merged with those of the bed."""
         addresses = {host.name: host.address for host in self.bed.hosts.values()}
         access = {"privateKeySecretRef": {"name": "login"}, "knownHostsRef": {"name": "hosts"}}
         whole = {
@@ -114,8 +115,8 @@ class Keyring:
             "delete", f"mkr/{NAME}", "-n", self.namespace, f"--timeout={timeout:.0f}s"
         )
 
-    def let_go(self) -> None:
-        """Where the operator is gone nobody would let the keyring go, nor its namespace."""
+    def release(self) -> None:
+        """Without an operator nothing else would release the keyring and its namespace."""
         free = [
             "patch",
             f"mkr/{NAME}",
@@ -161,7 +162,7 @@ def keyring(kube: Kube, cloud: Lab, credentials: str, bed: Bed) -> Iterator[Keyr
     made.login()
     made.pin()
     yield made
-    made.let_go()
+    made.release()
 
 
 @dataclass
@@ -200,12 +201,12 @@ def standing_keyring(
         finally:
             operator.kill()
             print(operator.text()[-20000:])
-            made.let_go()
+            made.release()
             kube.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def nova_login(bed: Bed, source: str, target: str, command: str = "hostname") -> str:
-    """What Nova's ssh would get: as nova, from host to host, by address. Its words where it fails."""
+    """What Nova's ssh would get: as nova, from host to host, by address; its error if it fails."""
     address = bed[target].address
     return (
         bed[source]

@@ -1,4 +1,4 @@
-"""Hosts as they are found: with files of others, without an account, on another port; deletion leaves them so."""
+"""Hosts with files of others, without an account, on another port; deletion leaves them so."""
 
 from tests.beds.hosts.hosts import Bed
 from tests.e2e.keyring.conftest import Keyring, contents, nova_login, reached
@@ -9,7 +9,7 @@ from tests.harness.openstack import until
 def test_what_others_wrote_survives_and_deletion_leaves_only_that(
     keyring: Keyring, bed: Bed, operator: Operator
 ) -> None:
-    """One host has files of others, one has neither the account nor its home, and one is taken in later."""
+    """One host has files of others, one no account and no home, and one is added later."""
     full_of_others(bed, "cmp2")
     bed["cmp4"].run("userdel nova && rmdir /var/lib/nova")
     found = {name: as_found(bed, name) for name in bed.hosts}
@@ -42,10 +42,12 @@ def full_of_others(bed: Bed, name: str) -> None:
     host = bed[name]
     host.run("install -d -o nova -g nova -m 700 /var/lib/nova/.ssh")
     host.run(
-        "printf 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFakeFake backup@example' > /var/lib/nova/.ssh/authorized_keys"
+        "printf 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFakeFake backup@example'"
+        " > /var/lib/nova/.ssh/authorized_keys"
     )
     host.run(
-        "printf 'ServerAliveInterval 7\\r\\n\\nHost *\\n  Compression yes' > /var/lib/nova/.ssh/config"
+        "printf 'ServerAliveInterval 7\\r\\n\\nHost *\\n  Compression yes'"
+        " > /var/lib/nova/.ssh/config"
     )
     host.run("printf 'secret' > /var/lib/nova/.ssh/id_ed25519; : > /var/lib/nova/.ssh/known_hosts")
     host.run("chown -R nova: /var/lib/nova/.ssh; chmod 600 /var/lib/nova/.ssh/*")

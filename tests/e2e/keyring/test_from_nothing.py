@@ -1,4 +1,4 @@
-"""From `kubectl apply` to cold migrations that would work: every path proven, then used as Nova uses it."""
+"""From `kubectl apply` to cold migrations that work: every path checked, then used as Nova does."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_all_paths_are_proven(standing: Standing) -> None:
 
 
 def test_a_disk_can_be_copied(standing: Standing) -> None:
-    """As libvirt's driver does in migrate_disk_and_power_off: ssh mkdir, then scp -r without options."""
+    """As libvirt's driver does in migrate_disk_and_power_off: ssh mkdir, then a plain scp -r."""
     source, target = standing.bed["cmp1"], standing.bed["cmp4"]
     address, folder = target.address, "/var/lib/nova/instances/0c5f3f0e"
     source.run(

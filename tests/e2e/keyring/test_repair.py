@@ -1,4 +1,7 @@
-"""Whatever somebody damages on a host is put right at the next look, and told; what is a trap is left alone, and named."""
+"""Damage on a host is repaired at the next check, and reported.
+
+What looks like a trap is left alone, and named.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from tests.harness.kubernetes import Json, Kube, Operator, condition
 from tests.harness.openstack import Lab, until
 
 SSH = "/var/lib/nova/.ssh"
+OWN_AGAIN = f"chown nova: {SSH}/authorized_keys"  # sed makes a file of root's
 KEY = f"{SSH}/quiesce.*.????????????"
 FORGED = "AAAAC3NzaC1lZDI1NTE5AAAAIEZha2VGYWtlRmFrZUZha2VGYWtlRmFrZUZha2VGYWtl"
 DAMAGE = {
@@ -25,12 +29,16 @@ DAMAGE = {
     "key open to others": f"chmod 644 {KEY}",
     "key of root": f"chown root:root {KEY}",
     "public key deleted": f"rm {SSH}/quiesce.*.pub",
-    "settings damaged": f"sed -i 's/StrictHostKeyChecking yes/StrictHostKeyChecking no/' {SSH}/quiesce.*.conf",
+    "settings damaged": (
+        f"sed -i 's/StrictHostKeyChecking yes/StrictHostKeyChecking no/' {SSH}/quiesce.*.conf"
+    ),
     "config deleted": f"rm {SSH}/config",
     "config open to all": f"chmod 666 {SSH}/config",
-    "authorized key removed": f"sed -i /quiesce/d {SSH}/authorized_keys; chown nova: {SSH}/authorized_keys",
-    "restriction removed": f"sed -i s/^restrict// {SSH}/authorized_keys; chown nova: {SSH}/authorized_keys",
-    "another key under our name": f"sed -i 's/AAAA[^ ]*/{FORGED}/' {SSH}/authorized_keys; chown nova: {SSH}/authorized_keys",
+    "authorized key removed": f"sed -i /quiesce/d {SSH}/authorized_keys; {OWN_AGAIN}",
+    "restriction removed": f"sed -i s/^restrict// {SSH}/authorized_keys; {OWN_AGAIN}",
+    "another key under our name": (
+        f"sed -i 's/AAAA[^ ]*/{FORGED}/' {SSH}/authorized_keys; {OWN_AGAIN}"
+    ),
     "authorized keys open to the group": f"chmod 660 {SSH}/authorized_keys",
     "directory open to all": f"chmod 777 {SSH}",
     "directory deleted": f"rm -r {SSH}",
@@ -39,7 +47,9 @@ DAMAGE = {
     "known host removed": "sed -i '/cmp4/d' /etc/ssh/ssh_known_hosts",
     "known host forged": "sed -i 's/^cmp4,/cmp5,/' /etc/ssh/ssh_known_hosts",
     "known hosts closed": "chmod 600 /etc/ssh/ssh_known_hosts",
-    "left-over of an interrupted change": f"touch {SSH}/.tmp.$(basename $(ls {SSH}/quiesce.*.conf) .conf).77",
+    "left-over of an interrupted change": (
+        f"touch {SSH}/.tmp.$(basename $(ls {SSH}/quiesce.*.conf) .conf).77"
+    ),
 }
 
 
@@ -87,14 +97,16 @@ def test_every_damage_is_repaired_and_told(keyring: Keyring, bed: Bed, operator:
             ]
 
         until(f"the repair of {', '.join(struck.values())}", lambda: not different(), timeout=60)
-    told = [message for reason, message in changes_told(keyring) if reason == "HostsRepaired"]
-    assert any("cmp1" in message and f"{SSH}/quiesce." in message for message in told)
+    reported = [
+        message for reason, message in reported_changes(keyring) if reason == "HostsRepaired"
+    ]
+    assert any("cmp1" in message and f"{SSH}/quiesce." in message for message in reported)
     for name in bed.hosts:
         assert reached(bed, name) == [other for other in bed.hosts if other != name]
     assert operator.healthy()
 
 
-def changes_told(keyring: Keyring) -> list[tuple[str, str]]:
+def reported_changes(keyring: Keyring) -> list[tuple[str, str]]:
     """(reason, message) of the events that tell of changes, oldest first."""
     found = sorted(keyring.events(), key=lambda event: str(event["metadata"]["creationTimestamp"]))
     return [
@@ -105,15 +117,17 @@ def changes_told(keyring: Keyring) -> list[tuple[str, str]]:
 
 
 def without_memory(bed: Bed, name: str) -> str:
-    """All that a keyring may touch there, but for what a known hosts file says of the time before the first change:
-    with the file that is lost."""
+    """All that a keyring may touch there.
+
+    But for what a known hosts file has of the time before the first change: that is lost with it.
+    """
     known = "/etc/ssh/ssh_known_hosts"
     rest = [line for line in contents(bed, name).splitlines() if not line.endswith(f"  {known}")]
     return "\n".join([*rest, bed[name].run(f"grep -v '^# found' {known} || :")])
 
 
 def test_settings_above_ours_are_kept_below_them(keyring: Keyring, bed: Bed) -> None:
-    """The first value wins in ssh: a line of somebody else's above ours would undo it."""
+    """The first value wins in ssh: a line of another user above ours would undo it."""
     host = bed["cmp3"]
     host.run(f"sed -i '1i StrictHostKeyChecking no' {SSH}/config; chown nova: {SSH}/config")
     asked = "ssh -G cmp1 | grep -i '^stricthostkeychecking'"
@@ -156,7 +170,7 @@ def test_a_missing_account_is_made_again_and_told(keyring: Keyring, bed: Bed) ->
     for name in bed.hosts:
         assert reached(bed, name) == [other for other in bed.hosts if other != name]
     assert any(
-        "cmp2" in message and "account nova" in message for _, message in changes_told(keyring)
+        "cmp2" in message and "account nova" in message for _, message in reported_changes(keyring)
     )
 
 
@@ -178,7 +192,7 @@ TRAPS = {
     ),
     "cmp4": ("WrongMode", "chmod 777 /var/lib/nova", "chmod 755 /var/lib/nova"),
 }
-"""Host -> what is said of it, what sets the trap, and what takes it away."""
+"""Host -> its problem, what sets the trap, and what removes it."""
 
 
 def test_a_trap_is_not_stepped_into(keyring: Keyring, bed: Bed, operator: Operator) -> None:
@@ -251,7 +265,7 @@ def test_a_path_that_breaks_is_named_with_its_cause(keyring: Keyring, bed: Bed, 
         with_sshd_setting(bed, name, "")
     bed["cmp4"].run(f"ip route del {bed['cmp1'].address}")
     bed["cmp1"].run(f"ip route del {bed['cmp5'].address}")
-    keyring.annotate(requestedAt="mended")
+    keyring.annotate(requestedAt="repaired")
     keyring.ready()
     assert nova_login(bed, "cmp1", "cmp2") == "cmp2"
 
@@ -259,7 +273,8 @@ def test_a_path_that_breaks_is_named_with_its_cause(keyring: Keyring, bed: Bed, 
 def with_sshd_setting(bed: Bed, name: str, lines: str) -> None:
     """At the end of its configuration, in place of what was put there before."""
     bed[name].run(
-        f"sed -i '/^# here/,$d' /etc/ssh/sshd_config; printf '# here\n{lines}\n' >> /etc/ssh/sshd_config"
+        "sed -i '/^# here/,$d' /etc/ssh/sshd_config; "
+        f"printf '# here\n{lines}\n' >> /etc/ssh/sshd_config"
     )
     bed[name].stop_sshd()
     bed[name].start_sshd()

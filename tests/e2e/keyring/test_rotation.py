@@ -1,4 +1,4 @@
-"""The key is changed while logins go on without a pause: none fails, whenever the operator is killed."""
+"""The key is rotated during constant logins: none fails, whenever the operator is killed."""
 
 import base64
 import re
@@ -41,12 +41,16 @@ def standing(
 
 @contextmanager
 def logins_without_pause(bed: Bed) -> Iterator[dict[tuple[str, str], Path]]:
-    """As nova from host to host, over and over; each end in a file of the source: `ok`, or ssh's words."""
+    """As nova from host to host, over and over.
+
+    Each result is a line in a file of the source: `ok`, or ssh's error.
+    """
     loops, logs, run = [], {}, secrets.token_hex(4)
     for source, target in PAIRS:
         log = bed[source].dir / f"root/logins-{target}-{run}"
         login = f"ssh -n -o BatchMode=yes {bed[target].address} true"
-        script = f'while [ ! -e /tmp/ended-{run} ]; do words=$({login} 2>&1) && echo ok || echo "failed $words"; done'
+        once = f'words=$({login} 2>&1) && echo ok || echo "failed $words"'
+        script = f"while [ ! -e /tmp/ended-{run} ]; do {once}; done"
         inside = [
             "nsenter",
             "--target",
@@ -138,7 +142,7 @@ class Hosts:
             if re.search(r"\.[0-9a-f]{12}$", path.name)
         )
 
-    def litter(self) -> list[Path]:
+    def temporary_files(self) -> list[Path]:
         return [
             path for name in self.bed.hosts for path in self.bed[name].dir.glob("**/.tmp.quiesce*")
         ]
@@ -165,8 +169,11 @@ def disabled(cloud: Lab) -> Iterator[str]:
 def test_killed_at_every_step_it_changes_over_without_a_failed_login(
     standing: Standing, disabled: str
 ) -> None:
-    """Asked for by an annotation alone; a host that is dead holds the change up and is named, then it comes back. One that
-    is disabled in Nova takes part as any other."""
+    """Requested by an annotation alone.
+
+    A dead host delays the rotation and is named, then it comes back. One that is disabled in Nova
+    takes part as any other.
+    """
     keyring, bed, operator = standing.keyring, standing.bed, standing.operator
     first, hosts = keyring.ready()["fingerprint"], Hosts(bed)
     old, alive = hosts.uses("cmp1"), [name for name in bed.hosts if name != DEAD]
@@ -226,7 +233,7 @@ def test_killed_at_every_step_it_changes_over_without_a_failed_login(
         == {hosts.private_keys(name) for name in bed.hosts}
         == {1}
     )
-    assert hosts.litter() == []
+    assert hosts.temporary_files() == []
     for name in bed.hosts:
         assert reached(bed, name) == [other for other in bed.hosts if other != name]
     no_secret_is_shown(standing, seen)
@@ -287,7 +294,7 @@ def test_a_key_of_ones_own_is_used_and_replaced_without_a_gap(standing: Standing
 
 
 def changed_over(keyring: Keyring, hosts: Hosts, used: set[str], before: str) -> str:
-    """Waits until every host uses another key than those, of another fingerprint than `before`; its fingerprint."""
+    """Waits until every host uses a key that is neither of `used` nor `before`; its fingerprint."""
     status = keyring.until("another key", lambda s: s.get("fingerprint") not in (None, before))
     until("every host to use it", lambda: not used & hosts.in_use)
     return str(status["fingerprint"])

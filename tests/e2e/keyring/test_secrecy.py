@@ -1,4 +1,7 @@
-"""Unknown hosts are not trusted unless the spec says so, and then only once; what looks like an attack is refused."""
+"""Unknown hosts are not trusted unless the spec says so, and then only once.
+
+What looks like an attack is refused.
+"""
 
 import base64
 import json

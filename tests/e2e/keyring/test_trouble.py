@@ -36,10 +36,11 @@ def tarpit(bed: Bed, name: str) -> Undo:
 
 
 def hanging_shell(bed: Bed, name: str) -> Undo:
-    """Whoever logs in waits without end; nothing is said."""
+    """Every login hangs, without output."""
     bed[name].run("sed -i 's#^root:\\(.*\\):[^:]*$#root:\\1:/etc/hang#' /etc/passwd")
     bed[name].run(
-        "printf '#!/bin/sh\\necho $$ >> /run/hanging\\nexec sleep 1000\\n' > /etc/hang; chmod +x /etc/hang"
+        "printf '#!/bin/sh\\necho $$ >> /run/hanging\\nexec sleep 1000\\n' > /etc/hang; "
+        "chmod +x /etc/hang"
     )
 
     def undo() -> None:
@@ -86,7 +87,7 @@ KINDS: dict[str, tuple[Callable[[Bed, str], Undo], tuple[str, ...]]] = {
 }
 """What sets it up, and the reasons that fit."""
 NEEDS_PERSON = ("new host key", "locked out")
-WELL, SICK = ("cmp1", "cmp2"), ("cmp3", "cmp4", "cmp5")
+WELL, FAILING = ("cmp1", "cmp2"), ("cmp3", "cmp4", "cmp5")
 TOGETHER = [
     ("powered off", "tarpit", "hanging shell"),
     ("no sshd", "full disk", "read-only /etc"),
@@ -105,23 +106,26 @@ def standing(
 
 @pytest.mark.parametrize("kinds", TOGETHER, ids=" + ".join)
 def test_hosts_in_trouble(standing: Standing, kinds: tuple[str, ...]) -> None:
-    """Each on a host of its own, and an operator that has not seen any host before: those that are well are put right
-    and proven meanwhile, each of the others is named with its cause, and all recover by themselves."""
+    """Each on a host of its own, and an operator that has not seen any host before.
+
+    Healthy hosts are set up and checked meanwhile, each of the others is named with its cause, and
+    all recover by themselves.
+    """
     keyring, bed, operator = standing.keyring, standing.bed, standing.operator
     operator.kill()
-    sick = dict(zip(SICK, kinds, strict=False))
-    undo = {name: KINDS[kind][0](bed, name) for name, kind in sick.items()}
+    failing = dict(zip(FAILING, kinds, strict=False))
+    undo = {name: KINDS[kind][0](bed, name) for name, kind in failing.items()}
     for name in WELL:
         bed[name].run(f"rm {SSH}/authorized_keys")
 
     operator.start()
 
     until("the healthy to be put right", lambda: all(well(bed, name) for name in WELL), timeout=60)
-    for name in sick:
-        assert named(keyring, name)["reason"] in KINDS[sick[name]][1], sick[name]
-    status = keyring.until("no trouble but this", lambda s: told(s, sick))
+    for name in failing:
+        assert named(keyring, name)["reason"] in KINDS[failing[name]][1], failing[name]
+    status = keyring.until("no trouble but this", lambda s: only_these_fail(s, failing))
     assert "hanging shell" not in kinds or "was cut off after 20s" in str(status["problems"])
-    assert status["provenHosts"] == []  # Nova would move servers to the sick ones
+    assert status["provenHosts"] == []  # Nova would move servers to the failing ones
     assert condition(status, "Ready")["status"] == "False"
     # kstatus: Stalled where only a person helps, Reconciling where it may pass, never both.
     stalled = condition(status, "Stalled").get("status") == "True"
@@ -153,8 +157,8 @@ def named(keyring: Keyring, host: str) -> Json:
     return row(keyring.until(f"a cause on {host}", row))[0]
 
 
-def told(status: Json, sick: dict[str, str]) -> bool:
-    ready = f"{5 - len(sick)}/5"
+def only_these_fail(status: Json, failing: dict[str, str]) -> bool:
+    ready = f"{5 - len(failing)}/5"
     return status["hosts"]["summary"] == ready and [
         row["host"] for row in status["problems"]
-    ] == sorted(sick)
+    ] == sorted(failing)

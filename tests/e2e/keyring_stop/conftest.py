@@ -1,4 +1,4 @@
-"""A host with a supervisor of nova-compute: told over SSH by `systemctl`, it stops and starts the real one."""
+"""A host whose `systemctl`, called over SSH, stops and starts the nova-compute of the cloud bed."""
 
 import socket
 import threading
@@ -48,12 +48,13 @@ class Supervisor(threading.Thread):
 
 @pytest.fixture
 def supervised(bed: Bed, cloud: Lab, host: str) -> Iterator[Supervisor]:
-    """nova-compute of `host`, enabled and running, under a stand-in for systemd on the host of the same name."""
+    """nova-compute of `host`, enabled and running, under a stand-in for that host's systemd."""
     place = bed[host]
     (place.dir / "systemctl").write_text((Path(__file__).parent / "systemctl").read_text())
     place.run(f"mkdir {UNIT}; echo enabled > {UNIT}/boot; touch {UNIT}/running")
     place.run(
-        f"cat > /usr/bin/systemctl <<'END'\n{(place.dir / 'systemctl').read_text()}END\nchmod 755 /usr/bin/systemctl"
+        f"cat > /usr/bin/systemctl <<'END'\n{(place.dir / 'systemctl').read_text()}END\n"
+        "chmod 755 /usr/bin/systemctl"
     )
     supervisor = Supervisor(place, cloud)
     supervisor.start()
@@ -64,7 +65,7 @@ def supervised(bed: Bed, cloud: Lab, host: str) -> Iterator[Supervisor]:
 
 @pytest.fixture
 def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator]:
-    """The operator, with less patience before it takes a host for empty; its log is shown where the test fails."""
+    """The operator with a short settle time; its log is shown where the test fails."""
     flags = (*FLAGS, "--settle", "2s", "--poll-interval", "1s")
     running = Operator(
         account, tmp_path / "operator.log", ("--namespace", namespace), flags
@@ -85,7 +86,10 @@ def dead(bed: Bed, cloud: Lab) -> Iterator[str]:
 
 
 class Doorway(threading.Thread):
-    """A port of 127.0.0.1, which is the address that the cloud's bed shows of every compute; it leads to a host's sshd."""
+    """A port of 127.0.0.1 that leads to a host's sshd.
+
+    That is the address that the cloud bed shows for every compute.
+    """
 
     def __init__(self, leads_to: Host) -> None:
         super().__init__(daemon=True)

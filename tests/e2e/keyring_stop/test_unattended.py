@@ -1,4 +1,4 @@
-"""From `kubectl apply` to the deleted service and back, without a hand on the host."""
+"""From `kubectl apply` to the deleted service and back, without manual steps on the host."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ STOP = {"whileRunning": "Stop", "stop": {"name": "nova-compute"}}
 
 
 @pytest.mark.promise("never-4", "always-8")
-def test_a_node_is_retired_and_restored_without_a_hand(
+def test_a_node_is_retired_and_restored_without_manual_steps(
     kube: Kube,
     cloud: Lab,
     keyring: Keyring,
@@ -24,15 +24,17 @@ def test_a_node_is_retired_and_restored_without_a_hand(
     bed: Bed,
     dead: str,
 ) -> None:
-    """Cold moves wait until the host's paths are proven; a dead host, to which Nova moves nothing, holds them up no longer
-    than Nova takes to see it down."""
+    """Cold moves wait until the host's paths are checked.
+
+    A dead host, to which Nova moves nothing, delays them no longer than Nova takes to see it down.
+    """
     servers = cloud.boot(host, ["run-1", "run-2"]) + cloud.boot(host, ["off-1"], "SHUTOFF")
     bed[host].run("mkdir -p ~root/kept && mv /usr/bin/ssh ~root/kept/ssh")
     keyring.apply()
     keyring.trouble(host, "NoClient")
     drain = Drain.apply(kube, keyring.namespace, host, keyringRef={"name": NAME}, service=STOP)
 
-    drain.until("to be told", lambda status: "NoClient" in str(status))
+    drain.until("the cause reported", lambda status: "NoClient" in str(status))
     assert [each for each in cloud.actions(servers[0]) if each == "migrate"] == []
 
     bed[host].run("mv ~root/kept/ssh /usr/bin/ssh")
@@ -48,11 +50,11 @@ def test_a_node_is_retired_and_restored_without_a_hand(
             each for each in cloud.actions(server_id) if each in ("migrate", "confirmResize")
         ] == ["migrate", "confirmResize"]
 
-    restored(cloud, drain, supervised, host)
+    given_back(cloud, drain, supervised, host)
     assert operator.healthy()
 
 
-def restored(cloud: Lab, drain: Drain, supervised: Supervisor, host: str) -> None:
+def given_back(cloud: Lab, drain: Drain, supervised: Supervisor, host: str) -> None:
     drain.delete()
     until("nova-compute to run again", lambda: supervised.runs)
     assert (supervised.held, supervised.boot) == (False, "enabled")
@@ -70,7 +72,10 @@ def test_a_drain_with_access_of_its_own_keeps_the_first_key_of_the_host(
     host: str,
     bed: Bed,
 ) -> None:
-    """There is no keyring, only what it would log in with. Where that is lost until the drain goes, it says what to do."""
+    """There is no keyring, only its login.
+
+    Where that is lost before the drain is deleted, the drain says what to do.
+    """
     access = {
         "port": doorway.port,
         "privateKeySecretRef": {"name": "login"},
@@ -90,17 +95,18 @@ def test_a_drain_with_access_of_its_own_keeps_the_first_key_of_the_host(
     bed[host].run("mv ~root/.ssh/authorized_keys ~root/kept")
     drain.delete()
 
-    assert f"Start nova-compute on {host} by hand" in told(kube, drain, "NovaComputeNotRunning")
+    assert f"Start nova-compute on {host} by hand" in warnings(kube, drain, "NovaComputeNotRunning")
     assert not supervised.runs
     bed[host].run(
-        "rm /etc/systemd/system/nova-compute.service.d/quiesce.conf; systemctl daemon-reload; systemctl start nova-compute"
+        "rm /etc/systemd/system/nova-compute.service.d/quiesce.conf; "
+        "systemctl daemon-reload; systemctl start nova-compute"
     )
     until("nova-compute to run again", lambda: supervised.runs)
     assert operator.healthy()
 
 
-def told(kube: Kube, drain: Drain, reason: str) -> str:
-    """The words of the drain's warnings with this reason: they are there when it is gone."""
+def warnings(kube: Kube, drain: Drain, reason: str) -> str:
+    """The drain's warnings with this reason; they outlive it."""
     found = json.loads(kube.kubectl("get", "events", "-n", drain.namespace, "-o", "json").stdout)[
         "items"
     ]

@@ -1,4 +1,4 @@
-"""A drain that lies idle while the other stories run: it begins before them, and is looked at again after them."""
+"""A drain that is idle while the other stories run: begun before them, and read after them."""
 
 import secrets
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ HOST = "cmp5"  # no other story drains it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test of the first story, and the last one of the last: in between, five minutes pass anyway."""
+    """The first of all tests and the last one: five minutes pass between them anyway."""
     items.sort(
         key=lambda item: {"test_no_drift": -1, "test_idle_for_five_minutes": 1}.get(item.name, 0)
     )
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Idle:
-    """The manifests as a user has them in Git, applied by a user, and what was seen of the drain."""
+    """The manifests as a user has them in Git, applied, and what was observed of the drain."""
 
     kube: Kube
     namespace: str
@@ -34,7 +34,7 @@ class Idle:
     versions: dict[str, str] = field(default_factory=dict)
 
     def drift(self, *flags: str) -> str:
-        """What `kubectl diff -f` prints for all manifests; empty: what is there is what is written there."""
+        """What `kubectl diff -f` prints for all manifests; empty: nothing differs from them."""
         names = [word for path in self.files.values() for word in ("-f", str(path))]
         done = self.kube.kubectl("diff", "-n", self.namespace, *flags, *names, check=False)
         assert done.returncode in (0, 1), done.stderr

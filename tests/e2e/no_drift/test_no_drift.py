@@ -2,7 +2,8 @@
 
 `kubectl diff -f` of all manifests is empty before, during and after the drain, and no
 annotation appears that the user did not make. At rest, neither the drained node nor a drain
-that waits for its user (an unknown host) changes for five minutes, while their operator goes on looking.
+that waits for its user (an unknown host) changes for five minutes, while their operator continues
+to poll.
 """
 
 import time
@@ -52,7 +53,7 @@ def test_idle_for_five_minutes(idle: Idle, cloud: Lab) -> None:
     assert idle.resource_versions() == idle.versions
     assert idle.drift() == ""
     assert idle.drain.row()[1:-1] == [HOST, "Drained", "4/4", "0", "0", "disabled"]
-    assert idle.operator.looks > 10
+    assert idle.operator.polls > 10
     for name in idle.versions:
         Drain(idle.kube, idle.namespace, name).delete()
     assert (cloud.service(HOST) or {})["status"] == "enabled"

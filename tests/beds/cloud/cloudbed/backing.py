@@ -49,7 +49,7 @@ def create_mariadb(paths: Paths) -> None:
 
 
 def start_mariadb(paths: Paths, processes: Processes) -> None:
-    """Start MariaDB on a unix socket alone, tuned for a database nobody will miss."""
+    """Start MariaDB on a unix socket alone, tuned for a database that may be lost."""
     create_mariadb(paths)
     processes.start(
         "mariadb",

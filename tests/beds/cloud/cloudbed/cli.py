@@ -60,9 +60,7 @@ def install(paths: Paths) -> None:
         say(f"Debian packages: {' '.join(missing)}")
         packages.install_debian(missing, paths.log / "apt.out")
     if not made:
-        say(
-            "virtual environment with Nova, Keystone, Placement, Glance and Neutron (about a minute)"
-        )
+        say("virtual environment with Nova, Keystone, Placement, Glance and Neutron (a minute)")
         packages.install_venv(paths, paths.log / "venv.out")
 
 
@@ -195,7 +193,8 @@ def run(paths: Paths, arguments: argparse.Namespace) -> int:
         case "sql":
             if not sql(paths, arguments.statement, "nova_cell1"):
                 raise BedError(
-                    f"the database refuses it, or the cloud is not up (`cloud status`); see {paths.log / 'sql.out'}"
+                    "the database refuses it, or the cloud is not up (`cloud status`); "
+                    f"see {paths.log / 'sql.out'}"
                 )
         case "up" | "down" | "compute":
             with locked(paths.run):

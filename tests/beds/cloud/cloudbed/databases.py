@@ -26,7 +26,8 @@ def restore(paths: Paths) -> bool:
         return False
     if not sql(paths, dump.read_text()):
         raise BedError(
-            f"restoring {dump} failed; see {paths.log / 'sql.out'}, then run `cloud down --purge` and `cloud up`"
+            f"restoring {dump} failed; see {paths.log / 'sql.out'}, "
+            "then run `cloud down --purge` and `cloud up`"
         )
     for folder in ("fernet-keys", "images"):
         shutil.copytree(paths.golden / folder, paths.run / folder, dirs_exist_ok=True)
@@ -53,7 +54,8 @@ def dump(paths: Paths) -> None:
 def create_user(paths: Paths) -> None:
     sql(
         paths,
-        f"CREATE USER IF NOT EXISTS os@localhost IDENTIFIED BY '{PASSWORD}';GRANT ALL ON *.* TO os@localhost;",
+        f"CREATE USER IF NOT EXISTS os@localhost IDENTIFIED BY '{PASSWORD}';"
+        "GRANT ALL ON *.* TO os@localhost;",
     )
 
 
@@ -163,14 +165,17 @@ def relocate(paths: Paths, knobs: Knobs) -> None:
     for cell in ("cell0", "cell1"):
         url = database_url(paths, f"nova_{cell}")
         statements.append(
-            f"UPDATE nova_api.cell_mappings SET database_connection = '{url}' WHERE name = '{cell}';"
+            f"UPDATE nova_api.cell_mappings SET database_connection = '{url}'"
+            f" WHERE name = '{cell}';"
         )
     statements.append(
-        f"UPDATE nova_api.cell_mappings SET transport_url = '{transport_url(knobs)}' WHERE name = 'cell1';"
+        f"UPDATE nova_api.cell_mappings SET transport_url = '{transport_url(knobs)}'"
+        " WHERE name = 'cell1';"
     )
     if not sql(paths, "\n".join(statements)):
         raise BedError(
-            f"the databases do not look like a cloud's; see {paths.log / 'sql.out'}, then run `cloud down --wipe` and `cloud up`"
+            f"the databases do not look like a cloud's; see {paths.log / 'sql.out'}, "
+            "then run `cloud down --wipe` and `cloud up`"
         )
 
 

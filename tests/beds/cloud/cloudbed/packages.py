@@ -75,7 +75,8 @@ def install_debian(packages: Sequence[str], log: Path) -> None:
         raise BedError(f"these packages are missing and there is no apt-get: {wanted}")
     if os.geteuid() != 0:
         raise BedError(
-            f"Debian packages are missing; run: sudo apt-get install --no-install-recommends {wanted}"
+            "Debian packages are missing; run: "
+            f"sudo apt-get install --no-install-recommends {wanted}"
         )
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "-y", "--no-install-recommends", "install", *packages]

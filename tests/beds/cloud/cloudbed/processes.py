@@ -1,7 +1,7 @@
 """Start, recognise and end the processes of the cloud.
 
 A process is recorded as `<pid> <start time>` (clock ticks since boot, field 22 of
-/proc/PID/stat), so a pid the kernel has given to somebody else is never signalled.
+/proc/PID/stat), so a pid that the kernel has reused is never signalled.
 Every recorded process leads a session of its own; ending it ends that session.
 """
 

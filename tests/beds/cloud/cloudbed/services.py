@@ -82,7 +82,8 @@ class Cloud:
                 if is_open(port):
                     raise BedError(
                         f"port {port}, wanted for {name}, is taken by another program (see it with"
-                        f" `ss -ltnp sport = :{port}`); end that or set {PREFIX}PORT_{name.upper()},"
+                        f" `ss -ltnp sport = :{port}`); end that or set"
+                        f" {PREFIX}PORT_{name.upper()},"
                         f" or {PREFIX}PORT_BASE to move all ports"
                     )
 
@@ -256,7 +257,8 @@ class Cloud:
                 self.processes.check(compute_process(host))
             if time.monotonic() > end:
                 raise BedError(
-                    f"not up after {STARTUP:.0f} s: {' '.join(sorted(missing))}; see {self.paths.log}"
+                    f"not up after {STARTUP:.0f} s: {' '.join(sorted(missing))}; "
+                    f"see {self.paths.log}"
                 )
             time.sleep(0.5)
 
@@ -299,7 +301,7 @@ class Cloud:
 
 
 def is_open(port: int) -> bool:
-    """Return whether somebody listens on a loopback port."""
+    """Return whether a loopback port has a listener."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

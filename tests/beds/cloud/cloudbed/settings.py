@@ -84,7 +84,8 @@ def checked(knobs: Knobs) -> Knobs:
         other = taken.setdefault(knobs.port(service), service)
         if other != service:
             raise BedError(
-                f"{service} and {other} both have port {knobs.port(service)}; change {PREFIX}PORT_{service.upper()}"
+                f"{service} and {other} both have port {knobs.port(service)}; "
+                f"change {PREFIX}PORT_{service.upper()}"
             )
     return knobs
 
@@ -170,7 +171,8 @@ def settle(started_with: Knobs | None, wanted: dict[str, Any]) -> Knobs:
         if name != "computes" and value != present:
             variable = PREFIX + name.upper()
             raise BedError(
-                f"the running cloud has {variable}={present}, not {value}; run `cloud down` first or unset {variable}"
+                f"the running cloud has {variable}={present}, not {value}; "
+                f"run `cloud down` first or unset {variable}"
             )
     values = asdict(started_with)
     values["computes"] = wanted.get("computes", started_with.computes)
