@@ -1,6 +1,4 @@
-"""The wiring of one process: API server, kinds, queues, workers, health, signals, exit code. No
-domain word here.
-"""
+"""The wiring of one process: API server, kinds, queues, workers, health, signals, exit code."""
 
 import signal
 import sys
@@ -11,7 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 from quiesce import __version__
-from quiesce.api.annotations import GROUP
+from quiesce.api.annotations import DRAIN_FINALIZER, GROUP, KEYRING_FINALIZER
 from quiesce.drain.reconcile import make_reconciler as make_drain_reconciler
 from quiesce.exits import Exit
 from quiesce.keyring.reconcile import make_reconciler as make_keyring_reconciler
@@ -32,11 +30,11 @@ from quiesce.settings import Settings
 __all__ = ["KINDS", "Context", "Kind", "Reconciler", "run"]
 
 KINDS = (
-    Kind("computenodedrains", f"{GROUP}/drain", make_drain_reconciler),
-    Kind("migrationkeyrings", f"{GROUP}/keyring", make_keyring_reconciler, required=False),
+    Kind("ComputeNodeDrains", DRAIN_FINALIZER, make_drain_reconciler),
+    Kind("MigrationKeyrings", KEYRING_FINALIZER, make_keyring_reconciler, required=False),
 )
-STOP_SECONDS = 30.0
-"""How long ticks in work may take to end after SIGTERM."""
+_STOP_SECONDS = 30.0
+"""How long ticks in progress may take to end after SIGTERM."""
 
 log = get_logger(__name__)
 
@@ -50,8 +48,9 @@ class _Failed(Exception):
 
 
 def run(settings: Settings, kinds: Sequence[Kind] = KINDS) -> int:
-    """Runs until SIGTERM or SIGINT, or until it cannot go on; the exit code. Belongs in the main
-    thread.
+    """Runs until SIGTERM or SIGINT, or until it cannot go on; the exit code.
+
+    To be called in the main thread.
     """
     set_up(settings.log_format, settings.log_level)
     controllers: dict[str, Controller] = {}
@@ -62,7 +61,7 @@ def run(settings: Settings, kinds: Sequence[Kind] = KINDS) -> int:
         log.critical("%s", failure)
         return failure.code
     except Exception:
-        log.exception("unexpected: this is a bug")
+        log.exception("unexpected error: this is a defect of the operator")
         return Exit.BUG
     return Exit.OK
 
@@ -73,14 +72,16 @@ def _work(settings: Settings, kinds: Sequence[Kind], controllers: dict[str, Cont
     namespaces = None if settings.all_namespaces else settings.namespaces or (cluster.namespace,)
     made = _controllers(settings, cluster, served, namespaces)
     where = "all namespaces" if namespaces is None else f"namespace {', '.join(namespaces)}"
+    on = [kind for kind in served if _may_list(kind, made[kind.plural], where)]
+    made = {kind.plural: made[kind.plural] for kind in on}
     log.info(
-        "quiesce %s looks after %s at %s (%s)", __version__, where, cluster.server, cluster.found
+        "quiesce %s watches %s in %s at %s (%s)",
+        __version__,
+        " and ".join(kind.title for kind in on),
+        where,
+        cluster.server,
+        cluster.found,
     )
-    made = {
-        kind.plural: made[kind.plural]
-        for kind in served
-        if _may_list(kind, made[kind.plural], where)
-    }
     controllers.update(made)
     try:
         for controller in made.values():
@@ -92,30 +93,28 @@ def _work(settings: Settings, kinds: Sequence[Kind], controllers: dict[str, Cont
         )
     except WatchLost as error:
         raise _Failed(
-            Exit.WATCH_LOST, f"the watch on {cluster.server} is lost: {error}; start again"
+            Exit.WATCH_LOST, f"lost the watch on {cluster.server}: {error}; restart the operator"
         ) from error
     finally:
         _stop(made.values())
 
 
 def _may_list(kind: Kind, controller: Controller, where: str) -> bool:
-    """Lists it for the first time. A kind that is not required, and for which there is no right, is
-    off.
-    """
+    """Lists it for the first time. An optional kind that may not be listed is off."""
     try:
         found = controller.relist()
     except KubeForbidden as error:
         if kind.required:
             raise _Failed(Exit.NO_API, f"cannot list {kind.plural} in {where}: {error}") from error
         log.warning(
-            "%s are off until the next start, for the right to list them is missing: %s",
-            kind.plural,
+            "%s are off until the next start: no permission to list them: %s",
+            kind.title,
             error,
         )
         return False
     except KubeError as error:
         raise _Failed(Exit.NO_API, f"cannot list {kind.plural} in {where}: {error}") from error
-    log.info("%s to look after: %d", kind.plural, found)
+    log.info("%s found: %d", kind.title, found)
     return True
 
 
@@ -127,7 +126,7 @@ def _connect(settings: Settings, connections: int) -> Cluster:
 
 
 def _served(cluster: Cluster, kinds: Sequence[Kind]) -> list[Kind]:
-    """Those whose CRD is installed. kopf would wait for the others for ever and say nothing."""
+    """Those whose CRD is installed. kopf would wait for the others forever, in silence."""
     try:
         plurals = served_plurals(cluster.client)
     except KubeError as error:
@@ -142,7 +141,7 @@ def _served(cluster: Cluster, kinds: Sequence[Kind]) -> list[Kind]:
                 Exit.NO_CRD,
                 f"CRD {name} is not installed at {cluster.server}: kubectl apply -k crds",
             )
-        log.info("CRD %s is not installed: that kind is off until the next start", name)
+        log.info("CRD %s is not installed: %s are off until the next start", name, kind.title)
     return [kind for kind in kinds if kind not in missing]
 
 
@@ -162,14 +161,14 @@ def _controllers(
 
 
 def _stop(controllers: Collection[Controller]) -> None:
-    log.info("stopping: no new look is begun")
+    log.info("stopping: waiting for ticks in progress")
     for controller in controllers:
         controller.stop()
-    give_up = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + _STOP_SECONDS
     for controller in controllers:
-        for key in controller.join(give_up - time.monotonic()):
+        for key in controller.join(deadline - time.monotonic()):
             log.warning(
-                "left in the middle of a look; the next start takes it up",
+                "stopped in the middle of a tick; the next start continues it",
                 extra={controller.name: key},
             )
     log.info("stopped")
@@ -177,24 +176,25 @@ def _stop(controllers: Collection[Controller]) -> None:
 
 @contextmanager
 def _health(settings: Settings, controllers: dict[str, Controller]) -> Iterator[None]:
-    """/healthz from the first moment on, so that a slow start is not taken for a dead process."""
+    """/healthz from the first moment, so that a slow start is not taken for a dead process."""
     if settings.listen is None:
         yield
         return
 
     def healthz() -> list[str]:
-        return [
-            wrong for controller in list(controllers.values()) for wrong in controller.failing()
-        ]
+        found = [controller.failing() for controller in list(controllers.values())]
+        return [line for lines in found for line in lines]
 
     def readyz() -> list[str]:
-        return [] if controllers else ["the resources are not listed yet"]
+        return [] if controllers else ["resources are not listed yet"]
 
     try:
         server = HealthServer(*settings.listen, healthz, readyz, metrics.REGISTRY)
     except OSError as error:
-        text = f"--listen {settings.listen}: {error.strerror or error}; choose another address, or none"
-        raise _Failed(Exit.USAGE, text) from error
+        raise _Failed(
+            Exit.USAGE,
+            f"--listen {settings.listen}: {error.strerror or error}; set another address, or none",
+        ) from error
     server.start()
     try:
         yield
@@ -204,9 +204,7 @@ def _health(settings: Settings, controllers: dict[str, Controller]) -> Iterator[
 
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
-    """Until kopf takes the signals over, and for a process 1, which the kernel does not end by
-    default.
-    """
+    """Until kopf handles signals, and for process 1, which the kernel does not end by default."""
 
     def end(_number: int, _frame: FrameType | None) -> NoReturn:
         sys.exit(Exit.OK)

@@ -1,4 +1,4 @@
-"""Exit codes of the program: what a person, a script or the kubelet can tell from them."""
+"""Exit codes of the program, for people, scripts and the kubelet."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""Flags and environment variables -> Settings. Every flag has a variable; a flag wins over its variable.
+"""Flags and environment variables -> Settings. Every flag has a variable; the flag wins.
 
 `quiesce run` reads no `OS_*` variable: clouds and their credentials come from Secrets alone.
 """
@@ -39,7 +39,7 @@ class Settings:
     """Empty: all of them with `all_namespaces`, else the one that the kube configuration names."""
     all_namespaces: bool = False
     context: str | None = None
-    """A context of the kubeconfig; None: in-cluster if there is such, else the current context."""
+    """A context of the kubeconfig; None: in-cluster if possible, else the current context."""
     workers: int = 8
     poll_interval: float = 2.0
     idle_interval: float = 15.0
@@ -47,7 +47,7 @@ class Settings:
     """Moves in flight for the whole operator; 0: no limit."""
     settle: float = 10.0
     visit_timeout: float = 40.0
-    """Of a keyring's visit to a host, without the time for the paths that are tried in it."""
+    """Of a keyring's visit to a host, without the time for the paths that are checked in it."""
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     listen: Listen | None = LOOPBACK
@@ -75,7 +75,7 @@ class _Option:
 def _namespace(text: str) -> str:
     if not _NAMESPACE.fullmatch(text):
         raise ValueError(
-            f"{text!r} is not the name of a namespace: lower-case letters, digits and '-', up to 63"
+            f"{text!r} is no namespace: use up to 63 lower-case letters, digits and '-'"
         )
     return text
 
@@ -106,7 +106,7 @@ def _duration(least: float) -> Callable[[str], float]:
         except ValueError:
             value = durations.seconds(text)
         if not math.isfinite(value) or value < least:
-            raise ValueError(f"{text!r} is too short or endless: {least:g} seconds or more")
+            raise ValueError(f"{text!r} is not a finite duration of {least:g} seconds or more")
         return value
 
     return parse
@@ -115,7 +115,7 @@ def _duration(least: float) -> Callable[[str], float]:
 def _one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in words:
-            raise ValueError(f"{text!r} is none of {', '.join(words)}")
+            raise ValueError(f"{text!r} is not one of {', '.join(words)}")
         return text.lower()
 
     return parse
@@ -135,14 +135,14 @@ def _listen(text: str) -> Listen | None:
     return Listen(host.strip("[]"), int(port))
 
 
-_WATCH, _PACE, _OUTPUT = "what to look after", "pace", "what it says of itself"
+_WATCH, _PACE, _OUTPUT = "what to watch", "pace and limits", "logs and metrics"
 _OPTIONS = (
     _Option(
         "--namespace",
         "NS",
         _namespaces,
-        "look after the drains in NS; may be repeated, or NS,NS (default without --all-namespaces: the pod's "
-        "own namespace; outside a cluster that of the kubeconfig's context)",
+        "watch namespace NS; may be repeated, or NS,NS (default without --all-namespaces: the "
+        "pod's own namespace; outside a cluster that of the kubeconfig's context)",
         _WATCH,
         field="namespaces",
     ),
@@ -150,7 +150,7 @@ _OPTIONS = (
         "--all-namespaces",
         "",
         _truth,
-        "look after the drains in every namespace; needs rights in the whole cluster",
+        "watch all namespaces; needs permissions in the whole cluster",
         _WATCH,
     ),
     _Option(
@@ -161,37 +161,43 @@ _OPTIONS = (
         _WATCH,
     ),
     _Option(
-        "--workers", "N", _number(1, 64), "resources of one kind worked on at the same time", _PACE
+        "--workers", "N", _number(1, 64), "resources of one kind reconciled at the same time", _PACE
     ),
     _Option(
         "--poll-interval",
         "DURATION",
         _duration(0.1),
-        "how often to look at a host with moves in flight",
+        "how often to reconcile a host with moves in flight",
         _PACE,
     ),
     _Option(
-        "--idle-interval", "DURATION", _duration(0.1), "how often to look at a host at rest", _PACE
+        "--idle-interval",
+        "DURATION",
+        _duration(0.1),
+        "how often to reconcile a host at rest",
+        _PACE,
     ),
     _Option(
         "--max-moves",
         "N",
         _number(0, 100_000),
-        "brake: moves in flight for the whole operator at most; 0: no limit but that of each drain",
+        "moves in flight for the whole operator at most; 0: no limit but that of each drain",
         _PACE,
     ),
     _Option(
         "--settle",
         "DURATION",
         _duration(0),
-        "time between the two reads that prove a host empty; less than 10s weakens the proof: for tests only",
+        "time between the two reads that prove a host empty; less than 10s weakens the proof: for "
+        "tests only",
         _PACE,
     ),
     _Option(
         "--visit-timeout",
         "DURATION",
         _duration(1),
-        "how long a keyring's visit to a host over SSH may take, besides 3s for each path that is tried in it",
+        "how long a keyring's visit to a host over SSH may take, besides 3s for each path that it "
+        "checks",
         _PACE,
     ),
     _Option("--log-format", "FORMAT", _one_of("text", "json"), "text or json", _OUTPUT),
@@ -206,8 +212,8 @@ _OPTIONS = (
         "--listen",
         "HOST:PORT",
         _listen,
-        "serve /healthz, /readyz and /metrics there, open to whoever can connect; :PORT means every address "
-        "of the machine, none turns it off",
+        "serve /healthz, /readyz and /metrics there, open to whoever can connect; :PORT: every "
+        "address of the machine; none: off",
         _OUTPUT,
     ),
 )
@@ -224,7 +230,7 @@ exit codes:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the full usage is a --help away."""
+    """Says what is wrong in one line, and points to --help."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(Exit.USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -249,13 +255,13 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
 
 
 def _settle_scope(run: Parser, flags: dict[str, Any], variables: dict[str, Any]) -> None:
-    """One namespace, several or all: a flag for the one puts the other's variable out of force."""
+    """One namespace, several or all: a flag for the one overrides the other's variable."""
     for one, other in (("namespace", "all_namespaces"), ("all_namespaces", "namespace")):
         if flags.get(one):
             variables.pop(other, None)
     given = {**variables, **flags}
     if given.get("namespace") and given.get("all_namespaces"):
-        run.error("--namespace and --all-namespaces (or their variables) exclude each other")
+        run.error("--namespace and --all-namespaces (or their variables) are mutually exclusive")
 
 
 def _from_variable(run: Parser, option: _Option, text: str) -> Any:
@@ -268,7 +274,8 @@ def _from_variable(run: Parser, option: _Option, text: str) -> Any:
 def _parsers() -> tuple[Parser, Parser]:
     top = Parser(
         prog="quiesce",
-        description="Kubernetes operator that empties OpenStack compute nodes and keeps them drained.",
+        description="Kubernetes operator that empties OpenStack compute nodes "
+        "and keeps them drained.",
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"quiesce {__version__}")

@@ -1,4 +1,4 @@
-"""A MigrationKeyring without an API server and a Nova: what is measured is the work at the hosts, and they are real."""
+"""A MigrationKeyring without an API server or a Nova; the hosts, which are measured, are real."""
 
 import json
 import threading
@@ -157,7 +157,7 @@ class Run:
         raise TimeoutError(f"not after {limit:.0f} s: {self.status.get('message')}")
 
     def until_visited(self, names: set[str], limit: float = 600.0) -> float:
-        """Ticks until each of these hosts was visited and its visit has ended; the seconds it took."""
+        """Ticks until the visits of these hosts have ended; the seconds it took."""
         began = time.monotonic()
         while time.monotonic() - began < limit:
             self.reconciler.reconcile(KEY)

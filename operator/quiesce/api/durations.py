@@ -18,8 +18,8 @@ def seconds(text: str) -> float:
 
 def text(value: float) -> str:
     """Seconds -> the shortest such text, rounded to seconds: 5400 -> `1h30m`, 0 -> `0s`."""
-    left, out = round(value), ""
+    remaining, out = round(value), ""
     for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
-        count, left = divmod(left, size)
+        count, remaining = divmod(remaining, size)
         out += f"{count}{unit}" if count else ""
     return out or "0s"

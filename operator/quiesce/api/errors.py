@@ -16,7 +16,7 @@ class Terminal(Problem):
 class Transient(Problem):
     """May pass by itself; retried with back-off. Shown as `Reconciling=True`.
 
-    `retry_after`: seconds that the other side asked us to wait, if it did.
+    `retry_after`: seconds to wait, where the other side named some.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:

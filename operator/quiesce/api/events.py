@@ -1,4 +1,4 @@
-"""PURE. What is told of a resource when something changes: a Kubernetes Event and a log line."""
+"""PURE. What is reported when a resource changes: as a Kubernetes Event and a log line."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from quiesce.api.model import Model
 
-HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?"
+_HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?"
 ADDRESS = r"[A-Za-z0-9:][A-Za-z0-9.:_-]{0,253}"
 
 
@@ -27,7 +27,7 @@ def matching(pattern: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-HostName = Annotated[str, matching(HOST_NAME)]
+HostName = Annotated[str, matching(_HOST_NAME)]
 Address = Annotated[str, matching(ADDRESS)]
 UserName = Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9._-]{0,31}")]
 Port = Annotated[int, Field(ge=1, le=65535)]

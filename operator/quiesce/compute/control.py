@@ -1,4 +1,4 @@
-"""nova-compute on a host: observed, stopped for good, and restored as it was found."""
+"""nova-compute on a host: observed, stopped so that it stays so, and restored."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ _PREFIX = "quiesce "
 class _Report:
     """What a script has found.
 
-    `stays`: nothing starts it by itself. `words`: what the supervisor had to say. `stuck`: the
+    `stays`: nothing starts it by itself. `message`: of the supervisor. `stuck`: the
     version of a podman that cannot change the policy by which it would be started at boot.
     """
 
     state: UnitState
     stays: bool
-    words: str
+    message: str
     stuck: str
 
 
@@ -39,7 +39,7 @@ def stop(session: Session, unit: Unit) -> UnitState:
     if report.stuck:
         raise _restarted_at_boot(unit, report)
     if report.state.running or not report.stays:
-        raise StopFailed(f"{unit.name} did not stop: it is {report.state.text}{_words(report)}")
+        raise StopFailed(f"{unit.name} did not stop: it is {report.state.text}{_detail(report)}")
     return report.state
 
 
@@ -49,16 +49,16 @@ def restore(session: Session, unit: Unit, found: UnitState) -> UnitState:
     Raises SSHError, StopFailed.
     """
     report = _run(session, unit, restore_script(unit, found))
-    if report.words or (found.running and not report.state.running):
+    if report.message or (found.running and not report.state.running):
         raise StopFailed(
             f"{unit.name} is {report.state.text}, and was {found.text} when it was found"
-            f"{_words(report)}"
+            f"{_detail(report)}"
         )
     return report.state
 
 
-def _words(report: _Report) -> str:
-    return f": {report.words or 'see its log on the host'}"
+def _detail(report: _Report) -> str:
+    return f": {report.message or 'see its log on the host'}"
 
 
 def _restarted_at_boot(unit: Unit, report: _Report) -> StopFailed:
@@ -82,13 +82,13 @@ def _run(session: Session, unit: Unit, script: str) -> _Report:
     lines = [
         line.removeprefix(_PREFIX) for line in done.output.splitlines() if line.startswith(_PREFIX)
     ]
-    words = "; ".join(_values("words", lines))
+    message = "; ".join(_values("message", lines))
     if "end" not in lines:
         tail = (done.errors or done.output).strip()[-100:]
         raise StopFailed(f"the host sent no complete report on {unit.name}: {tail}")
     if "absent" in lines:
         raise NoSuchUnit(
-            f"{unit.supervisor} knows no {unit.name} on this host{': ' + words if words else ''}",
+            f"{unit.supervisor} has no {unit.name} on this host{f': {message}' if message else ''}",
             ["Set service.stop to how nova-compute runs there"],
         )
     for other in _values("starter", lines):
@@ -97,10 +97,10 @@ def _run(session: Session, unit: Unit, script: str) -> _Report:
             [f"Set service.stop to {{kind: Systemd, name: {other}}}"],
         )
     if "exists" not in lines:
-        detail = words or done.errors.strip()[-100:]
+        detail = message or done.errors.strip()[-100:]
         raise StopFailed(f"{unit.supervisor} did not report the state of {unit.name}: {detail}")
     state = UnitState.observed("running" in lines, "".join(_values("boot", lines)))
-    return _Report(state, "stays" in lines, words, "".join(_values("stuck", lines)))
+    return _Report(state, "stays" in lines, message, "".join(_values("stuck", lines)))
 
 
 def _values(word: str, lines: list[str]) -> list[str]:

@@ -25,10 +25,10 @@ AssertPathExists=/nonexistent/quiesce-drains-this-host
 _COMMON = r"""
 export LC_ALL=C PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"
 say() { printf 'quiesce %s\n' "$*"; }
-words() { say words "$(printf '%s' "$*" | tr '\n' ' ' | cut -c1-300)"; }
+message() { say message "$(printf '%s' "$*" | tr '\n' ' ' | cut -c1-300)"; }
 tell() {
-    said=$("$@" 2>&1 </dev/null) && return
-    words "$said"
+    output=$("$@" 2>&1 </dev/null) && return
+    message "$output"
     return 1
 }
 there=
@@ -41,7 +41,7 @@ loaded=$(show LoadState 2>&1)
 case $loaded in
 not-found | *' unit name'*) say absent ;;
 loaded | masked | error | bad-setting) there=1 ;;
-*) words "$loaded" ;;
+*) message "$loaded" ;;
 esac
 hold=/etc/systemd/system/$(show Id 2>/dev/null).d/quiesce.conf
 """
@@ -49,7 +49,7 @@ hold=/etc/systemd/system/$(show Id 2>/dev/null).d/quiesce.conf
 _UNIT_STATE = rf"""
 case $(show ActiveState) in inactive | failed) ;; *) say running ;; esac
 boot=$(show UnitFileState)
-if [ -e "$hold" ]; then # systemd reads no drop-ins of a unit that somebody has masked
+if [ -e "$hold" ]; then # systemd reads no drop-ins of a masked unit
     case "$boot $(show DropInPaths)" in masked* | *"$hold"*) boot={HELD}; say stays ;; esac
 fi
 say boot "$boot"
@@ -85,9 +85,9 @@ inspected
 if [ "$seen" ]; then
     there=1
 else
-    said=$(inspect 2>&1)
-    case $said in *[Nn]'o such container'*) say absent ;; esac
-    words "$said"
+    output=$(inspect 2>&1)
+    case $output in *[Nn]'o such container'*) say absent ;; esac
+    message "$output"
 fi
 # podman itself starts nothing at boot: podman-restart.service does, by policy.
 # dockerd starts whatever has a policy.

@@ -10,7 +10,7 @@ class BadMigrationKey(Terminal):
 
 
 class KeyNotManaged(Terminal):
-    """A rotation is asked for, but the key is the user's own."""
+    """A rotation is requested, but the key is the user's own."""
 
     reason = "KeyNotManaged"
 

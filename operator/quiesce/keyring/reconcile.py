@@ -46,15 +46,15 @@ class Keyrings:
     finalizer: str = KEYRING_FINALIZER
 
     def tick(self, resource: Resource) -> float | Released:
-        seen = self._observe(resource)
-        fleet = self._fleet(resource, seen)
-        visits = run_visits(seen, fleet)
-        self._announce_changes(resource, seen, visits.changed)
+        observed = self._observe(resource)
+        fleet = self._fleet(resource, observed)
+        visits = run_visits(observed, fleet)
+        self._announce_changes(resource, observed, visits.changed)
         if visits.presented:
-            return self._pin(resource, seen, visits.presented)
+            return self._pin(resource, observed, visits.presented)
         if resource.deleting:
             return self._finish_removal(resource, fleet)
-        return self._report(resource, seen, fleet)
+        return self._report(resource, observed, fleet)
 
     def nothing_to_undo(self, resource: Resource) -> bool:
         spec = KeyringSpec.read(resource.spec)
@@ -74,47 +74,47 @@ class Keyrings:
     # Steps of a tick
 
     def _observe(self, resource: Resource) -> KeyringObservation:
-        seen = observe(self.context, resource, datetime.now(UTC))
-        if seen.keys and seen.keys.generated:
-            name = self._keys(resource, seen.spec).key_name
-            event = report.key_generated(seen.keys.pair.public.fingerprint, name)
+        observed = observe(self.context, resource, datetime.now(UTC))
+        if observed.keys and observed.keys.generated:
+            name = self._keys(resource, observed.spec).key_name
+            event = report.key_generated(observed.keys.pair.public.fingerprint, name)
             announce(self.context, resource, [event])
-        return seen
+        return observed
 
-    def _fleet(self, resource: Resource, seen: KeyringObservation) -> Fleet:
+    def _fleet(self, resource: Resource, observed: KeyringObservation) -> Fleet:
         """The hosts are those of Nova now. A new requestedAt makes all of them due at once."""
         timeout = self.context.settings.visit_timeout
         fleet = self.fleets.setdefault(
             resource.uid, Fleet(self.lanes, lambda order: self.visit(order, timeout))
         )
-        fleet.keep_only(host.name for host in seen.hosts)
+        fleet.keep_only(host.name for host in observed.hosts)
         fleet.handle_request(resource.annotations.get(REQUESTED_AT))
         return fleet
 
     def _announce_changes(
         self,
         resource: Resource,
-        seen: KeyringObservation,
+        observed: KeyringObservation,
         changed: Mapping[str, tuple[str, ...]],
     ) -> None:
         was_ready = KeyringRecord.read(resource.status).ready[0] == "True"
-        repaired = was_ready and not seen.history.previous
+        repaired = was_ready and not observed.history.previous
         for host, what in sorted(changed.items()):
             log.info("%s: changed %s", host, ", ".join(what))
         if not resource.deleting:
             announce(self.context, resource, report.change_events(changed, repaired=repaired))
 
     def _pin(
-        self, resource: Resource, seen: KeyringObservation, presented: Mapping[str, PublicKey]
+        self, resource: Resource, observed: KeyringObservation, presented: Mapping[str, PublicKey]
     ) -> float:
         """Keys on first use, where the spec trusts them: saved before anything else is sent."""
-        port, hosts = seen.spec.host_access.port, {host.name: host for host in seen.hosts}
+        port, hosts = observed.spec.host_access.port, {host.name: host for host in observed.hosts}
         lines = [
             f"{','.join(spelled(name, port) for name in hosts[host].names)} {key.line}\n"
             for host, key in sorted(presented.items())
         ]
-        history = replace(seen.history, trusted=seen.history.trusted + "".join(lines))
-        self._keys(resource, seen.spec).save(history)
+        history = replace(observed.history, trusted=observed.history.trusted + "".join(lines))
+        self._keys(resource, observed.spec).save(history)
         announce(self.context, resource, report.pinned(presented))
         return AT_ONCE
 
@@ -128,17 +128,19 @@ class Keyrings:
             return _WHILE_VISITING
         return seconds_until_due(fleet.hosts, _REMOVAL_CHECK_SECONDS, time.monotonic())
 
-    def _report(self, resource: Resource, seen: KeyringObservation, fleet: Fleet) -> float:
-        desired, rotation = current_goal(seen, fleet, time.monotonic())
+    def _report(self, resource: Resource, observed: KeyringObservation, fleet: Fleet) -> float:
+        desired, rotation = current_goal(observed, fleet, time.monotonic())
         assert desired is not None  # noqa: S101 -- only a keyring in deletion desires nothing
         if rotation.retired:
-            self._keys(resource, seen.spec).save(replace(seen.history, previous=()))
+            self._keys(resource, observed.spec).save(replace(observed.history, previous=()))
             event = report.key_rotated(desired.key.public.fingerprint)
             announce(self.context, resource, [event])
             return AT_ONCE
-        found = KeyringReport(desired, rotation, seen.spec.probe, fleet.hosts, seen.destinations)
+        found = KeyringReport(
+            desired, rotation, observed.spec.probe, fleet.hosts, observed.destinations
+        )
         self._publish_report(resource, found, fleet)
-        return self._next_tick(seen, fleet, rotation)
+        return self._next_tick(observed, fleet, rotation)
 
     def _publish_report(self, resource: Resource, found: KeyringReport, fleet: Fleet) -> None:
         """Until every host was visited once, a stored status of this generation says more."""
@@ -151,14 +153,14 @@ class Keyrings:
         self._publish(resource, before, report.status(found, resource.generation), events)
         fleet.announced = {name: failure.reason for name, failure in failures.items()}
 
-    def _next_tick(self, seen: KeyringObservation, fleet: Fleet, rotation: Rotation) -> float:
+    def _next_tick(self, observed: KeyringObservation, fleet: Fleet, rotation: Rotation) -> float:
         """Soon while visits are in flight; else when a host or the end of a rotation is due.
 
         Often enough in any case to see new hosts in Nova.
         """
         if fleet.in_flight:
             return _WHILE_VISITING
-        wait = seconds_until_due(fleet.hosts, seen.spec.check_every, time.monotonic())
+        wait = seconds_until_due(fleet.hosts, observed.spec.check_every, time.monotonic())
         end = rotation.remaining if rotation.step is RotationStep.RETIRE else wait
         return min(wait, end, self.context.settings.idle_interval)
 
@@ -171,8 +173,8 @@ class Keyrings:
         after: KeyringStatus,
         events: Sequence[Event] = (),
     ) -> None:
-        told = (*events, *report.transitions(before, after))
-        publish(self.context, resource, after.as_json(before, _now()), told)
+        events = (*events, *report.transitions(before, after))
+        publish(self.context, resource, after.as_json(before, _now()), events)
 
     def _keys(self, resource: Resource, spec: KeyringSpec) -> KeyStore:
         return KeyStore(self.context.secrets, resource, spec)

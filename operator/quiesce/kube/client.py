@@ -1,4 +1,4 @@
-"""Which API server, as whom: found as kubectl finds it. One client for all threads, and the same for the watch."""
+"""Which API server, and as whom: found as kubectl finds it. One client for all threads."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,7 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class NoCluster(Exception):
-    """There is no usable configuration of an API server. The text says where it was looked for."""
+    """There is no usable configuration of an API server. The text says where it was searched."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,19 @@ class Cluster:
     found: str
     """Where the configuration was found, for people."""
     login: Callable[[], kopf.ConnectionInfo]
-    """The same identity for kopf, read anew at each call: tokens are rotated."""
+    """The same identity for kopf, read at each call: tokens are rotated."""
 
 
 def connect(context: str | None, connections: int) -> Cluster:
-    """`context`: one of the kubeconfig's (never in-cluster then). No request is made. Raises NoCluster."""
-    inside = context is None and in_cluster()
+    """`context`: one of the kubeconfig's (never in-cluster then). Sends no request.
+
+    The client never waits inside a request (Retry-After) and never repeats a write: the queue
+    repeats the whole tick. Raises NoCluster.
+    """
+    inside = context is None and _in_cluster()
     load = _load_account if inside else lambda: _load_kubeconfig(context)
     configuration, namespace, found = load()
     configuration.connection_pool_maxsize = connections
-    # Never wait inside a request (Retry-After) and never repeat a write: the queue repeats the whole look.
     configuration.retries = urllib3.Retry(
         connect=1, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False
     )
@@ -52,23 +55,12 @@ def connect(context: str | None, connections: int) -> Cluster:
     return Cluster(client, configuration.host, namespace, found, lambda: _for_kopf(load()[0]))
 
 
-def tuned(configuration: Configuration, connections: int) -> ApiClient:
-    """A client for many threads that never waits inside a request (Retry-After) and never repeats a write."""
-    configuration.connection_pool_maxsize = connections
-    configuration.retries = urllib3.Retry(
-        connect=1, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False
-    )
-    client = ApiClient(configuration)
-    client.user_agent = f"quiesce/{__version__}"
-    return client
-
-
-def in_cluster() -> bool:
+def _in_cluster() -> bool:
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (ACCOUNT / "token").exists()
 
 
 def served_plurals(client: ApiClient) -> frozenset[str]:
-    """Which kinds of our group the API server knows, by discovery: that needs no right to read CRDs."""
+    """Kinds of our group that the API server serves, by discovery: needs no right to read CRDs."""
     try:
         found = call(CustomObjectsApi(client).get_api_resources, GROUP, VERSION)
     except KubeKindUnknown:
@@ -100,7 +92,7 @@ def _load_kubeconfig(context: str | None) -> tuple[Configuration, str, str]:
         ) from error
     if configuration.tls_server_name:
         raise NoCluster(
-            f"{files}: tls-server-name is not supported: use a server URL that its certificate names"
+            f"{files}: tls-server-name is not supported: use a server URL that its certificate has"
         )
     chosen = next(each for each in contexts if each["name"] == (context or active["name"]))
     namespace = chosen["context"].get("namespace") or "default"
@@ -108,7 +100,7 @@ def _load_kubeconfig(context: str | None) -> tuple[Configuration, str, str]:
 
 
 def _for_kopf(configuration: Configuration) -> kopf.ConnectionInfo:
-    """Like kopf.login_via_client, but of this very configuration instead of the process's default one."""
+    """Like kopf.login_via_client, but of this configuration, not the process's default one."""
     header = configuration.get_api_key_with_prefix("BearerToken") or ""
     scheme, _, token = header.rpartition(" ")
     proxy = configuration.proxy

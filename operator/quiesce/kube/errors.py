@@ -1,4 +1,4 @@
-"""What can go wrong between us and the API server, as types: the type says what to do about it."""
+"""What can go wrong with the API server, as types: the type says what to do about it."""
 
 import json
 from collections.abc import Callable
@@ -8,15 +8,18 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 TIMEOUT = (10.0, 30.0)
-"""Seconds to connect, and to wait for each read: no call to the API server is without a limit."""
+"""Seconds to connect, and to wait for each read: every call to the API server has a limit."""
 
 
 class KubeError(Exception):
-    """A request to the API server did not do what it should. The text is for people and holds no secret."""
+    """A request to the API server failed. The text is for people and has no secret."""
 
 
 class KubeUnavailable(KubeError):
-    """No answer, or one that proves nothing: refused, reset, timed out, 429, 5xx, broken JSON. Look again."""
+    """No answer, or one that proves nothing: refused, reset, timed out, 429, 5xx, broken JSON.
+
+    Reconcile again.
+    """
 
 
 class KubeConflict(KubeError):
@@ -24,7 +27,7 @@ class KubeConflict(KubeError):
 
 
 class KubeForbidden(KubeError):
-    """401 or 403: who we are, or what we may do. The API server's text names the verb and the resource."""
+    """401 or 403: who we are, or what we may do. The text names the verb and the resource."""
 
 
 class KubeNotFound(KubeError):
@@ -36,11 +39,11 @@ class KubeKindUnknown(KubeError):
 
 
 class KubeRejected(KubeError):
-    """The API server does not take what we sent: another 4xx, or a status that is not of the CRD's schema."""
+    """The API server rejects what we sent: another 4xx, or a status against the CRD's schema."""
 
 
 class KubeExpired(KubeRejected):
-    """410: the page that was asked for is of a list that is gone. List again from the start."""
+    """410: the requested page is of a list that has expired. List again from the start."""
 
 
 _BY_STATUS: dict[int, type[KubeError]] = {
@@ -57,7 +60,7 @@ _NOT_IN_SCHEMA = "failed to create typed patch object"
 
 
 def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """One request through a method of the kubernetes client, with a time limit; raises KubeError only."""
+    """One request by a method of the kubernetes client, with a time limit. Raises KubeError."""
     try:
         answer = method(*args, _request_timeout=TIMEOUT, **kwargs)
     except ApiException as error:
@@ -66,7 +69,7 @@ def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         raise KubeUnavailable(f"the API server does not answer: {_cause(error)}") from error
     except json.JSONDecodeError as error:
         raise KubeUnavailable(
-            f"the API server's answer is cut short or no JSON: {error}"
+            f"the API server's answer is incomplete or not JSON: {error}"
         ) from error
     if not answer:
         raise KubeUnavailable("the API server's answer is empty")
@@ -74,29 +77,29 @@ def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _kube_error(error: ApiException) -> KubeError:
-    status, told = error.status or 0, _told(error)
-    if status == 404 and not _said(error).get("details", {}).get("name"):
-        return KubeKindUnknown(f"{told}; is the CRD installed? kubectl apply -k crds")
-    if status == 500 and _NOT_IN_SCHEMA in told:  # server-side apply has no better code for it
-        return KubeRejected(f"{told}; is the installed CRD of this version? kubectl apply -k crds")
-    if status == 0 or status >= 500:  # 0: TLS trouble, or an answer that is not the API server's
-        return KubeUnavailable(f"the API server cannot serve this ({told})")
-    return _BY_STATUS.get(status, KubeRejected)(told)
+    status, message = error.status or 0, _message(error)
+    if status == 404 and not _status_object(error).get("details", {}).get("name"):
+        return KubeKindUnknown(f"{message}; is the CRD installed? kubectl apply -k crds")
+    if status == 500 and _NOT_IN_SCHEMA in message:  # server-side apply has no better code for it
+        return KubeRejected(f"{message}; does the CRD match this version? kubectl apply -k crds")
+    if status == 0 or status >= 500:  # 0: TLS failure, or an answer that is not the API server's
+        return KubeUnavailable(f"the API server cannot serve this request ({message})")
+    return _BY_STATUS.get(status, KubeRejected)(message)
 
 
-def _told(error: ApiException) -> str:
-    """The API server's own words; else the HTTP reason."""
-    message = _said(error).get("message") or error.reason
+def _message(error: ApiException) -> str:
+    """The API server's own message; else the HTTP reason."""
+    message = _status_object(error).get("message") or error.reason
     return f"HTTP {error.status}: {message}" if error.status else str(message)
 
 
-def _said(error: ApiException) -> dict[str, Any]:
-    """The Status object that the API server sends with an error; {} if there is none."""
+def _status_object(error: ApiException) -> dict[str, Any]:
+    """The Status that the API server sends with an error; {} if there is none."""
     try:
-        said = json.loads(error.body or "")
+        body = json.loads(error.body or "")
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
 def _cause(error: Exception) -> str:

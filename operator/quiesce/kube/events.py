@@ -1,4 +1,4 @@
-"""Kubernetes Events: what `kubectl describe` shows under a resource. They mark transitions, never ticks."""
+"""Kubernetes Events: what `kubectl describe` shows under a resource. They mark transitions."""
 
 import logging
 import socket
@@ -17,12 +17,12 @@ from quiesce.kube.errors import KubeError, call
 from quiesce.kube.resource import Resource
 from quiesce.kube.store import MERGE
 
-NOTE_LIMIT = 1024
+_NOTE_LIMIT = 1024
 """Bytes of a note: the API server refuses more (events.k8s.io/v1 validation)."""
-FOLD_SECONDS = 600.0
-"""Repeats of an event within this time count up the one that is there."""
-COUNT_SECONDS = 60.0
-"""The count of a repeating event is sent at most this often."""
+_FOLD_SECONDS = 600.0
+"""Repeats of an event within this time increase the count of the first one."""
+_COUNT_SECONDS = 60.0
+"""The count of a repeated event is sent at most this often."""
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class _Sent:
 
 
 class Events:
-    """Safe to use from many threads. An event that cannot be recorded is logged and forgotten."""
+    """Safe to use from many threads. An event that cannot be recorded is only logged."""
 
     def __init__(self, client: ApiClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = CustomObjectsApi(client)
@@ -66,7 +66,7 @@ class Events:
         now, same = self._clock(), (resource.uid, type_, reason, action, note)
         with self._lock:
             self._sent = {
-                key: sent for key, sent in self._sent.items() if now - sent.first < FOLD_SECONDS
+                key: sent for key, sent in self._sent.items() if now - sent.first < _FOLD_SECONDS
             }
             sent = self._sent.get(same)
             if sent is None:
@@ -74,7 +74,7 @@ class Events:
                 self._sent[same] = _Sent(name, first=now, counted=now)
             else:
                 sent.count += 1
-                if now - sent.counted < COUNT_SECONDS:
+                if now - sent.counted < _COUNT_SECONDS:
                     return
                 sent.counted = now
         path = ("events.k8s.io", "v1", resource.key.namespace, "events")
@@ -116,15 +116,15 @@ class Events:
 
 
 def _name(resource: Resource) -> str:
-    """Unique, and later ones sort after earlier ones: kubectl shows events in the order of their names."""
+    """Unique; later ones sort after earlier ones: kubectl shows events in the order of names."""
     return f"{resource.key.name[:232].rstrip('-.')}.{time.time_ns():016x}{uuid.uuid4().hex[:4]}"
 
 
 def _bounded(message: str) -> str:
     cut = message.encode()
-    if len(cut) <= NOTE_LIMIT:
+    if len(cut) <= _NOTE_LIMIT:
         return message
-    return cut[: NOTE_LIMIT - len("…".encode())].decode(errors="ignore") + "…"
+    return cut[: _NOTE_LIMIT - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def _now() -> str:

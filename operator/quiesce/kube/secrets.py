@@ -1,4 +1,4 @@
-"""Secrets and ConfigMaps, read by name: no list and no watch, so that the rights to them stay small."""
+"""Secrets and ConfigMaps, read by name: no list and no watch, so that few rights are needed."""
 
 import base64
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from quiesce.kube.store import APPLY, FIELD_MANAGER
 
 @dataclass(frozen=True)
 class Secret:
-    """A Secret's bytes. `version` differs whenever anything in it may differ, re-creation included."""
+    """A Secret's bytes. `version` changes with every change, and when it is created again."""
 
     namespace: str
     name: str
@@ -43,7 +43,7 @@ class Secrets:
         type_: str,
         owner: Resource | None,
     ) -> Secret:
-        """Creates it, or makes our keys in it exactly `data`; with `owner` it goes when its owner goes.
+        """Creates it, or makes our keys in it exactly `data`; deleted with its `owner`.
 
         `type_` (such as kubernetes.io/ssh-auth) cannot change afterwards: that raises KubeRejected.
         """

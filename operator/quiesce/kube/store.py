@@ -1,4 +1,4 @@
-"""The objects of one kind: read, finalizer, status. Everything that we ever write to them is in this file."""
+"""The objects of one kind: read, finalizer, status. All that is ever written to them is here."""
 
 import builtins
 import json
@@ -13,7 +13,7 @@ from quiesce.kube.resource import Key, Resource
 
 FIELD_MANAGER = "quiesce"
 PAGE = 500
-"""Objects a page of a list: what client-go asks for as well."""
+"""Objects a page of a list, as in client-go."""
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
@@ -24,7 +24,7 @@ class Store:
     def __init__(
         self, client: ApiClient, plural: str, namespaces: Sequence[str] | None, finalizer: str
     ) -> None:
-        """`namespaces`: where to list, None for everywhere. `finalizer`: the only one we set or remove."""
+        """`namespaces`: where to list; None: everywhere. `finalizer`: the one that we write."""
         self._api = CustomObjectsApi(client)
         self._plural = plural
         self._namespaces = namespaces
@@ -38,12 +38,10 @@ class Store:
             return None
 
     def list(self) -> builtins.list[Resource]:
-        """All objects in the watched namespaces, complete: a list that breaks off raises KubeError."""
+        """All objects in the watched namespaces; a list that breaks off raises KubeError."""
         try:
             return self._list()
-        except (
-            KubeExpired
-        ):  # a page came too late (etcd compacts every 5 minutes): once more, from the start
+        except KubeExpired:  # a page was requested too late (etcd compacts every 5 minutes)
             return self._list()
 
     def add_finalizer(self, resource: Resource) -> None:
@@ -52,19 +50,19 @@ class Store:
             self._write_finalizers(resource, [*resource.finalizers, self._finalizer])
 
     def remove_finalizer(self, resource: Resource) -> None:
-        """Lets the object go; one that is gone already is fine. Raises KubeConflict as above."""
+        """One that is gone already is fine. Raises KubeConflict as above."""
         if self._finalizer not in resource.finalizers:
             return
-        left = [name for name in resource.finalizers if name != self._finalizer]
+        remaining = [name for name in resource.finalizers if name != self._finalizer]
         try:
-            self._write_finalizers(resource, left)
+            self._write_finalizers(resource, remaining)
         except KubeNotFound:
             return
 
     def write_status(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Makes `status` the whole status, if it is not so already. An object that is gone is fine.
+        """Makes `status` the whole status, unless it is already. An object that is gone is fine.
 
-        Server-side apply: keys that are no longer sent disappear, and nothing has to be read before.
+        Server-side apply: keys that are no longer sent disappear, and nothing has to be read first.
         """
         wanted = json.loads(json.dumps(status))
         if wanted == resource.status:

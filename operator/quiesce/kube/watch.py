@@ -1,4 +1,4 @@
-"""The watch stream, by kopf; nothing else of kopf is used, and it writes nothing to any object.
+"""The watch stream, by kopf. Nothing else of kopf is used, and it writes nothing to any object.
 
 One event handler a kind hands over keys. kopf also installs the handlers of SIGTERM and SIGINT.
 """
@@ -15,13 +15,13 @@ from quiesce.api.annotations import GROUP, VERSION
 from quiesce.kube.resource import Resource
 
 OnEvent = Callable[[Resource, bool], None]
-"""Told of every object that is listed, or that changed; True: it is gone."""
+"""Called with every object that is listed or changed; True: it is gone."""
 
-LOGIN_TRIES = 3
+_LOGIN_TRIES = 3
 
 
 class WatchLost(Exception):
-    """The watch has ended by itself and for good. Without it only the relist is left: end the process."""
+    """The watch has ended by itself. Without it only the relist remains: end the process."""
 
 
 def watch(
@@ -29,7 +29,7 @@ def watch(
     namespaces: Sequence[str] | None,
     login: Callable[[], kopf.ConnectionInfo],
 ) -> None:
-    """Runs until SIGTERM or SIGINT, in the main thread. `listeners`: by plural. Raises WatchLost."""
+    """In the main thread, until SIGTERM or SIGINT. `listeners`: by plural. Raises WatchLost."""
     registry = kopf.OperatorRegistry()
     _log_in_with(registry, login)
     for plural, listener in listeners.items():
@@ -46,9 +46,9 @@ def watch(
 
 
 async def _until_signalled(**options: Any) -> None:
-    """kopf takes the signals over only once it has started; until then they cancel it.
+    """kopf handles signals only once it has started; until then they cancel it.
 
-    Its own stop flag is no help: the task that waits for that holds up every other exit for 5 seconds.
+    Its own stop flag does not help: the task that waits for it delays every other exit by 5 s.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101 - inside asyncio.run() there is one
@@ -59,7 +59,7 @@ async def _until_signalled(**options: Any) -> None:
 
 
 def _log_in_with(registry: kopf.OperatorRegistry, login: Callable[[], kopf.ConnectionInfo]) -> None:
-    @kopf.on.login(registry=registry, retries=LOGIN_TRIES, backoff=2)
+    @kopf.on.login(registry=registry, retries=_LOGIN_TRIES, backoff=2)
     def log_in(**_: Any) -> kopf.ConnectionInfo:
         return login()
 
@@ -72,9 +72,8 @@ def _listen(registry: kopf.OperatorRegistry, plural: str, listener: OnEvent) -> 
 
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    settings.scanning.disabled = (
-        True  # no right to list CRDs or namespaces is needed; we check the CRD
-    )
+    # No right to list CRDs or namespaces is needed: the CRD is checked by `served_plurals`.
+    settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.watching.connect_timeout = 10
@@ -85,8 +84,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 60
     settings.networking.error_backoffs = (1, 2, 5, 10, 20, 30)
     settings.networking.enforce_retry_after = True
-    settings.persistence.finalizer = (
-        f"{GROUP}/unused"  # never set; it only must not be kopf's own name
-    )
+    # Never set on any object; it only must not be kopf's own name.
+    settings.persistence.finalizer = f"{GROUP}/unused"
     settings.process.ultimate_exiting_timeout = 60
     return settings

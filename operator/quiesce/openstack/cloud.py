@@ -1,8 +1,8 @@
-"""One cloud: the typed reads and the few verbs of a drain.
+"""One cloud: typed reads, and the few verbs of a drain.
 
-Raw calls instead of the SDK's resource classes: those drop unknown filters in silence,
-send wrong markers, and live-migrate with a blocking microversion (2.30).
-Every read is complete or raises; every verb sends one request, once.
+Raw calls instead of the SDK's resource classes: those drop unknown filters in silence, send wrong
+markers, and live-migrate with a blocking microversion (2.30). Every read is complete or raises;
+every verb sends one request, once.
 """
 
 import threading
@@ -31,14 +31,13 @@ from quiesce.openstack.records import (
 
 T = TypeVar("T")
 
-SERVICES_AGE = HYPERVISORS_AGE = (
-    10.0  # seconds that a list may be shared between drains, and between looks
-)
-GROUPS_AGE = 30.0
+_SERVICES_AGE = _HYPERVISORS_AGE = 10.0
+"""Seconds for which a list may be shared between resources, and between ticks."""
+_GROUPS_AGE = 30.0
 
 
-class Shared(Generic[T]):
-    """A read that the drains of one cloud share while it is young enough."""
+class _Shared(Generic[T]):
+    """A read that all resources of one cloud share while it is recent enough."""
 
     def __init__(self, read: Callable[[], T], age: float, clock: Callable[[], float]) -> None:
         self._read, self._age, self._clock = read, age, clock
@@ -58,20 +57,20 @@ class Shared(Generic[T]):
 
 
 class Cloud:
-    """Reads raise CloudUnreachable, BadCredentials, NotAllowed. Verbs raise Refused or Unknown besides."""
+    """Reads raise CloudUnreachable, BadCredentials, NotAllowed; verbs also Refused and Unknown."""
 
     def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
         self.user_id = api.user_id
         self.identity = api.identity
-        self._services = Shared(self._read_services, SERVICES_AGE, clock)
-        self._groups = Shared(self._read_groups, GROUPS_AGE, clock)
-        self._hypervisors = Shared(self._read_hypervisors, HYPERVISORS_AGE, clock)
-        self._computes = Shared(self._read_computes, HYPERVISORS_AGE, clock)
+        self._services = _Shared(self._read_services, _SERVICES_AGE, clock)
+        self._groups = _Shared(self._read_groups, _GROUPS_AGE, clock)
+        self._hypervisors = _Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
+        self._computes = _Shared(self._read_computes, _HYPERVISORS_AGE, clock)
 
     @property
     def broken(self) -> bool:
-        """Whether this connection is spent: a new one has to be made."""
+        """Whether this connection is unusable: a new one has to be made."""
         return self._api.broken
 
     # Reads
@@ -89,7 +88,7 @@ class Cloud:
 
         Nova drops the filter in silence for a user who may not use it (servers.py
         remove_invalid_options), so each row's own host attribute is checked; SHELVED_OFFLOADED
-        ones leave a moment late.
+        servers leave with a short delay.
         """
         found = self._servers({"all_tenants": 1, "host": host, "soft_deleted": 1})
         return tuple(server for server in found if server.host == host)
@@ -106,8 +105,9 @@ class Cloud:
             ]
         except KeyError as error:
             raise NotAllowed(
-                f"Nova shows servers without {error}: the operator's user is not an admin in Nova's policy "
-                "(os_compute_api:os-extended-server-attributes). Use credentials that see all servers and their hosts"
+                f"Nova shows servers without {error}: the operator's user is no admin in Nova's "
+                "policy (os_compute_api:os-extended-server-attributes). Use credentials that see "
+                "all servers and their hosts"
             ) from error
 
     def server(self, server_id: str) -> Server | None:
@@ -134,7 +134,8 @@ class Cloud:
                 and "source_compute" not in row
             ):
                 raise NotAllowed(
-                    "Nova shows migrations without hosts: policy os_compute_api:os-migrations:index:host"
+                    "Nova shows migrations without hosts: allow the operator's user "
+                    "os_compute_api:os-migrations:index:host in Nova's policy"
                 )
             if above is not None and row["id"] <= above:
                 break
@@ -144,7 +145,10 @@ class Cloud:
     def action_events(
         self, server_id: str, kinds: Iterable[str], created: datetime
     ) -> ActionEvents | None:
-        """The instance action behind a migration: the nearest of these kinds that began up to 60 s before `created`."""
+        """The instance action of a migration.
+
+        That is the nearest one of these kinds that began up to 60 s before `created`.
+        """
         listed = rows(
             self._api.get("compute", f"/servers/{server_id}/os-instance-actions"), "instanceActions"
         )
@@ -176,7 +180,7 @@ class Cloud:
         )
 
     def live_progress(self, server_id: str) -> LiveProgress | None:
-        """Counters of the server's running live migration, if there is one (memory and disk together)."""
+        """Counters of the server's running live migration, if any (memory and disk together)."""
         try:
             found = rows(self._api.get("compute", f"/servers/{server_id}/migrations"), "migrations")
         except NotFound:
@@ -185,11 +189,13 @@ class Cloud:
             return None
         row = found[0]
         done = (row.get("memory_processed_bytes") or 0) + (row.get("disk_processed_bytes") or 0)
-        left = (row.get("memory_remaining_bytes") or 0) + (row.get("disk_remaining_bytes") or 0)
-        return LiveProgress(row["id"], row["status"], done, left)
+        remaining = sum(
+            row.get(name) or 0 for name in ("memory_remaining_bytes", "disk_remaining_bytes")
+        )
+        return LiveProgress(row["id"], row["status"], done, remaining)
 
     def allocations(self, node: str) -> dict[str, dict[str, int]] | None:
-        """consumer uuid -> resources held on a hypervisor's resource providers (child providers included).
+        """consumer uuid -> resources held on a hypervisor's resource providers, children included.
 
         `node`: the hypervisor_hostname, which names the root provider. None where there is
         no such provider. Raises NotInCatalog where the cloud shows no placement.
@@ -211,9 +217,10 @@ class Cloud:
         return held
 
     def rooms(self, shapes: Iterable[Shape]) -> tuple[Room, ...]:
-        """Room on every host that placement offers for one of these shapes: one request a shape, two more for the names.
+        """Free capacity on every host that placement offers for one of these shapes.
 
-        Hosts that Nova has disabled are left out (trait COMPUTE_STATUS_DISABLED). Raises NotInCatalog.
+        One request for each shape, and two more for the names. Hosts that Nova has disabled are
+        left out (trait COMPUTE_STATUS_DISABLED). Raises NotInCatalog.
         """
         free: dict[str, dict[str, int]] = {}
         takes: dict[str, set[Shape]] = {}
@@ -260,17 +267,21 @@ class Cloud:
         )
 
     def computes(self) -> tuple[tuple[Service, ...], tuple[Hypervisor, ...]]:
-        """All services and all hypervisors of a cloud whose cells all answer. Raises CloudUnreachable while one does not."""
+        """All services and all hypervisors, of a cloud whose cells all answer.
+
+        Raises CloudUnreachable while one does not.
+        """
         return self._computes.get()
 
     def _read_computes(self) -> tuple[tuple[Service, ...], tuple[Hypervisor, ...]]:
-        """While a cell is down Nova lists fewer hypervisors and says nothing; its services show it as UNKNOWN.
+        """While a cell is down Nova lists fewer hypervisors, in silence; its services are UNKNOWN.
 
-        They are read before and after the hypervisors: it may go down, or come back, between two requests.
+        They are read before and after the hypervisors: a cell may go down, or come back, between
+        two requests.
         """
-        whole(self.services(fresh=True))
+        _complete(self.services(fresh=True))
         hypervisors = self._hypervisors.get(fresh=True)
-        return whole(self.services(fresh=True)), hypervisors
+        return _complete(self.services(fresh=True)), hypervisors
 
     def aggregates(self) -> tuple[Aggregate, ...]:
         found = rows(self._api.get("compute", "/os-aggregates"), "aggregates")
@@ -285,9 +296,8 @@ class Cloud:
 
     def _read_groups(self) -> tuple[ServerGroup, ...]:
         found: list[dict[str, Any]] = []
-        while (
-            len(found) % PAGE == 0
-        ):  # this list has an offset and no links (nova api server_groups.py index)
+        # This list has an offset and no links (nova api server_groups.py index).
+        while len(found) % PAGE == 0:
             query: dict[str, str | int] = {
                 "all_projects": "true",
                 "limit": PAGE,
@@ -304,7 +314,7 @@ class Cloud:
         )
 
     def ports(self, server_ids: Iterable[str]) -> tuple[Port, ...]:
-        """The Neutron ports of these servers, in one request. Raises NotInCatalog where there is no network service."""
+        """The Neutron ports of these servers, in one request. Raises NotInCatalog."""
         query: list[tuple[str, str | int]] = [("device_id", server_id) for server_id in server_ids]
         found = rows(self._api.get("network", "/ports", query), "ports")
         return tuple(
@@ -376,18 +386,19 @@ class Cloud:
         return self._api.write("compute", "POST", f"/servers/{server_id}/action", body)
 
 
-def whole(services: tuple[Service, ...]) -> tuple[Service, ...]:
-    """The services as they are, where none of them is in a cell that is down."""
+def _complete(services: tuple[Service, ...]) -> tuple[Service, ...]:
+    """The same services. Raises CloudUnreachable where one is in a cell that is down."""
     unknown = sorted(service.host for service in services if service.status == "UNKNOWN")
     if unknown:
         raise CloudUnreachable(
-            f"a cell of Nova is down ({len(unknown)} hosts, {unknown[0]} first): the list is incomplete"
+            f"a cell of Nova is down ({len(unknown)} hosts, {unknown[0]} first): "
+            "the list of hosts is incomplete"
         )
     return services
 
 
 def rows(body: Any, key: str) -> list[dict[str, Any]]:
-    """The list under `key`. A body without it is no answer: an absent list must never be taken for an empty one."""
+    """The list under `key`. A body without it is no answer: an absent list is not an empty one."""
     found = body.get(key) if isinstance(body, dict) else None
     if not isinstance(found, list):
         raise CloudUnreachable(f"the answer has no list {key!r}")

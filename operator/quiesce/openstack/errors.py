@@ -1,14 +1,14 @@
 """What an answer of OpenStack means for a caller.
 
-A refusal is a fact: the request had no effect. Everything else that is not a success
-is *unknown*: the request may have taken effect, so nothing is re-sent; the next tick looks.
+A refusal is a fact: the request had no effect. Everything else that is not a success is *unknown*:
+the request may have taken effect, so it is never sent again; the next tick observes.
 """
 
 from quiesce.api.errors import CloudUnreachable
 
 
 class Refused(Exception):
-    """HTTP 400, 404, 409: Nova understood and said no. Nothing has changed."""
+    """HTTP 400, 404, 409: Nova refused the request. Nothing has changed."""
 
     def __init__(self, status: int, message: str, request_id: str | None) -> None:
         super().__init__(message)

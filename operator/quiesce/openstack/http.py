@@ -1,4 +1,7 @@
-"""One HTTP call to OpenStack, and what its answer means. Reads raise on anything but a whole answer; writes never repeat."""
+"""One HTTP call to OpenStack, and what its answer means.
+
+Reads raise on anything but a complete answer; writes are never repeated.
+"""
 
 import logging
 import re
@@ -18,24 +21,25 @@ from quiesce.ops import metrics
 
 log = logging.getLogger(__name__)
 
-# 2.80 (Ussuri): the initiator of a migration is visible, resizes are asynchronous, a service with migrations in
-# progress cannot be deleted. Newer ones up to 2.100 add the pinned zone (2.96) and image properties (2.98).
+# 2.80 (Ussuri): the initiator of a migration is visible, resizes are asynchronous, a service with
+# migrations in progress cannot be deleted. Newer ones up to 2.100 add the pinned zone (2.96) and
+# image properties (2.98).
 FLOOR, CEILING = (2, 80), (2, 100)
-PLACEMENT_VERSION = "1.35"
+_PLACEMENT_VERSION = "1.35"
 PAGE = 1000  # nova [api]max_limit
 
 Catalog = Literal["compute", "placement", "network"]
-Query = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
-NO_QUERY: Query = ()
+_Query = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
+_NO_QUERY: _Query = ()
 
 
 class Api:
-    """The three services of one cloud that a drain talks to, with one microversion for all calls to Nova."""
+    """The three services of one cloud, with one microversion for all calls to Nova."""
 
     broken = False
 
     def __init__(self, connection: Connection, timeout: float) -> None:
-        """Raises CloudTooOld, CloudUnreachable, BadCredentials, and what keystoneauth raises where it cannot authenticate."""
+        """Raises CloudTooOld, CloudUnreachable, BadCredentials, and keystoneauth's own errors."""
         self._timeout = timeout
         self._connection = connection
         session = connection.config.get_session()
@@ -44,30 +48,34 @@ class Api:
         found = compute.get_endpoint_data()
         if found is None:
             raise BadCredentials(
-                "clouds.yaml: the cloud's catalog has no compute service for this project, region and interface"
+                "clouds.yaml: the cloud's catalog has no compute service for this project, region "
+                "and interface"
             )
         newest = found.max_microversion
-        if (
-            newest is None
-        ):  # keystoneauth goes on with the catalog's URL where it gets no version document
+        # keystoneauth continues with the catalog's URL where it gets no version document.
+        if newest is None:
             raise CloudUnreachable(f"Nova's version document at {found.url} could not be read")
         if newest < FLOOR:
             shown = ".".join(map(str, newest))
             raise CloudTooOld(
-                f"Nova offers microversion {shown}, and a safe drain needs 2.80 (OpenStack Ussuri, 2020) or newer"
+                f"Nova offers microversion {shown}; a safe drain needs 2.80 or newer "
+                "(OpenStack Ussuri, 2020)"
             )
         self.microversion = ".".join(map(str, min(newest, CEILING)))
         self.identity = str(found.url)  # what tells one cloud from another: where its Nova is
 
-    def get(self, service: Catalog, path: str, query: Query = NO_QUERY) -> Any:
-        """The JSON body of a 200. Raises NotFound, NotAllowed, NotInCatalog, BadCredentials, CloudUnreachable."""
+    def get(self, service: Catalog, path: str, query: _Query = _NO_QUERY) -> Any:
+        """The JSON body of a 200.
+
+        Raises NotFound, NotAllowed, NotInCatalog, BadCredentials, CloudUnreachable.
+        """
         answer = self._send(service, "GET", path, query=query)
         if answer.status_code != 200:
             raise failure(answer, f"GET {path}", write=False)
         try:
             return answer.json()
         except ValueError as error:
-            raise CloudUnreachable(f"GET {path}: the answer is not whole JSON") from error
+            raise CloudUnreachable(f"GET {path}: the answer is not complete JSON") from error
 
     def pages(self, path: str, key: str, query: dict[str, str | int]) -> Iterator[dict[str, Any]]:
         """Every row of a paged list of Nova, whose last row's uuid is the next marker."""
@@ -82,7 +90,10 @@ class Api:
             query["marker"] = body[key][-1].get("uuid") or body[key][-1]["id"]
 
     def write(self, service: Catalog, method: str, path: str, body: Any = None) -> str | None:
-        """Send once; the request id of the accepted call. Raises Refused (no effect), Unknown, NotAllowed, BadCredentials."""
+        """Sends once; the request id of the accepted call.
+
+        Raises Refused (no effect), Unknown, NotAllowed, BadCredentials.
+        """
         try:
             answer = self._send(service, method, path, body=body)
         except CloudUnreachable as error:
@@ -92,11 +103,11 @@ class Api:
         return request_id(answer)
 
     def _send(
-        self, service: Catalog, method: str, path: str, query: Query = NO_QUERY, body: Any = None
+        self, service: Catalog, method: str, path: str, query: _Query = _NO_QUERY, body: Any = None
     ) -> requests.Response:
         started = time.monotonic()
         headers = (
-            {"OpenStack-API-Version": f"placement {PLACEMENT_VERSION}"}
+            {"OpenStack-API-Version": f"placement {_PLACEMENT_VERSION}"}
             if service == "placement"
             else {}
         )
@@ -118,8 +129,9 @@ class Api:
         except (ks.Unauthorized, ks.NotFound) as error:
             raise BadCredentials(f"Keystone refuses the credentials: {error}") from error
         except (sdk.SDKException, AssertionError, LookupError) as error:
-            # The SDK keeps a failed discovery of a service for good; keystoneauth asserts where two threads renew
-            # one token at once, and keeps a token document in which something is missing: only a new connection helps.
+            # The SDK remembers a failed discovery of a service forever; keystoneauth asserts where
+            # two threads renew one token at once, and keeps a token document in which something
+            # is missing: only a new connection helps.
             self.broken = True
             why = (
                 str(error)
@@ -131,49 +143,54 @@ class Api:
             metrics.nova_request(service, method, route(path), "none")
             raise CloudUnreachable(f"{method} {path}: {cause(error)}") from error
         metrics.nova_request(service, method, route(path), str(answer.status_code))
-        log.debug(
-            "%s %s %s", method, path, answer.status_code,
-            extra={"request_id": request_id(answer), "seconds": round(time.monotonic() - started, 3)},
-        )  # fmt: skip
+        seconds = round(time.monotonic() - started, 3)
+        shown = {"request_id": request_id(answer), "seconds": seconds}
+        log.debug("%s %s %s", method, path, answer.status_code, extra=shown)
         return answer
 
 
 def cause(error: Exception) -> str:
-    """What a failed connection says, without the layers of urllib3 around it, whose text is long and not the same every time."""
+    """The cause of a failed connection, without urllib3's long texts around it.
+
+    Those differ from time to time.
+    """
     text = str(error)
     whole, pool, inner = text.partition("ConnectionPool(")
     if not pool:
         return text
-    said = re.search(
+    match = re.search(
         r"(?:\[(?:Errno -?\d+|SSL: \w+)\] |timed out|Remote end closed)[^'\"()]*", inner
     )
     before = re.sub(r"[:\s]*HTTPS?$", "", whole)
-    return ": ".join(
-        part for part in (before, said[0].strip(" .") if said else "the connection broke") if part
-    )
+    found = match[0].strip(" .") if match else "the connection broke"
+    return ": ".join(part for part in (before, found) if part)
 
 
 def failure(answer: requests.Response, call: str, *, write: bool) -> Exception:
-    """The error that an answer other than success stands for. A read that is refused (a marker is gone, say) proves nothing."""
-    status, said, rid = answer.status_code, message(answer), request_id(answer)
-    text = f"{call}: HTTP {status} {said}" + (f" ({rid})" if rid else "")
+    """The error that an answer other than success means.
+
+    A read that is refused (a marker is gone, say) proves nothing.
+    """
+    status, detail, rid = answer.status_code, message(answer), request_id(answer)
+    text = f"{call}: HTTP {status} {detail}" + (f" ({rid})" if rid else "")
     if status == 401:
         return BadCredentials(f"OpenStack refuses the credentials: {text}")
     if status == 403:
         return NotAllowed(
-            f"the credentials lack a permission: {text}. Give the operator's user the role that this call needs"
+            f"the credentials lack a permission: {text}. "
+            "Give the operator's user the role that this call needs"
         )
     if status == 404:
-        return NotFound(status, said, rid)
+        return NotFound(status, detail, rid)
     if status in (400, 409) and write:
-        return Refused(status, said, rid)
+        return Refused(status, detail, rid)
     if write:
         return Unknown(text, retry_after(answer))
     return CloudUnreachable(text, retry_after(answer))
 
 
 def message(answer: requests.Response) -> str:
-    """Nova's and Placement's own words, at most 500 characters."""
+    """The message of Nova or Placement, at most 500 characters."""
     try:
         body = answer.json()
         if isinstance(errors := body.get("errors"), list) and errors:
@@ -195,7 +212,7 @@ def request_id(answer: requests.Response) -> str | None:
 
 
 def route(path: str) -> str:
-    """A path without the ids in it, for metrics: `/servers/6f…/action` -> `/servers/{id}/action`."""
+    """A path without its ids, for metrics: `/servers/6f…/action` -> `/servers/{id}/action`."""
     parts = path.split("?")[0].split("/")
     return "/".join(
         "{id}" if any(c.isdigit() for c in part) and part != "v2.0" else part for part in parts

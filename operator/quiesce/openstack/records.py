@@ -1,14 +1,16 @@
-"""Nova's answers as frozen values. Only what the drain uses; names as in Nova's API."""
+"""PURE. Nova's answers as frozen values: only what is used; names as in Nova's API."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
-# `migration.status` values after which Nova itself calls a migration finished business. Every other one keeps
-# a compute service from being deleted; `finished` and `confirming` among them
+# `migration.status` values after which Nova itself regards a migration as over. Every other one
+# keeps a compute service from being deleted; `finished` and `confirming` among them
 # (nova/db/main/api.py migration_get_in_progress_by_host_and_node).
-TERMINAL = frozenset({"confirmed", "reverted", "error", "failed", "completed", "cancelled", "done"})
+_TERMINAL = frozenset(
+    {"confirmed", "reverted", "error", "failed", "completed", "cancelled", "done"}
+)
 FAILED = frozenset({"error", "failed", "cancelled", "reverted"})
 SUCCEEDED = frozenset({"confirmed", "completed"})
 
@@ -26,7 +28,10 @@ def moment(text: str | None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A nova-compute of `GET /os-services`. `status`: enabled|disabled, UNKNOWN while its cell is down; `state`: up|down."""
+    """A nova-compute of `GET /os-services`.
+
+    `status`: enabled|disabled, UNKNOWN while its cell is down; `state`: up|down.
+    """
 
     id: str
     host: str
@@ -52,7 +57,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
-    """The flavor embedded in a server (2.47). Memory in MiB, disk in GiB (root + ephemeral), swap in MiB."""
+    """The flavor in a server (2.47). Memory and swap in MiB, disk in GiB (root + ephemeral)."""
 
     vcpus: int = 1
     ram: int = 0
@@ -63,7 +68,10 @@ class Flavor:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One row of `GET /servers/detail`. `host` is OS-EXT-SRV-ATTR:host: None where no compute holds it."""
+    """One row of `GET /servers/detail`.
+
+    `host` is OS-EXT-SRV-ATTR:host: None where no compute has it.
+    """
 
     id: str
     name: str
@@ -82,7 +90,7 @@ class Server:
 
     @property
     def idle(self) -> bool:
-        """Nova has it not in hand."""
+        """Nova is doing nothing with it."""
         return self.task_state is None and self.status not in (
             "RESIZE",
             "MIGRATING",
@@ -91,7 +99,7 @@ class Server:
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
-        """Raises KeyError where the answer lacks the host attribute: then the user may not see hosts at all."""
+        """Raises KeyError where the host attribute is missing: the user may not see hosts."""
         flavor, image = row.get("flavor") or {}, row.get("image") or {}
         return cls(
             id=row["id"],
@@ -121,10 +129,10 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One row of `GET /os-migrations` (2.80). `type`: migration (cold), resize, live-migration, evacuation.
+    """One row of `GET /os-migrations` (2.80).
 
-    `user_id` is the user who started it. `id` grows within a cell, so it orders the
-    migrations of one host without any clock.
+    `type`: migration (cold), resize, live-migration, evacuation. `user_id`: who started it. `id`
+    grows within a cell, so it orders the migrations of one host without any clock.
     """
 
     id: int
@@ -155,7 +163,7 @@ class Migration:
 
     @property
     def terminal(self) -> bool:
-        return self.status in TERMINAL
+        return self.status in _TERMINAL
 
     @property
     def live(self) -> bool:
@@ -207,7 +215,10 @@ class ServerGroup:
 
 @dataclass(frozen=True, slots=True)
 class Hypervisor:
-    """One row of `GET /os-hypervisors/detail`: `host` is the service's host, `host_ip` what Nova migrates to by default."""
+    """One row of `GET /os-hypervisors/detail`.
+
+    `host`: of its service. `host_ip`: where Nova migrates to by default.
+    """
 
     hypervisor_hostname: str
     host: str
@@ -227,7 +238,10 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What servers of one kind ask placement for: resource class and amount, sorted; required traits, sorted."""
+    """What servers of one kind request from placement.
+
+    Resource classes with amounts, and required traits; both sorted.
+    """
 
     resources: tuple[tuple[str, int], ...]
     traits: tuple[str, ...] = ()
@@ -241,7 +255,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a host has free by placement (capacity with its allocation ratio, less what is used), and which shapes it takes."""
+    """The free capacity of a host by placement, and which shapes fit there.
+
+    `free`: capacity with its allocation ratio, less what is used.
+    """
 
     host: str
     free: Mapping[str, int]

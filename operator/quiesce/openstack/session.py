@@ -1,4 +1,7 @@
-"""From a Kubernetes Secret to an authenticated OpenStack connection. No file of the user's, no `OS_*` variable is read."""
+"""From a Kubernetes Secret to an authenticated OpenStack connection.
+
+No file of the user and no `OS_*` variable is read.
+"""
 
 import tempfile
 import threading
@@ -20,8 +23,9 @@ from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.http import Api, cause
 
-REQUEST_TIMEOUT = 30.0  # seconds: a call that takes longer proves nothing
-CACHED = 64
+_REQUEST_TIMEOUT = 30.0
+"""Seconds: a call that takes longer proves nothing."""
+_CACHED = 64
 
 
 class Secret(Protocol):
@@ -38,11 +42,11 @@ class Secret(Protocol):
 
 
 class OneEntry:
-    """A lock for keystoneauth's plugin that refuses a thread which is in already, as Keystone would.
+    """A lock for keystoneauth's plugin that refuses a thread which already holds it.
 
-    Where Keystone's version document is answered with 401, keystoneauth asks for a token to read it
+    Where Keystone's version document is answered with 401, keystoneauth requests a token to read it
     with (discover.get_version_data, 5.18), while it holds this lock for getting one: with its own
-    lock the thread waits for itself for ever.
+    lock the thread would wait for itself forever.
     """
 
     def __init__(self) -> None:
@@ -62,12 +66,12 @@ class OneEntry:
 
 
 class Clouds:
-    """The open connections, one per (Secret version, cloud name): a rotated Secret is a new connection."""
+    """The open connections, one per (Secret version, cloud name)."""
 
     def __init__(
-        self, timeout: float = REQUEST_TIMEOUT, clock: Callable[[], float] = time.monotonic
+        self, timeout: float = _REQUEST_TIMEOUT, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`timeout`: of one request, in seconds; `clock`: in seconds, for the age of shared reads."""
+        """`timeout`: seconds for one request. `clock`: for the age of shared reads."""
         self._timeout, self._clock = timeout, clock
         self._lock = threading.Lock()
         self._open: OrderedDict[tuple[str, str, str, str], Cloud] = OrderedDict()
@@ -83,12 +87,12 @@ class Clouds:
         cloud = self._connect(secret, cloud_name)
         with self._lock:
             self._open[key] = cloud
-            while len(self._open) > CACHED:
+            while len(self._open) > _CACHED:
                 self._open.popitem(last=False)
         return cloud
 
     def forget(self, secret: Secret, cloud_name: str) -> None:
-        """Drop a connection whose credentials were refused, so that the next look starts anew."""
+        """Drops a connection whose credentials were refused: the next tick makes a new one."""
         with self._lock:
             self._open.pop((secret.namespace, secret.name, secret.version, cloud_name), None)
 
@@ -142,7 +146,7 @@ class Clouds:
 
 
 def cloud_config(secret: Secret, cloud_name: str) -> dict[str, Any]:
-    """The entry of `clouds.yaml` in a Secret. Raises BadCredentials that says what is wrong with it and where."""
+    """The entry of `clouds.yaml` in a Secret. Raises BadCredentials that says what is wrong."""
     where = f"Secret {secret.namespace}/{secret.name}"
     if "clouds.yaml" not in secret.data:
         keys = ", ".join(sorted(secret.data)) or "none"
@@ -162,5 +166,5 @@ def cloud_config(secret: Secret, cloud_name: str) -> dict[str, Any]:
     entry = dict(clouds[cloud_name])
     if not isinstance(entry.get("auth"), dict):
         raise BadCredentials(f"{where}: clouds.yaml: cloud {cloud_name!r} has no `auth` section")
-    # A write is never sent twice: what the SDK would retry by itself may already have taken effect.
+    # A write is never sent twice: what the SDK would retry may already have taken effect.
     return entry | {"compute_connect_retries": 0, "compute_status_code_retries": 0}

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 Check = Callable[[], list[str]]
-"""-> what is wrong, a line each; nothing: all is well."""
+"""-> what is wrong, a line each; an empty list: all is well."""
 
 
 class HealthServer:
@@ -20,7 +20,7 @@ class HealthServer:
     def __init__(
         self, host: str, port: int, healthz: Check, readyz: Check, registry: CollectorRegistry
     ) -> None:
-        """Binds at once: raises OSError if it cannot. An empty host: every address, IPv6 too where there is."""
+        """Binds at once; raises OSError if it cannot. An empty host: every address, IPv6 too."""
         self._server = _Server(host, port, {"/healthz": healthz, "/readyz": readyz}, registry)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=[0.1], name="health", daemon=True
@@ -52,7 +52,7 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        TCPServer.server_bind(self)  # HTTPServer's own would ask DNS for our name, and wait for it
+        TCPServer.server_bind(self)  # HTTPServer's own would ask DNS for our name
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Probes every few seconds are no news."""
+        """Probes every few seconds are not logged."""
 
 
 def _lines(texts: list[str]) -> bytes:

@@ -1,7 +1,7 @@
-"""Log lines on stderr: text for people or JSON for machines, the same fields in both, and no secret in either.
+"""Log lines on stderr: text for people or JSON for machines, with the same fields and no secret.
 
 log = get_logger(__name__)
-with fields(drain="openstack/compute-07"):          # on every line of this thread until the block ends
+with fields(drain="openstack/compute-07"):          # on every line of this thread in the block
     log.info("moving", extra={"server": uuid})      # on this line
 """
 
@@ -17,12 +17,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 _LEVELS = {"kopf": "WARNING", "urllib3": "ERROR", "paramiko": "CRITICAL"}
-"""Everything else that is not ours: WARNING. At debug level the clients show the bodies of Secrets."""
+"""Everything else that is not ours: WARNING. At debug level clients show the bodies of Secrets."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _OF_KOPF = frozenset({"k8s_ref", "k8s_skip", "settings"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-_NAME = r"(?:passw(?:or)?d|passphrase|credential_?secret|private_?key|authorization|(?:auth|access|x-[a-z-]*)[_-]?token)"
+_NAME = (
+    r"(?:passw(?:or)?d|passphrase|credential_?secret|private_?key|authorization|"
+    r"(?:auth|access|x-[a-z-]*)[_-]?token)"
+)
 _VALUE = r"""(?:b?"[^"]*"|b?'[^']*'|[^\s,;&}\])]+)"""
 _SECRET_NAME = re.compile(_NAME, re.I)
 _SECRETS = tuple(
@@ -38,7 +41,7 @@ _SECRETS = tuple(
     )
 )
 
-_fields: ContextVar[dict[str, Any]] = ContextVar("fields", default={})  # noqa: B039 - replaced, never changed
+_fields: ContextVar[dict[str, Any]] = ContextVar("fields", default={})  # noqa: B039 - never changed
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -48,7 +51,7 @@ def get_logger(name: str) -> logging.Logger:
 
 @contextmanager
 def fields(**named: Any) -> Iterator[None]:
-    """Puts these fields on every line that is logged inside, by whomever."""
+    """Puts these fields on every line that is logged inside the block."""
     token = _fields.set({**_fields.get(), **named})
     try:
         yield
@@ -57,7 +60,7 @@ def fields(**named: Any) -> Iterator[None]:
 
 
 def set_up(form: str, level: str) -> None:
-    """`form`: text or json; `level`: debug, info, warning or error. Replaces what was set up before."""
+    """`form`: text or json; `level`: debug, info, warning, error. Replaces an earlier set-up."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()
@@ -81,15 +84,14 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         name = record.name.removeprefix("quiesce.")
-        parts = [
-            f"{_time(record)[:10]} {_time(record)[11:]} {record.levelname:<7} {name:<18} {_message(record)}"
-        ]
+        date, time = _time(record).split("T")
+        parts = [f"{date} {time} {record.levelname:<7} {name:<18} {_message(record)}"]
         parts += [f"{key}={_word(value)}" for key, value in _extra(record).items()]
         return " ".join(parts) + "".join(f"\n{line}" for line in _trace(record))
 
 
 class JsonLines(logging.Formatter):
-    """One object a line: the fields, and time (RFC 3339, UTC), level, logger, message, exception."""
+    """One object a line: fields, time (RFC 3339, UTC), level, logger, message, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -129,7 +131,7 @@ def _clean(key: str, value: Any) -> Any:
 
 
 def _trace(record: logging.LogRecord) -> list[str]:
-    """Lines of the traceback. kopf's own tell nothing that its message does not: left out."""
+    """Lines of the traceback. kopf's own are left out: its message says the same."""
     if not record.exc_info or record.name.startswith("kopf._"):
         return []
     return redact(logging.Formatter().formatException(record.exc_info)).splitlines()
@@ -149,4 +151,5 @@ def _log_thread_death(death: threading.ExceptHookArgs) -> None:
     if death.exc_value is not None and not isinstance(death.exc_value, SystemExit):
         name = death.thread.name if death.thread else "unknown"
         trace = (death.exc_type, death.exc_value, death.exc_traceback)
-        logging.getLogger("quiesce").error("thread %s died of a bug", name, exc_info=trace)
+        log = logging.getLogger("quiesce")
+        log.error("thread %s ended with an unexpected error", name, exc_info=trace)

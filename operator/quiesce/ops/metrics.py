@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import disable_created_metrics
 from prometheus_client.registry import Collector
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use to anybody here
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each
 REGISTRY = CollectorRegistry()
 PlatformCollector(REGISTRY)
 ProcessCollector(registry=REGISTRY)
@@ -24,14 +24,14 @@ GCCollector(REGISTRY)
 
 _tick_seconds = Histogram(
     "quiesce_tick_duration_seconds",
-    "One look at one resource, from reading it to writing its status",
+    "One tick of one resource, from reading it to the last call",
     ["kind"],
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
     registry=REGISTRY,
 )
 _ticks = Counter(
     "quiesce_ticks",
-    "Looks at resources: ok, retry (the API server failed us), or bug (see the log)",
+    "Ticks of resources: ok, retry (the API server failed), or bug (see the log)",
     ["kind", "outcome"],
     registry=REGISTRY,
 )
@@ -42,18 +42,18 @@ _nova_requests = Counter(
     registry=REGISTRY,
 )
 _moves_started = Counter(
-    "quiesce_moves_started", "Moves of servers asked of Nova", ["method"], registry=REGISTRY
+    "quiesce_moves_started", "Moves of servers requested from Nova", ["method"], registry=REGISTRY
 )
 _moves_finished = Counter(
     "quiesce_moves_finished",
-    "Moves of servers that came to an end",
+    "Moves of servers that ended",
     ["method", "result"],
     registry=REGISTRY,
 )
 
 
 class _Backlog(Collector):
-    """Keys that are due but wait for a worker, asked of the queues at each scrape."""
+    """Keys that are due but wait for a worker, read from the queues at each scrape."""
 
     def __init__(self) -> None:
         self._of: dict[str, Callable[[], int]] = {}
@@ -64,7 +64,7 @@ class _Backlog(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         family = GaugeMetricFamily(
             "quiesce_queue_depth",
-            "Resources that are due for a look and wait for a worker",
+            "Resources that are due and wait for a worker",
             labels=["kind"],
         )
         for kind, due in sorted(self._of.items()):
@@ -73,7 +73,7 @@ class _Backlog(Collector):
 
 
 class _Phases(Collector):
-    """How many drains are in which phase. A phase that none is in any more shows 0, not nothing."""
+    """How many drains are in which phase. A phase that became empty shows 0."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

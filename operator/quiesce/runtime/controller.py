@@ -18,11 +18,11 @@ from quiesce.runtime.workqueue import WorkQueue
 
 RELIST_SECONDS = 60.0
 """How often all resources are listed, in case the watch misses a change."""
-RELISTS_MISSED = 3
+_RELISTS_MISSED = 3
 """After this many without success /healthz fails."""
-TICK_LIMIT_SECONDS = 600.0
+_TICK_LIMIT_SECONDS = 600.0
 """A worker that spends longer than this in one tick is stuck: /healthz fails."""
-HEARTBEAT_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 5.0
 """How long a worker waits for a key before it shows that it is alive."""
 BACKOFF = Backoff(first=1.0, longest=60.0, spread=0.2)
 """Of a tick that raised."""
@@ -83,7 +83,7 @@ class Controller:
         self._queue.close()
 
     def join(self, timeout: float) -> list[Key]:
-        """Waits for ticks in progress, up to `timeout` seconds in all; the keys of those that did not end."""
+        """Waits up to `timeout` seconds for ticks in progress; the keys of those still running."""
         deadline = time.monotonic() + timeout
         for worker in self._workers:
             worker.join(max(0.0, deadline - time.monotonic()))
@@ -95,7 +95,7 @@ class Controller:
         silent = now - self._relisted
         late = (
             [f"{self.name}: not listed for {silent:.0f}s"]
-            if silent > RELISTS_MISSED * RELIST_SECONDS
+            if silent > _RELISTS_MISSED * RELIST_SECONDS
             else []
         )
         return late + [
@@ -105,7 +105,7 @@ class Controller:
     def _wrong_with(self, worker: "_Worker", now: float) -> str | None:
         if not worker.is_alive():
             return f"{worker.name}: dead"
-        if now - worker.beat > TICK_LIMIT_SECONDS:
+        if now - worker.beat > _TICK_LIMIT_SECONDS:
             return f"{worker.name}: {now - worker.beat:.0f}s in one tick of {worker.key}"
         return None
 
@@ -116,12 +116,12 @@ class Controller:
             except KubeError as error:
                 log.warning("listing failed: %s", error, extra={"kind": self.name})
             except Exception:
-                log.exception("listing failed: this is a bug", extra={"kind": self.name})
+                log.exception("listing failed: unexpected error", extra={"kind": self.name})
 
     def _work(self, worker: "_Worker") -> None:
         while not self._stopping.is_set():
             worker.beat = self._clock()
-            key = self._queue.get(HEARTBEAT_SECONDS)
+            key = self._queue.get(_HEARTBEAT_SECONDS)
             if key is None:
                 continue
             worker.key, worker.beat = key, self._clock()
@@ -131,12 +131,12 @@ class Controller:
             worker.key = None
 
     def _tick(self, key: Key) -> float | None:
-        """Never raises: a failing tick is retried, ever more slowly, and holds up no other resource."""
+        """Never raises: a failing tick is retried with back-off and holds up no other resource."""
         started, outcome = time.monotonic(), "ok"
         try:
             delay = self._reconcile(key)
             self._failures.pop(key, None)
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - whatever it is, only this resource waits
             outcome = "retry" if isinstance(error, KubeError) else "bug"
             delay = self._failed(key, error)
         metrics.tick(self.name, outcome, time.monotonic() - started)

@@ -35,20 +35,26 @@ class Context:
 class Kind:
     """`required` False: where its CRD is not installed the kind is off; the operator still runs."""
 
-    plural: str
+    title: str
+    """The plural, for people: `ComputeNodeDrains`."""
     finalizer: str
     make: Callable[[Context], Reconciler]
     required: bool = True
 
     @property
+    def plural(self) -> str:
+        """As in the API: `computenodedrains`."""
+        return self.title.lower()
+
+    @property
     def name(self) -> str:
-        """The kind's name in logs and metrics: `quiesce.dev/drain` -> `drain`."""
+        """In logs and metrics: `quiesce.dev/drain` -> `drain`."""
         return self.finalizer.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A deleted resource needs nothing more: `events` are told, and its finalizer is removed."""
+    """Nothing is left to undo for a deleted resource: its finalizer is removed after `events`."""
 
     events: tuple[Event, ...] = ()
 
@@ -64,7 +70,7 @@ class Actuator(Protocol):
         ...
 
     def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
-        """What to tell of one that goes without a tick. `abandoned`: a person asked for that."""
+        """For one that is released without a tick. `abandoned`: a person requested that."""
         ...
 
     def tick(self, resource: Resource) -> float | Released:

@@ -1,4 +1,4 @@
-"""The one way to tell people something: the status, then Events and log lines for what changed."""
+"""The one way to report something: the status, then Events and log lines for what changed."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 def publish(
     context: Context, resource: Resource, status: Mapping[str, Any], events: Iterable[Event] = ()
 ) -> None:
-    """Writes `status` whole, if it differs from the stored one, then tells `events`.
+    """Writes `status` whole, if it differs from the stored one, then announces `events`.
 
-    The status comes first: no event tells of something that the status does not show yet.
+    The status comes first: no event reports what the status does not show yet.
     Raises KubeError where the status cannot be written.
     """
     context.store.write_status(resource, status)

@@ -107,7 +107,7 @@ class ResourceReconciler:
         return self._actuator.tick(resource)
 
     def _release(self, resource: Resource, released: Released) -> None:
-        """Events first: with its finalizer the resource goes, and so does the place to read them."""
+        """Events first: once its finalizer is removed the resource is gone."""
         announce(self._context, resource, released.events)
         self._context.store.remove_finalizer(resource)
         self._forget(resource.key, resource.uid)
@@ -131,7 +131,7 @@ class ResourceReconciler:
         )
         try:
             self._actuator.report_problem(self._as_stored(resource), problem)
-        except Exception as failed:  # noqa: BLE001 - the first error is the one to be raised
+        except Exception as failed:  # noqa: BLE001 - the caller raises the first error
             log.warning("could not report error %s in the status: %s", found, failed)
 
     def _as_stored(self, resource: Resource) -> Resource:

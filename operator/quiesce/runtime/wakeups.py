@@ -1,4 +1,4 @@
-"""Which events call for a tick: those that a person or the API server caused, not our own writes."""
+"""Which events need a tick: those that a person or the API server caused, not our own writes."""
 
 import threading
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from quiesce.api.annotations import GROUP
 from quiesce.kube.resource import Key, Resource
 
 _REQUESTS = f"{GROUP}/"
-"""The prefix of every annotation by which people request something (api.annotations); we write none."""
+"""The prefix of every annotation by which people request something; we write none."""
 
 _Fingerprint = tuple[str, int, bool, frozenset[tuple[str, str]]]
 

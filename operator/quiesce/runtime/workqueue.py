@@ -6,23 +6,25 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-K = TypeVar("K", bound=Hashable)
+_K = TypeVar("_K", bound=Hashable)
 
 
-class WorkQueue(Generic[K]):
-    """A set of keys, each with the time at which it is due. Of two times for one key the earlier wins."""
+class WorkQueue(Generic[_K]):
+    """Keys, each with the time at which it is due. Of two times for one key the earlier wins."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._due: dict[K, float] = {}
+        self._due: dict[_K, float] = {}
         # May hold stale entries: only those in _due count.
-        self._heap: list[tuple[float, int, K]] = []
+        self._heap: list[tuple[float, int, _K]] = []
         self._count = 0  # breaks ties first come, first served; keys need no order
-        self._in_work: dict[K, float | None] = {}  # when it is due again, as asked for meanwhile
+        self._in_work: dict[
+            _K, float | None
+        ] = {}  # when it is due again, if it was added meanwhile
         self._closed = False
 
-    def add(self, key: K, delay: float = 0.0) -> None:
+    def add(self, key: _K, delay: float = 0.0) -> None:
         """`key` is due in `delay` seconds at the latest; if it is in work, once that has ended."""
         with self._changed:
             if self._closed:
@@ -33,8 +35,8 @@ class WorkQueue(Generic[K]):
             else:
                 self._schedule(key, due)
 
-    def get(self, timeout: float) -> K | None:
-        """The key that is due longest, waiting up to `timeout` seconds; None: none is due, or closed.
+    def get(self, timeout: float) -> _K | None:
+        """The key that is due longest, waiting up to `timeout` seconds; None: none, or closed.
 
         Whoever gets a key must hand it back with done().
         """
@@ -49,11 +51,11 @@ class WorkQueue(Generic[K]):
                 self._changed.wait((deadline if first is None else min(deadline, first[0])) - now)
             return None
 
-    def done(self, key: K, delay: float | None) -> None:
-        """Work on `key` has ended: due again in `delay` seconds, or, with None, when added again."""
+    def done(self, key: _K, delay: float | None) -> None:
+        """Work on `key` has ended: due again in `delay` seconds; None: when it is added again."""
         with self._changed:
-            asked = self._in_work.pop(key)
-            due = asked if delay is None else _earlier(asked, self._clock() + delay)
+            added = self._in_work.pop(key)
+            due = added if delay is None else _earlier(added, self._clock() + delay)
             if due is not None and not self._closed:
                 self._schedule(key, due)
 
@@ -63,7 +65,7 @@ class WorkQueue(Generic[K]):
             self._closed = True
             self._changed.notify_all()
 
-    def __contains__(self, key: K) -> bool:
+    def __contains__(self, key: _K) -> bool:
         """Whether it is waiting or in work: it will be handed out without being added."""
         with self._changed:
             return key in self._due or key in self._in_work
@@ -74,7 +76,7 @@ class WorkQueue(Generic[K]):
             now = self._clock()
             return sum(due <= now for due in self._due.values())
 
-    def _schedule(self, key: K, due: float) -> None:
+    def _schedule(self, key: _K, due: float) -> None:
         if key in self._due and self._due[key] <= due:
             return
         self._due[key] = due
@@ -82,7 +84,7 @@ class WorkQueue(Generic[K]):
         heapq.heappush(self._heap, (due, self._count, key))
         self._changed.notify()
 
-    def _first(self) -> tuple[float, K] | None:
+    def _first(self) -> tuple[float, _K] | None:
         while self._heap:
             due, _, key = self._heap[0]
             if self._due.get(key) == due:
@@ -90,7 +92,7 @@ class WorkQueue(Generic[K]):
             heapq.heappop(self._heap)
         return None
 
-    def _take(self, key: K) -> K:
+    def _take(self, key: _K) -> _K:
         heapq.heappop(self._heap)
         del self._due[key]
         self._in_work[key] = None

@@ -95,7 +95,7 @@ def _load(private: bytes, what: str) -> _PrivateKey:
         else:
             loaded = serialization.load_pem_private_key(private, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # The parser's own words may quote key material: they are dropped on purpose.
+        # The parser's message may quote key material: it is dropped on purpose.
         raise BadKey(
             f"{what} is not a private key without passphrase in OpenSSH or PEM format"
         ) from error

@@ -1,4 +1,4 @@
-"""The whole process against a pretended API server: kopf's watch, the queue, signals, exit codes."""
+"""The whole process against a fake API server: kopf's watch, the queue, signals, exit codes."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
 
 
 class Operator:
-    """Runs the program in the main thread, where signals go, and a script beside it that ends it."""
+    """Runs the program in the main thread, where signals go, and a script beside it to end it."""
 
     def __init__(self) -> None:
         self.looks: list[tuple[Key, bool]] = []

@@ -1,4 +1,4 @@
-"""Stopping nova-compute: what is made of a host's report. What the scripts do there is seen in tests/supervisors."""
+"""Stopping nova-compute: how a host's report is read. tests/supervisors run the scripts."""
 
 import subprocess
 from collections.abc import Callable
@@ -64,11 +64,14 @@ def test_what_is_no_state_is_not_taken_for_one(text: str) -> None:
     ("lines", "said"),
     [
         (
-            ("words Unit is stubborn", "running", "stays", "boot held"),
+            ("message Unit is stubborn", "running", "stays", "boot held"),
             "running held: Unit is stubborn",
         ),
         (("running", "stays", "boot held"), "see its log on the host"),
-        (("words Read-only file system", "boot enabled"), "stopped enabled: Read-only file system"),
+        (
+            ("message Read-only file system", "boot enabled"),
+            "stopped enabled: Read-only file system",
+        ),
         (
             ("stuck podman version 4.3.1", "running", "boot always"),
             "policy always\\), and podman version 4.3.1 cannot change",
@@ -82,7 +85,7 @@ def test_what_runs_on_or_would_come_back_is_an_error(lines: tuple[str, ...], sai
 
 def test_words_about_what_went_well_in_the_end_are_no_error() -> None:
     """A podman that cannot change the policy of what nothing starts."""
-    lines = ("words unknown flag: --restart", "stays", "boot unless-stopped", "exists", "end")
+    lines = ("message unknown flag: --restart", "stays", "boot unless-stopped", "exists", "end")
     assert stop(host(*lines), CONTAINER) == UnitState(False, "unless-stopped")
 
 
@@ -90,8 +93,8 @@ def test_words_about_what_went_well_in_the_end_are_no_error() -> None:
     ("lines", "found"),
     [
         (("boot enabled",), ENABLED),
-        (("words Unit is masked.", "boot masked"), ENABLED),
-        (("words cannot remove", "boot held"), UnitState(False, "enabled")),
+        (("message Unit is masked.", "boot masked"), ENABLED),
+        (("message cannot remove", "boot held"), UnitState(False, "enabled")),
     ],
 )
 def test_what_is_not_restored_is_an_error(lines: tuple[str, ...], found: UnitState) -> None:
@@ -112,7 +115,7 @@ def test_a_container_that_a_unit_starts_is_left_to_that_unit(
 
 def test_an_unknown_name_is_an_error_that_says_where_to_set_it() -> None:
     with pytest.raises(NoSuchUnit, match="no such container") as caught:
-        observe(host("absent", "words no such container", "end"), CONTAINER)
+        observe(host("absent", "message no such container", "end"), CONTAINER)
     assert "service.stop" in caught.value.remedies[0]
 
 
@@ -120,7 +123,7 @@ def test_a_supervisor_that_does_not_answer_is_another_error() -> None:
     with pytest.raises(
         StopFailed, match="did not report the state of nova_compute: Cannot connect"
     ) as caught:
-        observe(host("words Cannot connect", "end"), CONTAINER)
+        observe(host("message Cannot connect", "end"), CONTAINER)
     assert not isinstance(caught.value, NoSuchUnit)
 
 

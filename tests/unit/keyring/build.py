@@ -1,4 +1,4 @@
-"""Small values for the tables: one keyring, its key, and hosts as they look in every state of an installation."""
+"""Small values for the tables: a keyring, its key, and hosts in every state of an installation."""
 
 from dataclasses import dataclass, replace
 
@@ -50,7 +50,7 @@ def desired(key: KeyPair = OLD, *previous: PublicKey, may_switch: bool = True) -
 
 @dataclass
 class Disk:
-    """A host that carries out changes as the real scripts do, one at a time; what it looks like is its `seen`."""
+    """A host that carries out changes as the real scripts do; `seen` is what it looks like."""
 
     seen: HostObservation = UNTOUCHED
 

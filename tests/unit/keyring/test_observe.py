@@ -89,7 +89,7 @@ def secrets() -> Shelf:
 
 
 def test_while_a_cell_is_down_no_list_of_hosts_is_believed() -> None:
-    """Its hosts are missing from the list: their keys would be removed from all known_hosts files."""
+    """Its hosts are missing from the list: their keys would be removed from known_hosts files."""
     shelf = secrets()
     with pytest.raises(CloudUnreachable, match=r"a cell of Nova is down \(2 hosts, cmp2 first\)"):
         observed(

@@ -119,7 +119,7 @@ def test_a_dead_host_makes_nobody_else_unready_but_their_paths_to_it_unproven() 
 
 
 def test_a_host_to_which_nova_moves_nothing_keeps_no_other_from_being_proven() -> None:
-    """It is dead, and Nova sees its nova-compute down; it is told all the same, and it is not proven itself."""
+    """Nova sees its nova-compute down. It is still reported, and not proven itself."""
     hosts = fleet()
     fail(hosts, "cmp2", HostFailure("Timeout", "cmp2 does not answer", needs_person=False))
     seen = reported(hosts, destinations=("cmp1", "cmp3"))

@@ -1,4 +1,4 @@
-"""The scripts in real shells: values stay values, reports are read back, a broken connection runs nothing."""
+"""Scripts in real shells: values stay values, reports are read, a broken script runs nothing."""
 
 import shlex
 import shutil
@@ -52,7 +52,8 @@ def test_a_script_that_arrives_in_part_does_nothing(tmp_path: Path, cut: float) 
 
 def test_values_stay_values(tmp_path: Path) -> None:
     """Were one ever let through by the spec: a shell still sees it as text."""
-    evil = f"/x'; touch {tmp_path}/owned; $(touch {tmp_path}/owned) `touch {tmp_path}/owned` \n touch {tmp_path}/owned #"
+    touch = f"touch {tmp_path}/owned"
+    evil = f"/x'; {touch}; $({touch}) `{touch}` \n {touch} #"
     layout = replace(LAYOUT, user=evil, home=evil, shell=evil, known_hosts_file=evil)
     for text in (
         scripts.observe_script(layout),

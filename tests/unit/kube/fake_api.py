@@ -1,21 +1,26 @@
 """A pretended API server on loopback: stores JSON objects, keeps every request, fails on demand.
 
-It knows what our client and kopf ask for, and nothing more: discovery, get, paged list, watch, merge patch with
-`resourceVersion`, apply of a status, create.
+It serves what our client and kopf request: discovery, get, paged list, watch, a merge
+patch with `resourceVersion`, apply of a status, create.
 """
 
 import json
+import os
 import queue
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
-from kubernetes.client import ApiClient, Configuration
+import yaml
+from kubernetes.client import ApiClient
 
-from quiesce.kube.client import tuned
+from quiesce.kube.client import connect
 
 Json = dict[str, Any]
 DRAINS = "computenodedrains"
@@ -66,8 +71,23 @@ def status_object(code: int, message: str, reason: str = "", details: Json | Non
     return Answer(code, {**status, "details": details or {}})
 
 
+def client_of(url: str) -> ApiClient:
+    """The client that the operator makes for an API server at this address."""
+    config = {
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "kubeconfig")
+        path.write_text(yaml.safe_dump(config))
+        with mock.patch.dict(os.environ, KUBECONFIG=str(path)):
+            return connect("c", connections=4).client
+
+
 class FakeApi:
-    """`objects` by the path of each; `requests` as they came; `faults` answer instead of us, while they last.
+    """`objects` by path; `requests` as they came; `faults` answer instead, while they last.
 
     A fault that gives bytes sends them with status 200; no bytes at all: it hangs up.
     """
@@ -83,7 +103,7 @@ class FakeApi:
         self._watchers: list[queue.Queue[Json | None]] = []
 
     def client(self) -> ApiClient:
-        return tuned(Configuration(host=self.url), connections=4)
+        return client_of(self.url)
 
     def put(self, thing: Json, *, event: str = "MODIFIED") -> None:
         """Stores a custom object and tells those who watch."""

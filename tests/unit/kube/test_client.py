@@ -133,9 +133,6 @@ def test_kopf_gets_the_same_identity_by_certificate(
         tmp_path / "k", "k", {"certificate-authority-data": data("authority")}, user=user
     )
     monkeypatch.setenv("KUBECONFIG", str(path))
-    monkeypatch.setattr(
-        "quiesce.kube.client.tuned", lambda *_: None
-    )  # it would load the certificates
     info = connect(None, 1).login()
     files = [info.ca_path, info.certificate_path, info.private_key_path]
     assert [Path(str(file)).read_text() for file in files] == ["authority", "certificate", "key"]

@@ -3,10 +3,9 @@
 import socket
 
 import pytest
-from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
-from tests.unit.kube.fake_api import DRAINS, Answer, FakeApi
+from kubernetes.client import ApiClient, CustomObjectsApi
+from tests.unit.kube.fake_api import DRAINS, Answer, FakeApi, client_of
 
-from quiesce.kube.client import tuned
 from quiesce.kube.errors import (
     KubeConflict,
     KubeError,
@@ -100,7 +99,7 @@ def test_a_refused_connection() -> None:
 
 
 def client(port: int) -> ApiClient:
-    return tuned(Configuration(host=f"http://127.0.0.1:{port}"), connections=1)
+    return client_of(f"http://127.0.0.1:{port}")
 
 
 def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

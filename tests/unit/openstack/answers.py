@@ -22,7 +22,7 @@ def answer(
 
 
 class Wire(Api):
-    """An Api whose every request is answered by a function of (service, method, path, query, body)."""
+    """An Api that answers each request by a function of (service, method, path, query, body)."""
 
     def __init__(self, reply: Callable[..., Any]) -> None:
         self.user_id, self.identity, self.microversion = (

@@ -173,17 +173,17 @@ POOL = "HTTPSConnectionPool(host='nova', port=443): "
     ("said", "told"),
     [
         (
-            f"Unable to establish connection to https://nova/v3: {POOL}Max retries exceeded with url: /v3 (Caused by "
-            'NewConnectionError("<urllib3.connection.HTTPSConnection object at 0x7f2d>: Failed to establish a new '
-            'connection: [Errno 111] Connection refused"))',
+            f"Unable to establish connection to https://nova/v3: {POOL}Max retries exceeded with "
+            'url: /v3 (Caused by NewConnectionError("<urllib3.connection.HTTPSConnection object '
+            'at 0x7f2d>: Failed to establish a new connection: [Errno 111] Connection refused"))',
             "Unable to establish connection to https://nova/v3: [Errno 111] Connection refused",
         ),
         (
-            f"SSL exception connecting to https://nova/v3: {POOL}Max retries exceeded with url: /v3 (Caused by SSLError("
-            "SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate "
-            "(_ssl.c:1006)')))",
-            "SSL exception connecting to https://nova/v3: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
-            "self-signed certificate",
+            f"SSL exception connecting to https://nova/v3: {POOL}Max retries exceeded with url: "
+            "/v3 (Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] "
+            "certificate verify failed: self-signed certificate (_ssl.c:1006)')))",
+            "SSL exception connecting to https://nova/v3: [SSL: CERTIFICATE_VERIFY_FAILED] "
+            "certificate verify failed: self-signed certificate",
         ),
         (f"{POOL}Read timed out. (read timeout=30)", "timed out"),
         (f"{POOL}Max retries exceeded (Caused by SomethingNew())", "the connection broke"),

@@ -206,4 +206,5 @@ def test_a_thread_that_dies_is_reported(capsys: pytest.CaptureFixture[str]) -> N
     thread.start()
     thread.join()
     text = "\n".join(lines(capsys))
-    assert "thread drain-3 died" in text and "RuntimeError: no way" in text
+    assert "thread drain-3 ended with an unexpected error" in text
+    assert "RuntimeError: no way" in text

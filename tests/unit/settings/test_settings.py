@@ -1,4 +1,4 @@
-"""What people may write on the command line and in the environment, and what they are told when it is wrong."""
+"""What is accepted on the command line and in the environment, and the error where it is wrong."""
 
 from typing import Any
 
@@ -97,7 +97,7 @@ WRONG = [
     ([], {"QUIESCE_WORKERS": "eight"}, ["QUIESCE_WORKERS", "'eight'", "1 to 64"]),
     (["--poll-interval", "0"], {}, ["--poll-interval", "0.1"]),
     (["--poll-interval", "nan"], {}, ["--poll-interval", "0.1"]),
-    (["--idle-interval", "inf"], {}, ["--idle-interval", "endless"]),
+    (["--idle-interval", "inf"], {}, ["--idle-interval", "finite"]),
     (["--idle-interval", "soon"], {}, ["--idle-interval", "'soon'", "90s"]),
     (["--settle", "-1"], {}, ["--settle"]),
     ([], {"QUIESCE_SETTLE": "-1"}, ["QUIESCE_SETTLE", "0 seconds"]),

@@ -10,11 +10,11 @@ from typing import Any, Self
 from quiesce.api.conditions import Condition, merged
 from quiesce.api.text import clipped
 
-PROBLEM_ROWS = 20
-REMEDIES = 5
-MESSAGE_LENGTH = 512
-SENTENCE_LENGTH = 160
-REMEDY_LENGTH = 256
+_PROBLEM_ROWS = 20
+_REMEDIES = 5
+_MESSAGE_LENGTH = 512
+_SENTENCE_LENGTH = 160
+_REMEDY_LENGTH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class ProblemRow:
         row: dict[str, Any] = {
             "host": self.host,
             "reason": self.reason,
-            "message": clipped(self.message, SENTENCE_LENGTH),
+            "message": clipped(self.message, _SENTENCE_LENGTH),
         }
         if self.remedies:
-            row["remedies"] = [clipped(each, REMEDY_LENGTH) for each in self.remedies[:REMEDIES]]
+            row["remedies"] = [clipped(each, _REMEDY_LENGTH) for each in self.remedies[:_REMEDIES]]
         return row
 
     @classmethod
@@ -88,8 +88,8 @@ class RotationStatus:
     def as_json(self) -> dict[str, Any]:
         return {
             "step": self.step,
-            "waitsFor": list(self.waits_for[:PROBLEM_ROWS]),
-            "message": clipped(self.message, MESSAGE_LENGTH),
+            "waitsFor": list(self.waits_for[:_PROBLEM_ROWS]),
+            "message": clipped(self.message, _MESSAGE_LENGTH),
         }
 
 
@@ -114,11 +114,11 @@ class KeyringStatus:
         """`now`: RFC 3339, for conditions that differ from the previous status."""
         omitted = None
         if self.problems_omitted is not None:
-            omitted = self.problems_omitted + max(0, len(self.problems) - PROBLEM_ROWS)
-        problems = [row.as_json() for row in self.problems[:PROBLEM_ROWS]]
+            omitted = self.problems_omitted + max(0, len(self.problems) - _PROBLEM_ROWS)
+        problems = [row.as_json() for row in self.problems[:_PROBLEM_ROWS]]
         whole = {
             "observedGeneration": self.observed_generation,
-            "message": clipped(self.message, MESSAGE_LENGTH),
+            "message": clipped(self.message, _MESSAGE_LENGTH),
             "conditions": merged(
                 previous.stored_conditions, self.conditions, self.observed_generation, now
             ),

@@ -17,13 +17,13 @@ from quiesce.runtime.incident import reference
 log = logging.getLogger(__name__)
 
 HEALTHY_LANE = 16
-FAILING_LANE = 4
+_FAILING_LANE = 4
 
 
 class Lanes:
     """How many visits may run at once in this process, over all keyrings."""
 
-    def __init__(self, healthy: int = HEALTHY_LANE, failing: int = FAILING_LANE) -> None:
+    def __init__(self, healthy: int = HEALTHY_LANE, failing: int = _FAILING_LANE) -> None:
         self._free = {False: healthy, True: failing}
         self._lock = threading.Lock()
 
@@ -45,7 +45,7 @@ class Fleet:
     """One tick at a time uses it; only the visits run in other threads.
 
     `requested_at`: the annotation's value that was acted on. `announced`: host -> reason of the
-    last failure that an event told of.
+    last failure that an event reported.
     """
 
     lanes: Lanes
@@ -112,7 +112,7 @@ class Fleet:
     def _run(self, name: str, order: VisitOrder, failing: bool) -> None:
         try:
             result = self.visit(order)
-        except Exception as error:  # a defect of ours must not look like a visit that never ends
+        except Exception as error:  # it must not seem to be a visit that never ends
             found, kind = reference(error), type(error).__name__
             log.exception("unexpected error in a visit to %s (reference %s)", name, found)
             text = f"unexpected {kind}: a defect of the operator; search its log for {found}"

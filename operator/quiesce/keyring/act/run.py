@@ -40,12 +40,12 @@ class VisitSummary:
 
 
 def run_visits(
-    seen: KeyringObservation, fleet: Fleet, clock: Callable[[], float] = time.monotonic
+    observed: KeyringObservation, fleet: Fleet, clock: Callable[[], float] = time.monotonic
 ) -> VisitSummary:
     """Ends when nothing is due or in flight, a host key has to be pinned, or time is up."""
     end, summary = clock() + _BUDGET_SECONDS, VisitSummary()
     while True:
-        started = _start_due(seen, fleet, clock())
+        started = _start_due(observed, fleet, clock())
         remaining = end - clock()
         if not fleet.in_flight or remaining <= 0:
             return summary
@@ -58,10 +58,10 @@ def run_visits(
 
 
 def current_goal(
-    seen: KeyringObservation, fleet: Fleet, now: float
+    observed: KeyringObservation, fleet: Fleet, now: float
 ) -> tuple[DesiredState | None, Rotation]:
     """What hosts should look like now, given how far all of them are with the key."""
-    desired = seen.desired
+    desired = observed.desired
     if desired is None:
         return None, Rotation(RotationStep.STABLE)
     observations = {name: record.observation for name, record in fleet.hosts.items()}
@@ -70,35 +70,37 @@ def current_goal(
     return replace(desired, may_switch=progress.may_switch), progress
 
 
-def _start_due(seen: KeyringObservation, fleet: Fleet, now: float) -> int:
+def _start_due(observed: KeyringObservation, fleet: Fleet, now: float) -> int:
     """Starts visits; how many."""
-    desired, _ = current_goal(seen, fleet, now)
-    spec, hosts = seen.spec, {host.name: host for host in seen.hosts}
+    desired, _ = current_goal(observed, fleet, now)
+    spec, hosts = observed.spec, {host.name: host for host in observed.hosts}
     if desired is None:
         due = due_removals(fleet.hosts, now)
     else:
-        due = due_visits(fleet.hosts, desired, spec.probe, seen.destinations, spec.check_every, now)
+        due = due_visits(
+            fleet.hosts, desired, spec.probe, observed.destinations, spec.check_every, now
+        )
     return sum(
-        fleet.start(each.host, _order(seen, hosts, each, desired))
+        fleet.start(each.host, _order(observed, hosts, each, desired))
         for each in due
         if each.host not in fleet.in_flight
     )
 
 
 def _order(
-    seen: KeyringObservation,
+    observed: KeyringObservation,
     hosts: dict[str, ComputeHost],
     due: DueVisit,
     desired: DesiredState | None,
 ) -> VisitOrder:
-    host, access = hosts[due.host], seen.spec.host_access
+    host, access = hosts[due.host], observed.spec.host_access
     return VisitOrder(
-        target=seen.target(host),
-        login=seen.login,
-        layout=seen.layout,
+        target=observed.target(host),
+        login=observed.login,
+        layout=observed.layout,
         desired=desired,
-        pinned=seen.pins.of(host.names, access.port),
-        revoked=seen.pins.revoked,
+        pinned=observed.pins.of(host.names, access.port),
+        revoked=observed.pins.revoked,
         trust=access.trust_on_first_use,
         targets=tuple(PathTarget(name, hosts[name].address) for name in due.targets),
     )

@@ -33,7 +33,7 @@ from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login
 from quiesce.ssh.session import Session, Target, connect, presented_key
 
-CHECK_SECONDS = 3.0
+_CHECK_SECONDS = 3.0
 """For each path that is checked, besides the time for the visit itself: several run at a time."""
 ROUNDS = 2
 """Of changes: the first may create the account, and only then can its home be observed."""
@@ -80,7 +80,7 @@ def visit(order: VisitOrder, timeout: float) -> VisitResult:
     try:
         if order.trust and not order.pinned:
             return VisitResult(presented=presented_key(order.target, timeout))
-        seconds = timeout + CHECK_SECONDS * len(order.targets)
+        seconds = timeout + _CHECK_SECONDS * len(order.targets)
         with connect(order.target, order.login, order.pinned, order.revoked, seconds) as session:
             if order.desired is None:
                 return _remove(session, order.layout)
@@ -99,19 +99,19 @@ def _ssh_failure(error: SSHError) -> HostFailure:
 
 def _install(session: Session, order: VisitOrder, desired: DesiredState) -> VisitResult:
     layout = order.layout
-    seen, done = _observe(session, layout), tuple[str, ...]()
+    observed, done = _observe(session, layout), tuple[str, ...]()
     for _ in range(ROUNDS):
-        if obstacle := installation_obstacle(layout, seen):
-            return VisitResult(seen, _obstructed(obstacle), done)
-        todo = changes(desired, seen)
+        if obstacle := installation_obstacle(layout, observed):
+            return VisitResult(observed, _obstructed(obstacle), done)
+        todo = changes(desired, observed)
         if not todo:
             break
         try:
             done += _change(session, layout, todo)
         except _ChangeFailed as error:
             return VisitResult(_observe(session, layout), _failed(error), done)
-        seen = _observe(session, layout)
-    if remaining := changes(desired, seen):
+        observed = _observe(session, layout)
+    if remaining := changes(desired, observed):
         what = ", ".join(change.what for change in remaining)
         failure = HostFailure(
             "NotHolding",
@@ -119,23 +119,23 @@ def _install(session: Session, order: VisitOrder, desired: DesiredState) -> Visi
             needs_person=False,
             remedies=("Look for another tool on the host that manages the same files",),
         )
-        return VisitResult(seen, failure, done)
-    return VisitResult(seen, changed=done, checks=_check(session, layout, order.targets))
+        return VisitResult(observed, failure, done)
+    return VisitResult(observed, changed=done, checks=_check(session, layout, order.targets))
 
 
 def _remove(session: Session, layout: HostLayout) -> VisitResult:
-    seen = _observe(session, layout)
-    if obstacle := removal_obstacle(layout, seen):
-        return VisitResult(seen, _obstructed(obstacle))
-    todo = removals(layout, seen)
+    observed = _observe(session, layout)
+    if obstacle := removal_obstacle(layout, observed):
+        return VisitResult(observed, _obstructed(obstacle))
+    todo = removals(layout, observed)
     if not todo:
-        return VisitResult(seen, removed=True)
+        return VisitResult(observed, removed=True)
     try:
         done = _change(session, layout, todo)
     except _ChangeFailed as error:
-        return VisitResult(seen, _failed(error))
-    seen = _observe(session, layout)
-    return VisitResult(seen, changed=done, removed=not removals(layout, seen))
+        return VisitResult(observed, _failed(error))
+    observed = _observe(session, layout)
+    return VisitResult(observed, changed=done, removed=not removals(layout, observed))
 
 
 def _obstructed(obstacle: Obstacle) -> HostFailure:

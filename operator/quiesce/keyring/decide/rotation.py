@@ -25,10 +25,12 @@ def rotation(
     if not desired.previous:
         return Rotation(RotationStep.STABLE)
     key, hosts = desired.key.public.id, sorted(observations.items())
-    refusing = tuple(name for name, seen in hosts if seen is None or key not in seen.accepts)
+    refusing = tuple(
+        name for name, observed in hosts if observed is None or key not in observed.accepts
+    )
     if refusing:
         return Rotation(RotationStep.ACCEPT, refusing)
-    behind = tuple(name for name, seen in hosts if seen and seen.uses != key)
+    behind = tuple(name for name, observed in hosts if observed and observed.uses != key)
     if behind:
         return Rotation(RotationStep.USE, behind)
     return Rotation(RotationStep.RETIRE, remaining=max(0.0, GRACE_SECONDS - unchanged))

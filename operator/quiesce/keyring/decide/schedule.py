@@ -14,8 +14,8 @@ CHECKS_PER_VISIT = 64
 
 def is_ready(desired: DesiredState, record: HostRecord) -> bool:
     """Whether the host was observed as desired."""
-    seen = record.observation
-    return record.failure is None and seen is not None and not changes(desired, seen)
+    observed = record.observation
+    return record.failure is None and observed is not None and not changes(desired, observed)
 
 
 def paths_to_check(
@@ -81,8 +81,8 @@ def _is_due(desired: DesiredState, record: HostRecord, check_every: float, now: 
         return True
     if record.failure is not None:
         return now >= record.retry_at
-    seen = record.observation
-    return now >= record.at + check_every or seen is None or bool(changes(desired, seen))
+    observed = record.observation
+    return now >= record.at + check_every or observed is None or bool(changes(desired, observed))
 
 
 def _due_targets(

@@ -61,16 +61,16 @@ class HostRecord:
 
     def after(self, visit: VisitResult, now: float) -> "HostRecord":
         """With what a visit found."""
-        seen = visit.observation
-        changed = seen is not None and seen != self.observation
-        key_id = seen.uses if seen else None
+        observed = visit.observation
+        changed = observed is not None and observed != self.observation
+        key_id = observed.uses if observed else None
         checked = {
             target: PathRecord(check, now, key_id, self._failures(target, check))
             for target, check in visit.checks
         }
         return HostRecord(
             at=now,
-            observation=self.observation if seen is None else seen,
+            observation=self.observation if observed is None else observed,
             since=now if changed else self.since,
             failure=visit.failure,
             failures=self.failures + 1 if visit.failure else 0,

@@ -51,7 +51,7 @@ class PathTarget:
 class VisitResult:
     """`changed`: what was changed, by `Change.what`. `checks`: target -> how the login there went.
 
-    `presented`: the host's key, where only that was asked for. `removed`: nothing of ours is left.
+    `presented`: the host's key, where only that was requested. `removed`: nothing of ours is left.
     """
 
     observation: HostObservation | None = None

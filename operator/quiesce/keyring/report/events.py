@@ -20,23 +20,27 @@ def transitions(before: KeyringRecord, after: KeyringStatus) -> tuple[Event, ...
     now = KeyringRecord(after).ready
     if now == before.ready:
         return ()
-    tell = warning if now[0] == "False" else normal
-    return (tell(now[1], _ACTION, after.message),)
+    event = warning if now[0] == "False" else normal
+    return (event(now[1], _ACTION, after.message),)
 
 
 def host_events(
     announced: Mapping[str, str], failures: Mapping[str, HostFailure]
 ) -> tuple[Event, ...]:
-    """`announced`: host -> reason of the last failure that was told of it."""
+    """`announced`: host -> reason of the last failure that an event reported."""
     new = [name for name, failure in failures.items() if announced.get(name) != failure.reason]
     recovered = set(announced) - set(failures)
     return (
         *(
-            warning(failures[name].reason, _ACTION, f"{name}: {failures[name].message}")
+            warning(failures[name].reason, _ACTION, _with_host(name, failures[name].message))
             for name in new[:_HOSTS_PER_TICK]
         ),
         *((normal("HostsRecovered", _ACTION, some(recovered)),) if recovered else ()),
     )
+
+
+def _with_host(name: str, message: str) -> str:
+    return message if message.startswith(name) else f"{name}: {message}"
 
 
 def change_events(changed: Mapping[str, Sequence[str]], *, repaired: bool) -> tuple[Event, ...]:

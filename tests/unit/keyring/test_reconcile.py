@@ -1,0 +1,171 @@
+"""A keyring from tick to tick, on the shared skeleton; hosts are disks that carry out changes."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from tests.harness.inprocess import Boundary, MemoryEvents, MemoryStore
+from tests.unit.drain.build import NOW
+from tests.unit.keyring.build import OLD, Disk
+from tests.unit.keyring.test_key_store import Shelf
+from tests.unit.keyring.test_observe import UP, Nova
+
+from quiesce.api.annotations import KEYRING_FINALIZER
+from quiesce.api.keyring.status import KeyringRecord
+from quiesce.keyring.act import VisitOrder
+from quiesce.keyring.decide import changes, removals
+from quiesce.keyring.model import HostFailure, PathCheck, VisitResult
+from quiesce.keyring.reconcile import Keyrings
+from quiesce.kube.resource import Key, Resource
+from quiesce.openstack.session import Clouds
+from quiesce.runtime.kinds import Context
+from quiesce.runtime.reconciler import ResourceReconciler
+from quiesce.settings import Settings
+
+KEY = Key("openstack", "cold")
+
+
+class Objects(MemoryStore):
+    def remove_finalizer(self, resource: Resource) -> None:
+        del self.objects[resource.key]
+
+
+@dataclass
+class World:
+    """Two hosts, and a keyring of them."""
+
+    spec: dict[str, Any] = field(default_factory=dict)
+    disks: dict[str, Disk] = field(default_factory=lambda: {"cmp1": Disk(), "cmp2": Disk()})
+    down: set[str] = field(default_factory=set)
+    bug: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.store, self.events, self.shelf = Objects(Boundary()), MemoryEvents(), Shelf()
+        self.shelf.held["login"] = {"ssh-privatekey": OLD.private.encode()}
+        self.shelf.held["openstack-clouds"] = {}
+        access = {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}
+        self.store.put(KEY, {"hostAccess": access, **self.spec}, NOW)
+        self.store.objects[KEY]["metadata"]["finalizers"] = [KEYRING_FINALIZER]
+        clouds = cast("Clouds", Nova({"cmp1": UP, "cmp2": UP}))
+        context = Context(Settings(), self.store, self.shelf, self.events, {}, clouds)  # type: ignore[arg-type]
+        self.keyrings = Keyrings(context, visit=self.visit)
+        self.reconciler = ResourceReconciler(context, self.keyrings)
+
+    def visit(self, order: VisitOrder, timeout: float) -> VisitResult:
+        if self.bug:
+            raise ZeroDivisionError("a bug")
+        name = order.target.name
+        if name in self.down:
+            return VisitResult(failure=HostFailure("Timeout", f"{name} does not answer", False))
+        if not order.pinned:
+            return VisitResult(presented=OLD.public)
+        with self.lock:
+            disk = self.disks[name]
+            todo = (
+                changes(order.desired, disk.seen)
+                if order.desired
+                else removals(order.layout, disk.seen)
+            )
+            for change in todo:
+                disk.do(change)
+            checks = tuple((target.name, PathCheck()) for target in order.targets)
+            done = tuple(change.what for change in todo)
+            removed = order.desired is None
+            return VisitResult(disk.seen, None, done, checks, removed=removed)
+
+    def tick(self, times: int = 1) -> float | None:
+        wait = None
+        for _ in range(times):
+            wait = self.reconciler.reconcile(KEY)
+        return wait
+
+    @property
+    def record(self) -> KeyringRecord:
+        return KeyringRecord.read(self.store.objects[KEY]["status"])
+
+    @property
+    def told(self) -> list[str]:
+        return [reason for reason, _ in self.events.emitted]
+
+
+def test_from_nothing_to_ready() -> None:
+    world = World()
+    assert world.tick() == 0.0, "the keys that hosts present are pinned before anything is sent"
+    assert world.told == ["KeyGenerated", "HostKeyTrusted", "HostKeyTrusted"]
+    world.tick(3)
+    assert world.record.ready == ("True", "Proven")
+    assert world.record.status.proven_hosts == ("cmp1", "cmp2")
+    writes = world.store.writes
+    assert (world.tick() or 0) >= 1
+    assert world.store.writes == writes, "an unchanged keyring writes nothing"
+
+
+def test_what_somebody_broke_is_repaired_on_request_and_told() -> None:
+    world = World()
+    world.tick(4)
+    disk = world.disks["cmp1"]
+    disk.seen = Disk().seen
+    world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/requestedAt"] = "now"
+    world.tick(2)
+    assert "HostsRepaired" in world.told
+    assert disk.seen == world.disks["cmp2"].seen
+
+
+def test_a_deleted_keyring_removes_everything_then_goes() -> None:
+    world = World()
+    world.tick(4)
+    world.store.delete(KEY)
+    world.tick(2)
+    assert KEY not in world.store.objects
+    assert world.told[-1] == "KeysRemoved"
+    assert [disk.seen for disk in world.disks.values()] == [Disk().seen] * 2
+    assert world.keyrings.fleets == {}
+
+
+def test_a_deleted_keyring_waits_for_a_host_that_is_down_unless_it_is_abandoned() -> None:
+    world = World()
+    world.tick(4)
+    world.down = {"cmp2"}
+    world.store.delete(KEY)
+    world.tick(2)
+    assert "1 of 2 hosts done" in world.record.status.message
+    assert [row.host for row in world.record.status.problems] == ["cmp2"]
+    world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/abandon"] = "true"
+    assert world.tick() is None
+    assert KEY not in world.store.objects
+    assert world.told[-1] == "Abandoned"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_leave_or_nothing_installed_means_no_visit(*, installed: bool) -> None:
+    world = World({"onDelete": "Leave"} if installed else {})
+    world.tick(4 if installed else 0)
+    world.down = {"cmp1", "cmp2"}
+    world.store.delete(KEY)
+    assert world.tick() is None
+    assert KEY not in world.store.objects
+
+
+def test_a_missing_secret_is_a_problem_of_the_whole_keyring_and_keeps_what_is_known() -> None:
+    world = World()
+    world.tick(4)
+    del world.shelf.held["login"]
+    assert world.tick() == 15.0
+    assert world.record.ready == ("False", "BadHostAccess")
+    assert world.record.status.proven_hosts == ("cmp1", "cmp2")
+    world.shelf.held["login"] = {"ssh-privatekey": OLD.private.encode()}
+    world.tick()
+    assert world.record.ready == ("True", "Proven")
+
+
+def test_a_bug_in_a_visit_is_a_failure_of_that_host_with_a_reference() -> None:
+    world = World()
+    world.tick(4)
+    world.bug = True
+    world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/requestedAt"] = "now"
+    world.tick()
+    rows = world.record.status.problems
+    assert {row.reason for row in rows} == {"InternalError"}
+    assert "search its log for" in rows[0].message
