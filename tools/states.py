@@ -61,8 +61,8 @@ NO_SSH = "Resize error: not able to execute ssh command"
 class Case:
     """A server and its surroundings.
 
-    `when`: what the page says beside its status and task; `server`, `facts`, `history`, `spec`: what differs
-    from a plain server, an empty observation and the defaults.
+    `when`: what the page says beside its status and task; `server`, `facts`, `history`, `spec`:
+    what differs from a plain server, an empty observation and the defaults.
     """
 
     status: str

@@ -1,4 +1,5 @@
-"""The bound: the same moves on the same Nova by a loop that knows everything at once and does nothing else.
+"""The bound: the same moves on the same Nova by a loop that knows everything at once and does
+nothing else.
 
 It keeps `parallel` slots busy, looks every 100 ms at all servers in one request, confirms the
 moment a server is in VERIFY_RESIZE, and starts the next move the moment a slot is free. It checks
@@ -20,7 +21,9 @@ class Result:
 
 
 def drain(cloud: Lab, host: str, ids: list[str], parallel: int) -> Result:
-    """Cold-migrate and confirm these servers of `host`; seconds from the first call to the last server settled."""
+    """Cold-migrate and confirm these servers of `host`; seconds from the first call to the last
+    server settled.
+    """
     started = time.monotonic()
     waiting, moving, confirming = list(ids), set[str](), set[str]()
     with ThreadPoolExecutor(parallel) as pool:

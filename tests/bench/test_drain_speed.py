@@ -1,4 +1,6 @@
-"""How fast a drain is, and what it costs Nova: ratios against a bare loop with perfect knowledge, in the same run."""
+"""How fast a drain is, and what it costs Nova: ratios against a bare loop with perfect knowledge,
+in the same run.
+"""
 
 import re
 import statistics
@@ -18,7 +20,8 @@ from tests.harness.openstack import Lab, until
 SERVERS, PARALLEL = 40, 8
 METRICS = "127.0.0.1:18089"
 
-# The bars. Seconds are of the operator's own making (a look every two seconds), not of the machine's speed.
+# The bars. Seconds are of the operator's own making (a look every two seconds), not of the
+# machine's speed.
 DISABLE_WITHIN = 1.0
 GAP_WITHIN = 3.0
 REQUESTS_PER_SERVER = 4.0
@@ -57,7 +60,9 @@ def seconds_between(earlier: str, later: str) -> float:
 
 
 def gaps(cloud: Lab, ids: list[str]) -> list[float]:
-    """From the end of each migration in Nova (compute_finish_resize) to the confirm of it, by Nova's own action log (±1 s)."""
+    """From the end of each migration in Nova (compute_finish_resize) to the confirm of it, by
+    Nova's own action log (±1 s).
+    """
     found = []
     for server_id in ids:
         log = cloud.admin.get(f"/servers/{server_id}/os-instance-actions")["instanceActions"]
@@ -113,11 +118,15 @@ def test_a_drain_is_as_fast_as_nova_lets_it_be(
     with capsys.disabled():
         print(
             f"\n{SERVERS} servers, maxParallel {PARALLEL}, cold"
-            f"\n  from apply to the service disabled   {disabled:6.2f} s          (bar {DISABLE_WITHIN:.1f})"
-            f"\n  from a move's end to its confirm       {statistics.median(gap):5.1f} s median, {max(gap):.1f} max"
+            f"\n  from apply to the service disabled   {disabled:6.2f} s          (bar "
+            f"{DISABLE_WITHIN:.1f})"
+            f"\n  from a move's end to its confirm       {statistics.median(gap):5.1f} s median, "
+            f"{max(gap):.1f} max"
             f" (bar {GAP_WITHIN:.1f})"
-            f"\n  requests to Nova per server           {requests:5.2f}            (bar {REQUESTS_PER_SERVER:.1f})"
-            f"\n  total time {moved:.1f} s / bare loop {bare.seconds:.1f} s = {moved / bare.seconds:.2f}"
+            f"\n  requests to Nova per server           {requests:5.2f}            (bar "
+            f"{REQUESTS_PER_SERVER:.1f})"
+            f"\n  total time {moved:.1f} s / bare loop {bare.seconds:.1f} s = "
+            f"{moved / bare.seconds:.2f}"
             f"     (bar {TIME_AGAINST_BARE_LOOP:.1f})"
             "\n  requests: " + ", ".join(f"{count} {name}" for name, count in made.most_common())
         )

@@ -18,8 +18,9 @@ from tests.bench.keyring_double import Json, Run
 
 HOSTS = 200
 
-# The bars: against as many logins as there are hosts, each with one look at the host, over as many threads.
-# Host and operator share this machine: what the hosts themselves do is most of the time, here and there.
+# The bars: against as many logins as there are hosts, each with one look at the host, over as many
+# threads. Host and operator share this machine: what the hosts themselves do is most of the time,
+# here and there.
 LOOK_AGAINST_BARE_LOOP = 2.0
 INSTALL_AGAINST_BARE_LOOP = 5.0
 WITH_DEAD_HOSTS = 1.5
@@ -63,7 +64,9 @@ def bare_loop(bed: Bed) -> float:
 
 
 def processor() -> float:
-    """Seconds of processor time that this process has used: the operator's share, without the hosts'."""
+    """Seconds of processor time that this process has used: the operator's share, without the
+    hosts'.
+    """
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
@@ -89,16 +92,20 @@ def test_many_hosts(bed: Bed) -> None:
 
     print(f"\n{HOSTS} hosts; a bare loop of logins with one look each takes {bare:.1f} s")
     print(
-        f"install: {install:.1f} s, {install / bare:.2f} x the bare loop, {sessions / HOSTS:.2f} sessions a host"
+        f"install: {install:.1f} s, {install / bare:.2f} x the bare loop, {sessions / HOSTS:.2f} "
+        "sessions a host"
     )
     print(
-        f"unchanged look: {look:.1f} s, {look / bare:.2f} x, {len(run.visits) / HOSTS:.2f} sessions a host"
+        f"unchanged look: {look:.1f} s, {look / bare:.2f} x, {len(run.visits) / HOSTS:.2f} "
+        "sessions a host"
     )
     print(
-        f"the operator itself: {used / HOSTS * 1000:.0f} ms of processor time for each host looked at"
+        f"the operator itself: {used / HOSTS * 1000:.0f} ms of processor time for each host looked "
+        "at"
     )
     print(
-        f"memory: {grown:.0f} MiB more; longest tick {max(run.ticks):.1f} s; {writes} status writes to install"
+        f"memory: {grown:.0f} MiB more; longest tick {max(run.ticks):.1f} s; {writes} status "
+        "writes to install"
     )
     assert (sessions, sorted(run.visits)) == (HOSTS, sorted(bed.hosts))
     assert run.store.writes == writes
@@ -111,7 +118,8 @@ def test_every_host_reaches_the_next(bed: Bed) -> None:
     run = Run(bed, probe="Ring")
     seconds = run.until(lambda status: status.get("paths", {}).get("summary") == f"{HOSTS}/{HOSTS}")
     print(
-        f"\n{HOSTS} hosts in a ring proven in {seconds:.1f} s, {len(run.visits) / HOSTS:.2f} sessions a host"
+        f"\n{HOSTS} hosts in a ring proven in {seconds:.1f} s, {len(run.visits) / HOSTS:.2f} "
+        "sessions a host"
     )
 
 
@@ -141,7 +149,8 @@ def test_dead_and_slow_hosts_hold_up_no_other(bed: Bed) -> None:
             pit.kill()
             pit.wait()
     print(
-        f"\n{len(left)} healthy hosts looked at in {with_dead:.1f} s beside {len(dead)} dead and {len(slow)} slow ones"
+        f"\n{len(left)} healthy hosts looked at in {with_dead:.1f} s beside {len(dead)} dead and "
+        f"{len(slow)} slow ones"
     )
     print(f"longest tick {max(run.ticks):.1f} s")
     print(f"all {HOSTS} in {healthy:.1f} s when all are healthy: {with_dead / healthy:.2f} x")

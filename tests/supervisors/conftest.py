@@ -1,4 +1,6 @@
-"""One booted host with Debian's systemd, podman and dockerd. The product's own code reaches it over its real sshd."""
+"""One booted host with Debian's systemd, podman and dockerd. The product's own code reaches it over
+its real sshd.
+"""
 
 import shlex
 from collections.abc import Callable, Iterator
@@ -98,7 +100,8 @@ def rootfs(supervised: Supervised) -> str:
     # On its disk: /tmp does not outlive a reboot.
     path = "/var/lib/rootfs.tar"
     supervised.run(
-        "d=$(mktemp -d) && mkdir $d/bin $d/dev $d/proc $d/sys $d/etc $d/run && cp /bin/busybox $d/bin/"
+        "d=$(mktemp -d) && mkdir $d/bin $d/dev $d/proc $d/sys $d/etc $d/run && cp /bin/busybox "
+        "$d/bin/"
         f" && for each in sh sleep; do ln -s busybox $d/bin/$each; done && tar -C $d -cf {path} ."
     )
     return path

@@ -1,4 +1,6 @@
-"""A podman that Debian 12 does not have: one that can change a container's restart policy, built from its Go module."""
+"""A podman that Debian 12 does not have: one that can change a container's restart policy, built
+from its Go module.
+"""
 
 import json
 import shutil
@@ -42,7 +44,8 @@ def _module() -> Path:
     told = json.loads(_go(CACHE, "mod", "download", "-json", f"{MODULE}@v{VERSION}"))
     if told["Sum"] != SUM:
         raise BedError(
-            f"{MODULE} {VERSION} has the checksum {told['Sum']}, expected {SUM}: find out who changed it"
+            f"{MODULE} {VERSION} has the checksum {told['Sum']}, expected {SUM}: find out who "
+            "changed it"
         )
     return Path(told["Dir"])
 
@@ -51,6 +54,7 @@ def _go(where: Path, *arguments: str) -> str:
     done = subprocess.run(["nice", "go", *arguments], cwd=where, capture_output=True, text=True)
     if done.returncode:
         raise BedError(
-            f"go {arguments[0]} of podman {VERSION} failed: {done.stderr.strip()[-1000:] or 'is Go installed?'}"
+            f"go {arguments[0]} of podman {VERSION} failed: "
+            f"{done.stderr.strip()[-1000:] or 'is Go installed?'}"
         )
     return done.stdout

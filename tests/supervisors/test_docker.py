@@ -117,13 +117,15 @@ def test_one_that_a_unit_starts_is_left_to_that_unit(supervised: Supervised) -> 
         assert not runs(supervised, "nova_compute")
         assert supervised.restore(unit, found) == found
         supervised.run(
-            "until docker ps --quiet --filter 'name=^nova_compute$' | grep -q .; do sleep 0.05; done"
+            "until docker ps --quiet --filter 'name=^nova_compute$' | grep -q .; do sleep 0.05; "
+            "done"
         )
         supervised.run("systemctl disable --now kolla-nova_compute-container")
         assert supervised.look(kolla) == UnitState(False, "no")
     finally:
         supervised.run(
-            "systemctl disable --now kolla-nova_compute-container; docker rm --force nova_compute nova_compute-old"
+            "systemctl disable --now kolla-nova_compute-container; docker rm --force nova_compute "
+            "nova_compute-old"
         )
 
 

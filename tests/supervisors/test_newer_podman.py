@@ -14,7 +14,9 @@ STORE = "/var/lib/containers/storage"
 
 @pytest.fixture(scope="module", params=["its own database", "that of an older one"], autouse=True)
 def newer(request: pytest.FixtureRequest, supervised: Supervised, rootfs: str) -> Iterator[None]:
-    """On a host that had it from the start, and on one that was upgraded: SQLite there, BoltDB here."""
+    """On a host that had it from the start, and on one that was upgraded: SQLite there, BoltDB
+    here.
+    """
     supervised.run(f"podman rm --all --force; podman import {rootfs} nova")
     if request.param == "its own database":
         supervised.run(f"mv {STORE} {STORE}.away; rm -rf /run/libpod")

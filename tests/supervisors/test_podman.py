@@ -1,4 +1,6 @@
-"""nova-compute as a container of a real podman: 4.3, which cannot change the restart policy of a container that is there."""
+"""nova-compute as a container of a real podman: 4.3, which cannot change the restart policy of a
+container that is there.
+"""
 
 import pytest
 from tests.supervisors.conftest import Supervised
@@ -127,10 +129,13 @@ def test_one_that_is_paused_counts_as_running(supervised: Supervised, name: str)
 def test_one_that_a_unit_starts_is_left_to_that_unit(
     supervised: Supervised, name: str, *, new: bool
 ) -> None:
-    """As TripleO makes it, and as podman itself writes units, with and without a new container each time."""
+    """As TripleO makes it, and as podman itself writes units, with and without a new container each
+    time.
+    """
     unit = container(supervised, name, "no")
     supervised.run(
-        f"podman generate systemd --restart-policy always {'--new' if new else ''} --name '{name}' >{GENERATED}"
+        f"podman generate systemd --restart-policy always {'--new' if new else ''} --name '{name}' "
+        f">{GENERATED}"
     )
     supervised.run(f"podman {'rm --force' if new else 'stop'} '{name}'")
     supervised.run("systemctl daemon-reload; systemctl enable --now tripleo_nova_compute")

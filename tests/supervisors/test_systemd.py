@@ -1,4 +1,6 @@
-"""nova-compute as a unit of a real systemd: wherever its file lies, and however it is made to start."""
+"""nova-compute as a unit of a real systemd: wherever its file lies, and however it is made to
+start.
+"""
 
 from dataclasses import dataclass
 
@@ -21,7 +23,9 @@ WANTED = "[Install]\nWantedBy=multi-user.target\n"
 
 @dataclass(frozen=True)
 class Case:
-    """A way in which a unit comes to be: its files, what an administrator did, and systemd's word for it."""
+    """A way in which a unit comes to be: its files, what an administrator did, and systemd's word
+    for it.
+    """
 
     unit: str
     files: dict[str, str]
@@ -129,7 +133,8 @@ def made(supervised: Supervised, *cases: Case) -> Unit:
 def administration(supervised: Supervised) -> str:
     """Every file, link and directory that says what starts, but for the dates."""
     return supervised.run(
-        f"cd {ETC} && find . -printf '%p %y %m %l ' -type f -exec sha256sum {{}} ';' -o -printf '\\n' | sort"
+        f"cd {ETC} && find . -printf '%p %y %m %l ' -type f -exec sha256sum {{}} ';' -o -printf "
+        "'\\n' | sort"
     )
 
 
@@ -268,7 +273,9 @@ def test_one_that_waits_to_be_restarted_counts_as_running_and_is_stopped(
 def test_a_stop_that_outlasts_the_session_is_held_already_and_ends_with_the_next_one(
     supervised: Supervised,
 ) -> None:
-    """ExecStop waits until it is let go. Cut off in the middle, nothing can start the unit any more."""
+    """ExecStop waits until it is let go. Cut off in the middle, nothing can start the unit any
+    more.
+    """
     slow = (
         SERVICE
         + "TimeoutStopSec=60\nExecStop=/bin/sh -c 'until [ -e /run/let-go ]; do sleep 0.05; done'\n"
@@ -284,7 +291,8 @@ def test_a_stop_that_outlasts_the_session_is_held_already_and_ends_with_the_next
         control.stop(session, wanted)
     assert supervised.look(wanted).running
     supervised.run(
-        "touch /run/let-go; until systemctl show -p ActiveState nova-slow | grep -q inactive; do sleep 0.05; done"
+        "touch /run/let-go; until systemctl show -p ActiveState nova-slow | grep -q inactive; do "
+        "sleep 0.05; done"
     )
     supervised.fails("systemctl start nova-slow")
 

@@ -11,7 +11,9 @@ from quiesce.ssh.session import Session
 
 @dataclass(frozen=True, slots=True)
 class HostCompute:
-    """One host's nova-compute. Every method is one SSH session, and raises Problem, KubeError or SSHError."""
+    """One host's nova-compute. Every method is one SSH session, and raises Problem, KubeError or
+    SSHError.
+    """
 
     unit: Unit
     open: Callable[[], AbstractContextManager[Session]]

@@ -17,10 +17,9 @@ from quiesce.api.keyring.spec import KeyringSpec, OnDelete
 from quiesce.api.keyring.status import KeyringRecord, KeyringStatus
 from quiesce.keyring import report
 from quiesce.keyring.act import Fleet, Lanes, VisitOrder, current_goal, run_visits, visit
-from quiesce.keyring.decide import seconds_until_due
-from quiesce.keyring.model import Rotation, RotationStep, VisitResult
+from quiesce.keyring.decide import decide, seconds_until_due
+from quiesce.keyring.model import KeyringDecision, Rotation, RotationStep, VisitResult
 from quiesce.keyring.observe import KeyringObservation, KeyStore, observe
-from quiesce.keyring.report import KeyringReport
 from quiesce.kube.resource import Key, Resource
 from quiesce.runtime.kinds import Context, Reconciler, Released
 from quiesce.runtime.publish import announce, publish
@@ -136,13 +135,11 @@ class Keyrings:
             event = report.key_rotated(desired.key.public.fingerprint)
             announce(self.context, resource, [event])
             return AT_ONCE
-        found = KeyringReport(
-            desired, rotation, observed.spec.probe, fleet.hosts, observed.destinations
-        )
+        found = decide(desired, rotation, observed.spec.probe, fleet.hosts, observed.destinations)
         self._publish_report(resource, found, fleet)
         return self._next_tick(observed, fleet, rotation)
 
-    def _publish_report(self, resource: Resource, found: KeyringReport, fleet: Fleet) -> None:
+    def _publish_report(self, resource: Resource, found: KeyringDecision, fleet: Fleet) -> None:
         """Until every host was visited once, a stored status of this generation says more."""
         before = KeyringRecord.read(resource.status)
         fresh = any(record.at is None for record in found.hosts.values())

@@ -10,7 +10,7 @@ from tests.unit.keyring.build import OLD, Disk, desired
 from quiesce.api.errors import BadHostAccess, CloudUnreachable, Problem
 from quiesce.api.keyring.spec import Probe
 from quiesce.api.keyring.status import KeyringRecord
-from quiesce.keyring.decide import changes
+from quiesce.keyring.decide import changes, decide
 from quiesce.keyring.model import (
     HostFailure,
     HostRecord,
@@ -21,7 +21,6 @@ from quiesce.keyring.model import (
 )
 from quiesce.keyring.paths import proven
 from quiesce.keyring.report import (
-    KeyringReport,
     change_events,
     host_events,
     problem_status,
@@ -67,7 +66,7 @@ def reported(
     now: datetime = NOW,
 ) -> dict[str, Any]:
     rotation = step or Rotation(RotationStep.STABLE)
-    found = KeyringReport(desired(), rotation, probe, hosts, frozenset(destinations))
+    found = decide(desired(), rotation, probe, hosts, frozenset(destinations))
     return status(found, 4).as_json(previous, timestamp(now))
 
 
@@ -239,9 +238,7 @@ def test_events_mark_what_changed_and_nothing_else() -> None:
     before = KeyringRecord.read(reported(healthy))
     failure = HostFailure("Timeout", "no answer", needs_person=False)
     fail(hosts, "cmp2", failure)
-    found = KeyringReport(
-        desired(), Rotation(RotationStep.STABLE), Probe.ALL, hosts, frozenset(NAMES)
-    )
+    found = decide(desired(), Rotation(RotationStep.STABLE), Probe.ALL, hosts, frozenset(NAMES))
     after = status(found, 4)
     (event,) = transitions(before, after)
     assert (event.type, event.reason) == ("Warning", "Timeout")

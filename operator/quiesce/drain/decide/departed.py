@@ -86,8 +86,8 @@ def judge(departed: DepartedServer) -> Verdict | None:
 
 
 def _left_in_our_time(departed: DepartedServer) -> bool:
-    """Anyone may have begun it: where it failed on its destination, the only good copy of the disk may be
-    on this host.
+    """Anyone may have begun it: where it failed on its destination, the only good copy of the disk
+    may be on this host.
     """
     migration, drain = departed.migration, departed.drain
     since = migration.id > drain.record.found_migration

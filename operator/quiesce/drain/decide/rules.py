@@ -525,8 +525,8 @@ def _retry_at(s: PresentServer) -> datetime | None:
 
 
 def _refused_lately(s: PresentServer, call: str) -> Verdict | None:
-    """A refusal changed nothing, so the call is tried again, with increasing delays, and reported after
-    the second time.
+    """A refusal changed nothing, so the call is tried again, with increasing delays, and reported
+    after the second time.
     """
     refusal = s.observation.history.refusals.get(s.server.id)
     if refusal is None:

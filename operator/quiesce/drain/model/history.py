@@ -18,8 +18,8 @@ _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a migration failed, as Nova's message says; `first_seen` is when this process first saw the
-    failure.
+    """Why a migration failed, as Nova's message says; `first_seen` is when this process first saw
+    the failure.
 
     `final` False: Nova has not written the cause down yet.
     """
@@ -31,8 +31,8 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Nova refused a call for a server or the host: which, with which message, how often in a row, when
-    last.
+    """Nova refused a call for a server or the host: which, with which message, how often in a row,
+    when last.
     """
 
     call: str
@@ -66,9 +66,9 @@ class History:
     (server ID, task). `causes`: of failed migrations. `unanswered`: calls for a server whose answer
     never came. `refusals`: by server ID, or by the description of a call for the host.
     `told_to_end`: live migrations that were aborted or forced. `copied`: bytes and when they last
-    grew. `healthy`: failed migrations whose server is healthy. `servers`, `listed`: the host's servers
-    as last listed; `listed` None: the list is void. `full_list`, `older_open`: when all migrations
-    of the host were last listed, and which older ones were open then.
+    grew. `healthy`: failed migrations whose server is healthy. `servers`, `listed`: the host's
+    servers as last listed; `listed` None: the list is void. `full_list`, `older_open`: when all
+    migrations of the host were last listed, and which older ones were open then.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)

@@ -12,10 +12,12 @@ from quiesce.keyring.decide.schedule import (
     required_targets,
     seconds_until_due,
 )
+from quiesce.keyring.decide.standing import decide
 
 __all__ = [
     "Obstacle",
     "changes",
+    "decide",
     "desired_state",
     "due_removals",
     "due_visits",

@@ -1,6 +1,7 @@
 """PURE. The frozen values of a keyring: no I/O, no clock, no client."""
 
 from quiesce.keyring.model.changes import Change
+from quiesce.keyring.model.decision import KeyringDecision
 from quiesce.keyring.model.desired import DesiredState, HostLayout
 from quiesce.keyring.model.hosts import HostRecord, PathRecord
 from quiesce.keyring.model.identity import Identity
@@ -21,6 +22,7 @@ __all__ = [
     "HostRecord",
     "Identity",
     "KeyHistory",
+    "KeyringDecision",
     "Original",
     "PathCheck",
     "PathRecord",

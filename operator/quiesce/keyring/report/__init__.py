@@ -11,7 +11,6 @@ from quiesce.keyring.report.events import (
     transitions,
 )
 from quiesce.keyring.report.status import (
-    KeyringReport,
     problem_status,
     removal_status,
     status,
@@ -19,7 +18,6 @@ from quiesce.keyring.report.status import (
 )
 
 __all__ = [
-    "KeyringReport",
     "abandoned",
     "change_events",
     "host_events",

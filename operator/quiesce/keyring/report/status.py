@@ -1,10 +1,8 @@
 """PURE. What is known of the hosts -> the whole status, for people and for drains."""
 
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
 
 from quiesce.api import errors
 from quiesce.api.conditions import Condition, ready
@@ -17,8 +15,7 @@ from quiesce.api.keyring.status import (
     RotationStatus,
 )
 from quiesce.api.text import NAMED, some
-from quiesce.keyring.decide import is_ready, paths_to_check, required_targets
-from quiesce.keyring.model import DesiredState, HostRecord, PathCheck, Rotation, RotationStep
+from quiesce.keyring.model import HostRecord, KeyringDecision, Rotation, RotationStep
 from quiesce.keyring.report.rows import Problem, host_problem, problems
 
 
@@ -26,127 +23,73 @@ def timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@dataclass(frozen=True)
-class KeyringReport:
-    """The hosts of a keyring, counted. `destinations`: where Nova can move something now."""
-
-    desired: DesiredState
-    rotation: Rotation
-    probe: Probe
-    hosts: Mapping[str, HostRecord]
-    destinations: AbstractSet[str]
-
-    @cached_property
-    def ready_hosts(self) -> tuple[str, ...]:
-        return tuple(name for name, record in self.hosts.items() if is_ready(self.desired, record))
-
-    @cached_property
-    def paths(self) -> Mapping[str, tuple[str, ...]]:
-        return paths_to_check(self.probe, list(self.hosts), self.destinations)
-
-    @cached_property
-    def checks(self) -> Mapping[tuple[str, str], PathCheck | None]:
-        """None: not checked, or one of the two hosts has failed since."""
-        return {(a, b): self._check(a, b) for a, targets in self.paths.items() for b in targets}
-
-    def _check(self, source: str, target: str) -> PathCheck | None:
-        if self.hosts[source].failure or self.hosts[target].failure:
-            return None
-        record = self.hosts[source].paths.get(target)
-        return record.check if record else None
-
-    @cached_property
-    def problems(self) -> tuple[Problem, ...]:
-        failures = {name: record.failure for name, record in self.hosts.items() if record.failure}
-        return problems(failures, self.checks)
-
-    @cached_property
-    def host_counts(self) -> HostCounts:
-        failed = sum(record.failure is not None for record in self.hosts.values())
-        return HostCounts(len(self.hosts), len(self.ready_hosts), failed)
-
-    @cached_property
-    def path_counts(self) -> PathCounts:
-        checked = [check for check in self.checks.values() if check is not None]
-        proven = sum(check.works for check in checked)
-        return PathCounts(len(self.checks), proven, len(checked) - proven)
-
-    @property
-    def proven_hosts(self) -> tuple[str, ...]:
-        """Those from which a cold migration reaches every host that Nova could choose.
-
-        Only the paths count that the probe checks.
-        """
-
-        def is_proven(name: str) -> bool:
-            targets = required_targets(self.paths[name], self.destinations)
-            return all(
-                check is not None and check.works
-                for check in (self.checks[name, target] for target in targets)
-            )
-
-        return tuple(sorted(name for name in self.ready_hosts if is_proven(name)))
-
-    @property
-    def installed(self) -> bool:
-        return self.host_counts.ready == self.host_counts.total
-
-    @property
-    def all_proven(self) -> bool:
-        return self.path_counts.proven == self.path_counts.total
-
-    @property
-    def numbers(self) -> str:
-        hosts, paths = self.host_counts, self.path_counts
-        return (
-            f"{hosts.ready} of {hosts.total} hosts ready, "
-            f"{paths.proven} of {paths.total} paths proven"
-        )
+def _problems(decision: KeyringDecision) -> tuple[Problem, ...]:
+    hosts = decision.hosts.items()
+    failures = {name: record.failure for name, record in hosts if record.failure}
+    return problems(failures, decision.checks)
 
 
-def status(report: KeyringReport, generation: int) -> KeyringStatus:
-    conditions = _conditions(report)
+def _host_counts(decision: KeyringDecision) -> HostCounts:
+    failed = sum(record.failure is not None for record in decision.hosts.values())
+    return HostCounts(len(decision.hosts), len(decision.ready_hosts), failed)
+
+
+def _path_counts(decision: KeyringDecision) -> PathCounts:
+    checked = [check for check in decision.checks.values() if check is not None]
+    proven = sum(check.works for check in checked)
+    return PathCounts(len(decision.checks), proven, len(checked) - proven)
+
+
+def _numbers(decision: KeyringDecision) -> str:
+    hosts, paths = _host_counts(decision), _path_counts(decision)
+    return (
+        f"{hosts.ready} of {hosts.total} hosts ready, {paths.proven} of {paths.total} paths proven"
+    )
+
+
+def status(decision: KeyringDecision, generation: int) -> KeyringStatus:
+    conditions = _conditions(decision)
     return KeyringStatus(
         observed_generation=generation,
         message=conditions[0].message,
         conditions=conditions,
-        hosts=report.host_counts,
-        paths=report.path_counts,
-        proven_hosts=report.proven_hosts,
-        fingerprint=report.desired.key.public.fingerprint,
-        rotation=_rotation(report.rotation),
-        problems=tuple(each.row for each in report.problems),
+        hosts=_host_counts(decision),
+        paths=_path_counts(decision),
+        proven_hosts=decision.proven_hosts,
+        fingerprint=decision.desired.key.public.fingerprint,
+        rotation=_rotation(decision.rotation),
+        problems=tuple(each.row for each in _problems(decision)),
         problems_omitted=0,
     )
 
 
-def _conditions(report: KeyringReport) -> tuple[Condition, ...]:
+def _conditions(decision: KeyringDecision) -> tuple[Condition, ...]:
     """`Ready` first."""
-    complete = report.installed and (report.all_proven or report.probe is Probe.NONE)
-    return (*_kstatus(report, complete), _keys_installed(report), _paths_proven(report))
+    complete = decision.installed and (decision.all_proven or decision.probe is Probe.NONE)
+    return (*_kstatus(decision, complete), _keys_installed(decision), _paths_proven(decision))
 
 
-def _keys_installed(report: KeyringReport) -> Condition:
-    if report.installed:
-        text = f"every host accepts and uses {report.desired.key.public.fingerprint}"
+def _keys_installed(decision: KeyringDecision) -> Condition:
+    if decision.installed:
+        text = f"every host accepts and uses {decision.desired.key.public.fingerprint}"
         return Condition("KeysInstalled", "True", "Installed", text)
-    names = some(set(report.hosts) - set(report.ready_hosts))
+    names = some(set(decision.hosts) - set(decision.ready_hosts))
     return Condition("KeysInstalled", "False", "HostsOutOfOrder", f"not as desired: {names}")
 
 
-def _paths_proven(report: KeyringReport) -> Condition:
-    if report.probe is Probe.NONE:
+def _paths_proven(decision: KeyringDecision) -> Condition:
+    if decision.probe is Probe.NONE:
         text = "spec.probe is None: no path is checked"
         return Condition("PathsProven", "Unknown", "NotProbed", text)
-    if report.all_proven:
+    if decision.all_proven:
         return Condition("PathsProven", "True", "Proven", "every checked login works")
-    return Condition("PathsProven", "False", "PathsUnproven", report.numbers)
+    return Condition("PathsProven", "False", "PathsUnproven", _numbers(decision))
 
 
-def _kstatus(report: KeyringReport, complete: bool) -> tuple[Condition, ...]:
+def _kstatus(decision: KeyringDecision, complete: bool) -> tuple[Condition, ...]:
     """Ready with Reconciling or Stalled (kstatus): Stalled where nothing but a person helps."""
-    found, numbers = report.problems, report.numbers
-    rotating = report.rotation.step is not RotationStep.STABLE
+    found, numbers = _problems(decision), _numbers(decision)
+    rotating = decision.rotation.step is not RotationStep.STABLE
     if found:
         reason, text = found[0].row.reason, f"{numbers}; {_named(found)}"
         stalled = all(each.needs_person for each in found)
@@ -157,9 +100,9 @@ def _kstatus(report: KeyringReport, complete: bool) -> tuple[Condition, ...]:
         )
         return ready(False, reason, text), other
     if complete and not rotating:
-        return (ready(True, "Installed" if report.probe is Probe.NONE else "Proven", numbers),)
+        return (ready(True, "Installed" if decision.probe is Probe.NONE else "Proven", numbers),)
     if complete:
-        reason, text = "Rotating", _rotation_message(report.rotation)
+        reason, text = "Rotating", _rotation_message(decision.rotation)
     else:
         reason, text = "Progressing", numbers
     return ready(None, reason, text), Condition("Reconciling", "True", reason, text)
