@@ -2,7 +2,7 @@
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -45,6 +45,21 @@ class Sight:
     host: str | None
     migration: str | None
     dest: str | None
+
+
+def different(values: Iterable[str | None]) -> list[str | None]:
+    """Return values without repetitions in a row."""
+    result: list[str | None] = []
+    for value in values:
+        if not result or result[-1] != value:
+            result.append(value)
+    return result
+
+
+def in_order(seen: Sequence[str | None], expected: Sequence[str | None]) -> bool:
+    """Tell whether all that was seen is expected, and in this order; steps may go unseen."""
+    rest = iter(expected)
+    return all(any(value == step for step in rest) for value in seen)
 
 
 class Lab(ABC):

@@ -12,7 +12,8 @@ class Failure:
     """One injected failure and what comes of it.
 
     at: `source` or `spare`, where the server is in the end; then: what to do once it is VERIFY_RESIZE;
-    event: the step of the action that failed; leaks: the migration still holds the source.
+    event: the step of the action that failed; leaks: the migration still holds the source; silent:
+    nothing tells why the server is in ERROR.
     """
 
     operation: str
@@ -25,6 +26,7 @@ class Failure:
     event: str = ""
     dest: bool = True
     leaks: bool = False
+    silent: bool = False
 
 
 FAILURES = {
@@ -58,7 +60,18 @@ FAILURES = {
         then="revertResize",
         event="compute_finish_revert_resize",
     ),
-    "live copy": Failure("live_migration", "ACTIVE", "source", "failed", "os-migrateLive"),
+    # The guest is untouched and runs on; libvirt's driver raises the failure after it has rolled back.
+    "live copy": Failure(
+        "live_migration", "ERROR", "source", "error", "os-migrateLive", silent=True
+    ),
+    "live copy, as in 2025.1": Failure(
+        "live_migration",
+        "ACTIVE",
+        "source",
+        "failed",
+        "os-migrateLive",
+        spec="fail:MigrationError,swallowed",
+    ),
     "live preparation": Failure(
         "pre_live_migration",
         "ACTIVE",
@@ -132,6 +145,9 @@ def outcomes(cloud: Lab) -> Iterator[dict[str, Outcome]]:
         requests = {name: start(cloud, FAILURES[name], server) for name, server in servers.items()}
         for name, server in servers.items():
             requests[name] = go_on(cloud, FAILURES[name], server) or requests[name]
+        silent = [servers[name] for name, failure in FAILURES.items() if failure.silent]
+        for server in silent:
+            cloud.settled(server, "ERROR")  # up to two seconds after its record
         yield {name: outcome(cloud, servers[name], requests[name]) for name in FAILURES}
 
 
@@ -183,9 +199,9 @@ def test_what_is_left(nova: Lab, outcomes: dict[str, Outcome], name: str) -> Non
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_fault(nova: Lab, outcomes: dict[str, Outcome], name: str) -> None:
-    """A server in ERROR tells why; one that is ACTIVE again shows nothing."""
+    """A server in ERROR tells why, but for a live copy; one that is ACTIVE again shows nothing."""
     failure, seen = FAILURES[name], outcomes[name]
-    if failure.status == "ERROR":
+    if failure.status == "ERROR" and not failure.silent:
         assert seen.server["fault"]["code"] == 500
         assert f"injected failure in {failure.operation}" in seen.server["fault"]["message"]
     else:

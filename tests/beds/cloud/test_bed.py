@@ -174,6 +174,7 @@ class TestFaults:
                 "sleep:2, fail:InstanceFaultRollback",
                 faults.Fault(2, fails=True, exception="InstanceFaultRollback"),
             ),
+            ("fail,swallowed", faults.Fault(fails=True, words=frozenset(("swallowed",)))),
         ],
     )
     def test_specs(self, spec, fault):

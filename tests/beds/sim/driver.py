@@ -40,10 +40,14 @@ Table = dict[str, str]
 
 @dataclass(frozen=True)
 class Effect:
-    """What a fault does: wait (seconds, HANG for ever), then raise `error` if there is one."""
+    """What a fault does: wait (seconds, HANG for ever), then raise `error` if there is one.
+
+    words: the words of its spec, for those that mean more to one operation.
+    """
 
     seconds: float = 0.0
     error: WorkError | None = None
+    words: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -115,7 +119,7 @@ def _effect(words: list[str], message: str) -> Effect:
             error = RollbackError(f"Resize error: not able to execute ssh command: {SSH_FAILURE}")
         elif name == "fail":
             error = _exception(argument, message)
-    return Effect(seconds, error)
+    return Effect(seconds, error, frozenset(words))
 
 
 def _exception(kind: str, message: str) -> WorkError:

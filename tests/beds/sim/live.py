@@ -7,7 +7,7 @@ The order of the steps is that of nova/conductor/tasks/live_migrate.py and nova/
 from dataclasses import dataclass, field
 
 from tests.beds.sim import checks
-from tests.beds.sim.driver import operate
+from tests.beds.sim.driver import Effect, operate
 from tests.beds.sim.errors import BadRequestError, NotFoundError, WorkError
 from tests.beds.sim.process import HANG, Work
 from tests.beds.sim.records import Context, Migration, Server
@@ -249,13 +249,13 @@ class LiveMigrations:
         began = self.state.now()
         while not control.force and (passed := self.state.now() - began) < effect.seconds:
             if control.abort:
-                self._roll_back(server, migration, "cancelled")
+                yield from self._break_off(server, migration, "cancelled", effect)
                 return False
             share = 0.5 if effect.seconds == HANG else passed / effect.seconds
             self._progress(server, migration, total, share)
             yield min(GLANCE, effect.seconds - passed)
         if effect.error is not None and not control.force:
-            self._roll_back(server, migration, "failed")
+            yield from self._break_off(server, migration, "failed", effect)
             return False
         yield self.state.latency(self.state.timing.step)
         return True
@@ -270,6 +270,26 @@ class LiveMigrations:
             memory_remaining=total - processed,
         )
         self.state.save(server, progress=int(share * 100))
+
+    def _break_off(self, server: Server, migration: Migration, status: str, effect: Effect) -> Work:
+        """A copy that runs is aborted or fails: ACTIVE for a moment, then ERROR; the guest runs on.
+
+        Nova rolls back, and then libvirt's driver raises the failure of the copy again
+        (virt/libvirt/driver.py _live_migration, since 2025.2); compute/manager.py
+        _do_live_migration takes that for a failure after which nothing can be rolled back.
+        """
+        self._give_back(server, migration)
+        if not server.deleted:
+            self.state.save(server, task_state=None, progress=0)
+        yield self.state.latency(0)
+        self.state.set_status(migration, status)
+        if "swallowed" in effect.words:
+            return
+        yield self.state.latency(0)
+        self.state.set_status(migration, "error")
+        yield self.state.latency(self.state.timing.settle)
+        if not server.deleted:
+            self.state.save(server, vm_state="error", task_state=None)
 
     def _roll_back(self, server: Server, migration: Migration, status: str) -> None:
         """The guest never left: back to the state it was in."""

@@ -135,6 +135,58 @@ def test_a_broken_ssh_path(cloud: Cloud) -> None:
     assert "not able to execute ssh command" in str(failed.details)
 
 
+def sights(cloud: Cloud, server: Server, seconds: float) -> list[tuple[str, str | None, str]]:
+    """Return what a server and its newest migration show, without repetitions."""
+    seen: list[tuple[str, str | None, str]] = []
+    for _ in range(int(seconds * 100)):
+        cloud.clock.advance(0.01)
+        sight = server.vm_state, server.task_state, cloud.migrations_of(server)[-1].status
+        if sight not in seen:
+            seen.append(sight)
+    return seen
+
+
+@pytest.mark.parametrize(("spec", "status"), [("sleep:5,fail", "failed"), ("hang", "cancelled")])
+def test_a_live_copy_that_ends_early_leaves_an_error_and_a_running_guest(
+    cloud: Cloud, spec: str, status: str
+) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("live_migration", spec, host="cmp1")
+    cloud.live.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.when(server, lambda: cloud.migrations_of(server)[-1:] != [])
+    cloud.when(server, lambda: cloud.migrations_of(server)[0].status == "running")
+    if status == "cancelled":
+        cloud.live.abort(cloud.as_user("quiesce"), server.id, cloud.migrations_of(server)[0].id)
+    assert sights(cloud, server, 10) == [
+        ("active", "migrating", "running"),
+        ("active", None, "running"),
+        ("active", None, status),
+        ("active", None, "error"),
+        ("error", None, "error"),
+    ]
+    assert (server.host, server.power_state, server.fault) == ("cmp1", 1, None)
+    assert set(cloud.placement.of(server.id)) == {cloud.compute("cmp1").provider}
+    action = cloud.state.actions[server.id][-1]
+    assert (action.message, {event.result for event in action.events}) == (None, {"Success"})
+
+
+def test_a_live_copy_that_ends_early_in_2025_1(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("live_migration", "fail,swallowed")
+    cloud.live.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(10)
+    assert (server.vm_state, cloud.migrations_of(server)[0].status) == ("active", "failed")
+
+
+def test_what_fails_on_the_destination_before_a_live_copy_leaves_no_error(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("pre_live_migration", "fail")
+    cloud.live.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(0.5)
+    assert [sight[2] for sight in sights(cloud, server, 10)][-2:] == ["error", "failed"]
+    assert (server.vm_state, server.task_state, server.host) == ("active", None, "cmp1")
+
+
 def test_two_members_of_an_anti_affinity_group_do_not_end_together() -> None:
     cloud = Cloud(["cmp1", "cmp2", "cmp3"])
     group = cloud.add_group("apart", "anti-affinity")

@@ -8,6 +8,7 @@ of comma separated words, for example "sleep:5,fail":
     fail             raise NovaException
     fail:NAME        raise nova.exception.NAME
     once             strike each server once only
+    swallowed        live_migration: what ends a copy early is not raised again (Nova 2025.1)
 
 Where faults come from, the first match wins:
 
@@ -51,19 +52,23 @@ OPS = frozenset(
         "rollback_live_migration_at_destination",
     )
 )
-WORD = re.compile(r"sleep:(?P<seconds>\d+(?:\.\d+)?)|hang|once|fail(?::(?P<exception>[A-Za-z]+))?")
-HELP = "sleep:SECONDS, hang, fail, fail:NOVA_EXCEPTION and once, comma separated"
+WORD = re.compile(
+    r"sleep:(?P<seconds>\d+(?:\.\d+)?)|hang|once|swallowed|fail(?::(?P<exception>[A-Za-z]+))?"
+)
+OWN = frozenset(("swallowed",))  # words that mean something to one operation only
+HELP = "sleep:SECONDS, hang, fail, fail:NOVA_EXCEPTION, once and swallowed, comma separated"
 Table = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to an operation. seconds: the delay, infinite for a hang."""
+    """What happens to an operation. seconds: the delay, infinite for a hang; words: OWN ones."""
 
     seconds: float = 0.0
     fails: bool = False
     exception: str = "NovaException"
     once: bool = False
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,9 @@ class Found:
 def parse(spec: str) -> Fault:
     """Return the fault a spec describes; ValueError names the word that is none."""
     seconds, fails, exception, once = 0.0, False, Fault.exception, False
-    for word in spec.split(","):
-        match = WORD.fullmatch(word.strip())
+    words = [word.strip() for word in spec.split(",")]
+    for word in words:
+        match = WORD.fullmatch(word)
         if match is None:
             raise ValueError(f"{word!r} is none of {HELP}")
         kind = match[0].partition(":")[0]
@@ -86,7 +92,7 @@ def parse(spec: str) -> Fault:
         fails = fails or kind == "fail"
         exception = match["exception"] or exception
         once = once or kind == "once"
-    return Fault(seconds, fails, exception, once)
+    return Fault(seconds, fails, exception, once, OWN & set(words))
 
 
 def _candidates(
