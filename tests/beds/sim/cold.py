@@ -231,7 +231,11 @@ class ColdMigrations:
                 self.state.set_status(move.migration, "migrating")
                 yield self.state.latency(self.state.timing.step)
                 yield from operate(
-                    self.state.faults, "migrate_disk_and_power_off", source.host, server
+                    self.state.faults,
+                    "migrate_disk_and_power_off",
+                    source.host,
+                    server,
+                    target.address,
                 )
                 self.state.save(
                     server,

@@ -252,6 +252,7 @@ class ComputeApi:
                 lambda who, server, body: guests.reset_state(who, server, body["state"]),
                 "os-admin-actions:reset_state",
             ),
+            "os-getConsoleOutput": (lambda who, server, body: self._console(who, server), ""),
             "forceDelete": (lambda who, server, body: guests.force_delete(who, server), ""),
             "restore": (lambda who, server, body: guests.restore(who, server), ""),
         }
@@ -262,6 +263,9 @@ class ComputeApi:
     def _confirm(self, who: Context, server: str) -> Response:
         self.cloud.cold.confirm(who, server)
         return Response(204)
+
+    def _console(self, who: Context, server: str) -> Response:
+        return Response(200, {"output": self.cloud.guests.console(who, server)})
 
     def _simple(self, name: str) -> Act:
         def act(who: Context, server: str, body: Any) -> Response | None:

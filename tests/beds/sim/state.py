@@ -184,7 +184,9 @@ class State:
             self.save(server, vm_state="error", task_state=None, fault=self.fault(error))
 
     def fault(self, error: WorkError) -> Fault:
-        return Fault(500, error.message, self.now(), f"Traceback: {error.kind}: {error.message}")
+        return Fault(
+            500, cut(error.message), self.now(), f"Traceback: {error.kind}: {error.message}"
+        )
 
     # Migrations
 
@@ -243,7 +245,7 @@ class State:
         try:
             yield
         except WorkError as error:
-            event.result, event.details = "Error", error.message
+            event.result, event.details = "Error", cut(error.message)
             event.traceback = f"Traceback: {error.kind}: {error.message}"
             action.message = "Error"
             raise
@@ -292,6 +294,11 @@ class State:
             if host in aggregate.hosts and "availability_zone" in aggregate.metadata:
                 return aggregate.metadata["availability_zone"]
         return "nova"
+
+
+def cut(text: str) -> str:
+    """Return what fits into the column (nova/compute/utils.py exception_to_dict), whole characters."""
+    return text.encode()[:255].decode(errors="ignore")
 
 
 def _project(context: Context | None) -> Any:

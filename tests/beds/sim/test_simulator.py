@@ -10,9 +10,9 @@ from keystoneauth1 import exceptions
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 from tests.beds.sim.clock import Clock
-from tests.beds.sim.errors import ConflictError, UnexpectedApiError
+from tests.beds.sim.errors import ConflictError, NotFoundError, UnexpectedApiError
 from tests.beds.sim.model import Cloud
-from tests.beds.sim.records import Server
+from tests.beds.sim.records import Event, Server
 from tests.beds.sim.simulator import Simulator
 from tests.beds.sim.state import Config
 from tests.beds.sim.web import HttpFault
@@ -122,17 +122,39 @@ def test_a_failed_prepare_on_every_host(cloud: Cloud) -> None:
     assert set(cloud.placement.of(server.id)) == {cloud.compute("cmp1").provider}
 
 
-def test_a_broken_ssh_path(cloud: Cloud) -> None:
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [("denied", 255), ("host-key", 255), ("refused", 255), ("nologin", 1), ("mkdir", 1)],
+)
+def test_a_broken_ssh_path(cloud: Cloud, cause: str, code: int) -> None:
     server = cloud.boot_active("web", "cmp1")
-    cloud.faults.set("migrate_disk_and_power_off", "ssh", host="cmp1")
-    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.faults.set("migrate_disk_and_power_off", f"ssh:{cause}", host="cmp1")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id, "cmp3")
     cloud.clock.advance(10)
     assert (server.vm_state, server.task_state, server.host) == ("active", None, "cmp1")
-    failed = next(
-        event for event in cloud.state.actions[server.id][-1].events if event.result == "Error"
-    )
+    failed = failed_event(cloud, server)
     assert failed.name == "compute_resize_instance"
-    assert "not able to execute ssh command" in str(failed.details)
+    command = f"ssh -o BatchMode=yes 192.0.2.4 mkdir -p /var/lib/nova/instances/{server.id}"
+    assert f"\nCommand: {command}\nExit code: {code}\nStdout: '" in str(failed.details)
+    assert len(str(failed.details)) == 255
+
+
+def failed_event(cloud: Cloud, server: Server) -> Event:
+    return next(e for e in cloud.state.actions[server.id][-1].events if e.result == "Error")
+
+
+def test_a_copy_that_fails_says_nothing_and_a_later_error_becomes_the_fault(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("migrate_disk_and_power_off", "scp")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.when(server, lambda: server.vm_state == "error")
+    assert failed_event(cloud, server).details == "ProcessExecutionError"
+    assert server.fault is not None
+    assert server.fault.message == "ProcessExecutionError"
+    cloud.faults.set("get_console_output", "fail:ConsoleNotAvailable")
+    with pytest.raises(NotFoundError):
+        cloud.guests.console(cloud.as_user("demo"), server.id)
+    assert server.fault.message == "Guest does not have a console available."
 
 
 def sights(cloud: Cloud, server: Server, seconds: float) -> list[tuple[str, str | None, str]]:

@@ -9,6 +9,8 @@ of comma separated words, for example "sleep:5,fail":
     fail:NAME        raise nova.exception.NAME
     once             strike each server once only
     swallowed        live_migration: what ends a copy early is not raised again (Nova 2025.1)
+    ssh:CAUSE        migrate_disk_and_power_off: `ssh mkdir` fails before the guest is off, one of SSH
+    scp              migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
 
 Where faults come from, the first match wins:
 
@@ -50,13 +52,27 @@ OPS = frozenset(
         "post_live_migration",
         "post_live_migration_at_destination",
         "rollback_live_migration_at_destination",
+        "get_console_output",
     )
 )
+# Why `ssh mkdir` fails on the destination: exit code, stdout, stderr. Seen with libvirt's driver.
+SSH = {
+    "denied": (255, "", "nova@{address}: Permission denied (publickey,password).\r\n"),
+    "host-key": (255, "", "Host key verification failed.\r\n"),
+    "refused": (255, "", "ssh: connect to host {address} port 22: Connection refused\r\n"),
+    "nologin": (1, "This account is currently not available.\n", ""),
+    "mkdir": (1, "", "mkdir: cannot create directory '{path}': Permission denied\n"),
+}
+OWN = frozenset(("swallowed", "scp", *(f"ssh:{cause}" for cause in SSH)))  # for one operation only
 WORD = re.compile(
-    r"sleep:(?P<seconds>\d+(?:\.\d+)?)|hang|once|swallowed|fail(?::(?P<exception>[A-Za-z]+))?"
+    r"sleep:(?P<seconds>\d+(?:\.\d+)?)|hang|once|fail(?::(?P<exception>[A-Za-z]+))?|"
+    + "|".join(sorted(OWN))
 )
-OWN = frozenset(("swallowed",))  # words that mean something to one operation only
-HELP = "sleep:SECONDS, hang, fail, fail:NOVA_EXCEPTION, once and swallowed, comma separated"
+HELP = (
+    "sleep:SECONDS, hang, fail, fail:NOVA_EXCEPTION, once, "
+    + ", ".join(sorted(OWN))
+    + ", comma separated"
+)
 Table = dict[str, Any]
 
 
