@@ -22,6 +22,7 @@ class SimLab(Lab):
         super().__init__()
         self.simulator = Simulator(Cloud(start=time.time())).start()
         self.cloud = self.simulator.cloud
+        self.cloud.clock.advance(10)  # past the first periodic tasks, as a cloud that has been up
 
     def pause(self, seconds: float) -> None:
         self.cloud.clock.advance(seconds)

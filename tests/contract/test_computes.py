@@ -127,10 +127,16 @@ def test_refused_when_down(nova: Lab, story: Story) -> None:
 
 
 def test_a_cold_copy_after_the_return(nova: Lab, story: Story) -> None:
-    """ACTIVE where it was, and a record that says `migrating` for ever."""
-    assert state(story.back["copying"]) == ("ACTIVE", None)
-    assert story.back["copying"]["OS-EXT-SRV-ATTR:host"] == nova.source
+    """Where it was, and off: its guest is not started again, and Nova stops what it finds off.
+
+    The record says `migrating` for ever; the stop is an action of nobody's.
+    """
+    shown = nova.settled(story.copying, "SHUTOFF")
+    assert (shown["OS-EXT-SRV-ATTR:host"], shown["OS-EXT-STS:power_state"]) == (nova.source, 4)
     assert story.back_moves["copying"] == "migrating"
+    path = f"/servers/{story.copying}/os-instance-actions"
+    stopped = nova.get(path, "instanceActions")[0]
+    assert (stopped["action"], stopped["user_id"], stopped["project_id"]) == ("stop", None, None)
 
 
 def test_a_live_copy_after_the_return(nova: Lab, story: Story) -> None:

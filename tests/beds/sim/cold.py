@@ -7,7 +7,7 @@ The order of the steps is that of nova/conductor/tasks/migrate.py and nova/compu
 from dataclasses import dataclass, replace
 
 from tests.beds.sim import checks
-from tests.beds.sim.driver import operate
+from tests.beds.sim.driver import carry_out, operate
 from tests.beds.sim.errors import (
     BadRequestError,
     ConflictError,
@@ -16,6 +16,7 @@ from tests.beds.sim.errors import (
     ServerGoneError,
     WorkError,
 )
+from tests.beds.sim.power import Power
 from tests.beds.sim.process import Work
 from tests.beds.sim.records import Context, Flavor, Migration, Server
 from tests.beds.sim.scheduler import Scheduler
@@ -39,6 +40,7 @@ class Move:
 class ColdMigrations:
     state: State
     scheduler: Scheduler
+    power: Power
 
     # Requests
 
@@ -230,13 +232,11 @@ class ColdMigrations:
                 )
                 self.state.set_status(move.migration, "migrating")
                 yield self.state.latency(self.state.timing.step)
-                yield from operate(
-                    self.state.faults,
-                    "migrate_disk_and_power_off",
-                    source.host,
-                    server,
-                    target.address,
-                )
+                name = "migrate_disk_and_power_off"
+                effect = self.state.faults.effect(name, source.host, server, target.address)
+                if not isinstance(effect.error, RollbackError):
+                    self.power.go_off(server)
+                yield from carry_out(effect)
                 self.state.save(
                     server,
                     expect=("resize_migrating",),
@@ -265,10 +265,13 @@ class ColdMigrations:
                 self.state.save(server, expect=("resize_migrated",), task_state="resize_finish")
                 self.state.bind_ports(server, target.host)
                 yield self.state.latency(self.state.timing.step)
-                yield from operate(self.state.faults, "finish_migration", target.host, server)
+                effect = self.state.faults.effect("finish_migration", target.host, server)
+                yield from carry_out(effect)
                 self.state.set_status(move.migration, "finished")
                 yield self.state.latency(self.state.timing.settle)
                 self._arrive(move)
+                if "dies" in effect.words:
+                    self.power.go_off_soon(server)
             except WorkError as error:
                 self.state.placement.release(move.migration.uuid)
                 self._fail(move, error)
@@ -334,7 +337,7 @@ class ColdMigrations:
             )
 
     def _return(self, server: Server, migration: Migration, source: Compute) -> Work:
-        """finish_revert_resize on the source."""
+        """finish_revert_resize on the source: it looks at no power state, so neither does the record."""
         with self.state.event(server, "compute_finish_revert_resize", source.host):
             try:
                 flavor = server.old_flavor or server.flavor
@@ -352,7 +355,7 @@ class ColdMigrations:
                     server,
                     vm_state=server.old_vm_state,
                     task_state=None,
-                    power_state=power,
+                    domain=power,
                     launched_at=self.state.now(),
                 )
             except WorkError as error:

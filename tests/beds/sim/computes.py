@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from tests.beds.sim.errors import BadRequestError, ConflictError, NotFoundError, WorkError
 from tests.beds.sim.placement import DISABLED
+from tests.beds.sim.power import Power
 from tests.beds.sim.process import Process
 from tests.beds.sim.records import Aggregate, Migration, Provider, Server, Service
 from tests.beds.sim.state import Compute, State
-from tests.beds.sim.states import ENDED_MIGRATION, RUNNING, SHUTDOWN, status_of
+from tests.beds.sim.states import ENDED_MIGRATION, RUNNING, status_of
 
 HOSTING = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
 IN_PROGRESS = "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
@@ -17,6 +18,7 @@ IN_PROGRESS = "Unable to delete compute service that has in-progress migrations.
 @dataclass
 class Computes:
     state: State
+    power: Power
 
     # Processes
 
@@ -102,8 +104,9 @@ class Computes:
         elif task == "resize_prep":
             self.state.save(server, task_state=None)
         elif task == "resize_migrating":
-            power = SHUTDOWN if server.old_vm_state == "stopped" else RUNNING
-            self.state.save(server, task_state=None, power_state=power)
+            self.state.save(server, task_state=None)
+            if self.state.config.restarts_after_crash and server.old_vm_state != "stopped":
+                self.state.save(server, power_state=RUNNING)
         elif task == "migrating":
             running = self.state.migration_by_status(server, "running")
             if running is not None:
@@ -122,7 +125,8 @@ class Computes:
     # The periodic task
 
     def _watch(self, compute: Compute) -> None:
-        """Run update_available_resource at its interval for as long as this process lives."""
+        """Run the periodic tasks at their intervals for as long as this process lives."""
+        self.power.watch(compute)
         life = compute.process.life
 
         def again() -> None:

@@ -6,6 +6,7 @@ Faults are those of the fake hypervisor driver in tests/beds/cloud: a comma sepa
     swallowed   live_migration: what ends a copy early is not raised again (Nova 2025.1)
     ssh:CAUSE   migrate_disk_and_power_off: the source's `ssh mkdir` fails, of SSH; `ssh`: denied
     scp         migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
+    dies        finish_migration, post_live_migration_at_destination: the guest dies soon after it
 
 They are looked up in this order, first match wins, `OP:HOST` before `OP`: server metadata `fault.OP`, then by server
 (name glob or id), by host, for all.
@@ -163,7 +164,10 @@ def operate(
     faults: Faults, operation: str, host: str, server: Server, address: str = ""
 ) -> Generator[float, None, None]:
     """Do an operation on a host: its fault's delay, then its fault's failure."""
-    effect = faults.effect(operation, host, server, address)
+    yield from carry_out(faults.effect(operation, host, server, address))
+
+
+def carry_out(effect: Effect) -> Generator[float, None, None]:
     if effect.seconds:
         yield effect.seconds
     if effect.error:

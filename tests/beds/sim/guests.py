@@ -161,6 +161,14 @@ class Guests:
         self.state.record(context, server, simple.name)
         host.process.cast(lambda: self._do(server, simple, host), self.state.timing.guest)
 
+    def stop_by_nova(self, server: Server) -> None:
+        """Nova found its guest off, or on although it was stopped: an action without a user."""
+        simple = SIMPLE["os-stop"]
+        host = self._require_host(server)
+        checks.begin(self.state, server, simple.task)
+        self.state.record(None, server, simple.name)
+        host.process.cast(lambda: self._do(server, simple, host), self.state.timing.guest)
+
     def _require_host(self, server: Server) -> Compute:
         if server.host is None:
             raise ConflictError(f"Instance {server.id} is not ready")

@@ -7,8 +7,9 @@ The order of the steps is that of nova/conductor/tasks/live_migrate.py and nova/
 from dataclasses import dataclass, field
 
 from tests.beds.sim import checks
-from tests.beds.sim.driver import Effect, operate
+from tests.beds.sim.driver import Effect, carry_out, operate
 from tests.beds.sim.errors import BadRequestError, NotFoundError, WorkError
+from tests.beds.sim.power import Power
 from tests.beds.sim.process import HANG, Work
 from tests.beds.sim.records import Context, Migration, Server
 from tests.beds.sim.scheduler import Scheduler
@@ -44,6 +45,7 @@ class Control:
 class LiveMigrations:
     state: State
     scheduler: Scheduler
+    power: Power
     controls: dict[int, Control] = field(default_factory=dict)
 
     # Requests
@@ -324,8 +326,11 @@ class LiveMigrations:
     def _take_over(self, server: Server, target: Compute) -> Work:
         with self.state.event(server, "compute_post_live_migration_at_destination", target.host):
             name = "post_live_migration_at_destination"
-            yield from operate(self.state.faults, name, target.host, server)
+            effect = self.state.faults.effect(name, target.host, server)
+            yield from carry_out(effect)
             self.state.bind_ports(server, target.host)
             self.state.save(
                 server, expect=("migrating",), host=target.host, task_state=None, progress=0
             )
+            if "dies" in effect.words:
+                self.power.go_off_soon(server)

@@ -18,6 +18,7 @@ from tests.beds.sim.cold import ColdMigrations
 from tests.beds.sim.computes import Computes
 from tests.beds.sim.guests import Boot, Guests
 from tests.beds.sim.live import LiveMigrations
+from tests.beds.sim.power import Power
 from tests.beds.sim.records import (
     Context,
     Flavor,
@@ -56,10 +57,11 @@ class Cloud:
         self.clock = Clock(start, speed)
         self.state = State(self.clock, seed, config or Config(), timing or Timing())
         self.scheduler = Scheduler(self.state)
-        self.cold = ColdMigrations(self.state, self.scheduler)
-        self.live = LiveMigrations(self.state, self.scheduler)
         self.guests = Guests(self.state, self.scheduler)
-        self.computes = Computes(self.state)
+        self.power = Power(self.state, self.guests)
+        self.cold = ColdMigrations(self.state, self.scheduler, self.power)
+        self.live = LiveMigrations(self.state, self.scheduler, self.power)
+        self.computes = Computes(self.state, self.power)
         self.faults = self.state.faults
         self.placement = self.state.placement
         self._seed_accounts()
@@ -146,6 +148,11 @@ class Cloud:
         """Put a server aside as Nova with reclaim_instance_interval does: deleted, yet on its host."""
         with self.hold():
             self.state.save(server, vm_state="soft-delete", task_state=None, power_state=4)
+
+    def guest_dies(self, server: Server) -> None:
+        """End a guest as a crash of QEMU or a shutdown from inside does."""
+        with self.hold():
+            self.power.go_off(server)
 
     def when(self, server: Server, condition: Callable[[], bool], within: float = 60.0) -> Server:
         """Let time pass until a condition holds; TimeoutError names the server if it never does."""

@@ -71,7 +71,8 @@ class Server:
     host: str | None = None
     vm_state: str = "building"
     task_state: str | None = "scheduling"
-    power_state: int = 0
+    power_state: int = 0  # what the database last heard
+    domain: int = 0  # the power state that its hypervisor knows
     launched_at: float | None = None
     terminated_at: float | None = None
     deleted: bool = False
@@ -127,9 +128,11 @@ class Event:
 
 @dataclass
 class Action:
+    """user: None for what Nova does by itself."""
+
     name: str
     request_id: str
-    user: User
+    user: User | None
     start: float
     updated_at: float
     message: str | None = None

@@ -155,6 +155,64 @@ def test_a_copy_that_fails_says_nothing_and_a_later_error_becomes_the_fault(clou
     with pytest.raises(NotFoundError):
         cloud.guests.console(cloud.as_user("demo"), server.id)
     assert server.fault.message == "Guest does not have a console available."
+    assert (server.power_state, server.domain) == (1, 4)
+
+
+def kill_in_copy(cloud: Cloud) -> Server:
+    """Return a server whose nova-compute was killed and started while its disk was copied."""
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("migrate_disk_and_power_off", "hang,once")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(5)
+    assert server.task_state == "resize_migrating"
+    cloud.kill_compute("cmp1")
+    cloud.start_compute("cmp1")
+    cloud.when(server, lambda: server.task_state is None)
+    return server
+
+
+def test_a_copy_that_a_death_cut_off_leaves_a_guest_off_that_shows_active(cloud: Cloud) -> None:
+    """For about 8 s; then Nova stops it, which is an action of nobody's."""
+    server = kill_in_copy(cloud)
+    assert (server.vm_state, server.power_state, server.domain) == ("active", 1, 4)
+    cloud.clock.advance(7)
+    assert (server.vm_state, server.power_state) == ("active", 1)
+    cloud.clock.advance(4)
+    assert (server.vm_state, server.power_state) == ("stopped", 4)
+    stopped = cloud.state.actions[server.id][-1]
+    assert (stopped.name, stopped.user) == ("stop", None)
+
+
+def test_a_driver_that_starts_a_guest_again_after_a_death() -> None:
+    cloud = Cloud(config=Config(restarts_after_crash=True))
+    server = kill_in_copy(cloud)
+    cloud.clock.advance(30)
+    assert (server.vm_state, server.power_state, server.domain) == ("active", 1, 1)
+
+
+def test_a_guest_that_dies_is_heard_of_late(cloud: Cloud) -> None:
+    cloud.clock.advance(10)  # past the first periodic task
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("finish_migration", "dies")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    settle(cloud, server, "resized")
+    cloud.clock.advance(14)
+    assert (server.power_state, server.domain) == (1, 4)
+    cloud.clock.advance(3)
+    assert (server.vm_state, server.power_state) == ("resized", 4)
+    cloud.cold.revert(cloud.as_user("quiesce"), server.id)
+    settle(cloud, server, "active")
+    assert (server.power_state, server.domain) == (4, 1)
+
+
+def test_a_guest_that_dies_at_home_is_stopped(cloud: Cloud) -> None:
+    cloud.clock.advance(10)  # past the first periodic task
+    server = cloud.boot_active("web", "cmp1")
+    cloud.guest_dies(server)
+    cloud.clock.advance(14)
+    assert (server.vm_state, server.power_state) == ("active", 1)
+    cloud.clock.advance(3)
+    assert (server.vm_state, server.power_state) == ("stopped", 4)
 
 
 def sights(cloud: Cloud, server: Server, seconds: float) -> list[tuple[str, str | None, str]]:
@@ -297,6 +355,7 @@ def test_a_hang_lasts_until_its_compute_dies(cloud: Cloud) -> None:
     cloud.start_compute("cmp1")
     cloud.clock.advance(10)
     assert (server.vm_state, server.task_state, server.host) == ("active", None, "cmp1")
+    assert server.domain == 4
     assert cloud.migrations_of(server)[0].status == "migrating"
 
 

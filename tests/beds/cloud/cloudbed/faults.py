@@ -11,6 +11,7 @@ of comma separated words, for example "sleep:5,fail":
     swallowed        live_migration: what ends a copy early is not raised again (Nova 2025.1)
     ssh:CAUSE        migrate_disk_and_power_off: `ssh mkdir` fails before the guest is off, one of SSH
     scp              migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
+    dies             finish_migration, post_live_migration_at_destination: the guest dies soon after it
 
 Where faults come from, the first match wins:
 
@@ -63,7 +64,9 @@ SSH = {
     "nologin": (1, "This account is currently not available.\n", ""),
     "mkdir": (1, "", "mkdir: cannot create directory '{path}': Permission denied\n"),
 }
-OWN = frozenset(("swallowed", "scp", *(f"ssh:{cause}" for cause in SSH)))  # for one operation only
+OWN = frozenset(
+    ("swallowed", "scp", "dies", *(f"ssh:{cause}" for cause in SSH))
+)  # for one operation only
 WORD = re.compile(
     r"sleep:(?P<seconds>\d+(?:\.\d+)?)|hang|once|fail(?::(?P<exception>[A-Za-z]+))?|"
     + "|".join(sorted(OWN))
