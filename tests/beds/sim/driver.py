@@ -4,6 +4,7 @@ Faults are those of the fake hypervisor driver in tests/beds/cloud: a comma sepa
 `sleep:SECONDS`, `fail`, `fail:NOVA_EXCEPTION`, `hang`, `once` and, for one operation each:
 
     swallowed   live_migration: what ends a copy early is not raised again (Nova 2025.1)
+    busy        live_migration: the guest dirties memory faster than it is copied, for ever
     ssh:CAUSE   migrate_disk_and_power_off: the source's `ssh mkdir` fails, of SSH; `ssh`: denied
     scp         migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
     dies        finish_migration, post_live_migration_at_destination: the guest dies soon after it
@@ -130,7 +131,7 @@ def _effect(words: list[str], message: str) -> Effect:
         name, _, argument = word.partition(":")
         if name == "sleep":
             seconds = float(argument)
-        elif name == "hang":
+        elif name in ("hang", "busy"):
             seconds = HANG
         elif name == "scp":
             error = WorkError("ProcessExecutionError", "ProcessExecutionError")

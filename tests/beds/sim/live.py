@@ -30,6 +30,10 @@ SAYS_NO = frozenset(
 KNOWN = SAYS_NO | {
     "NoValidHost", "ComputeServiceUnavailable", "UnableToMigrateToSelf", "HypervisorUnavailable", "InstanceInvalidState",
 }  # fmt: skip
+MONITOR_INTERVAL = 5.0  # [libvirt]live_migration_monitor_interval: how often numbers are published
+FIRST_PASS = 5.0  # seconds in which a busy guest's memory is copied once
+DIRTIED = 0.2  # share of its memory that a busy guest dirties meanwhile
+PASS = 7.0  # seconds of each later pass
 GLANCE = 0.5  # seconds between two looks of a copy at whether it is to be aborted or forced
 
 
@@ -248,13 +252,15 @@ class LiveMigrations:
         effect = self.state.faults.effect("live_migration", source.host, server)
         control = self._control(migration)
         total = server.flavor.ram * 2**20
-        began = self.state.now()
+        began = published = self.state.now()
+        self._progress(server, migration, 0, total)
         while not control.force and (passed := self.state.now() - began) < effect.seconds:
             if control.abort:
                 yield from self._break_off(server, migration, "cancelled", effect)
                 return False
-            share = 0.5 if effect.seconds == HANG else passed / effect.seconds
-            self._progress(server, migration, total, share)
+            if self.state.now() >= published + MONITOR_INTERVAL:
+                published = self.state.now()
+                self._progress(server, migration, *_copied(effect, passed, total))
             yield min(GLANCE, effect.seconds - passed)
         if effect.error is not None and not control.force:
             yield from self._break_off(server, migration, "failed", effect)
@@ -262,16 +268,17 @@ class LiveMigrations:
         yield self.state.latency(self.state.timing.step)
         return True
 
-    def _progress(self, server: Server, migration: Migration, total: int, share: float) -> None:
-        processed = int(total * share)
+    def _progress(self, server: Server, migration: Migration, done: int, remaining: int) -> None:
+        """nova/virt/libvirt/migration.py save_stats, in bytes."""
+        total = server.flavor.ram * 2**20
         self.state.set_status(
             migration,
             migration.status,
             memory_total=total,
-            memory_processed=processed,
-            memory_remaining=total - processed,
+            memory_processed=done,
+            memory_remaining=remaining,
         )
-        self.state.save(server, progress=int(share * 100))
+        self.state.save(server, progress=100 - round(remaining * 100 / total))
 
     def _break_off(self, server: Server, migration: Migration, status: str, effect: Effect) -> Work:
         """A copy that runs is aborted or fails: ACTIVE for a moment, then ERROR; the guest runs on.
@@ -334,3 +341,17 @@ class LiveMigrations:
             )
             if "dies" in effect.words:
                 self.power.go_off_soon(server)
+
+
+def _copied(effect: Effect, passed: float, total: int) -> tuple[int, int]:
+    """Return how many bytes were copied and how many remain, some seconds after the start.
+
+    A busy guest dirties memory faster than it is copied: the first number grows for ever, the
+    second goes up and down.
+    """
+    if "busy" in effect.words:
+        done = int(total * passed / FIRST_PASS)
+        left = int(total * DIRTIED * (1 - passed % PASS / PASS))
+        return done, max(total - done, left)
+    share = 0.5 if effect.seconds == HANG else passed / effect.seconds
+    return int(total * share), total - int(total * share)

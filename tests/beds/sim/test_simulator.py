@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import openstack.exceptions
 import pytest
@@ -256,6 +257,28 @@ def test_a_live_copy_that_ends_early_in_2025_1(cloud: Cloud) -> None:
     cloud.live.migrate(cloud.as_user("quiesce"), server.id)
     cloud.clock.advance(10)
     assert (server.vm_state, cloud.migrations_of(server)[0].status) == ("active", "failed")
+
+
+def test_a_copy_that_does_not_converge(cloud: Cloud) -> None:
+    """The numbers are published every 5 s."""
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("live_migration", "busy")
+    cloud.live.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.when(server, lambda: cloud.migrations_of(server)[-1:] != [])
+    (migration,) = cloud.migrations_of(server)
+    done, remaining = list[int](), list[int]()
+    for _ in range(120):
+        cloud.clock.advance(1)
+        done.append(migration.memory_processed or 0)
+        remaining.append(migration.memory_remaining or 0)
+    assert done == sorted(done)
+    assert len(set(done)) in (24, 25)
+    assert done[-1] > 20 * 64 * 2**20
+    steps = [new - old for old, new in pairwise(remaining)]
+    assert min(steps) < 0 < max(steps)
+    assert (migration.status, server.task_state) == ("running", "migrating")
+    cloud.live.force_complete(cloud.as_user("quiesce"), server.id, migration.id)
+    cloud.when(server, lambda: migration.status == "completed")
 
 
 def test_what_fails_on_the_destination_before_a_live_copy_leaves_no_error(cloud: Cloud) -> None:

@@ -9,6 +9,7 @@ of comma separated words, for example "sleep:5,fail":
     fail:NAME        raise nova.exception.NAME
     once             strike each server once only
     swallowed        live_migration: what ends a copy early is not raised again (Nova 2025.1)
+    busy             live_migration: the guest dirties memory faster than it is copied, for ever
     ssh:CAUSE        migrate_disk_and_power_off: `ssh mkdir` fails before the guest is off, one of SSH
     scp              migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
     dies             finish_migration, post_live_migration_at_destination: the guest dies soon after it
@@ -64,9 +65,8 @@ SSH = {
     "nologin": (1, "This account is currently not available.\n", ""),
     "mkdir": (1, "", "mkdir: cannot create directory '{path}': Permission denied\n"),
 }
-OWN = frozenset(
-    ("swallowed", "scp", "dies", *(f"ssh:{cause}" for cause in SSH))
-)  # for one operation only
+# Words for one operation only.
+OWN = frozenset(("swallowed", "busy", "scp", "dies", *(f"ssh:{cause}" for cause in SSH)))
 WORD = re.compile(
     r"sleep:(?P<seconds>\d+(?:\.\d+)?)|hang|once|fail(?::(?P<exception>[A-Za-z]+))?|"
     + "|".join(sorted(OWN))
@@ -107,7 +107,8 @@ def parse(spec: str) -> Fault:
         if match is None:
             raise ValueError(f"{word!r} is none of {HELP}")
         kind = match[0].partition(":")[0]
-        seconds = {"sleep": float(match["seconds"] or 0), "hang": float("inf")}.get(kind, seconds)
+        endless = kind in ("hang", "busy")
+        seconds = float("inf") if endless else float(match["seconds"] or seconds)
         fails = fails or kind == "fail"
         exception = match["exception"] or exception
         once = once or kind == "once"
