@@ -9,6 +9,7 @@ from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
+from tests.beds.sim.state import Config
 from tests.contract.lab import Lab
 
 
@@ -20,7 +21,8 @@ class SimLab(Lab):
 
     def __init__(self) -> None:
         super().__init__()
-        self.simulator = Simulator(Cloud(start=time.time())).start()
+        config = Config(max_concurrent_live_migrations=4)  # as the real bed has it
+        self.simulator = Simulator(Cloud(start=time.time(), config=config)).start()
         self.cloud = self.simulator.cloud
         self.cloud.clock.advance(10)  # past the first periodic tasks, as a cloud that has been up
 

@@ -209,8 +209,9 @@ class LiveMigrations:
     ) -> Work:
         """A compute copies a few at a time; the others are `queued`."""
         with self.state.event(server, "compute_live_migration", source.host):
+            waiting = self.state.config.waiting_live_status
             self.state.set_status(
-                migration, "queued"
+                migration, waiting
             )  # this step ends here: no failure of a copy shows in it
         source.live_line.append(migration.id)
         control = self._control(migration)

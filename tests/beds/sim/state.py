@@ -64,7 +64,10 @@ class Config:
 
     report_interval: float = 2.0
     service_down_time: float = 10.0
-    max_concurrent_live_migrations: int = 4
+    max_concurrent_live_migrations: int = 1
+    # No option of Nova's: the status in which a live migration waits for its turn; some versions
+    # show `accepted` or `preparing` instead.
+    waiting_live_status: str = "queued"
     max_attempts: int = 3
     resize_confirm_window: float = 0.0
     reclaim_instance_interval: float = 0.0  # above 0, a deleted server is SOFT_DELETED that long

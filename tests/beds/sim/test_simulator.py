@@ -281,6 +281,21 @@ def test_a_copy_that_does_not_converge(cloud: Cloud) -> None:
     cloud.when(server, lambda: migration.status == "completed")
 
 
+@pytest.mark.parametrize("waiting", ["queued", "preparing", "accepted"])
+def test_one_live_migration_at_a_time_runs_on_a_source(waiting: str) -> None:
+    cloud = Cloud(config=Config(waiting_live_status=waiting))
+    servers = [cloud.boot(f"s{number}", host="cmp1") for number in range(3)]
+    cloud.clock.advance(10)
+    cloud.faults.set("live_migration", "sleep:10")
+    for server in servers:
+        cloud.live.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(4)
+    statuses = sorted(cloud.migrations_of(server)[0].status for server in servers)
+    assert statuses == sorted(["running", waiting, waiting])
+    cloud.clock.advance(60)
+    assert {cloud.migrations_of(server)[0].status for server in servers} == {"completed"}
+
+
 def test_what_fails_on_the_destination_before_a_live_copy_leaves_no_error(cloud: Cloud) -> None:
     server = cloud.boot_active("web", "cmp1")
     cloud.faults.set("pre_live_migration", "fail")
