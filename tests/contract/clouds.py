@@ -1,5 +1,6 @@
 """The two clouds that the cases run on."""
 
+import json
 import subprocess
 import time
 from collections import Counter
@@ -45,6 +46,9 @@ class SimLab(Lab):
     def start_compute(self, host: str) -> None:
         self.cloud.start_compute(host)
         self.wait(f"nova-compute on {host}", lambda: _ready(self.cloud, host))
+
+    def set_extra_specs(self, server: str, specs: dict[str, str]) -> None:
+        self.cloud.set_extra_specs(self.cloud.state.servers[server], specs)
 
     def forget_deleted_services(self) -> None:
         """Nothing to do: the stand-in forgets them by itself."""
@@ -108,6 +112,17 @@ class RealLab(Lab):
 
     def start_compute(self, host: str) -> None:
         self.run("compute", "start", host)
+
+    def set_extra_specs(self, server: str, specs: dict[str, str]) -> None:
+        """In the database: such a flavor could not be booted without Cyborg, Barbican and the like."""
+        old, new = '"extra_specs": {}', f'"extra_specs": {json.dumps(specs)}'
+        row = f"instance_uuid = '{server}'"
+        self.run(
+            "sql",
+            f"UPDATE instance_extra SET flavor = REPLACE(flavor, '{old}', '{new}') WHERE {row}",
+        )
+        shown = self.show(server)["flavor"]["extra_specs"]
+        assert shown == specs, f"{server} has {shown}"
 
     def forget_deleted_services(self) -> None:
         self.run("purge-deleted")

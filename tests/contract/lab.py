@@ -348,5 +348,9 @@ class Lab(ABC):
         """Start nova-compute of a host and wait until it is up and mapped."""
 
     @abstractmethod
+    def set_extra_specs(self, server: str, specs: dict[str, str]) -> None:
+        """Change the flavor that a server without extra specs keeps for itself."""
+
+    @abstractmethod
     def forget_deleted_services(self) -> None:
         """Drop the rows of deleted services, which would make cold migrations fail later on."""

@@ -57,6 +57,7 @@ class ColdMigrations:
     def _start(
         self, context: Context, server: Server, action: str, flavor: Flavor, host: str | None
     ) -> None:
+        checks.supported(self.state, server, checks.COLD)
         checks.unlocked(server, context)
         checks.lost_race(self.state, server, ("resize_prep",))
         checks.in_state(server, action, ("active", "stopped"))

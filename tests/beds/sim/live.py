@@ -56,6 +56,7 @@ class LiveMigrations:
 
     def migrate(self, context: Context, identity: str, host: str | None = None) -> None:
         server = self.state.server(identity, context)
+        checks.supported(self.state, server, checks.LIVE)
         checks.unlocked(server, context)
         checks.lost_race(self.state, server, ("migrating",))
         checks.in_state(server, "os-migrateLive", ("active", "paused"))

@@ -12,6 +12,7 @@ same times give the same history.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tests.beds.sim.clock import Clock
 from tests.beds.sim.cold import ColdMigrations
@@ -148,6 +149,11 @@ class Cloud:
         """Put a server aside as Nova with reclaim_instance_interval does: deleted, yet on its host."""
         with self.hold():
             self.state.save(server, vm_state="soft-delete", task_state=None, power_state=4)
+
+    def set_extra_specs(self, server: Server, specs: dict[str, str]) -> None:
+        """Change the flavor that a server keeps for itself."""
+        with self.hold():
+            server.flavor = replace(server.flavor, extra_specs=tuple(specs.items()))
 
     def guest_dies(self, server: Server) -> None:
         """End a guest as a crash of QEMU or a shutdown from inside does."""

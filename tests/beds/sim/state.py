@@ -65,6 +65,8 @@ class Config:
     report_interval: float = 2.0
     service_down_time: float = 10.0
     max_concurrent_live_migrations: int = 1
+    # No option of Nova's: refuse what is not supported as before Xena, with 403 and 409.
+    before_xena: bool = False
     # No option of Nova's: the status in which a live migration waits for its turn; some versions
     # show `accepted` or `preparing` instead.
     waiting_live_status: str = "queued"

@@ -11,7 +11,7 @@ from keystoneauth1 import exceptions
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 from tests.beds.sim.clock import Clock
-from tests.beds.sim.errors import ConflictError, NotFoundError, UnexpectedApiError
+from tests.beds.sim.errors import ApiError, ConflictError, NotFoundError, UnexpectedApiError
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.records import Event, Server
 from tests.beds.sim.simulator import Simulator
@@ -350,6 +350,52 @@ def test_a_soft_deleted_server_stays_on_its_host() -> None:
     cloud.clock.advance(200)
     assert server.deleted
     assert cloud.servers_on("cmp1") == []
+
+
+SEV, TPM = {"hw:mem_encryption": "yes"}, {"hw:tpm_version": "2.0"}
+TPM_OF_THE_HOST = {**TPM, "hw:tpm_secret_security": "host"}
+ACCELERATOR = {"accel:device_profile": "gpu"}
+
+
+@pytest.mark.parametrize(
+    ("specs", "before_xena", "cold", "live"),
+    [
+        (ACCELERATOR, False, 400, 400),
+        (ACCELERATOR, True, 403, 403),
+        (TPM, False, 0, 400),
+        (TPM, True, 0, 409),
+        (TPM_OF_THE_HOST, False, 0, 0),
+        (SEV, False, 0, 400),
+        (SEV, True, 0, 409),
+    ],
+)
+def test_what_nova_never_moves(
+    specs: dict[str, str], before_xena: bool, cold: int, live: int
+) -> None:
+    cloud = Cloud(config=Config(before_xena=before_xena))
+    for migrate, status in ((cloud.live.migrate, live), (cloud.cold.migrate, cold)):
+        server = cloud.boot_active("web", "cmp1")
+        cloud.set_extra_specs(server, specs)
+        if status:
+            with pytest.raises(ApiError) as refused:
+                migrate(cloud.as_user("quiesce"), server.id)
+            assert refused.value.status == status
+        else:
+            migrate(cloud.as_user("quiesce"), server.id)
+        assert (server.task_state is None) == bool(status)
+
+
+@pytest.mark.parametrize(
+    ("vnic_type", "before_xena", "status"),
+    [("vdpa", True, 409), ("accelerator-direct", False, 400)],
+)
+def test_ports_that_nova_never_moves(vnic_type: str, before_xena: bool, status: int) -> None:
+    cloud = Cloud(config=Config(before_xena=before_xena))
+    server = cloud.boot_active("web", "cmp1")
+    cloud.state.ports_of[server.id][0].vnic_type = vnic_type
+    with pytest.raises(ApiError, match="not supported") as refused:
+        cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    assert refused.value.status == status
 
 
 def test_a_host_registered_too_often_refuses_cold_migrations(cloud: Cloud) -> None:
