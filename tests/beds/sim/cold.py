@@ -11,6 +11,7 @@ from tests.beds.sim.driver import carry_out, operate
 from tests.beds.sim.errors import (
     BadRequestError,
     ConflictError,
+    MaxRetriesError,
     NoValidHostError,
     RollbackError,
     ServerGoneError,
@@ -155,7 +156,7 @@ class ColdMigrations:
         reason = (
             f"Exhausted all hosts available for retrying build failures for instance {server.id}."
         )
-        raise NoValidHostError(reason)
+        raise MaxRetriesError(reason)
 
     def _cast_prepare(self, move: Move, target: Compute) -> None:
         target.process.cast(lambda: self._prepare(move, target), self.state.timing.step)

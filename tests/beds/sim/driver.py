@@ -4,6 +4,8 @@ Faults are those of the fake hypervisor driver in tests/beds/cloud: a comma sepa
 `sleep:SECONDS`, `fail`, `fail:NOVA_EXCEPTION`, `hang`, `once` and, for one operation each:
 
     swallowed   live_migration: what ends a copy early is not raised again (Nova 2025.1)
+    unbound     live_migration, beside what fails it: its ports have lost their bindings afterwards
+    lost        post_live_migration_at_destination: the guest has left, but its record has not
     busy        live_migration: the guest dirties memory faster than it is copied, for ever
     ssh:CAUSE   migrate_disk_and_power_off: the source's `ssh mkdir` fails, of SSH; `ssh`: denied
     scp         migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
@@ -17,7 +19,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from tests.beds.sim.errors import NoValidHostError, RollbackError, WorkError
+from tests.beds.sim.errors import MaxRetriesError, NoValidHostError, RollbackError, WorkError
 from tests.beds.sim.process import HANG
 from tests.beds.sim.records import Server
 
@@ -157,6 +159,8 @@ def _exception(kind: str, message: str) -> WorkError:
         return RollbackError(message)
     if kind == "NoValidHost":
         return NoValidHostError(message)
+    if kind == "MaxRetriesExceeded":
+        return MaxRetriesError(message)
     text = TEXTS.get(kind) or WORDS.get(kind, "") + message
     return WorkError(kind or "NovaException", text)
 

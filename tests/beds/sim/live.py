@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from tests.beds.sim import checks
 from tests.beds.sim.driver import Effect, carry_out, operate
-from tests.beds.sim.errors import BadRequestError, NotFoundError, WorkError
+from tests.beds.sim.errors import BadRequestError, MaxRetriesError, NotFoundError, WorkError
 from tests.beds.sim.power import Power
 from tests.beds.sim.process import HANG, Work
 from tests.beds.sim.records import Context, Migration, Server
 from tests.beds.sim.scheduler import Scheduler
 from tests.beds.sim.state import Compute, State
-from tests.beds.sim.states import LIVE_IN_PROGRESS
+from tests.beds.sim.states import LIVE_IN_PROGRESS, SHUTDOWN
 
 # A check that raises one of these says no to its host, and another is asked.
 SAYS_NO = frozenset(
@@ -28,12 +28,14 @@ SAYS_NO = frozenset(
 )
 # After these the server is as it was (nova/conductor/manager.py _live_migrate).
 KNOWN = SAYS_NO | {
-    "NoValidHost", "ComputeServiceUnavailable", "UnableToMigrateToSelf", "HypervisorUnavailable", "InstanceInvalidState",
+    "NoValidHost", "MaxRetriesExceeded", "ComputeServiceUnavailable",
+    "UnableToMigrateToSelf", "HypervisorUnavailable", "InstanceInvalidState",
 }  # fmt: skip
 MONITOR_INTERVAL = 5.0  # [libvirt]live_migration_monitor_interval: how often numbers are published
 FIRST_PASS = 5.0  # seconds in which a busy guest's memory is copied once
 DIRTIED = 0.2  # share of its memory that a busy guest dirties meanwhile
 PASS = 7.0  # seconds of each later pass
+LOST = "MessagingTimeout"
 GLANCE = 0.5  # seconds between two looks of a copy at whether it is to be aborted or forced
 
 
@@ -164,6 +166,7 @@ class LiveMigrations:
         self.state.placement.move(server.id, migration.uuid)
         tried = [source.host]
         while True:
+            self._check_retries(server, len(tried) - 1)
             target = self.scheduler.select(server, server.flavor, only=host, ignore=tuple(tried))[0]
             resources = server.flavor.resources()
             self.state.placement.claim(server.id, target.provider, resources, server.owner)
@@ -176,6 +179,14 @@ class LiveMigrations:
                 tried.append(target.host)
             else:
                 return target
+
+    def _check_retries(self, server: Server, retries: int) -> None:
+        most = self.state.config.migrate_max_retries
+        if most != -1 and retries > most:
+            raise MaxRetriesError(
+                f"Exceeded max scheduling retries {retries} for instance {server.id} during live"
+                " migration"
+            )
 
     def _agree(self, server: Server, source: Compute, target: Compute) -> Work:
         """The destination's check, which asks the source for its own."""
@@ -294,6 +305,8 @@ class LiveMigrations:
             self.state.save(server, task_state=None, progress=0)
         yield self.state.latency(0)
         self.state.set_status(migration, status)
+        if "unbound" in effect.words:
+            self.state.unbind_ports(server)
         if "swallowed" in effect.words:
             return
         yield self.state.latency(0)
@@ -323,10 +336,12 @@ class LiveMigrations:
             yield from operate(self.state.faults, "post_live_migration", source.host, server)
             yield from source.process.call(target.process, self._take_over(server, target))
         except WorkError as error:
-            self.state.set_status(migration, "error")
-            self.state.save(server, host=target.host)
-            self.state.error_out(server, error)
-            raise
+            if error.kind != LOST:
+                self.state.set_status(migration, "error")
+                self.state.save(server, host=target.host)
+                self.state.error_out(server, error)
+                raise
+            server.runs_on, server.domain = target.host, SHUTDOWN  # the source has it shut off
         yield self.state.latency(self.state.timing.completed)
         self.state.set_status(migration, "completed")
         yield self.state.latency(self.state.timing.step)
@@ -338,6 +353,8 @@ class LiveMigrations:
             effect = self.state.faults.effect(name, target.host, server)
             yield from carry_out(effect)
             self.state.bind_ports(server, target.host)
+            if "lost" in effect.words:
+                raise WorkError(LOST, "Timed out waiting for a reply to message ID")
             self.state.save(
                 server, expect=("migrating",), host=target.host, task_state=None, progress=0
             )

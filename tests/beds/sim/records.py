@@ -72,6 +72,7 @@ class Server:
     vm_state: str = "building"
     task_state: str | None = "scheduling"
     power_state: int = 0  # what the database last heard
+    runs_on: str = ""  # where its guest runs if not on `host`, which Nova does not know
     domain: int = 0  # the power state that its hypervisor knows
     launched_at: float | None = None
     terminated_at: float | None = None

@@ -71,6 +71,7 @@ class Config:
     # show `accepted` or `preparing` instead.
     waiting_live_status: str = "queued"
     max_attempts: int = 3
+    migrate_max_retries: int = -1  # of live migrations; -1: as many as there are hosts
     resize_confirm_window: float = 0.0
     reclaim_instance_interval: float = 0.0  # above 0, a deleted server is SOFT_DELETED that long
     update_resources_interval: float = 60.0
@@ -193,6 +194,11 @@ class State:
     def bind_ports(self, server: Server, host: str) -> None:
         for port in self.ports_of.get(server.id, []):
             port.host = host
+
+    def unbind_ports(self, server: Server) -> None:
+        """What LP 1944619 was seen to leave: the binding is gone, on either host."""
+        for port in self.ports_of.get(server.id, []):
+            port.host, port.vif_type, port.status = "", "unbound", "DOWN"
 
     def error_out(self, server: Server, error: WorkError) -> None:
         """Put a server into ERROR with the failure as its fault."""

@@ -13,7 +13,7 @@ from openstack.connection import Connection
 from tests.beds.sim.clock import Clock
 from tests.beds.sim.errors import ApiError, ConflictError, NotFoundError, UnexpectedApiError
 from tests.beds.sim.model import Cloud
-from tests.beds.sim.records import Event, Server
+from tests.beds.sim.records import Event, Migration, Server
 from tests.beds.sim.simulator import Simulator
 from tests.beds.sim.state import Config
 from tests.beds.sim.web import HttpFault
@@ -294,6 +294,69 @@ def test_one_live_migration_at_a_time_runs_on_a_source(waiting: str) -> None:
     assert statuses == sorted(["running", waiting, waiting])
     cloud.clock.advance(60)
     assert {cloud.migrations_of(server)[0].status for server in servers} == {"completed"}
+
+
+def move_live(cloud: Cloud, server: Server, seconds: float = 10) -> Migration:
+    cloud.live.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(seconds)
+    return cloud.migrations_of(server)[-1]
+
+
+def test_a_guest_that_has_left_and_a_record_that_has_not(cloud: Cloud) -> None:
+    """`completed`, and listed on the source with its task for ever; a reset makes Nova stop it."""
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("post_live_migration_at_destination", "lost")
+    migration = move_live(cloud, server, 3600)
+    assert (migration.status, migration.dest) == ("completed", server.runs_on)
+    assert (server.vm_state, server.task_state, server.host) == ("active", "migrating", "cmp1")
+    assert set(cloud.placement.of(server.id)) == {cloud.compute(server.runs_on).provider}
+    assert {port.host for port in cloud.state.ports_of[server.id]} == {server.runs_on}
+    cloud.guests.reset_state(cloud.as_user("admin"), server.id, "active")
+    cloud.clock.advance(700)
+    assert (server.vm_state, server.host, server.power_state) == ("stopped", "cmp1", 4)
+
+
+@pytest.mark.parametrize("operation", ["post_live_migration", "post_live_migration_at_destination"])
+def test_an_error_after_a_live_migration_is_one_of_a_running_guest(
+    cloud: Cloud, operation: str
+) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set(operation, "fail")
+    migration = move_live(cloud, server)
+    assert (server.vm_state, server.host, migration.status) == ("error", migration.dest, "error")
+    cloud.clock.advance(700)
+    assert (server.power_state, server.domain) == (1, 1)
+
+
+@pytest.mark.parametrize("older", ["", ",swallowed"])
+def test_a_failed_live_migration_may_cost_the_ports_their_bindings(
+    cloud: Cloud, older: str
+) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("live_migration", f"fail,unbound{older}")
+    move_live(cloud, server)
+    assert server.host == "cmp1"
+    (port,) = cloud.state.ports_of[server.id]
+    assert (port.host, port.vif_type, port.status) == ("", "unbound", "DOWN")
+
+
+def test_a_cold_move_that_fails_on_its_destination_leaves_the_guest_off(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("finish_migration", "fail:ImageNotFound")
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id, "cmp2")
+    cloud.clock.advance(10)
+    assert (server.vm_state, server.host, server.domain) == ("error", "cmp2", 4)
+
+
+def test_no_valid_host_in_other_words() -> None:
+    cloud = Cloud(config=Config(migrate_max_retries=1))
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("check_can_live_migrate_destination", "fail:MigrationPreCheckError")
+    assert move_live(cloud, server).status == "error"
+    assert (server.vm_state, server.task_state, server.fault) == ("active", None, None)
+    assert failed_event(cloud, server).name == "conductor_live_migrate_instance"
+    words = f"Exceeded max scheduling retries 2 for instance {server.id} during live migration"
+    assert failed_event(cloud, server).details == f"Exceeded maximum number of retries. {words}"
 
 
 def test_what_fails_on_the_destination_before_a_live_copy_leaves_no_error(cloud: Cloud) -> None:
