@@ -1,5 +1,6 @@
 """The two clouds that the cases run on."""
 
+import json
 import subprocess
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
+from tests.beds.sim.state import Config
 from tests.contract.lab import Lab
 
 
@@ -20,8 +22,10 @@ class SimLab(Lab):
 
     def __init__(self) -> None:
         super().__init__()
-        self.simulator = Simulator(Cloud(start=time.time())).start()
+        config = Config(max_concurrent_live_migrations=4)  # as the real bed has it
+        self.simulator = Simulator(Cloud(start=time.time(), config=config)).start()
         self.cloud = self.simulator.cloud
+        self.cloud.clock.advance(10)  # past the first periodic tasks, as a cloud that has been up
 
     def pause(self, seconds: float) -> None:
         self.cloud.clock.advance(seconds)
@@ -42,6 +46,9 @@ class SimLab(Lab):
     def start_compute(self, host: str) -> None:
         self.cloud.start_compute(host)
         self.wait(f"nova-compute on {host}", lambda: _ready(self.cloud, host))
+
+    def set_extra_specs(self, server: str, specs: dict[str, str]) -> None:
+        self.cloud.set_extra_specs(self.cloud.state.servers[server], specs)
 
     def forget_deleted_services(self) -> None:
         """Nothing to do: the stand-in forgets them by itself."""
@@ -105,6 +112,17 @@ class RealLab(Lab):
 
     def start_compute(self, host: str) -> None:
         self.run("compute", "start", host)
+
+    def set_extra_specs(self, server: str, specs: dict[str, str]) -> None:
+        """In the database: such a flavor could not be booted without Cyborg, Barbican and the like."""
+        old, new = '"extra_specs": {}', f'"extra_specs": {json.dumps(specs)}'
+        row = f"instance_uuid = '{server}'"
+        self.run(
+            "sql",
+            f"UPDATE instance_extra SET flavor = REPLACE(flavor, '{old}', '{new}') WHERE {row}",
+        )
+        shown = self.show(server)["flavor"]["extra_specs"]
+        assert shown == specs, f"{server} has {shown}"
 
     def forget_deleted_services(self) -> None:
         self.run("purge-deleted")

@@ -2,7 +2,7 @@
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -45,6 +45,21 @@ class Sight:
     host: str | None
     migration: str | None
     dest: str | None
+
+
+def different(values: Iterable[str | None]) -> list[str | None]:
+    """Return values without repetitions in a row."""
+    result: list[str | None] = []
+    for value in values:
+        if not result or result[-1] != value:
+            result.append(value)
+    return result
+
+
+def in_order(seen: Sequence[str | None], expected: Sequence[str | None]) -> bool:
+    """Tell whether all that was seen is expected, and in this order; steps may go unseen."""
+    rest = iter(expected)
+    return all(any(value == step for step in rest) for value in seen)
 
 
 class Lab(ABC):
@@ -331,6 +346,10 @@ class Lab(ABC):
     @abstractmethod
     def start_compute(self, host: str) -> None:
         """Start nova-compute of a host and wait until it is up and mapped."""
+
+    @abstractmethod
+    def set_extra_specs(self, server: str, specs: dict[str, str]) -> None:
+        """Change the flavor that a server without extra specs keeps for itself."""
 
     @abstractmethod
     def forget_deleted_services(self) -> None:

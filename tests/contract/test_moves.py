@@ -1,10 +1,10 @@
 """Cold and live migrations that end well: which states are shown, in which order."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.contract.lab import Json, Lab, Sight
+from tests.contract.lab import Json, Lab, Sight, different, in_order
 
 COLD = ("pre-migrating", "migrating", "post-migrating", "finished")
 CONFIRM = ("finished", "confirming", "confirmed")
@@ -12,21 +12,6 @@ REVERT = ("finished", "reverting", "reverted")
 LIVE = ("accepted", "queued", "preparing", "running", "completed")
 ANYWHERE = {"host": None, "block_migration": "auto"}
 RESIZE_TASKS = ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
-
-
-def different(values: Iterable[str | None]) -> list[str | None]:
-    """Return values without repetitions in a row."""
-    result: list[str | None] = []
-    for value in values:
-        if not result or result[-1] != value:
-            result.append(value)
-    return result
-
-
-def in_order(seen: Sequence[str | None], expected: Sequence[str | None]) -> bool:
-    """Tell whether all that was seen is expected, and in this order; steps may go unseen."""
-    rest = iter(expected)
-    return all(any(value == step for step in rest) for value in seen)
 
 
 def to_verify(nova: Lab, server: str) -> list[Sight]:
@@ -167,6 +152,18 @@ def test_ports_follow(nova: Lab, cold: Cold, live: Live) -> None:
         }
 
     nova.wait("the ports on the destination", bound)
+
+
+def test_a_port_that_is_administratively_down(nova: Lab) -> None:
+    """It is bound to the destination like any other, and DOWN there as before."""
+    server = nova.server()
+    (port,) = nova.get(f"/ports?device_id={server}", "ports", service="network")
+    down = {"port": {"admin_state_up": False}}
+    assert nova.api("PUT", f"/ports/{port['id']}", down, service="network").status == 200
+    to_verify(nova, server)
+    (shown,) = nova.get(f"/ports?device_id={server}", "ports", service="network")
+    assert (shown["admin_state_up"], shown["binding:host_id"]) == (False, nova.spare)
+    assert shown["status"] == "DOWN"
 
 
 def test_the_request_names_its_action(nova: Lab) -> None:

@@ -148,6 +148,32 @@ def test_a_disabled_target(nova: Lab) -> None:
         nova.api("PUT", f"/os-services/{service['id']}", {"status": "enabled"})
 
 
+NEVER = {
+    "an accelerator": (
+        {"accel:device_profile": "gpu"},
+        ("migrate", "os-migrateLive"),
+        "Feature not supported with instances that have accelerators.",
+    ),
+    "a vTPM of the user's": (
+        {"hw:tpm_version": "2.0", "hw:tpm_model": "tpm-crb"},
+        ("os-migrateLive",),
+        "Operation 'live-migration' not supported for vTPM-enabled instance ({server}).",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NEVER)
+def test_guests_that_nova_never_moves(nova: Lab, kind: str) -> None:
+    """400 in words that name the kind: nothing to wait for, and nothing that a target changes."""
+    specs, actions, words = NEVER[kind]
+    server = nova.server()
+    nova.set_extra_specs(server, specs)
+    for action in actions:
+        answer = nova.act(server, action, ARGUMENTS.get(action))
+        assert (answer.status, answer.message) == (400, words.format(server=server))
+    assert nova.show(server)["OS-EXT-STS:task_state"] is None
+
+
 def test_confirm_twice(nova: Lab) -> None:
     """Again at once: 400; when ACTIVE: 409. Both mean `look again`."""
     server = nova.active(metadata={"fault.confirm_migration": "sleep:2"})

@@ -195,13 +195,16 @@ class TestFaults:
                 "sleep:2, fail:InstanceFaultRollback",
                 faults.Fault(2, fails=True, exception="InstanceFaultRollback"),
             ),
+            ("ssh:host-key", faults.Fault(words=frozenset(("ssh:host-key",)))),
+            ("fail,swallowed", faults.Fault(fails=True, words=frozenset(("swallowed",)))),
         ],
     )
     def test_specs(self, spec: str, fault: faults.Fault) -> None:
         assert faults.parse(spec) == fault
 
     @pytest.mark.parametrize(
-        "setting", ["spawn=explode", "spawn", "spawn=", "teleport=fail", "spawn=sleep:x"]
+        "setting",
+        ["spawn=explode", "spawn", "spawn=", "teleport=fail", "spawn=sleep:x", "spawn=ssh:x"],
     )
     def test_a_wrong_setting_is_refused(self, setting: str) -> None:
         with pytest.raises(BedError):

@@ -1,10 +1,52 @@
 """What Nova's API refuses before it starts anything (nova/compute/api.py, the check_* decorators)."""
 
-from tests.beds.sim.errors import ConflictError, UnexpectedApiError
+from tests.beds.sim.errors import (
+    ApiError,
+    BadRequestError,
+    ConflictError,
+    ForbiddenError,
+    UnexpectedApiError,
+)
 from tests.beds.sim.records import Context, Server
 from tests.beds.sim.state import State
 
+LIVE, COLD = "live-migration", "resize"  # nova/compute/instance_actions.py
 UNAVAILABLE = "Service is unavailable at this time."
+
+
+def supported(state: State, server: Server, operation: str) -> None:
+    """Refuse what Nova never does with a guest of this kind. operation: LIVE or COLD.
+
+    In this order and in these words in nova/compute/api.py. Since Xena (nova 1b6a6e3916) all of
+    these are 400; before, 403 and 409, which elsewhere mean something that passes.
+    """
+    specs = dict(server.flavor.extra_specs)
+    vnics = {port.vnic_type for port in state.ports_of.get(server.id, [])}
+    old = state.config.before_xena
+    if vnics & {"accelerator-direct", "accelerator-direct-physical"}:
+        raise BadRequestError("Feature not supported with Ports that have accelerators.")
+    if "vdpa" in vnics and old:
+        words = "instance with vDPA ports ((instance_uuid)s)"  # Nova forgets to fill it in
+        raise ConflictError(f"Operation '{operation}' not supported for {words}.")
+    if "accel:device_profile" in specs:
+        if old:
+            raise ForbiddenError("Forbidden with instances that have accelerators.")
+        raise BadRequestError("Feature not supported with instances that have accelerators.")
+    if operation == LIVE:
+        refuse: type[ApiError] = ConflictError if old else BadRequestError
+        for kind in _cannot_live_migrate(specs, old):
+            words = f"not supported for {kind} instance ({server.id})"
+            raise refuse(f"Operation '{operation}' {words}.")
+
+
+def _cannot_live_migrate(specs: dict[str, str], old: bool) -> list[str]:
+    secret_on_the_host = specs.get("hw:tpm_secret_security") == "host"
+    kinds = []
+    if specs.keys() & {"hw:tpm_version", "hw:tpm_model"} and (old or not secret_on_the_host):
+        kinds.append("vTPM-enabled")
+    if specs.get("hw:mem_encryption", "").lower() in ("1", "t", "true", "on", "y", "yes"):
+        kinds.append("SEV-enabled" if old else "mem encryption enabled")
+    return kinds
 
 
 def unlocked(server: Server, context: Context) -> None:

@@ -7,15 +7,17 @@ The order of the steps is that of nova/conductor/tasks/migrate.py and nova/compu
 from dataclasses import dataclass, replace
 
 from tests.beds.sim import checks
-from tests.beds.sim.driver import operate
+from tests.beds.sim.driver import carry_out, operate
 from tests.beds.sim.errors import (
     BadRequestError,
     ConflictError,
+    MaxRetriesError,
     NoValidHostError,
     RollbackError,
     ServerGoneError,
     WorkError,
 )
+from tests.beds.sim.power import Power
 from tests.beds.sim.process import Work
 from tests.beds.sim.records import Context, Flavor, Migration, Server
 from tests.beds.sim.scheduler import Scheduler
@@ -39,6 +41,7 @@ class Move:
 class ColdMigrations:
     state: State
     scheduler: Scheduler
+    power: Power
 
     # Requests
 
@@ -55,6 +58,7 @@ class ColdMigrations:
     def _start(
         self, context: Context, server: Server, action: str, flavor: Flavor, host: str | None
     ) -> None:
+        checks.supported(self.state, server, checks.COLD)
         checks.unlocked(server, context)
         checks.lost_race(self.state, server, ("resize_prep",))
         checks.in_state(server, action, ("active", "stopped"))
@@ -84,6 +88,10 @@ class ColdMigrations:
         service = self.state.service_of(migration.source)
         if service is None or not self.state.is_up(service):
             raise ConflictError(checks.UNAVAILABLE)
+        self._begin_confirm(context, server, migration)
+
+    def _begin_confirm(self, context: Context | None, server: Server, migration: Migration) -> None:
+        """context: None where Nova confirms by itself."""
         self.state.set_status(migration, "confirming")
         self.state.record(context, server, "confirmResize")
         source = self.state.computes[migration.source]
@@ -152,7 +160,7 @@ class ColdMigrations:
         reason = (
             f"Exhausted all hosts available for retrying build failures for instance {server.id}."
         )
-        raise NoValidHostError(reason)
+        raise MaxRetriesError(reason)
 
     def _cast_prepare(self, move: Move, target: Compute) -> None:
         target.process.cast(lambda: self._prepare(move, target), self.state.timing.step)
@@ -230,9 +238,11 @@ class ColdMigrations:
                 )
                 self.state.set_status(move.migration, "migrating")
                 yield self.state.latency(self.state.timing.step)
-                yield from operate(
-                    self.state.faults, "migrate_disk_and_power_off", source.host, server
-                )
+                name = "migrate_disk_and_power_off"
+                effect = self.state.faults.effect(name, source.host, server, target.address)
+                if not isinstance(effect.error, RollbackError):
+                    self.power.go_off(server)
+                yield from carry_out(effect)
                 self.state.save(
                     server,
                     expect=("resize_migrating",),
@@ -261,10 +271,13 @@ class ColdMigrations:
                 self.state.save(server, expect=("resize_migrated",), task_state="resize_finish")
                 self.state.bind_ports(server, target.host)
                 yield self.state.latency(self.state.timing.step)
-                yield from operate(self.state.faults, "finish_migration", target.host, server)
+                effect = self.state.faults.effect("finish_migration", target.host, server)
+                yield from carry_out(effect)
                 self.state.set_status(move.migration, "finished")
                 yield self.state.latency(self.state.timing.settle)
                 self._arrive(move)
+                if "dies" in effect.words:
+                    self.power.go_off_soon(server)
             except WorkError as error:
                 self.state.placement.release(move.migration.uuid)
                 self._fail(move, error)
@@ -292,8 +305,10 @@ class ColdMigrations:
 
     def _confirm_by_itself(self, move: Move) -> None:
         """resize_confirm_window: Nova confirms what nobody decided on."""
-        if move.migration.status == "finished" and not move.server.deleted:
-            self.confirm(move.context, move.server.id)
+        server = move.server
+        unasked = move.migration.status == "finished" and not server.deleted
+        if unasked and server.vm_state == "resized" and server.task_state is None:
+            self._begin_confirm(None, server, move.migration)
 
     # Confirm and revert
 
@@ -330,7 +345,7 @@ class ColdMigrations:
             )
 
     def _return(self, server: Server, migration: Migration, source: Compute) -> Work:
-        """finish_revert_resize on the source."""
+        """finish_revert_resize on the source: it looks at no power state, so neither does the record."""
         with self.state.event(server, "compute_finish_revert_resize", source.host):
             try:
                 flavor = server.old_flavor or server.flavor
@@ -348,7 +363,7 @@ class ColdMigrations:
                     server,
                     vm_state=server.old_vm_state,
                     task_state=None,
-                    power_state=power,
+                    domain=power,
                     launched_at=self.state.now(),
                 )
             except WorkError as error:

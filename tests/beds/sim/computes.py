@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from tests.beds.sim.errors import BadRequestError, ConflictError, NotFoundError, WorkError
 from tests.beds.sim.placement import DISABLED
+from tests.beds.sim.power import Power
 from tests.beds.sim.process import Process
 from tests.beds.sim.records import Aggregate, Migration, Provider, Server, Service
 from tests.beds.sim.state import Compute, State
-from tests.beds.sim.states import ENDED_MIGRATION, RUNNING, SHUTDOWN, status_of
+from tests.beds.sim.states import ENDED_MIGRATION, RUNNING, status_of
 
 HOSTING = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
 IN_PROGRESS = "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
@@ -17,6 +18,7 @@ IN_PROGRESS = "Unable to delete compute service that has in-progress migrations.
 @dataclass
 class Computes:
     state: State
+    power: Power
 
     # Processes
 
@@ -47,6 +49,19 @@ class Computes:
         self._provide(compute)
         self._watch(compute)
         return compute
+
+    def add_node(self, host: str, node: str) -> None:
+        """Give a nova-compute a further hypervisor, as Ironic's has many."""
+        compute = self.state.compute(host)
+        provider = compute.more_nodes[node] = self.state.new_uuid()
+        inventories = dict(compute.inventories)
+        self.state.placement.providers[provider] = Provider(provider, node, inventories)
+
+    def dedicate(self, host: str, pcpus: int) -> None:
+        """Set cores of a host aside for guests with dedicated ones."""
+        compute = self.state.compute(host)
+        compute.inventories["PCPU"] = pcpus
+        self.state.placement.provider(compute.provider).inventories["PCPU"] = pcpus
 
     def kill(self, host: str) -> None:
         """End nova-compute at once; what it was doing stays as it is."""
@@ -102,8 +117,9 @@ class Computes:
         elif task == "resize_prep":
             self.state.save(server, task_state=None)
         elif task == "resize_migrating":
-            power = SHUTDOWN if server.old_vm_state == "stopped" else RUNNING
-            self.state.save(server, task_state=None, power_state=power)
+            self.state.save(server, task_state=None)
+            if self.state.config.restarts_after_crash and server.old_vm_state != "stopped":
+                self.state.save(server, power_state=RUNNING)
         elif task == "migrating":
             running = self.state.migration_by_status(server, "running")
             if running is not None:
@@ -117,12 +133,15 @@ class Computes:
                 and migration.kind == "evacuation"
                 and migration.status == "done"
             ):
+                provider = self.state.compute(host).provider
+                self.state.placement.release(migration.server, provider)
                 self.state.set_status(migration, "completed")
 
     # The periodic task
 
     def _watch(self, compute: Compute) -> None:
-        """Run update_available_resource at its interval for as long as this process lives."""
+        """Run the periodic tasks at their intervals for as long as this process lives."""
+        self.power.watch(compute)
         life = compute.process.life
 
         def again() -> None:
@@ -249,9 +268,15 @@ class Computes:
         for aggregate in self.state.aggregates.values():
             if host in aggregate.hosts:
                 aggregate.hosts.remove(host)
+        # Those of evacuated servers it frees itself, since Yoga.
+        provider = self.state.computes[host].provider
+        for migration in self.state.migrations:
+            evacuated = migration.kind == "evacuation" and migration.status == "done"
+            if evacuated and migration.source == host:
+                self.state.placement.release(migration.server, provider)
         # Nova only logs it when a leaked allocation keeps the provider: the answer is 204 all the same.
         with contextlib.suppress(ConflictError, NotFoundError):
-            self.state.placement.delete_provider(self.state.computes[host].provider)
+            self.state.placement.delete_provider(provider)
 
     # Aggregates
 

@@ -1,17 +1,25 @@
 """The hypervisors: operations that take no time unless a scripted fault says otherwise.
 
 Faults are those of the fake hypervisor driver in tests/beds/cloud: a comma separated list of
-`sleep:SECONDS`, `fail`, `fail:NOVA_EXCEPTION`, `hang` and `once`; besides, `ssh` fails as a cold
-migration does whose source cannot log in to the destination. They are looked up in this order, first match wins,
-`OP:HOST` before `OP`: server metadata `fault.OP`, then by server
+`sleep:SECONDS`, `fail`, `fail:NOVA_EXCEPTION`, `hang`, `once` and, for one operation each:
+
+    swallowed   live_migration: what ends a copy early is not raised again (Nova 2025.1)
+    unbound     live_migration, beside what fails it: its ports have lost their bindings afterwards
+    lost        post_live_migration_at_destination: the guest has left, but its record has not
+    busy        live_migration: the guest dirties memory faster than it is copied, for ever
+    ssh:CAUSE   migrate_disk_and_power_off: the source's `ssh mkdir` fails, of SSH; `ssh`: denied
+    scp         migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
+    dies        finish_migration, post_live_migration_at_destination: the guest dies soon after it
+
+They are looked up in this order, first match wins, `OP:HOST` before `OP`: server metadata `fault.OP`, then by server
 (name glob or id), by host, for all.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from tests.beds.sim.errors import NoValidHostError, RollbackError, WorkError
+from tests.beds.sim.errors import MaxRetriesError, NoValidHostError, RollbackError, WorkError
 from tests.beds.sim.process import HANG
 from tests.beds.sim.records import Server
 
@@ -21,29 +29,40 @@ OPERATIONS = frozenset(
         "migrate_disk_and_power_off", "finish_migration", "confirm_migration", "finish_revert_migration",
         "check_can_live_migrate_destination", "check_can_live_migrate_source", "pre_live_migration",
         "live_migration", "post_live_migration", "post_live_migration_at_destination",
-        "rollback_live_migration_at_destination", "cleanup", "prep_resize",
+        "rollback_live_migration_at_destination", "cleanup", "prep_resize", "get_console_output",
     )
 )  # fmt: skip
 
-SSH_FAILURE = (
-    "Unexpected error while running command.\nCommand: ssh -o BatchMode=yes 192.0.2.3 mkdir -p"
-    " /var/lib/nova/instances/server\nExit code: 255\nStdout: ''\nStderr: 'Permission denied (publickey).\\r\\n'"
-)
+# Why `ssh mkdir` fails on the destination: exit code, stdout, stderr. Seen with Nova 34 and libvirt.
+SSH = {
+    "denied": (255, "", "nova@{address}: Permission denied (publickey,password).\r\n"),
+    "host-key": (255, "", "Host key verification failed.\r\n"),
+    "refused": (255, "", "ssh: connect to host {address} port 22: Connection refused\r\n"),
+    "nologin": (1, "This account is currently not available.\n", ""),
+    "mkdir": (1, "", "mkdir: cannot create directory '{path}': Permission denied\n"),
+}
 # How nova/exception.py begins the text of some exceptions.
 WORDS = {
     "MigrationError": "Migration error: ",
     "MigrationPreCheckError": "Migration pre-check error: ",
     "ResizeError": "Resize error: ",
 }
+TEXTS = {
+    "ConsoleNotAvailable": "Guest does not have a console available."
+}  # those without a reason
 Table = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a fault does: wait (seconds, HANG for ever), then raise `error` if there is one."""
+    """What a fault does: wait (seconds, HANG for ever), then raise `error` if there is one.
+
+    words: the words of its spec, for those that mean more to one operation.
+    """
 
     seconds: float = 0.0
     error: WorkError | None = None
+    words: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -74,7 +93,8 @@ class Faults:
         self.everywhere.clear()
         self._used.clear()
 
-    def effect(self, operation: str, host: str, server: Server) -> Effect:
+    def effect(self, operation: str, host: str, server: Server, address: str = "") -> Effect:
+        """Return what strikes an operation now. address: of the host that a server moves to."""
         spec = self._spec(operation, host, server)
         words = [word.strip() for word in spec.split(",")] if spec else []
         if "once" in words:
@@ -82,7 +102,11 @@ class Faults:
             if key in self._used:
                 return Effect()
             self._used.add(key)
-        return _effect(words, f"injected failure in {operation} on {host}")
+        effect = _effect(words, f"injected failure in {operation} on {host}")
+        causes = [
+            word.partition(":")[2] or "denied" for word in words if word.partition(":")[0] == "ssh"
+        ]
+        return replace(effect, error=_ssh_failure(causes[0], server, address)) if causes else effect
 
     def _spec(self, operation: str, host: str, server: Server) -> str:
         by_server = (
@@ -109,13 +133,25 @@ def _effect(words: list[str], message: str) -> Effect:
         name, _, argument = word.partition(":")
         if name == "sleep":
             seconds = float(argument)
-        elif name == "hang":
+        elif name in ("hang", "busy"):
             seconds = HANG
-        elif name == "ssh":
-            error = RollbackError(f"Resize error: not able to execute ssh command: {SSH_FAILURE}")
+        elif name == "scp":
+            error = WorkError("ProcessExecutionError", "ProcessExecutionError")
         elif name == "fail":
             error = _exception(argument, message)
-    return Effect(seconds, error)
+    return Effect(seconds, error, frozenset(words))
+
+
+def _ssh_failure(cause: str, server: Server, address: str) -> RollbackError:
+    """As nova/virt/libvirt/driver.py migrate_disk_and_power_off words what oslo.concurrency says."""
+    code, out, error = SSH[cause]
+    path = f"/var/lib/nova/instances/{server.id}"
+    error = error.format(address=address, path=path)
+    return RollbackError(
+        "Resize error: not able to execute ssh command: Unexpected error while running command.\n"
+        f"Command: ssh -o BatchMode=yes {address} mkdir -p {path}\n"
+        f"Exit code: {code}\nStdout: {out!r}\nStderr: {error!r}"
+    )
 
 
 def _exception(kind: str, message: str) -> WorkError:
@@ -123,14 +159,20 @@ def _exception(kind: str, message: str) -> WorkError:
         return RollbackError(message)
     if kind == "NoValidHost":
         return NoValidHostError(message)
-    return WorkError(kind or "NovaException", WORDS.get(kind, "") + message)
+    if kind == "MaxRetriesExceeded":
+        return MaxRetriesError(message)
+    text = TEXTS.get(kind) or WORDS.get(kind, "") + message
+    return WorkError(kind or "NovaException", text)
 
 
 def operate(
-    faults: Faults, operation: str, host: str, server: Server
+    faults: Faults, operation: str, host: str, server: Server, address: str = ""
 ) -> Generator[float, None, None]:
     """Do an operation on a host: its fault's delay, then its fault's failure."""
-    effect = faults.effect(operation, host, server)
+    yield from carry_out(faults.effect(operation, host, server, address))
+
+
+def carry_out(effect: Effect) -> Generator[float, None, None]:
     if effect.seconds:
         yield effect.seconds
     if effect.error:

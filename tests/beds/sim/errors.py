@@ -67,6 +67,15 @@ class NoValidHostError(WorkError):
         super().__init__("NoValidHost", f"No valid host was found. {reason}")
 
 
+class MaxRetriesError(NoValidHostError):
+    """No host takes it, in other words: a subclass of NoValidHost in nova/exception.py too."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = "MaxRetriesExceeded"
+        self.message = f"Exceeded maximum number of retries. {reason}"
+
+
 class ServerGoneError(WorkError):
     """The server was deleted while work on it went on."""
 

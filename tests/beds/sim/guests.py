@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tests.beds.sim import checks
 from tests.beds.sim.driver import operate
-from tests.beds.sim.errors import BadRequestError, ConflictError, WorkError
+from tests.beds.sim.errors import BadRequestError, ConflictError, NotFoundError, WorkError
 from tests.beds.sim.process import Work
 from tests.beds.sim.records import Context, Flavor, Port, Server
 from tests.beds.sim.scheduler import Scheduler
@@ -161,6 +161,14 @@ class Guests:
         self.state.record(context, server, simple.name)
         host.process.cast(lambda: self._do(server, simple, host), self.state.timing.guest)
 
+    def stop_by_nova(self, server: Server) -> None:
+        """Nova found its guest off, or on although it was stopped: an action without a user."""
+        simple = SIMPLE["os-stop"]
+        host = self._require_host(server)
+        checks.begin(self.state, server, simple.task)
+        self.state.record(None, server, simple.name)
+        host.process.cast(lambda: self._do(server, simple, host), self.state.timing.guest)
+
     def _require_host(self, server: Server) -> Compute:
         if server.host is None:
             raise ConflictError(f"Instance {server.id} is not ready")
@@ -243,6 +251,16 @@ class Guests:
         """os-resetState: vm_state and task_state only; a migration record stays as it is."""
         server = self.state.server(identity, context)
         self.state.save(server, vm_state=vm_state, task_state=None)
+
+    def console(self, context: Context, identity: str) -> str:
+        """Return the console's output. A failed look is noted as the server's newest fault."""
+        server = self.state.server(identity, context)
+        host = self._require_host(server)
+        error = self.state.faults.effect("get_console_output", host.host, server).error
+        if error is not None:
+            server.fault = self.state.fault(error)
+            raise NotFoundError(error.message)
+        return ""
 
     def set_metadata(self, identity: str, metadata: dict[str, str]) -> None:
         server = self.state.server(identity)

@@ -7,13 +7,14 @@ The order of the steps is that of nova/conductor/tasks/live_migrate.py and nova/
 from dataclasses import dataclass, field
 
 from tests.beds.sim import checks
-from tests.beds.sim.driver import operate
-from tests.beds.sim.errors import BadRequestError, NotFoundError, WorkError
+from tests.beds.sim.driver import Effect, carry_out, operate
+from tests.beds.sim.errors import BadRequestError, MaxRetriesError, NotFoundError, WorkError
+from tests.beds.sim.power import Power
 from tests.beds.sim.process import HANG, Work
 from tests.beds.sim.records import Context, Migration, Server
 from tests.beds.sim.scheduler import Scheduler
 from tests.beds.sim.state import Compute, State
-from tests.beds.sim.states import LIVE_IN_PROGRESS
+from tests.beds.sim.states import LIVE_IN_PROGRESS, SHUTDOWN
 
 # A check that raises one of these says no to its host, and another is asked.
 SAYS_NO = frozenset(
@@ -27,8 +28,15 @@ SAYS_NO = frozenset(
 )
 # After these the server is as it was (nova/conductor/manager.py _live_migrate).
 KNOWN = SAYS_NO | {
-    "NoValidHost", "ComputeServiceUnavailable", "UnableToMigrateToSelf", "HypervisorUnavailable", "InstanceInvalidState",
+    "NoValidHost", "MaxRetriesExceeded", "ComputeServiceUnavailable",
+    "UnableToMigrateToSelf", "HypervisorUnavailable", "InstanceInvalidState",
 }  # fmt: skip
+MONITOR_INTERVAL = 5.0  # [libvirt]live_migration_monitor_interval: how often numbers are published
+FIRST_PASS = 5.0  # seconds in which a busy guest's memory is copied once
+DIRTIED = 0.2  # share of its memory that a busy guest dirties meanwhile
+PASS = 7.0  # seconds of each later pass
+LOST = "MessagingTimeout"
+QUEUE_GLANCE = 0.2  # seconds between two looks of a waiting one at whether it is its turn
 GLANCE = 0.5  # seconds between two looks of a copy at whether it is to be aborted or forced
 
 
@@ -44,12 +52,14 @@ class Control:
 class LiveMigrations:
     state: State
     scheduler: Scheduler
+    power: Power
     controls: dict[int, Control] = field(default_factory=dict)
 
     # Requests
 
     def migrate(self, context: Context, identity: str, host: str | None = None) -> None:
         server = self.state.server(identity, context)
+        checks.supported(self.state, server, checks.LIVE)
         checks.unlocked(server, context)
         checks.lost_race(self.state, server, ("migrating",))
         checks.in_state(server, "os-migrateLive", ("active", "paused"))
@@ -157,6 +167,7 @@ class LiveMigrations:
         self.state.placement.move(server.id, migration.uuid)
         tried = [source.host]
         while True:
+            self._check_retries(server, len(tried) - 1)
             target = self.scheduler.select(server, server.flavor, only=host, ignore=tuple(tried))[0]
             resources = server.flavor.resources()
             self.state.placement.claim(server.id, target.provider, resources, server.owner)
@@ -169,6 +180,14 @@ class LiveMigrations:
                 tried.append(target.host)
             else:
                 return target
+
+    def _check_retries(self, server: Server, retries: int) -> None:
+        most = self.state.config.migrate_max_retries
+        if most != -1 and retries > most:
+            raise MaxRetriesError(
+                f"Exceeded max scheduling retries {retries} for instance {server.id} during live"
+                " migration"
+            )
 
     def _agree(self, server: Server, source: Compute, target: Compute) -> Work:
         """The destination's check, which asks the source for its own."""
@@ -203,8 +222,9 @@ class LiveMigrations:
     ) -> Work:
         """A compute copies a few at a time; the others are `queued`."""
         with self.state.event(server, "compute_live_migration", source.host):
+            waiting = self.state.config.waiting_live_status
             self.state.set_status(
-                migration, "queued"
+                migration, waiting
             )  # this step ends here: no failure of a copy shows in it
         source.live_line.append(migration.id)
         control = self._control(migration)
@@ -214,7 +234,7 @@ class LiveMigrations:
                 if control.abort:
                     self._roll_back(server, migration, "cancelled")
                     return
-                yield self.state.latency(0)
+                yield self.state.latency(QUEUE_GLANCE)
             yield self.state.latency(0)
             yield from self._live_migrate(server, migration, source, target)
         finally:
@@ -232,6 +252,9 @@ class LiveMigrations:
             yield self.state.latency(self.state.timing.settle)
             self._roll_back(server, migration, "failed")
             raise
+        if self._control(migration).abort:  # asked for while it was `preparing`
+            self._roll_back(server, migration, "cancelled")
+            return
         self.state.set_status(migration, "running")
         if (yield from self._copy(server, migration, source)):
             yield from self._hand_over(server, migration, source, target)
@@ -246,30 +269,55 @@ class LiveMigrations:
         effect = self.state.faults.effect("live_migration", source.host, server)
         control = self._control(migration)
         total = server.flavor.ram * 2**20
-        began = self.state.now()
+        began = published = self.state.now()
+        self._progress(server, migration, 0, total)
         while not control.force and (passed := self.state.now() - began) < effect.seconds:
             if control.abort:
-                self._roll_back(server, migration, "cancelled")
+                yield from self._break_off(server, migration, "cancelled", effect)
                 return False
-            share = 0.5 if effect.seconds == HANG else passed / effect.seconds
-            self._progress(server, migration, total, share)
+            if self.state.now() >= published + MONITOR_INTERVAL:
+                published = self.state.now()
+                self._progress(server, migration, *_copied(effect, passed, total))
             yield min(GLANCE, effect.seconds - passed)
         if effect.error is not None and not control.force:
-            self._roll_back(server, migration, "failed")
+            yield from self._break_off(server, migration, "failed", effect)
             return False
         yield self.state.latency(self.state.timing.step)
         return True
 
-    def _progress(self, server: Server, migration: Migration, total: int, share: float) -> None:
-        processed = int(total * share)
+    def _progress(self, server: Server, migration: Migration, done: int, remaining: int) -> None:
+        """nova/virt/libvirt/migration.py save_stats, in bytes."""
+        total = server.flavor.ram * 2**20
         self.state.set_status(
             migration,
             migration.status,
             memory_total=total,
-            memory_processed=processed,
-            memory_remaining=total - processed,
+            memory_processed=done,
+            memory_remaining=remaining,
         )
-        self.state.save(server, progress=int(share * 100))
+        self.state.save(server, progress=100 - round(remaining * 100 / total))
+
+    def _break_off(self, server: Server, migration: Migration, status: str, effect: Effect) -> Work:
+        """A copy that runs is aborted or fails: ACTIVE for a moment, then ERROR; the guest runs on.
+
+        Nova rolls back, and then libvirt's driver raises the failure of the copy again
+        (virt/libvirt/driver.py _live_migration, since 2025.2); compute/manager.py
+        _do_live_migration takes that for a failure after which nothing can be rolled back.
+        """
+        self._give_back(server, migration)
+        if not server.deleted:
+            self.state.save(server, task_state=None, progress=0)
+        yield self.state.latency(0)
+        self.state.set_status(migration, status)
+        if "unbound" in effect.words:
+            self.state.unbind_ports(server)
+        if "swallowed" in effect.words:
+            return
+        yield self.state.latency(0)
+        self.state.set_status(migration, "error")
+        yield self.state.latency(self.state.timing.settle)
+        if not server.deleted:
+            self.state.save(server, vm_state="error", task_state=None)
 
     def _roll_back(self, server: Server, migration: Migration, status: str) -> None:
         """The guest never left: back to the state it was in."""
@@ -292,10 +340,12 @@ class LiveMigrations:
             yield from operate(self.state.faults, "post_live_migration", source.host, server)
             yield from source.process.call(target.process, self._take_over(server, target))
         except WorkError as error:
-            self.state.set_status(migration, "error")
-            self.state.save(server, host=target.host)
-            self.state.error_out(server, error)
-            raise
+            if error.kind != LOST:
+                self.state.set_status(migration, "error")
+                self.state.save(server, host=target.host)
+                self.state.error_out(server, error)
+                raise
+            server.runs_on, server.domain = target.host, SHUTDOWN  # the source has it shut off
         yield self.state.latency(self.state.timing.completed)
         self.state.set_status(migration, "completed")
         yield self.state.latency(self.state.timing.step)
@@ -304,8 +354,27 @@ class LiveMigrations:
     def _take_over(self, server: Server, target: Compute) -> Work:
         with self.state.event(server, "compute_post_live_migration_at_destination", target.host):
             name = "post_live_migration_at_destination"
-            yield from operate(self.state.faults, name, target.host, server)
+            effect = self.state.faults.effect(name, target.host, server)
+            yield from carry_out(effect)
             self.state.bind_ports(server, target.host)
+            if "lost" in effect.words:
+                raise WorkError(LOST, "Timed out waiting for a reply to message ID")
             self.state.save(
                 server, expect=("migrating",), host=target.host, task_state=None, progress=0
             )
+            if "dies" in effect.words:
+                self.power.go_off_soon(server)
+
+
+def _copied(effect: Effect, passed: float, total: int) -> tuple[int, int]:
+    """Return how many bytes were copied and how many remain, some seconds after the start.
+
+    A busy guest dirties memory faster than it is copied: the first number grows for ever, the
+    second goes up and down.
+    """
+    if "busy" in effect.words:
+        done = int(total * passed / FIRST_PASS)
+        left = int(total * DIRTIED * (1 - passed % PASS / PASS))
+        return done, max(total - done, left)
+    share = 0.5 if effect.seconds == HANG else passed / effect.seconds
+    return int(total * share), total - int(total * share)

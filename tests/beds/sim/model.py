@@ -12,12 +12,15 @@ same times give the same history.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tests.beds.sim.clock import Clock
 from tests.beds.sim.cold import ColdMigrations
 from tests.beds.sim.computes import Computes
+from tests.beds.sim.evacuations import Evacuations
 from tests.beds.sim.guests import Boot, Guests
 from tests.beds.sim.live import LiveMigrations
+from tests.beds.sim.power import Power
 from tests.beds.sim.records import (
     Context,
     Flavor,
@@ -56,10 +59,12 @@ class Cloud:
         self.clock = Clock(start, speed)
         self.state = State(self.clock, seed, config or Config(), timing or Timing())
         self.scheduler = Scheduler(self.state)
-        self.cold = ColdMigrations(self.state, self.scheduler)
-        self.live = LiveMigrations(self.state, self.scheduler)
         self.guests = Guests(self.state, self.scheduler)
-        self.computes = Computes(self.state)
+        self.power = Power(self.state, self.guests)
+        self.cold = ColdMigrations(self.state, self.scheduler, self.power)
+        self.live = LiveMigrations(self.state, self.scheduler, self.power)
+        self.evacuations = Evacuations(self.state, self.scheduler)
+        self.computes = Computes(self.state, self.power)
         self.faults = self.state.faults
         self.placement = self.state.placement
         self._seed_accounts()
@@ -137,8 +142,10 @@ class Cloud:
         server = self.boot(name, host=host, **wishes)  # type: ignore[arg-type]
         return self.when(server, lambda: server.vm_state == "active")
 
-    def add_group(self, name: str, policy: str, user: str = "demo") -> ServerGroup:
+    def add_group(self, name: str, policy: str, user: str = "demo", **rules: int) -> ServerGroup:
+        """rules: max_server_per_host, of anti-affinity."""
         group = ServerGroup(self.state.new_uuid(), name, policy, self.state.users[user])
+        group.rules = rules
         self.state.groups[group.id] = group
         return group
 
@@ -146,6 +153,16 @@ class Cloud:
         """Put a server aside as Nova with reclaim_instance_interval does: deleted, yet on its host."""
         with self.hold():
             self.state.save(server, vm_state="soft-delete", task_state=None, power_state=4)
+
+    def set_extra_specs(self, server: Server, specs: dict[str, str]) -> None:
+        """Change the flavor that a server keeps for itself."""
+        with self.hold():
+            server.flavor = replace(server.flavor, extra_specs=tuple(specs.items()))
+
+    def guest_dies(self, server: Server) -> None:
+        """End a guest as a crash of QEMU or a shutdown from inside does."""
+        with self.hold():
+            self.power.go_off(server)
 
     def when(self, server: Server, condition: Callable[[], bool], within: float = 60.0) -> Server:
         """Let time pass until a condition holds; TimeoutError names the server if it never does."""

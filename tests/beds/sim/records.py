@@ -17,7 +17,10 @@ class Flavor:
     extra_specs: tuple[tuple[str, str], ...] = ()
 
     def resources(self) -> Resources:
-        return {"VCPU": self.vcpus, "MEMORY_MB": self.ram, "DISK_GB": self.disk}
+        """What Nova asks Placement for: dedicated cores are PCPU."""
+        dedicated = dict(self.extra_specs).get("hw:cpu_policy") == "dedicated"
+        cores = "PCPU" if dedicated else "VCPU"
+        return {cores: self.vcpus, "MEMORY_MB": self.ram, "DISK_GB": self.disk}
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ class Server:
     host: str | None = None
     vm_state: str = "building"
     task_state: str | None = "scheduling"
-    power_state: int = 0
+    power_state: int = 0  # what the database last heard
+    runs_on: str = ""  # where its guest runs if not on `host`, which Nova does not know
+    domain: int = 0  # the power state that its hypervisor knows
     launched_at: float | None = None
     terminated_at: float | None = None
     deleted: bool = False
@@ -127,9 +132,11 @@ class Event:
 
 @dataclass
 class Action:
+    """user: None for what Nova does by itself."""
+
     name: str
     request_id: str
-    user: User
+    user: User | None
     start: float
     updated_at: float
     message: str | None = None
@@ -203,5 +210,6 @@ class Port:
     mac: str
     owner: User
     status: str = "ACTIVE"
+    admin_state_up: bool = True
     vif_type: str = "ovs"
     vnic_type: str = "normal"

@@ -48,6 +48,11 @@ class Timing:
     guest: float = 0.3  # stop, start, pause and the like
     spawn: float = 0.8
     start_compute: float = 2.0
+    dies: float = 1.0  # from the start of a guest that dies to its death
+    stopped_event: float = (
+        15.0  # nova/virt/libvirt/host.py: from a death to the event that tells it
+    )
+    first_power_sync: float = 8.0  # from the start of nova-compute
     race: float = (
         0.02  # two requests this close together both read the state before either writes it
     )
@@ -59,13 +64,24 @@ class Config:
 
     report_interval: float = 2.0
     service_down_time: float = 10.0
-    max_concurrent_live_migrations: int = 4
+    max_concurrent_live_migrations: int = 1
+    # No option of Nova's: refuse what is not supported as before Xena, with 403 and 409.
+    before_xena: bool = False
+    # No option of Nova's: the status in which a live migration waits for its turn; some versions
+    # show `accepted` or `preparing` instead.
+    waiting_live_status: str = "queued"
     max_attempts: int = 3
+    migrate_max_retries: int = -1  # of live migrations; -1: as many as there are hosts
     resize_confirm_window: float = 0.0
     reclaim_instance_interval: float = 0.0  # above 0, a deleted server is SOFT_DELETED that long
     update_resources_interval: float = 60.0
+    sync_power_state_interval: float = 600.0
     discover_hosts_interval: float = 5.0
+    # No option of Nova's: the hypervisor's driver starts a guest again whose copy was cut off by the
+    # death of nova-compute. libvirt's fails to (Nova 34: AttributeError in _finish_revert_migration_vtpm).
+    restarts_after_crash: bool = False
     max_limit: int = 1000
+    list_records_by_skipping_down_cells: bool = True
 
 
 @dataclass
@@ -80,6 +96,7 @@ class Compute:
     inventories: Resources
     address: str
     cell: str = "cell1"
+    more_nodes: dict[str, str] = field(default_factory=dict)  # Ironic: name -> provider
     live_line: list[int] = field(
         default_factory=list
     )  # ids of live migrations, first come first served
@@ -163,6 +180,8 @@ class State:
             )
         if "host" in changes:
             self._place(server, changes["host"])
+        if "power_state" in changes:
+            changes.setdefault("domain", changes["power_state"])
         for name, value in changes.items():
             setattr(server, name, value)
         server.updated_at = self.now()
@@ -174,9 +193,19 @@ class State:
         if host is not None:
             self.by_host.setdefault(host, {})[server.id] = server
 
+    def in_reach(self, server: Server) -> bool:
+        """Return whether the cell of a server answers."""
+        compute = self.computes.get(server.host or "")
+        return compute is None or compute.cell not in self.down_cells
+
     def bind_ports(self, server: Server, host: str) -> None:
         for port in self.ports_of.get(server.id, []):
             port.host = host
+
+    def unbind_ports(self, server: Server) -> None:
+        """What LP 1944619 was seen to leave: the binding is gone, on either host."""
+        for port in self.ports_of.get(server.id, []):
+            port.host, port.vif_type, port.status = "", "unbound", "DOWN"
 
     def error_out(self, server: Server, error: WorkError) -> None:
         """Put a server into ERROR with the failure as its fault."""
@@ -184,7 +213,9 @@ class State:
             self.save(server, vm_state="error", task_state=None, fault=self.fault(error))
 
     def fault(self, error: WorkError) -> Fault:
-        return Fault(500, error.message, self.now(), f"Traceback: {error.kind}: {error.message}")
+        return Fault(
+            500, cut(error.message), self.now(), f"Traceback: {error.kind}: {error.message}"
+        )
 
     # Migrations
 
@@ -229,9 +260,11 @@ class State:
 
     # Instance actions
 
-    def record(self, context: Context, server: Server, name: str) -> None:
-        request = context.request_id or f"req-{self.new_uuid()}"
-        action = Action(name, request, context.user, self.now(), self.now())
+    def record(self, context: Context | None, server: Server, name: str) -> None:
+        """Note what is done to a server. context: None for what Nova does by itself."""
+        request = (context.request_id if context else "") or f"req-{self.new_uuid()}"
+        user = context.user if context else None
+        action = Action(name, request, user, self.now(), self.now())
         self.actions.setdefault(server.id, []).append(action)
 
     @contextmanager
@@ -243,7 +276,7 @@ class State:
         try:
             yield
         except WorkError as error:
-            event.result, event.details = "Error", error.message
+            event.result, event.details = "Error", cut(error.message)
             event.traceback = f"Traceback: {error.kind}: {error.message}"
             action.message = "Error"
             raise
@@ -292,6 +325,11 @@ class State:
             if host in aggregate.hosts and "availability_zone" in aggregate.metadata:
                 return aggregate.metadata["availability_zone"]
         return "nova"
+
+
+def cut(text: str) -> str:
+    """Return what fits into the column (nova/compute/utils.py exception_to_dict), whole characters."""
+    return text.encode()[:255].decode(errors="ignore")
 
 
 def _project(context: Context | None) -> Any:

@@ -8,6 +8,11 @@ of comma separated words, for example "sleep:5,fail":
     fail             raise NovaException
     fail:NAME        raise nova.exception.NAME
     once             strike each server once only
+    swallowed        live_migration: what ends a copy early is not raised again (Nova 2025.1)
+    busy             live_migration: the guest dirties memory faster than it is copied, for ever
+    ssh:CAUSE        migrate_disk_and_power_off: `ssh mkdir` fails before the guest is off, one of SSH
+    scp              migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
+    dies             finish_migration, post_live_migration_at_destination: the guest dies soon after it
 
 Where faults come from, the first match wins:
 
@@ -49,21 +54,40 @@ OPS = frozenset(
         "post_live_migration",
         "post_live_migration_at_destination",
         "rollback_live_migration_at_destination",
+        "get_console_output",
     )
 )
-WORD = re.compile(r"sleep:(?P<seconds>\d+(?:\.\d+)?)|hang|once|fail(?::(?P<exception>[A-Za-z]+))?")
-HELP = "sleep:SECONDS, hang, fail, fail:NOVA_EXCEPTION and once, comma separated"
+# Why `ssh mkdir` fails on the destination: exit code, stdout, stderr. Seen with libvirt's driver.
+SSH = {
+    "denied": (255, "", "nova@{address}: Permission denied (publickey,password).\r\n"),
+    "host-key": (255, "", "Host key verification failed.\r\n"),
+    "refused": (255, "", "ssh: connect to host {address} port 22: Connection refused\r\n"),
+    "nologin": (1, "This account is currently not available.\n", ""),
+    "mkdir": (1, "", "mkdir: cannot create directory '{path}': Permission denied\n"),
+}
+# Words for one operation only.
+OWN = frozenset(("swallowed", "busy", "scp", "dies", *(f"ssh:{cause}" for cause in SSH)))
+WORD = re.compile(
+    r"sleep:(?P<seconds>\d+(?:\.\d+)?)|hang|once|fail(?::(?P<exception>[A-Za-z]+))?|"
+    + "|".join(sorted(OWN))
+)
+HELP = (
+    "sleep:SECONDS, hang, fail, fail:NOVA_EXCEPTION, once, "
+    + ", ".join(sorted(OWN))
+    + ", comma separated"
+)
 Table = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to an operation. seconds: the delay, infinite for a hang."""
+    """What happens to an operation. seconds: the delay, infinite for a hang; words: OWN ones."""
 
     seconds: float = 0.0
     fails: bool = False
     exception: str = "NovaException"
     once: bool = False
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -77,16 +101,18 @@ class Found:
 def parse(spec: str) -> Fault:
     """Return the fault a spec describes; ValueError names the word that is none."""
     seconds, fails, exception, once = 0.0, False, Fault.exception, False
-    for word in spec.split(","):
-        match = WORD.fullmatch(word.strip())
+    words = [word.strip() for word in spec.split(",")]
+    for word in words:
+        match = WORD.fullmatch(word)
         if match is None:
             raise ValueError(f"{word!r} is none of {HELP}")
         kind = match[0].partition(":")[0]
-        seconds = {"sleep": float(match["seconds"] or 0), "hang": float("inf")}.get(kind, seconds)
+        endless = kind in ("hang", "busy")
+        seconds = float("inf") if endless else float(match["seconds"] or seconds)
         fails = fails or kind == "fail"
         exception = match["exception"] or exception
         once = once or kind == "once"
-    return Fault(seconds, fails, exception, once)
+    return Fault(seconds, fails, exception, once, OWN & set(words))
 
 
 def _candidates(
