@@ -262,7 +262,9 @@ class Lab(ABC):
             self._free_leaks(host)
 
     def _free_leaks(self, host: str) -> None:
-        """Release what failed moves left behind: nobody else does, and it would outlive the service."""
+        """Release what failed moves left behind: nobody else does, and it would outlive the
+        service.
+        """
         if self.provider(host) is None:
             return
         servers = {row["id"] for row in self.get("/servers?all_tenants=1", "servers")}

@@ -14,9 +14,9 @@ class Story:
     """Servers on the source, by what they were doing when it was killed.
 
     accepted, waiting: migrated cold and live after the kill, while the service was still `up`;
-    copying, running, queued: in the middle of a cold copy, a live copy, a live queue;
-    finished: VERIFY_RESIZE on the other host; idle: nothing; evacuated: nothing, and evacuated to the
-    other host while the source was down: then it held `held`. down, back: rows noted while the service
+    copying, running, queued: in the middle of a cold copy, a live copy, a live queue; finished:
+    VERIFY_RESIZE on the other host; idle: nothing; evacuated: nothing, and evacuated to the other
+    host while the source was down: then it held `held`. down, back: rows noted while the service
     was down and after the return, by name.
     """
 
@@ -164,7 +164,9 @@ def test_a_queued_move_after_the_return(nova: Lab, story: Story) -> None:
 
 
 def test_what_waited_in_the_queue(nova: Lab, story: Story) -> None:
-    """The requests accepted while it was away are carried out when it is back, on servers it reset meanwhile."""
+    """The requests accepted while it was away are carried out when it is back, on servers it reset
+    meanwhile.
+    """
     assert (state(story.back["accepted"]), story.back_moves["accepted"]) == (
         ("ERROR", "resize_migrating"),
         "error",

@@ -11,9 +11,10 @@ from tests.contract.lab import Json, Lab
 class Failure:
     """One injected failure and what comes of it.
 
-    at: `source` or `spare`, where the server is in the end; then: what to do once it is VERIFY_RESIZE;
-    event: the step of the action that failed; leaks: the migration still holds the source; silent:
-    nothing tells why the server is in ERROR; text: of the failed step, what its driver said.
+    at: `source` or `spare`, where the server is in the end; then: what to do once it is
+    VERIFY_RESIZE; event: the step of the action that failed; leaks: the migration still holds the
+    source; silent: nothing tells why the server is in ERROR; text: of the failed step, what its
+    driver said.
     """
 
     operation: str
@@ -46,7 +47,8 @@ FAILURES = {
         spec="fail:InstanceFaultRollback",
         event="compute_resize_instance",
     ),
-    # libvirt's driver makes a directory over SSH before it shuts the guest down, and copies after it.
+    # libvirt's driver makes a directory over SSH before it shuts the guest down, and copies after
+    # it.
     "cold, unknown host key": Failure(
         "migrate_disk_and_power_off",
         "ACTIVE",
@@ -93,7 +95,8 @@ FAILURES = {
         then="revertResize",
         event="compute_finish_revert_resize",
     ),
-    # The guest is untouched and runs on; libvirt's driver raises the failure after it has rolled back.
+    # The guest is untouched and runs on; libvirt's driver raises the failure after it has rolled
+    # back.
     "live copy": Failure(
         "live_migration", "ERROR", "source", "error", "os-migrateLive", silent=True
     ),
@@ -113,8 +116,8 @@ FAILURES = {
         "os-migrateLive",
         event="compute_pre_live_migration",
     ),
-    # The guest is untouched after a failed check, also where the server is put into ERROR; what fails on
-    # the source, however, counts as a `no` of the destination.
+    # The guest is untouched after a failed check, also where the server is put into ERROR; what
+    # fails on the source, however, counts as a `no` of the destination.
     "live check on the destination": Failure(
         "check_can_live_migrate_destination",
         "ERROR",
@@ -243,7 +246,9 @@ def test_fault(nova: Lab, outcomes: dict[str, Outcome], name: str) -> None:
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_action(nova: Lab, outcomes: dict[str, Outcome], name: str) -> None:
-    """The step that failed says so; of a failed live copy or its end on the source only the migration tells."""
+    """The step that failed says so; of a failed live copy or its end on the source only the
+    migration tells.
+    """
     failure, seen = FAILURES[name], outcomes[name]
     failed = {step for step, event in seen.events.items() if event["result"] == "Error"}
     if failure.event:

@@ -237,7 +237,9 @@ def test_changes_since_shows_deleted_servers(nova: Lab) -> None:
 
 
 def test_a_record_never_changed_is_not_changed_since(nova: Lab) -> None:
-    """The first state of a live migration's record has updated_at null, and no time filter finds it."""
+    """The first state of a live migration's record has updated_at null, and no time filter finds
+    it.
+    """
     server = nova.active(metadata={"fault.check_can_live_migrate_destination": "sleep:4"})
     nova.migrate_live(server)
     row = nova.until(server, "accepted")
@@ -317,7 +319,9 @@ def test_a_token_that_is_none(nova: Lab) -> None:
 
 
 def test_allocations(nova: Lab, moved: Moved) -> None:
-    """Consumers are servers and migrations, each with what it holds; their type does not tell which."""
+    """Consumers are servers and migrations, each with what it holds; their type does not tell
+    which.
+    """
     held = nova.held(nova.spare)
     assert held[moved.live]["resources"] == {"VCPU": 1, "MEMORY_MB": 64, "DISK_GB": 1}
     migration = nova.migration(moved.cold)

@@ -112,7 +112,8 @@ def test_the_queue(nova: Lab, crowd: Crowd) -> None:
 
 
 def test_abort(nova: Lab, crowd: Crowd) -> None:
-    """202; ACTIVE where it was, for a moment, then ERROR there without a fault: `error`. Again: 409.
+    """202; ACTIVE where it was, for a moment, then ERROR there without a fault: `error`. Again:
+    409.
 
     The guest was never touched: when the state is reset it is as before.
     """

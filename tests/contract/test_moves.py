@@ -23,7 +23,9 @@ def to_verify(nova: Lab, server: str) -> list[Sight]:
 
 @dataclass
 class Cold:
-    """A cold migration up to VERIFY_RESIZE, and its confirmation: sights, and who held what in between."""
+    """A cold migration up to VERIFY_RESIZE, and its confirmation: sights, and who held what in
+    between.
+    """
 
     server: str
     way: list[Sight]
@@ -61,7 +63,9 @@ def live(cloud: Lab) -> Iterator[Live]:
 
 
 def test_cold_migration(nova: Lab, cold: Cold) -> None:
-    """The record follows the 202, host changes with resize_migrated, `finished` precedes VERIFY_RESIZE."""
+    """The record follows the 202, host changes with resize_migrated, `finished` precedes
+    VERIFY_RESIZE.
+    """
     assert in_order(different(sight.migration for sight in cold.way), (None, *COLD))
     assert in_order(different(sight.task for sight in cold.way), (*RESIZE_TASKS, None))
     assert different(sight.status for sight in cold.way) == ["RESIZE", "VERIFY_RESIZE"]
@@ -73,7 +77,9 @@ def test_cold_migration(nova: Lab, cold: Cold) -> None:
 
 
 def test_both_hosts_are_held_until_the_confirmation(nova: Lab, cold: Cold) -> None:
-    """The migration holds the source, the server the destination; after the confirmation only the latter."""
+    """The migration holds the source, the server the destination; after the confirmation only the
+    latter.
+    """
     migration = nova.migration(cold.server)["uuid"]
     involved = {cold.server, migration}
     assert cold.holders[nova.source] & involved == {migration}
@@ -92,7 +98,9 @@ def test_confirmation(nova: Lab, cold: Cold) -> None:
 
 
 def test_live_migration(nova: Lab, live: Live) -> None:
-    """The host changes when the server is ACTIVE again, which precedes `completed`; then the source is free."""
+    """The host changes when the server is ACTIVE again, which precedes `completed`; then the source
+    is free.
+    """
     assert in_order(different(sight.migration for sight in live.way), (None, *LIVE))
     assert in_order(different(sight.status for sight in live.way), ("MIGRATING", "ACTIVE"))
     for sight in live.way:
@@ -213,7 +221,8 @@ def test_a_paused_server_migrates_live(nova: Lab) -> None:
 
 
 def test_no_valid_host(nova: Lab) -> None:
-    """202, then as before: no fault, the record `error` without destination, the reason in the action.
+    """202, then as before: no fault, the record `error` without destination, the reason in the
+    action.
 
     The only member of an affinity group may go nowhere: its own host is ruled out.
     """

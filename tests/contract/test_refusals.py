@@ -210,8 +210,10 @@ def test_two_migrations_at_once(nova: Lab) -> None:
 
 
 def test_two_confirmations_at_once(nova: Lab) -> None:
-    """204 for one; the other is 204 or 400, and the server ends ACTIVE. Or, rarely, both are taken and the second one
-    finds nothing left to confirm: Nova sets the server to ERROR then, where it has moved to."""
+    """204 for one; the other is 204 or 400, and the server ends ACTIVE. Or, rarely, both are taken
+    and the second one finds nothing left to confirm: Nova sets the server to ERROR then, where it
+    has moved to.
+    """
     server = nova.server()
     nova.migrate(server)
     nova.settled(server, "VERIFY_RESIZE")
@@ -266,7 +268,9 @@ def test_reset_state(nova: Lab, by_status: dict[str, str]) -> None:
 
 
 def test_a_server_that_is_on_no_host(nova: Lab) -> None:
-    """Offloaded, and reset to active by an admin: a live migration is taken and fails, a cold one is refused."""
+    """Offloaded, and reset to active by an admin: a live migration is taken and fails, a cold one
+    is refused.
+    """
     server = nova.server()
     assert nova.act(server, "shelve").status == 202
     nova.settled(server, "SHELVED")

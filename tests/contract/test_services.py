@@ -134,7 +134,9 @@ def test_a_disabled_source_can_be_drained(nova: Lab) -> None:
 
 
 def test_delete_is_refused(nova: Lab) -> None:
-    """409 while a server is there, in any state, and while an unconfirmed migration involves the host."""
+    """409 while a server is there, in any state, and while an unconfirmed migration involves the
+    host.
+    """
     path = f"/os-services/{service(nova, nova.spare)['id']}"
     server = nova.server()
     nova.migrate(server)
@@ -175,7 +177,9 @@ def test_delete_waits_for_a_confirmation(emptied: Lab) -> None:
 
 
 def test_delete_and_return(emptied: Lab) -> None:
-    """Stopped, deleted: service, hypervisor, provider and aggregates gone; started: enabled, a new id, no aggregate."""
+    """Stopped, deleted: service, hypervisor, provider and aggregates gone; started: enabled, a new
+    id, no aggregate.
+    """
     nova = emptied
     made = nova.api("POST", "/os-aggregates", {"aggregate": {"name": nova.prefix}})
     assert made.status == 200

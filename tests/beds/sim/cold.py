@@ -345,7 +345,9 @@ class ColdMigrations:
             )
 
     def _return(self, server: Server, migration: Migration, source: Compute) -> Work:
-        """finish_revert_resize on the source: it looks at no power state, so neither does the record."""
+        """finish_revert_resize on the source: it looks at no power state, so neither does the
+        record.
+        """
         with self.state.event(server, "compute_finish_revert_resize", source.host):
             try:
                 flavor = server.old_flavor or server.flavor

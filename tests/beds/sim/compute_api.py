@@ -311,11 +311,13 @@ class ComputeApi:
         if name == "os-migrateLive" and not {"host", "block_migration"} <= set(body or {}):
             missing = "host" if "host" not in (body or {}) else "block_migration"
             raise BadRequestError(
-                f"Invalid input for field/attribute os-migrateLive. Value: {body}. {missing!r} is a required property"
+                f"Invalid input for field/attribute os-migrateLive. Value: {body}. {missing!r} is "
+                "a required property"
             )
         if name == "migrate" and body is not None and set(body) - {"host"}:
             raise BadRequestError(
-                f"Invalid input for field/attribute migrate. Value: {body}. Additional properties are"
+                f"Invalid input for field/attribute migrate. Value: {body}. Additional properties "
+                "are"
                 f" not allowed ({sorted(set(body) - {'host'})[0]!r} was unexpected)"
             )
 
@@ -504,7 +506,8 @@ class ComputeApi:
         aggregate = self.cloud.computes.aggregate(_number(call.names[0]))
         if aggregate.hosts:
             raise BadRequestError(
-                f"Cannot remove host from aggregate {aggregate.id}. Reason: Host aggregate is not empty."
+                f"Cannot remove host from aggregate {aggregate.id}. Reason: Host aggregate is not "
+                "empty."
             )
         del self.state.aggregates[aggregate.id]
         return Response(200)

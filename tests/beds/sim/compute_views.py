@@ -43,7 +43,9 @@ class Views:
         return {"id": server.id, "name": server.name, "links": self.links(f"servers/{server.id}")}
 
     def partial_server(self, server: Server, *, detail: bool) -> Json:
-        """Return what the API's own database knows of a server (views/servers.py _show_from_down_cell)."""
+        """Return what the API's own database knows of a server (views/servers.py
+        _show_from_down_cell).
+        """
         row: Json = {
             "id": server.id,
             "status": "UNKNOWN",
@@ -148,7 +150,9 @@ class Views:
         return {name: value for since, name, value in added if version >= since}
 
     def host_status(self, host: str | None) -> str:
-        """Nova looks at forced_down first, then at disabled: a disabled host that is down is MAINTENANCE."""
+        """Nova looks at forced_down first, then at disabled: a disabled host that is down is
+        MAINTENANCE.
+        """
         service = self.state.service_of(host) if host else None
         if service is None:
             return ""

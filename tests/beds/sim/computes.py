@@ -169,7 +169,9 @@ class Computes:
                 self.state.placement.release(consumer, compute.provider)
 
     def _end_stale(self, compute: Compute) -> None:
-        """ResourceTracker._update_usage_from_migrations: of a server in another cold move, the record that changed last."""
+        """ResourceTracker._update_usage_from_migrations: of a server in another cold move, the
+        record that changed last.
+        """
         last: dict[str, Migration] = {}
         for migration in sorted(self.state.migrations, key=lambda m: m.updated_at or m.created_at):
             ended = migration.status in ENDED_MIGRATION and migration.status != "error"
@@ -209,7 +211,8 @@ class Computes:
         service = self.service(identity)
         if not service.is_compute:
             raise BadRequestError(
-                f"Updating a {service.binary} service is not supported. Only nova-compute services can be updated."
+                f"Updating a {service.binary} service is not supported. Only nova-compute services "
+                "can be updated."
             )
         if status == "enabled" and reason:
             raise BadRequestError("Specifying 'disabled_reason' with status 'enabled' is invalid.")
@@ -237,7 +240,8 @@ class Computes:
             ):
                 raise BadRequestError(
                     f"Unable to force up host {host} as `done` evacuation migration records remain"
-                    " associated with the host. Ensure the compute service has been restarted, allowing"
+                    " associated with the host. Ensure the compute service has been restarted, "
+                    "allowing"
                     " these records to move to `completed` before retrying this request."
                 )
 
@@ -274,7 +278,8 @@ class Computes:
             evacuated = migration.kind == "evacuation" and migration.status == "done"
             if evacuated and migration.source == host:
                 self.state.placement.release(migration.server, provider)
-        # Nova only logs it when a leaked allocation keeps the provider: the answer is 204 all the same.
+        # Nova only logs it when a leaked allocation keeps the provider: the answer is 204 all the
+        # same.
         with contextlib.suppress(ConflictError, NotFoundError):
             self.state.placement.delete_provider(provider)
 
@@ -323,10 +328,14 @@ class Computes:
             reason = f"One or more hosts already in availability zone(s) {[old]}"
         elif servers and old != new:
             reason = (
-                "The host cannot be added to the aggregate as the availability zone of the host would change"
-                f" from '{old}' to '{new}' but the host already has {servers} instance(s). Changing the AZ of an"
-                " existing instance is not supported by this action. Move the instances away from this host then"
-                " try again. If you need to move the instances between AZs then you can use shelve_offload and"
+                "The host cannot be added to the aggregate as the availability zone of the host "
+                "would change"
+                f" from '{old}' to '{new}' but the host already has {servers} instance(s). "
+                "Changing the AZ of an"
+                " existing instance is not supported by this action. Move the instances away from "
+                "this host then"
+                " try again. If you need to move the instances between AZs then you can use "
+                "shelve_offload and"
                 " unshelve to achieve this."
             )
         if reason:

@@ -11,8 +11,8 @@ Faults are those of the fake hypervisor driver in tests/beds/cloud: a comma sepa
     scp         migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
     dies        finish_migration, post_live_migration_at_destination: the guest dies soon after it
 
-They are looked up in this order, first match wins, `OP:HOST` before `OP`: server metadata `fault.OP`, then by server
-(name glob or id), by host, for all.
+They are looked up in this order, first match wins, `OP:HOST` before `OP`: server metadata
+`fault.OP`, then by server (name glob or id), by host, for all.
 """
 
 from collections.abc import Generator
@@ -33,7 +33,8 @@ OPERATIONS = frozenset(
     )
 )  # fmt: skip
 
-# Why `ssh mkdir` fails on the destination: exit code, stdout, stderr. Seen with Nova 34 and libvirt.
+# Why `ssh mkdir` fails on the destination: exit code, stdout, stderr. Seen with Nova 34 and
+# libvirt.
 SSH = {
     "denied": (255, "", "nova@{address}: Permission denied (publickey,password).\r\n"),
     "host-key": (255, "", "Host key verification failed.\r\n"),

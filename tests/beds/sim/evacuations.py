@@ -43,7 +43,8 @@ class Evacuations:
                 self.state.set_status(migration, "error")
                 self.state.error_out(server, error)
                 raise
-            # The source's allocation stays until its nova-compute returns or its service is deleted.
+            # The source's allocation stays until its nova-compute returns or its service is
+            # deleted.
             resources = server.flavor.resources()
             self.state.placement.claim(server.id, target.provider, resources, server.owner)
             self.state.set_status(migration, "pre-migrating", dest=target.host)

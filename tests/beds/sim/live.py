@@ -132,7 +132,9 @@ class LiveMigrations:
             source.process.cast(lambda: self._wait_for_turn(server, migration, source, target))
 
     def _refused(self, server: Server, migration: Migration, error: WorkError) -> None:
-        """Nothing was touched; after a failure that Nova does not know here the server is in ERROR all the same."""
+        """Nothing was touched; after a failure that Nova does not know here the server is in ERROR
+        all the same.
+        """
         self.state.set_status(migration, "error")
         self._give_back(server, migration)
         if error.kind in KNOWN:
@@ -335,7 +337,9 @@ class LiveMigrations:
     def _hand_over(
         self, server: Server, migration: Migration, source: Compute, target: Compute
     ) -> Work:
-        """The guest runs on the destination: ACTIVE there, then `completed`, then the allocation gone."""
+        """The guest runs on the destination: ACTIVE there, then `completed`, then the allocation
+        gone.
+        """
         try:
             yield from operate(self.state.faults, "post_live_migration", source.host, server)
             yield from source.process.call(target.process, self._take_over(server, target))

@@ -78,7 +78,8 @@ class PlacementApi:
         for name, _ in request.query:
             if name not in known:
                 raise BadRequestError(
-                    f"Invalid query string parameters: Additional properties are not allowed ({name!r} was unexpected)"
+                    "Invalid query string parameters: Additional properties are not allowed "
+                    f"({name!r} was unexpected)"
                 )
         found = [
             provider

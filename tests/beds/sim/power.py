@@ -1,7 +1,8 @@
-"""Power states: what a hypervisor knows (`domain`), and when Nova's database hears of it (`power_state`).
+"""Power states: what a hypervisor knows (`domain`), and when Nova's database hears of it
+(`power_state`).
 
-As nova/compute/manager.py handle_lifecycle_event, _sync_power_states and
-_sync_instance_power_state have it; virt/libvirt/host.py tells of a guest that stopped 15 s later.
+As nova/compute/manager.py handle_lifecycle_event, _sync_power_states and _sync_instance_power_state
+have it; virt/libvirt/host.py tells of a guest that stopped 15 s later.
 """
 
 from dataclasses import dataclass

@@ -84,7 +84,8 @@ class Process:
             self.cast(work)
 
     def call(self, other: Process, work: Work) -> Work:
-        """Run work in another process and wait for it; one that is away finds the call when it returns.
+        """Run work in another process and wait for it; one that is away finds the call when it
+        returns.
 
         Raises WorkError: what the work raised, or MessagingTimeout.
         """

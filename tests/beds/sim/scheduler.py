@@ -75,13 +75,15 @@ class Scheduler:
                 "max_server_per_host", 1
             )
         if group.policy == "affinity":
-            # The server itself counts: its own host is the only one that passes, unless nobody has one.
+            # The server itself counts: its own host is the only one that passes, unless nobody has
+            # one.
             hosts = {member.host for member in self._members(group) if member.host}
             return not hosts or host in hosts
         return True
 
     def check_anti_affinity(self, host: str, server: Server) -> None:
-        """The late check on the destination: another member came, or is coming, since it was chosen.
+        """The late check on the destination: another member came, or is coming, since it was
+        chosen.
 
         Raises RollbackError.
         """

@@ -178,7 +178,9 @@ class Simulator:
         self.application.hook = hook
 
     def refuse(self, route: str, *, times: int = 1) -> None:
-        """On the next requests of a route drop the connection and listen no more, until `start`: a service that died."""
+        """On the next requests of a route drop the connection and listen no more, until `start`: a
+        service that died.
+        """
 
         def hook(request: Request) -> HttpFault | None:
             nonlocal times

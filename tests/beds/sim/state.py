@@ -77,8 +77,9 @@ class Config:
     update_resources_interval: float = 60.0
     sync_power_state_interval: float = 600.0
     discover_hosts_interval: float = 5.0
-    # No option of Nova's: the hypervisor's driver starts a guest again whose copy was cut off by the
-    # death of nova-compute. libvirt's fails to (Nova 34: AttributeError in _finish_revert_migration_vtpm).
+    # No option of Nova's: the hypervisor's driver starts a guest again whose copy was cut off by
+    # the death of nova-compute. libvirt's fails to (Nova 34: AttributeError in
+    # _finish_revert_migration_vtpm).
     restarts_after_crash: bool = False
     max_limit: int = 1000
     list_records_by_skipping_down_cells: bool = True
@@ -175,7 +176,8 @@ class State:
         if expect != ANY and server.task_state not in expect:
             raise WorkError(
                 "UnexpectedTaskStateError",
-                f"Conflict updating instance {server.id}. Expected: {{'task_state': {list(expect)}}}."
+                f"Conflict updating instance {server.id}. Expected: "
+                f"{{'task_state': {list(expect)}}}."
                 f" Actual: {{'task_state': {server.task_state!r}}}",
             )
         if "host" in changes:

@@ -1,4 +1,6 @@
-"""States of servers and migrations, as in nova/compute/{vm,task}_states.py and nova/objects/migration.py."""
+"""States of servers and migrations, as in nova/compute/{vm,task}_states.py and
+nova/objects/migration.py.
+"""
 
 RUNNING, PAUSED_POWER, SHUTDOWN, NO_POWER = 1, 3, 4, 0  # nova/objects/fields.py InstancePowerState
 

@@ -67,10 +67,10 @@ class Response:
 class HttpFault:
     """What goes wrong with one request.
 
-    kind: `reset` the connection, answer with a `status`, `delay` the answer by `seconds` of real time,
-    send half of the body as if it were whole (`truncated`) or drop the connection after it (`cut`), or
-    answer with lists that are `empty`.
-    after: the request takes effect first (with delay, truncated, cut and empty it always does).
+    kind: `reset` the connection, answer with a `status`, `delay` the answer by `seconds` of real
+    time, send half of the body as if it were whole (`truncated`) or drop the connection after it
+    (`cut`), or answer with lists that are `empty`. after: the request takes effect first (with
+    delay, truncated, cut and empty it always does).
     """
 
     kind: Literal["reset", "status", "delay", "truncated", "cut", "empty"]
