@@ -212,7 +212,7 @@ _OPTIONS = (
         "--listen",
         "HOST:PORT",
         _listen,
-        "serve /healthz, /readyz and /metrics there, open to whoever can connect; :PORT: every "
+        "serve /healthz, /readyz and /metrics there, open to anyone who can connect; :PORT: every "
         "address of the machine; none: off",
         _OUTPUT,
     ),

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 Check = Callable[[], list[str]]
-"""-> what is wrong, a line each; an empty list: all is well."""
+"""-> what is wrong, a line each; an empty list: healthy."""
 
 
 class HealthServer:

@@ -90,7 +90,7 @@ class Controller:
         return [worker.key for worker in self._workers if worker.is_alive() and worker.key]
 
     def failing(self) -> list[str]:
-        """What /healthz reports, a line each; nothing: all is well."""
+        """What /healthz reports, a line each; nothing: healthy."""
         now = self._clock()
         silent = now - self._relisted
         late = (

@@ -25,7 +25,7 @@ class WorkQueue(Generic[_K]):
         self._closed = False
 
     def add(self, key: _K, delay: float = 0.0) -> None:
-        """`key` is due in `delay` seconds at the latest; if it is in work, once that has ended."""
+        """`key` is due in `delay` seconds at the latest, but not before work on it has ended."""
         with self._changed:
             if self._closed:
                 return
@@ -38,7 +38,7 @@ class WorkQueue(Generic[_K]):
     def get(self, timeout: float) -> _K | None:
         """The key that is due longest, waiting up to `timeout` seconds; None: none, or closed.
 
-        Whoever gets a key must hand it back with done().
+        The caller hands it back with done().
         """
         deadline = self._clock() + timeout
         with self._changed:
@@ -66,12 +66,12 @@ class WorkQueue(Generic[_K]):
             self._changed.notify_all()
 
     def __contains__(self, key: _K) -> bool:
-        """Whether it is waiting or in work: it will be handed out without being added."""
+        """Whether it is waiting or in progress: it will be handed out without being added."""
         with self._changed:
             return key in self._due or key in self._in_work
 
     def due(self) -> int:
-        """The backlog: how many keys are due and not in work."""
+        """The backlog: how many keys are due and not in progress."""
         with self._changed:
             now = self._clock()
             return sum(due <= now for due in self._due.values())

@@ -7,9 +7,7 @@ from quiesce.keyring.decide.rotation import rotation
 from quiesce.keyring.decide.schedule import (
     due_removals,
     due_visits,
-    is_ready,
     paths_to_check,
-    required_targets,
     seconds_until_due,
 )
 from quiesce.keyring.decide.standing import decide
@@ -22,12 +20,10 @@ __all__ = [
     "due_removals",
     "due_visits",
     "installation_obstacle",
-    "is_ready",
     "layout_of",
     "paths_to_check",
     "removal_obstacle",
     "removals",
-    "required_targets",
     "rotation",
     "seconds_until_due",
 ]
