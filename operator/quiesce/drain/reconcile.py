@@ -199,7 +199,8 @@ class Drains:
         if abandoned:
             text = "released without restoring the host (quiesce.dev/abandon)"
             return (warning("Abandoned", "Restore", text),)
-        return _farewell("")
+        text = "nothing to restore: nothing was written to OpenStack"
+        return (normal("Released", "Restore", text),)
 
     def report_problem(self, resource: Resource, problem: Problem) -> None:
         history = self.histories.get(resource.uid, History())
