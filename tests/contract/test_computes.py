@@ -15,7 +15,8 @@ class Story:
 
     accepted, waiting: migrated cold and live after the kill, while the service was still `up`;
     copying, running, queued: in the middle of a cold copy, a live copy, a live queue;
-    finished: VERIFY_RESIZE on the other host; idle: nothing. down, back: rows noted while the service
+    finished: VERIFY_RESIZE on the other host; idle: nothing; evacuated: nothing, and evacuated to the
+    other host while the source was down: then it held `held`. down, back: rows noted while the service
     was down and after the return, by name.
     """
 
@@ -26,6 +27,8 @@ class Story:
     accepted: str
     waiting: str
     queued: str
+    evacuated: str
+    held: set[str]
     down: dict[str, Json]
     down_moves: dict[str, str]
     refused_cold: str
@@ -35,7 +38,7 @@ class Story:
     back_moves: dict[str, str]
 
 
-NAMES = ("idle", "copying", "running", "finished", "accepted", "waiting", "queued")
+NAMES = ("idle", "copying", "running", "finished", "accepted", "waiting", "queued", "evacuated")
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +58,19 @@ def story(cloud: Lab) -> Iterator[Story]:
             cloud.act(servers["finished"], "confirmResize").message,
         ]
         cloud.until(servers["idle"], "error")
+        held = evacuate(cloud, servers["evacuated"])
         down, down_moves = note(cloud, servers)
         cloud.start_compute(cloud.source)
         cloud.pause(8)  # what waited in the queue is done by now
         back, back_moves = note(cloud, servers)
-        yield Story(**servers, down=down, down_moves=down_moves, refused_cold=refused[0], refused_live=refused[1],
+        yield Story(**servers, held=held, down=down, down_moves=down_moves, refused_cold=refused[0], refused_live=refused[1],
                     refused_confirm=refused[2], back=back, back_moves=back_moves)  # fmt: skip
 
 
 def begin(nova: Lab) -> list[str]:
     """Boot the servers and bring the first ones into the middle of their moves."""
     slow = {"fault.migrate_disk_and_power_off": "sleep:300", "fault.live_migration": "sleep:300"}
-    plain = {"idle", "finished", "accepted", "waiting"}
+    plain = {"idle", "finished", "accepted", "waiting", "evacuated"}
     metadata: list[Json] = [{} if name in plain else slow for name in NAMES]
     booted = nova.many({"metadata": faults} for faults in [*metadata, slow, slow, slow])
     servers, fillers = dict(zip(NAMES, booted[: len(NAMES)], strict=True)), booted[len(NAMES) :]
@@ -82,6 +86,15 @@ def begin(nova: Lab) -> list[str]:
     nova.until(servers["copying"], "migrating")
     nova.settled(servers["finished"], "VERIFY_RESIZE")
     return list(servers.values())
+
+
+def evacuate(nova: Lab, server: str) -> set[str]:
+    """Evacuate a server to the spare host; return which of the two it holds resources of then."""
+    answer = nova.act(server, "evacuate", {"host": nova.spare})
+    assert answer.status == 200, answer.message
+    nova.until(server, "done")
+    nova.settled(server, "SHUTOFF")
+    return {host for host in (nova.source, nova.spare) if server in nova.held(host)}
 
 
 def note(nova: Lab, servers: dict[str, str]) -> tuple[dict[str, Json], dict[str, str]]:
@@ -159,6 +172,16 @@ def test_what_waited_in_the_queue(nova: Lab, story: Story) -> None:
     assert story.back["accepted"]["OS-EXT-SRV-ATTR:host"] == nova.source
     assert (state(story.back["waiting"]), story.back_moves["waiting"]) == (("ERROR", None), "error")
     assert story.back["waiting"]["OS-EXT-SRV-ATTR:host"] == nova.spare
+
+
+def test_an_evacuated_server(nova: Lab, story: Story) -> None:
+    """It holds both hosts until the dead one is back, which then frees what it held there."""
+    assert story.held == {nova.source, nova.spare}
+    assert story.down["evacuated"]["OS-EXT-SRV-ATTR:host"] == nova.spare
+    assert (story.down_moves["evacuated"], story.back_moves["evacuated"]) == ("done", "completed")
+    nova.wait("the source freed", lambda: story.evacuated not in nova.held(nova.source))
+    assert story.evacuated in nova.held(nova.spare)
+    assert state(nova.show(story.evacuated)) == ("SHUTOFF", None)
 
 
 def test_finished_can_be_confirmed_after_the_return(nova: Lab, story: Story) -> None:

@@ -88,6 +88,10 @@ class ColdMigrations:
         service = self.state.service_of(migration.source)
         if service is None or not self.state.is_up(service):
             raise ConflictError(checks.UNAVAILABLE)
+        self._begin_confirm(context, server, migration)
+
+    def _begin_confirm(self, context: Context | None, server: Server, migration: Migration) -> None:
+        """context: None where Nova confirms by itself."""
         self.state.set_status(migration, "confirming")
         self.state.record(context, server, "confirmResize")
         source = self.state.computes[migration.source]
@@ -301,8 +305,10 @@ class ColdMigrations:
 
     def _confirm_by_itself(self, move: Move) -> None:
         """resize_confirm_window: Nova confirms what nobody decided on."""
-        if move.migration.status == "finished" and not move.server.deleted:
-            self.confirm(move.context, move.server.id)
+        server = move.server
+        unasked = move.migration.status == "finished" and not server.deleted
+        if unasked and server.vm_state == "resized" and server.task_state is None:
+            self._begin_confirm(None, server, move.migration)
 
     # Confirm and revert
 

@@ -233,6 +233,10 @@ class ComputeApi:
                 lambda who, server, body: live.migrate(who, server, body.get("host")),
                 "os-migrate-server:migrate_live",
             ),
+            "evacuate": (
+                lambda who, server, body: self._evacuate(who, server, body),
+                "os-evacuate",
+            ),
             "confirmResize": (lambda who, server, body: self._confirm(who, server), ""),
             "revertResize": (lambda who, server, body: cold.revert(who, server), ""),
             "resize": (
@@ -263,6 +267,10 @@ class ComputeApi:
     def _confirm(self, who: Context, server: str) -> Response:
         self.cloud.cold.confirm(who, server)
         return Response(204)
+
+    def _evacuate(self, who: Context, server: str, body: Any) -> Response:
+        self.cloud.evacuations.evacuate(who, server, (body or {}).get("host"))
+        return Response(200)
 
     def _console(self, who: Context, server: str) -> Response:
         return Response(200, {"output": self.cloud.guests.console(who, server)})
@@ -433,9 +441,12 @@ class ComputeApi:
         after = next((compute for compute in found if compute.provider == page.marker), None)
         shown = page.cut(found, lambda compute: (compute.number,), after)
         rows = [
-            self.views.hypervisor(compute, service, call.version, detail=detail, servers=servers)
+            row
             for compute in shown
             if (service := self.state.service_of(compute.host)) is not None
+            for row in self.views.hypervisors(
+                compute, service, call.version, detail=detail, servers=servers
+            )
         ]
         links = page.next_link(
             call.request, self.views.base, shown[-1].provider if shown else "", len(rows)
@@ -519,8 +530,9 @@ class ComputeApi:
 
     def _add_group(self, call: Call) -> Response:
         wanted = call.body["server_group"]
-        group = self.cloud.add_group(wanted["name"], wanted["policy"], call.context.user.name)
-        group.rules = dict(wanted.get("rules") or {})
+        rules = wanted.get("rules") or {}
+        user = call.context.user.name
+        group = self.cloud.add_group(wanted["name"], wanted["policy"], user, **rules)
         return Response(200, {"server_group": self.views.group(group)})
 
     def _show_group(self, call: Call) -> Response:

@@ -310,6 +310,18 @@ class Views:
             view["servers"] = [{"name": server.instance_name, "uuid": server.id} for server in here]
         return view
 
+    def hypervisors(
+        self, compute: Compute, service: Service, version: Version, *, detail: bool, servers: bool
+    ) -> list[Json]:
+        """Return all hypervisors of one nova-compute; only the first one has servers."""
+        first = self.hypervisor(compute, service, version, detail=detail, servers=servers)
+        others = [
+            {**first, "id": provider, "hypervisor_hostname": node}
+            | ({"servers": []} if servers else {})
+            for node, provider in compute.more_nodes.items()
+        ]
+        return [first, *others]
+
     def _capacity(self, compute: Compute) -> Json:
         """What 2.88 took away."""
         here = self.state.on_host(compute.host)

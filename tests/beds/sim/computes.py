@@ -50,6 +50,19 @@ class Computes:
         self._watch(compute)
         return compute
 
+    def add_node(self, host: str, node: str) -> None:
+        """Give a nova-compute a further hypervisor, as Ironic's has many."""
+        compute = self.state.compute(host)
+        provider = compute.more_nodes[node] = self.state.new_uuid()
+        inventories = dict(compute.inventories)
+        self.state.placement.providers[provider] = Provider(provider, node, inventories)
+
+    def dedicate(self, host: str, pcpus: int) -> None:
+        """Set cores of a host aside for guests with dedicated ones."""
+        compute = self.state.compute(host)
+        compute.inventories["PCPU"] = pcpus
+        self.state.placement.provider(compute.provider).inventories["PCPU"] = pcpus
+
     def kill(self, host: str) -> None:
         """End nova-compute at once; what it was doing stays as it is."""
         compute = self.state.compute(host)
@@ -120,6 +133,8 @@ class Computes:
                 and migration.kind == "evacuation"
                 and migration.status == "done"
             ):
+                provider = self.state.compute(host).provider
+                self.state.placement.release(migration.server, provider)
                 self.state.set_status(migration, "completed")
 
     # The periodic task
@@ -253,9 +268,15 @@ class Computes:
         for aggregate in self.state.aggregates.values():
             if host in aggregate.hosts:
                 aggregate.hosts.remove(host)
+        # Those of evacuated servers it frees itself, since Yoga.
+        provider = self.state.computes[host].provider
+        for migration in self.state.migrations:
+            evacuated = migration.kind == "evacuation" and migration.status == "done"
+            if evacuated and migration.source == host:
+                self.state.placement.release(migration.server, provider)
         # Nova only logs it when a leaked allocation keeps the provider: the answer is 204 all the same.
         with contextlib.suppress(ConflictError, NotFoundError):
-            self.state.placement.delete_provider(self.state.computes[host].provider)
+            self.state.placement.delete_provider(provider)
 
     # Aggregates
 

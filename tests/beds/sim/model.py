@@ -17,6 +17,7 @@ from dataclasses import replace
 from tests.beds.sim.clock import Clock
 from tests.beds.sim.cold import ColdMigrations
 from tests.beds.sim.computes import Computes
+from tests.beds.sim.evacuations import Evacuations
 from tests.beds.sim.guests import Boot, Guests
 from tests.beds.sim.live import LiveMigrations
 from tests.beds.sim.power import Power
@@ -62,6 +63,7 @@ class Cloud:
         self.power = Power(self.state, self.guests)
         self.cold = ColdMigrations(self.state, self.scheduler, self.power)
         self.live = LiveMigrations(self.state, self.scheduler, self.power)
+        self.evacuations = Evacuations(self.state, self.scheduler)
         self.computes = Computes(self.state, self.power)
         self.faults = self.state.faults
         self.placement = self.state.placement
@@ -140,8 +142,10 @@ class Cloud:
         server = self.boot(name, host=host, **wishes)  # type: ignore[arg-type]
         return self.when(server, lambda: server.vm_state == "active")
 
-    def add_group(self, name: str, policy: str, user: str = "demo") -> ServerGroup:
+    def add_group(self, name: str, policy: str, user: str = "demo", **rules: int) -> ServerGroup:
+        """rules: max_server_per_host, of anti-affinity."""
         group = ServerGroup(self.state.new_uuid(), name, policy, self.state.users[user])
+        group.rules = rules
         self.state.groups[group.id] = group
         return group
 

@@ -17,7 +17,10 @@ class Flavor:
     extra_specs: tuple[tuple[str, str], ...] = ()
 
     def resources(self) -> Resources:
-        return {"VCPU": self.vcpus, "MEMORY_MB": self.ram, "DISK_GB": self.disk}
+        """What Nova asks Placement for: dedicated cores are PCPU."""
+        dedicated = dict(self.extra_specs).get("hw:cpu_policy") == "dedicated"
+        cores = "PCPU" if dedicated else "VCPU"
+        return {cores: self.vcpus, "MEMORY_MB": self.ram, "DISK_GB": self.disk}
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ class Compute:
     inventories: Resources
     address: str
     cell: str = "cell1"
+    more_nodes: dict[str, str] = field(default_factory=dict)  # Ironic: name -> provider
     live_line: list[int] = field(
         default_factory=list
     )  # ids of live migrations, first come first served

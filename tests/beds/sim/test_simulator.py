@@ -11,9 +11,15 @@ from keystoneauth1 import exceptions
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 from tests.beds.sim.clock import Clock
-from tests.beds.sim.errors import ApiError, ConflictError, NotFoundError, UnexpectedApiError
+from tests.beds.sim.errors import (
+    ApiError,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    UnexpectedApiError,
+)
 from tests.beds.sim.model import Cloud
-from tests.beds.sim.records import Event, Migration, Server
+from tests.beds.sim.records import Event, Flavor, Migration, Server
 from tests.beds.sim.simulator import Simulator
 from tests.beds.sim.state import Config
 from tests.beds.sim.web import HttpFault
@@ -399,6 +405,8 @@ def test_nova_confirms_by_itself_after_the_window() -> None:
     settle(cloud, server, "resized")
     cloud.clock.advance(40)
     assert (server.vm_state, cloud.migrations_of(server)[0].status) == ("active", "confirmed")
+    confirmed = cloud.state.actions[server.id][-1]
+    assert (confirmed.name, confirmed.user) == ("confirmResize", None)
 
 
 def test_a_soft_deleted_server_stays_on_its_host() -> None:
@@ -492,6 +500,86 @@ def test_a_leaked_allocation_keeps_the_provider(cloud: Cloud) -> None:
     assert cloud.compute("cmp1").provider in cloud.placement.providers
 
 
+def evacuated(cloud: Cloud) -> Server:
+    """Return a server whose host died, and which was evacuated to cmp2."""
+    server = cloud.boot_active("web", "cmp1")
+    admin = cloud.as_user("admin")
+    with pytest.raises(BadRequestError, match="Compute service of cmp1 is still in use"):
+        cloud.evacuations.evacuate(admin, server.id)
+    cloud.kill_compute("cmp1")
+    cloud.clock.advance(15)
+    cloud.evacuations.evacuate(admin, server.id, "cmp2")
+    settle(cloud, server, "stopped")
+    cloud.clock.advance(1)
+    return server
+
+
+def test_an_evacuated_server_holds_both_hosts_until_the_dead_one_returns(cloud: Cloud) -> None:
+    server = evacuated(cloud)
+    dead, there = cloud.compute("cmp1").provider, cloud.compute("cmp2").provider
+    assert (server.host, server.power_state) == ("cmp2", 4)
+    assert cloud.migrations_of(server)[0].status == "done"
+    assert set(cloud.placement.of(server.id)) == {dead, there}
+    cloud.start_compute("cmp1")
+    cloud.clock.advance(10)
+    assert cloud.migrations_of(server)[0].status == "completed"
+    assert set(cloud.placement.of(server.id)) == {there}
+
+
+def test_a_dead_host_whose_servers_were_evacuated_is_deleted_with_their_allocations(
+    cloud: Cloud,
+) -> None:
+    server = evacuated(cloud)
+    service = cloud.service("cmp1")
+    assert service is not None
+    cloud.computes.delete(service.id)
+    assert cloud.compute("cmp1").provider not in cloud.placement.providers
+    assert set(cloud.placement.of(server.id)) == {cloud.compute("cmp2").provider}
+
+
+def test_forced_down_says_nothing_about_the_process(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    service = cloud.service("cmp1")
+    assert service is not None
+    cloud.computes.update(service.id, status=None, reason=None, forced_down=True)
+    assert not cloud.state.is_up(service)
+    assert cloud.compute("cmp1").process.running
+    cloud.guests.act(cloud.as_user("demo"), server.id, "os-stop")
+    settle(cloud, server, "stopped")
+
+
+def test_a_group_with_two_members_a_host() -> None:
+    cloud = Cloud(["cmp1", "cmp2"])
+    group = cloud.add_group("apart", "anti-affinity", max_server_per_host=2)
+    servers = [cloud.boot(name, host="cmp1", group=group) for name in "ab"]
+    cloud.clock.advance(10)
+    third = cloud.boot("c", host="cmp1", group=group)
+    cloud.clock.advance(10)
+    assert {server.vm_state for server in servers} == {"active"}
+    assert third.vm_state == "error"
+    for server in servers:
+        cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+        settle(cloud, server, "resized")
+    assert {server.host for server in servers} == {"cmp2"}
+
+
+def test_dedicated_cores_are_taken_from_hosts_that_have_some(cloud: Cloud) -> None:
+    dedicated = Flavor("dedicated", 4, 64, 1, "d", (("hw:cpu_policy", "dedicated"),))
+    cloud.add_flavor(dedicated)
+    cloud.computes.dedicate("cmp1", 4)
+    server = cloud.boot_active("web", "cmp1", flavor="dedicated")
+    (held,) = cloud.placement.of(server.id).values()
+    assert held.resources == {"PCPU": 4, "MEMORY_MB": 64, "DISK_GB": 1}
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(10)
+    assert (server.host, server.vm_state) == ("cmp1", "active")
+    assert cloud.migrations_of(server)[0].status == "error"
+    cloud.computes.dedicate("cmp2", 4)
+    cloud.cold.migrate(cloud.as_user("quiesce"), server.id)
+    settle(cloud, server, "resized")
+    assert server.host == "cmp2"
+
+
 def test_a_hang_lasts_until_its_compute_dies(cloud: Cloud) -> None:
     server = cloud.boot_active("web", "cmp1")
     cloud.faults.set("migrate_disk_and_power_off", "hang", server="web")
@@ -571,6 +659,17 @@ def test_a_down_cell_shows_fewer_servers_and_says_nothing(sim: Simulator) -> Non
         "services"
     ]
     assert rows[0] == {"binary": "nova-compute", "host": "cmp1", "status": "UNKNOWN"}
+
+
+def test_a_nova_compute_with_several_hypervisors(sim: Simulator) -> None:
+    sim.cloud.computes.add_node("cmp1", "node-a")
+    rows = connect(sim).compute.get("/os-hypervisors/detail", microversion="2.96").json()
+    nodes = [
+        r["hypervisor_hostname"] for r in rows["hypervisors"] if r["service"]["host"] == "cmp1"
+    ]
+    assert nodes == ["cmp1", "node-a"]
+    answer = connect(sim).placement.get("/resource_providers?name=node-a", microversion="1.39")
+    assert len(answer.json()["resource_providers"]) == 1
 
 
 def test_a_soft_deleted_server_is_listed_when_asked_for(sim: Simulator) -> None:
