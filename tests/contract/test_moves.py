@@ -154,6 +154,18 @@ def test_ports_follow(nova: Lab, cold: Cold, live: Live) -> None:
     nova.wait("the ports on the destination", bound)
 
 
+def test_a_port_that_is_administratively_down(nova: Lab) -> None:
+    """It is bound to the destination like any other, and DOWN there as before."""
+    server = nova.server()
+    (port,) = nova.get(f"/ports?device_id={server}", "ports", service="network")
+    down = {"port": {"admin_state_up": False}}
+    assert nova.api("PUT", f"/ports/{port['id']}", down, service="network").status == 200
+    to_verify(nova, server)
+    (shown,) = nova.get(f"/ports?device_id={server}", "ports", service="network")
+    assert (shown["admin_state_up"], shown["binding:host_id"]) == (False, nova.spare)
+    assert shown["status"] == "DOWN"
+
+
 def test_the_request_names_its_action(nova: Lab) -> None:
     """The request id of a POST is the key of the instance action; times and initiator are there."""
     server = nova.server()

@@ -14,6 +14,7 @@ from tests.beds.sim.errors import (
     ForbiddenError,
     NotAcceptableError,
     NotFoundError,
+    UnexpectedApiError,
 )
 from tests.beds.sim.guests import SIMPLE, Boot
 from tests.beds.sim.identity_api import Identity
@@ -23,6 +24,7 @@ from tests.beds.sim.web import Request, Response, Router
 
 OLDEST: Version = (2, 1)  # as in Nova; what is asked for below 2.53 is answered as in 2.53
 NEWEST: Version = (2, 104)
+CELLS_DOWN: Version = (2, 69)  # from here on servers of cells that are down are shown in part
 
 Act = Callable[[Context, str, Any], Response | None]
 
@@ -161,7 +163,8 @@ class ComputeApi:
     def _list_servers(self, call: Call) -> Response:
         detail = call.request.path.endswith("/detail")
         page = page_of(call.request, self.state.config.max_limit)
-        servers = ServerList(self.state, call.request, call.context.user).page(page)
+        listed = ServerList(self.state, call.request, call.context.user)
+        servers, partial = listed.page(page), listed.unreachable()
         views = self.views
         shown = [
             views.server(server, call.version, admin=call.is_admin, shown_alone=False)
@@ -169,14 +172,24 @@ class ComputeApi:
             else views.server_row(server)
             for server in servers
         ]
+        if call.version >= CELLS_DOWN:
+            shown += [views.partial_server(server, detail=detail) for server in partial]
         last = servers[-1].id if servers else ""
         links = page.next_link(call.request, views.base, last, len(servers))
         return Response(200, {"servers": shown} | ({"servers_links": links} if links else {}))
 
     def _show_server(self, call: Call) -> Response:
         server = self.state.server(call.names[0], call.context)
+        if not self.state.in_reach(server):
+            self._check_reach(server, call.version >= CELLS_DOWN)
+            return Response(200, {"server": self.views.partial_server_alone(server, call.version)})
         view = self.views.server(server, call.version, admin=call.is_admin, shown_alone=True)
         return Response(200, {"server": view})
+
+    def _check_reach(self, server: Server, partly: bool = False) -> None:
+        """Nova cannot do a thing with a server whose cell does not answer."""
+        if not partly and not self.state.in_reach(server):
+            raise UnexpectedApiError("NovaException")
 
     def _boot(self, call: Call) -> Response:
         wanted = call.body.get("server", {})
@@ -288,7 +301,7 @@ class ComputeApi:
             raise BadRequestError(f"There is no such action: {name}")
         self._check_body(name, body)
         act, rule = self.actions[name]
-        self.state.server(call.names[0], call.context)
+        self._check_reach(self.state.server(call.names[0], call.context))
         if rule and not call.is_admin:
             raise _denied(rule)
         return act(call.context, call.names[0], body) or Response(202)
@@ -357,6 +370,7 @@ class ComputeApi:
         )
         if server is None or hidden:
             raise NotFoundError(f"Instance {call.names[0]} could not be found.")
+        self._check_reach(server)
         return server, self.state.actions.get(server.id, [])
 
     def _list_actions(self, call: Call) -> Response:

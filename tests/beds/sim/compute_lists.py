@@ -6,7 +6,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from tests.beds.sim.clock import parse
-from tests.beds.sim.errors import BadRequestError, ForbiddenError
+from tests.beds.sim.errors import BadRequestError, ForbiddenError, UnexpectedApiError
 from tests.beds.sim.records import Migration, Server, User
 from tests.beds.sim.state import State
 from tests.beds.sim.states import states_of
@@ -114,6 +114,23 @@ class ServerList:
         known = self.state.servers if host is None else self.state.by_host.get(host, {})
         return [server for server in known.values() if all(test(server) for test in tests)]
 
+    def unreachable(self) -> list[Server]:
+        """Return those of cells that are down, which show in part where all servers are asked for.
+
+        Elsewhere they are left out and the answer is 200, or 500 where Nova is set up so
+        (nova/api/openstack/compute/servers.py _is_cell_down_supported).
+        """
+        everyone = self._whose()
+        down = [
+            server
+            for server in self.state.servers.values()
+            if not server.deleted and everyone(server) and not self.state.in_reach(server)
+        ]
+        filters = {name for name, _ in self.request.query} - {"all_tenants"}
+        if down and filters and not self.state.config.list_records_by_skipping_down_cells:
+            raise UnexpectedApiError("NovaException")
+        return [] if filters else down
+
     def page(self, page: Page) -> list[Server]:
         """Return one page, newest first; a deleted server is a good marker."""
         after = self.state.servers.get(page.marker or "")
@@ -132,7 +149,7 @@ class ServerList:
         tests = [
             self._whose(),
             self._alive(since is not None or before is not None),
-            self._in_reach,
+            self.state.in_reach,
         ]
         if since is not None:
             tests.append(lambda server: int(server.updated_at) >= since)
@@ -167,11 +184,6 @@ class ServerList:
             return with_deleted or not server.deleted
 
         return test
-
-    def _in_reach(self, server: Server) -> bool:
-        """A cell that is down is skipped, and the answer is 200 all the same."""
-        compute = self.state.computes.get(server.host or "")
-        return compute is None or compute.cell not in self.state.down_cells
 
     def _by_status(self) -> Callable[[Server], bool]:
         """A status is turned into vm_states and task_states, which are then looked for."""

@@ -42,6 +42,30 @@ class Views:
     def server_row(self, server: Server) -> Json:
         return {"id": server.id, "name": server.name, "links": self.links(f"servers/{server.id}")}
 
+    def partial_server(self, server: Server, *, detail: bool) -> Json:
+        """Return what the API's own database knows of a server (views/servers.py _show_from_down_cell)."""
+        row: Json = {
+            "id": server.id,
+            "status": "UNKNOWN",
+            "links": self.links(f"servers/{server.id}"),
+        }
+        if detail:
+            project, created = server.owner.project.id, iso(server.created_at)
+            row |= {"tenant_id": project, "created": created}
+        return row
+
+    def partial_server_alone(self, server: Server, version: Version) -> Json:
+        """Return the same with what the request of its boot tells; the power state is always 0."""
+        view = self.partial_server(server, detail=True) | {
+            "image": self._image(server, version),
+            "flavor": self._embedded(server.flavor),
+            "OS-EXT-AZ:availability_zone": server.pinned_zone or "UNKNOWN",
+            "OS-EXT-STS:power_state": 0,
+            "user_id": server.owner.id,
+        }
+        groups = [server.group] if server.group else []
+        return view | ({"server_groups": groups} if version >= (2, 71) else {})
+
     def server(self, server: Server, version: Version, *, admin: bool, shown_alone: bool) -> Json:
         """Return a server in full; a list leaves `server_groups` out."""
         status = "DELETED" if server.deleted else status_of(server.vm_state, server.task_state)

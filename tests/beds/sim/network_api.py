@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tests.beds.sim.errors import NotFoundError
 from tests.beds.sim.identity_api import Identity
 from tests.beds.sim.records import Port, User
 from tests.beds.sim.state import State
@@ -19,6 +20,7 @@ class NetworkApi:
         router.add("GET", "/", self._versions)
         router.add("GET", "/v2.0", self._resources)
         router.add("GET", "/v2.0/ports", self._list)
+        router.add("PUT", "/v2.0/ports/{id}", self._update)
         router.add("GET", "/v2.0/networks", self._networks)
         return router
 
@@ -63,6 +65,16 @@ class NetworkApi:
             rows = [{name: row[name] for name in fields if name in row} for row in rows]
         return Response(200, {"ports": rows})
 
+    def _update(self, request: Request) -> Response:
+        """Change `admin_state_up`: what is administratively down is DOWN, wherever it is bound."""
+        user = self.identity.user_of(request)
+        for port in (port for ports in self.state.ports_of.values() for port in ports):
+            if port.id == request.names[0]:
+                port.admin_state_up = request.body["port"]["admin_state_up"]
+                port.status = "ACTIVE" if port.admin_state_up else "DOWN"
+                return Response(200, {"port": self._view(port, user)})
+        raise NotFoundError(f"Port {request.names[0]} could not be found.")
+
     def _candidates(self, request: Request) -> list[Port]:
         servers = request.all("device_id") or self.state.ports_of
         return [port for server in servers for port in self.state.ports_of.get(server, [])]
@@ -80,7 +92,7 @@ class NetworkApi:
             "mac_address": port.mac,
             "fixed_ips": [{"subnet_id": f"{port.network}-subnet", "ip_address": port.address}],
             "status": port.status,
-            "admin_state_up": True,
+            "admin_state_up": port.admin_state_up,
             "binding:vnic_type": port.vnic_type,
         }
         if user.is_admin:

@@ -210,5 +210,6 @@ class Port:
     mac: str
     owner: User
     status: str = "ACTIVE"
+    admin_state_up: bool = True
     vif_type: str = "ovs"
     vnic_type: str = "normal"

@@ -81,6 +81,7 @@ class Config:
     # death of nova-compute. libvirt's fails to (Nova 34: AttributeError in _finish_revert_migration_vtpm).
     restarts_after_crash: bool = False
     max_limit: int = 1000
+    list_records_by_skipping_down_cells: bool = True
 
 
 @dataclass
@@ -191,6 +192,11 @@ class State:
             self.by_host[server.host].pop(server.id, None)
         if host is not None:
             self.by_host.setdefault(host, {})[server.id] = server
+
+    def in_reach(self, server: Server) -> bool:
+        """Return whether the cell of a server answers."""
+        compute = self.computes.get(server.host or "")
+        return compute is None or compute.cell not in self.down_cells
 
     def bind_ports(self, server: Server, host: str) -> None:
         for port in self.ports_of.get(server.id, []):

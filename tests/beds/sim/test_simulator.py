@@ -648,17 +648,51 @@ def test_a_catalog_without_placement(sim: Simulator) -> None:
         connect(sim).placement.get("/resource_providers")
 
 
-def test_a_down_cell_shows_fewer_servers_and_says_nothing(sim: Simulator) -> None:
-    sim.cloud.boot_active("web", "cmp1")
+def test_a_down_cell_shows_its_servers_in_part_or_not_at_all(sim: Simulator) -> None:
+    """In part where all are asked for, or one; in a list with a filter not at all, without a word."""
+    server = sim.cloud.boot_active("web", "cmp1")
     connection = connect(sim)
     assert len(servers(connection).json()["servers"]) == 1
     sim.cloud.state.down_cells.add("cell1")
-    answer = servers(connection)
+    (row,) = servers(connection).json()["servers"]
+    assert set(row) == {"id", "status", "tenant_id", "created", "links"}
+    assert (row["id"], row["status"]) == (server.id, "UNKNOWN")
+    one = connection.compute.get(f"/servers/{server.id}", microversion="2.96").json()["server"]
+    assert (one["status"], one["OS-EXT-STS:power_state"]) == ("UNKNOWN", 0)
+    assert set(one) - set(row) == {
+        "image", "flavor", "OS-EXT-AZ:availability_zone", "OS-EXT-STS:power_state", "user_id", "server_groups",
+    }  # fmt: skip
+    filtered = "/servers/detail?all_tenants=1&host=cmp1"
+    answer = connection.compute.get(filtered, microversion="2.96")
     assert (answer.status_code, answer.json()) == (200, {"servers": []})
-    rows = connection.compute.get("/os-services?binary=nova-compute", microversion="2.96").json()[
-        "services"
-    ]
-    assert rows[0] == {"binary": "nova-compute", "host": "cmp1", "status": "UNKNOWN"}
+    sim.cloud.state.config = Config(list_records_by_skipping_down_cells=False)
+    for path in (filtered, f"/servers/{server.id}/os-instance-actions"):
+        answer = connection.compute.get(path, microversion="2.96", raise_exc=False)
+        assert answer.status_code == 500
+    rows = connection.compute.get("/os-services?binary=nova-compute", microversion="2.96").json()
+    unknown = {"binary": "nova-compute", "host": "cmp1", "status": "UNKNOWN"}
+    assert rows["services"][0] == unknown
+
+
+def test_a_long_line_is_refused(sim: Simulator) -> None:
+    """As web servers do beyond 8 KiB; below it, as many filters as one likes."""
+    connection = connect(sim)
+    fits, long = (f"/ports?{'&'.join(['device_id=' + 36 * 'a'] * n)}" for n in (170, 180))
+    assert connection.network.get(fits, raise_exc=False).status_code == 200
+    assert connection.network.get(long, raise_exc=False).status_code == 414
+
+
+def test_a_port_that_is_administratively_down(sim: Simulator) -> None:
+    server = sim.cloud.boot_active("web", "cmp1")
+    (port,) = sim.cloud.state.ports_of[server.id]
+    connection = connect(sim)
+    down = {"port": {"admin_state_up": False}}
+    assert connection.network.put(f"/ports/{port.id}", json=down).status_code == 200
+    sim.cloud.live.migrate(sim.cloud.as_user("quiesce"), server.id, "cmp2")
+    sim.cloud.clock.advance(10)
+    (row,) = connection.network.get(f"/ports?device_id={server.id}").json()["ports"]
+    shown = row["admin_state_up"], row["status"], row["binding:host_id"]
+    assert shown == (False, "DOWN", "cmp2")
 
 
 def test_a_nova_compute_with_several_hypervisors(sim: Simulator) -> None:

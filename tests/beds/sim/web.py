@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tests.beds.sim.errors import ApiError, BadRequestError
 
 LOG_LENGTH = 100_000
+LONGEST_LINE = (
+    8190  # bytes of a request's first line: Apache's LimitRequestLine; others allow 8 KiB
+)
 
 
 @dataclass
@@ -35,6 +38,12 @@ class Request:
     route: str = ""
     names: tuple[str, ...] = ()
     user: str = ""
+
+    @property
+    def line(self) -> str:
+        """The first line of the request, as it is sent."""
+        query = f"?{urlencode(self.query)}" if self.query else ""
+        return f"{self.method} /{self.service}{self.path}{query} HTTP/1.1"
 
     def one(self, name: str, default: str | None = None) -> str | None:
         """Return a query parameter; of a repeated one the last."""
@@ -167,6 +176,8 @@ class Application:
             response = Response(404, {"message": "The resource could not be found."})
             return response, None
         request.route, request.names, handler = found
+        if len(request.line) > LONGEST_LINE:
+            return Response(414), None
         fault = self.hook(request) if self.hook else None
         if fault is None:
             return self.handle(request, handler), None
