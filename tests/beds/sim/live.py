@@ -36,6 +36,7 @@ FIRST_PASS = 5.0  # seconds in which a busy guest's memory is copied once
 DIRTIED = 0.2  # share of its memory that a busy guest dirties meanwhile
 PASS = 7.0  # seconds of each later pass
 LOST = "MessagingTimeout"
+QUEUE_GLANCE = 0.2  # seconds between two looks of a waiting one at whether it is its turn
 GLANCE = 0.5  # seconds between two looks of a copy at whether it is to be aborted or forced
 
 
@@ -233,7 +234,7 @@ class LiveMigrations:
                 if control.abort:
                     self._roll_back(server, migration, "cancelled")
                     return
-                yield self.state.latency(0)
+                yield self.state.latency(QUEUE_GLANCE)
             yield self.state.latency(0)
             yield from self._live_migrate(server, migration, source, target)
         finally:
@@ -251,6 +252,9 @@ class LiveMigrations:
             yield self.state.latency(self.state.timing.settle)
             self._roll_back(server, migration, "failed")
             raise
+        if self._control(migration).abort:  # asked for while it was `preparing`
+            self._roll_back(server, migration, "cancelled")
+            return
         self.state.set_status(migration, "running")
         if (yield from self._copy(server, migration, source)):
             yield from self._hand_over(server, migration, source, target)

@@ -257,6 +257,18 @@ def test_a_live_copy_that_ends_early_leaves_an_error_and_a_running_guest(
     assert (action.message, {event.result for event in action.events}) == (None, {"Success"})
 
 
+def test_an_abort_before_the_copy_leaves_no_error(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("pre_live_migration", "sleep:5")
+    cloud.live.migrate(cloud.as_user("quiesce"), server.id)
+    cloud.clock.advance(3)
+    (migration,) = cloud.migrations_of(server)
+    assert migration.status == "preparing"
+    cloud.live.abort(cloud.as_user("quiesce"), server.id, migration.id)
+    cloud.clock.advance(20)
+    assert (migration.status, server.vm_state, server.host) == ("cancelled", "active", "cmp1")
+
+
 def test_a_live_copy_that_ends_early_in_2025_1(cloud: Cloud) -> None:
     server = cloud.boot_active("web", "cmp1")
     cloud.faults.set("live_migration", "fail,swallowed")
