@@ -63,8 +63,17 @@ def story(cloud: Lab) -> Iterator[Story]:
         cloud.start_compute(cloud.source)
         cloud.pause(8)  # what waited in the queue is done by now
         back, back_moves = note(cloud, servers)
-        yield Story(**servers, held=held, down=down, down_moves=down_moves, refused_cold=refused[0], refused_live=refused[1],
-                    refused_confirm=refused[2], back=back, back_moves=back_moves)  # fmt: skip
+        yield Story(
+            **servers,
+            held=held,
+            down=down,
+            down_moves=down_moves,
+            refused_cold=refused[0],
+            refused_live=refused[1],
+            refused_confirm=refused[2],
+            back=back,
+            back_moves=back_moves,
+        )
 
 
 def begin(nova: Lab) -> list[str]:

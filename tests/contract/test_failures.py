@@ -13,8 +13,7 @@ class Failure:
 
     at: `source` or `spare`, where the server is in the end; then: what to do once it is
     VERIFY_RESIZE; event: the step of the action that failed; leaks: the migration still holds the
-    source; silent: nothing tells why the server is in ERROR; text: of the failed step, what its
-    driver said.
+    source; silent: nothing tells why the server is in ERROR; text: the words of the failed step.
     """
 
     operation: str

@@ -8,21 +8,66 @@ import pytest
 from tests.contract.lab import Json, Lab
 
 SERVER = {
-    "OS-DCF:diskConfig", "OS-EXT-AZ:availability_zone", "OS-EXT-SRV-ATTR:host", "OS-EXT-SRV-ATTR:hostname",
-    "OS-EXT-SRV-ATTR:hypervisor_hostname", "OS-EXT-SRV-ATTR:instance_name", "OS-EXT-SRV-ATTR:kernel_id",
-    "OS-EXT-SRV-ATTR:launch_index", "OS-EXT-SRV-ATTR:ramdisk_id", "OS-EXT-SRV-ATTR:reservation_id",
-    "OS-EXT-SRV-ATTR:root_device_name", "OS-EXT-SRV-ATTR:user_data", "OS-EXT-STS:power_state",
-    "OS-EXT-STS:task_state", "OS-EXT-STS:vm_state", "OS-SRV-USG:launched_at", "OS-SRV-USG:terminated_at",
-    "accessIPv4", "accessIPv6", "addresses", "config_drive", "created", "description", "flavor", "hostId",
-    "host_status", "id", "image", "key_name", "links", "locked", "locked_reason", "metadata", "name",
-    "os-extended-volumes:volumes_attached", "progress", "security_groups", "status", "tags", "tenant_id",
-    "trusted_image_certificates", "updated", "user_id",
-}  # fmt: skip
+    "OS-DCF:diskConfig",
+    "OS-EXT-AZ:availability_zone",
+    "OS-EXT-SRV-ATTR:host",
+    "OS-EXT-SRV-ATTR:hostname",
+    "OS-EXT-SRV-ATTR:hypervisor_hostname",
+    "OS-EXT-SRV-ATTR:instance_name",
+    "OS-EXT-SRV-ATTR:kernel_id",
+    "OS-EXT-SRV-ATTR:launch_index",
+    "OS-EXT-SRV-ATTR:ramdisk_id",
+    "OS-EXT-SRV-ATTR:reservation_id",
+    "OS-EXT-SRV-ATTR:root_device_name",
+    "OS-EXT-SRV-ATTR:user_data",
+    "OS-EXT-STS:power_state",
+    "OS-EXT-STS:task_state",
+    "OS-EXT-STS:vm_state",
+    "OS-SRV-USG:launched_at",
+    "OS-SRV-USG:terminated_at",
+    "accessIPv4",
+    "accessIPv6",
+    "addresses",
+    "config_drive",
+    "created",
+    "description",
+    "flavor",
+    "hostId",
+    "host_status",
+    "id",
+    "image",
+    "key_name",
+    "links",
+    "locked",
+    "locked_reason",
+    "metadata",
+    "name",
+    "os-extended-volumes:volumes_attached",
+    "progress",
+    "security_groups",
+    "status",
+    "tags",
+    "tenant_id",
+    "trusted_image_certificates",
+    "updated",
+    "user_id",
+}
 MIGRATION = {
-    "created_at", "dest_compute", "dest_host", "dest_node", "id", "instance_uuid", "migration_type",
-    "new_instance_type_id", "old_instance_type_id", "source_compute", "source_node", "status", "updated_at",
+    "created_at",
+    "dest_compute",
+    "dest_host",
+    "dest_node",
+    "id",
+    "instance_uuid",
+    "migration_type",
+    "new_instance_type_id",
+    "old_instance_type_id",
+    "source_compute",
+    "source_node",
+    "status",
+    "updated_at",
     "uuid",
-}  # fmt: skip
+}
 MEMBER = SERVER - {field for field in SERVER if "SRV-ATTR" in field} - {"host_status"} | {
     "OS-EXT-SRV-ATTR:hostname"
 }
@@ -257,9 +302,16 @@ def test_hypervisors(nova: Lab, moved: Moved) -> None:
     by_host = {row["service"]["host"]: row for row in rows}
     assert {nova.source, nova.spare} <= set(by_host)
     assert set(by_host[nova.source]) == {
-        "host_ip", "hypervisor_hostname", "hypervisor_type", "hypervisor_version", "id", "service", "state",
-        "status", "uptime",
-    }  # fmt: skip
+        "host_ip",
+        "hypervisor_hostname",
+        "hypervisor_type",
+        "hypervisor_version",
+        "id",
+        "service",
+        "state",
+        "status",
+        "uptime",
+    }
     assert by_host[nova.source]["id"] == nova.provider(nova.source)
     path = f"/os-hypervisors/{nova.provider(nova.source)}?with_servers=true"
     names = nova.get(path, "hypervisor")["servers"]

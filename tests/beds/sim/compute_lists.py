@@ -17,11 +17,36 @@ Order = Callable[[Row], tuple[int | str, ...]]
 
 PAGING = {"limit", "marker"}
 SERVER_FILTERS = PAGING | {
-    "all_tenants", "availability_zone", "changes-before", "changes-since", "created_at", "deleted",
-    "description", "flavor", "host", "image", "ip", "locked", "name", "node", "not-tags", "not-tags-any",
-    "power_state", "project_id", "soft_deleted", "sort_dir", "sort_key", "status", "tags", "tags-any",
-    "task_state", "tenant_id", "user_id", "uuid", "vm_state",
-}  # fmt: skip
+    "all_tenants",
+    "availability_zone",
+    "changes-before",
+    "changes-since",
+    "created_at",
+    "deleted",
+    "description",
+    "flavor",
+    "host",
+    "image",
+    "ip",
+    "locked",
+    "name",
+    "node",
+    "not-tags",
+    "not-tags-any",
+    "power_state",
+    "project_id",
+    "soft_deleted",
+    "sort_dir",
+    "sort_key",
+    "status",
+    "tags",
+    "tags-any",
+    "task_state",
+    "tenant_id",
+    "user_id",
+    "uuid",
+    "vm_state",
+}
 # What only an admin may filter by: from others it is dropped without a word.
 ADMIN_FILTERS = {
     "deleted",
@@ -34,9 +59,17 @@ ADMIN_FILTERS = {
     "uuid",
 }
 MIGRATION_FILTERS = PAGING | {
-    "hidden", "host", "instance_uuid", "source_compute", "status", "migration_type", "changes-since",
-    "changes-before", "user_id", "project_id",
-}  # fmt: skip
+    "hidden",
+    "host",
+    "instance_uuid",
+    "source_compute",
+    "status",
+    "migration_type",
+    "changes-since",
+    "changes-before",
+    "user_id",
+    "project_id",
+}
 
 
 def only_known(request: Request, known: set[str]) -> None:
@@ -60,8 +93,10 @@ def moment(request: Request, name: str) -> float | None:
     try:
         return parse(text)
     except ValueError:
-        raise BadRequestError(f"Invalid input for query parameters {name}. Value: {text}. {text!r} is not a"
-                              " 'date-time'") from None  # fmt: skip
+        raise BadRequestError(
+            f"Invalid input for query parameters {name}. Value: {text}. {text!r} is not a"
+            " 'date-time'"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -90,8 +125,10 @@ class Page:
 def page_of(request: Request, max_limit: int) -> Page:
     text = request.one("limit")
     if text is not None and not text.isdecimal():
-        raise BadRequestError(f"Invalid input for query parameters limit. Value: {text}. {text!r} does not"
-                              " match '^[0-9]*$'")  # fmt: skip
+        raise BadRequestError(
+            f"Invalid input for query parameters limit. Value: {text}. {text!r} does not"
+            " match '^[0-9]*$'"
+        )
     limit = max_limit if text is None else min(max_limit, int(text))
     return Page(limit, request.one("marker"))
 

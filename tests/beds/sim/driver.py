@@ -25,13 +25,30 @@ from tests.beds.sim.records import Server
 
 OPERATIONS = frozenset(
     (
-        "spawn", "destroy", "power_on", "power_off", "pause", "unpause", "suspend", "resume",
-        "migrate_disk_and_power_off", "finish_migration", "confirm_migration", "finish_revert_migration",
-        "check_can_live_migrate_destination", "check_can_live_migrate_source", "pre_live_migration",
-        "live_migration", "post_live_migration", "post_live_migration_at_destination",
-        "rollback_live_migration_at_destination", "cleanup", "prep_resize", "get_console_output",
+        "spawn",
+        "destroy",
+        "power_on",
+        "power_off",
+        "pause",
+        "unpause",
+        "suspend",
+        "resume",
+        "migrate_disk_and_power_off",
+        "finish_migration",
+        "confirm_migration",
+        "finish_revert_migration",
+        "check_can_live_migrate_destination",
+        "check_can_live_migrate_source",
+        "pre_live_migration",
+        "live_migration",
+        "post_live_migration",
+        "post_live_migration_at_destination",
+        "rollback_live_migration_at_destination",
+        "cleanup",
+        "prep_resize",
+        "get_console_output",
     )
-)  # fmt: skip
+)
 
 # Why `ssh mkdir` fails on the destination: exit code, stdout, stderr. Seen with Nova 34 and
 # libvirt.

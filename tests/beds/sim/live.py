@@ -28,9 +28,13 @@ SAYS_NO = frozenset(
 )
 # After these the server is as it was (nova/conductor/manager.py _live_migrate).
 KNOWN = SAYS_NO | {
-    "NoValidHost", "MaxRetriesExceeded", "ComputeServiceUnavailable",
-    "UnableToMigrateToSelf", "HypervisorUnavailable", "InstanceInvalidState",
-}  # fmt: skip
+    "NoValidHost",
+    "MaxRetriesExceeded",
+    "ComputeServiceUnavailable",
+    "UnableToMigrateToSelf",
+    "HypervisorUnavailable",
+    "InstanceInvalidState",
+}
 MONITOR_INTERVAL = 5.0  # [libvirt]live_migration_monitor_interval: how often numbers are published
 FIRST_PASS = 5.0  # seconds in which a busy guest's memory is copied once
 DIRTIED = 0.2  # share of its memory that a busy guest dirties meanwhile

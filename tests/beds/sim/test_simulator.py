@@ -672,8 +672,13 @@ def test_a_down_cell_shows_its_servers_in_part_or_not_at_all(sim: Simulator) -> 
     one = connection.compute.get(f"/servers/{server.id}", microversion="2.96").json()["server"]
     assert (one["status"], one["OS-EXT-STS:power_state"]) == ("UNKNOWN", 0)
     assert set(one) - set(row) == {
-        "image", "flavor", "OS-EXT-AZ:availability_zone", "OS-EXT-STS:power_state", "user_id", "server_groups",
-    }  # fmt: skip
+        "image",
+        "flavor",
+        "OS-EXT-AZ:availability_zone",
+        "OS-EXT-STS:power_state",
+        "user_id",
+        "server_groups",
+    }
     filtered = "/servers/detail?all_tenants=1&host=cmp1"
     answer = connection.compute.get(filtered, microversion="2.96")
     assert (answer.status_code, answer.json()) == (200, {"servers": []})

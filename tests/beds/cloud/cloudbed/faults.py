@@ -1,7 +1,7 @@
 """Faults: delays and failures injected into what the simulated hypervisors do.
 
-A fault strikes an operation (a method of the virt driver, one of OPS). Its spec is made
-of comma separated words, for example "sleep:5,fail":
+A fault strikes an operation (a method of the virt driver, one of OPS). Its spec is made of comma
+separated words, for example "sleep:5,fail":
 
     sleep:SECONDS    take that long before going on
     hang             take for ever
@@ -16,8 +16,8 @@ of comma separated words, for example "sleep:5,fail":
 
 Where faults come from, the first match wins:
 
-1. metadata of the server: "fault.OP" (or "fault.OP:HOST") with a spec as the value;
-2. the fault file, JSON: {"servers": {NAME_GLOB_OR_UUID: {OP: SPEC}},
+1. metadata of the server: "fault.OP" (or "fault.OP:HOST") with a spec as the value; 2. the fault
+file, JSON: {"servers": {NAME_GLOB_OR_UUID: {OP: SPEC}},
    "hosts": {HOST: {OP: SPEC}}, "all": {OP: SPEC}}. OP:HOST in place of OP is about
    one host. A fault taken out of the file lets go of what it is delaying.
 """

@@ -2,7 +2,8 @@
 
 A port given to a host is bound there at once, and reported as plugged (ACTIVE) whenever
 an agent would have come to report it: after it was bound, and after a live migration
-made its binding on the destination the active one. Nothing is plugged anywhere.
+made its binding on the destination the active one. One that is administratively down is DOWN,
+as agents report it. Nothing is plugged anywhere.
 """
 
 from neutron_lib import constants, context
@@ -20,15 +21,16 @@ class LabPortsDriver(api.MechanismDriver):
     def bind_port(self, context):
         segment = context.segments_to_bind[0]
         details = {portbindings.CAP_PORT_FILTER: False}
-        status = constants.PORT_STATUS_ACTIVE
+        up = context.current["admin_state_up"]
+        status = constants.PORT_STATUS_ACTIVE if up else constants.PORT_STATUS_DOWN
         context.set_binding(segment[api.ID], portbindings.VIF_TYPE_OVS, details, status=status)
 
     def update_port_postcommit(self, context_of_port):
         port = context_of_port.current
-        plugged = (
-            port[portbindings.VIF_TYPE] == portbindings.VIF_TYPE_OVS and port["admin_state_up"]
-        )
-        if plugged and port["status"] == constants.PORT_STATUS_DOWN:
-            directory.get_plugin().update_port_status(
-                context.get_admin_context(), port["id"], constants.PORT_STATUS_ACTIVE
-            )
+        if port[portbindings.VIF_TYPE] != portbindings.VIF_TYPE_OVS:
+            return
+        up, down = constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN
+        wanted = up if port["admin_state_up"] else down
+        if port["status"] in (up, down) and port["status"] != wanted:
+            plugin = directory.get_plugin()
+            plugin.update_port_status(context.get_admin_context(), port["id"], wanted)
