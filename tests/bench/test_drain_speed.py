@@ -46,7 +46,9 @@ def fetch(path: str) -> str | None:
 
 
 def nova_requests() -> Counter[str]:
-    """Requests to Nova so far by method and route, polling included, by the operator's own count."""
+    """Requests to Nova so far by method and route, polling included, by the operator's own
+    count.
+    """
     found: Counter[str] = Counter()
     for line in (fetch("/metrics") or "").splitlines():
         labels = dict(re.findall(r'(\w+)="([^"]*)"', line))

@@ -34,7 +34,9 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 
 def bare_loop(bed: Bed) -> float:
-    """Seconds for one login to every host and one run of the look script there, and nothing else."""
+    """Seconds for one login to every host and one run of the look script there, and nothing
+    else.
+    """
     script = scripts.observe_script(
         HostLayout(
             Identity("bench", "bare"),

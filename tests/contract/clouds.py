@@ -114,7 +114,9 @@ class RealLab(Lab):
         self.run("compute", "start", host)
 
     def set_extra_specs(self, server: str, specs: dict[str, str]) -> None:
-        """In the database: such a flavor could not be booted without Cyborg, Barbican and the like."""
+        """In the database: such a flavor could not be booted without Cyborg, Barbican and
+        the like.
+        """
         old, new = '"extra_specs": {}', f'"extra_specs": {json.dumps(specs)}'
         row = f"instance_uuid = '{server}'"
         self.run(

@@ -157,7 +157,9 @@ def test_the_initiator(nova: Lab, moved: Moved) -> None:
 
 
 def test_servers_by_host(nova: Lab, moved: Moved) -> None:
-    """The host filter is exact, and a server that waits for a confirmation is on the destination."""
+    """The host filter is exact, and a server that waits for a confirmation is on the
+    destination.
+    """
     here, there = servers(nova, f"host={nova.source}"), servers(nova, f"host={nova.spare}")
     assert moved.stayed in here
     assert {moved.cold, moved.live} <= set(there)

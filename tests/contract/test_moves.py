@@ -110,7 +110,9 @@ def test_live_migration(nova: Lab, live: Live) -> None:
 
 
 def actions(nova: Lab, server: str) -> tuple[list[str], dict[str, set[str]]]:
-    """Return the actions of a server, newest first, and the steps of each, all of which succeeded."""
+    """Return the actions of a server, newest first, and the steps of each, all of which
+    succeeded.
+    """
     rows = nova.get(f"/servers/{server}/os-instance-actions", "instanceActions")
     steps: dict[str, set[str]] = {}
     for row in rows:

@@ -104,7 +104,8 @@ def test_a_server_on_its_way(nova: Lab, method: str, task: str) -> None:
     for action in ("migrate", "os-migrateLive", "os-stop", "shelve"):
         answer = nova.act(server, action, ARGUMENTS.get(action))
         assert answer.status == 409
-        words = f"Cannot '{NAMES.get(action, action)}' instance {server} while it is in task_state {task}"
+        name = NAMES.get(action, action)
+        words = f"Cannot '{name}' instance {server} while it is in task_state {task}"
         assert answer.message.startswith(words)
     if method == "migrate":
         migration = nova.migration(server)

@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 from tests.contract.lab import Answer, Json, Lab
 
-HOSTING = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
-IN_PROGRESS = "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
+HOSTING = (
+    "Unable to delete compute service that is hosting instances. "
+    "Migrate or delete the instances first."
+)
+IN_PROGRESS = (
+    "Unable to delete compute service that has in-progress migrations. "
+    "Complete the migrations or delete the instances first."
+)
 FIELDS = {
     "binary",
     "disabled_reason",
@@ -71,7 +77,9 @@ def test_disable(untouched: Lab) -> None:
 
 
 def test_host_status(untouched: Lab) -> None:
-    """UP, MAINTENANCE when disabled, DOWN when forced down, which shows at once and can be undone."""
+    """UP, MAINTENANCE when disabled, DOWN when forced down, which shows at once and can be
+    undone.
+    """
     nova = untouched
     server = nova.active(host=nova.spare)
     assert nova.show(server)["host_status"] == "UP"
@@ -221,7 +229,10 @@ def test_availability_zones(emptied: Lab) -> None:
     assert nova.api("POST", f"{east}/action", {"add_host": host}).status == 200
     assert service(nova, nova.spare)["zone"] == f"{nova.prefix}-east"
     second = nova.api("POST", f"{west}/action", {"add_host": host})
-    words = f"Cannot add host to aggregate {numbers[1]}. Reason: One or more hosts already in availability zone(s)"
+    words = (
+        f"Cannot add host to aggregate {numbers[1]}. "
+        "Reason: One or more hosts already in availability zone(s)"
+    )
     assert second.status == 409
     assert second.message.startswith(words)
     assert nova.api("DELETE", east).status == 400

@@ -44,7 +44,9 @@ def identify(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """As code forges make them of headings (lower case, no punctuation, hyphens), and named ones."""
+    """As code forges make them of headings (lower case, no punctuation, hyphens), and named
+    ones.
+    """
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     return made | set(re.findall(r'<a id="([\w-]+)">', page.read_text()))

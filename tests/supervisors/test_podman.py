@@ -84,7 +84,10 @@ def test_one_that_no_boot_starts_is_stopped_also_under_always(
 def test_what_an_administrator_added_to_the_boot_counts(supervised: Supervised, name: str) -> None:
     """podman-restart.service is often given the policy unless-stopped as well."""
     drop_in = "/etc/systemd/system/podman-restart.service.d/unless-stopped.conf"
-    start = "/usr/bin/podman start --all --filter restart-policy=always --filter restart-policy=unless-stopped"
+    start = (
+        "/usr/bin/podman start --all --filter restart-policy=always "
+        "--filter restart-policy=unless-stopped"
+    )
     supervised.write(drop_in, f"[Service]\nExecStart=\nExecStart={start}")
     supervised.run("systemctl daemon-reload")
     try:

@@ -21,6 +21,10 @@ ExecStop=/bin/sh -c 'echo %n >>/var/lib/stopped'
 WANTED = "[Install]\nWantedBy=multi-user.target\n"
 
 
+def unit_that_wants(name: str) -> str:
+    return f"[Unit]\nWants={name}.service\n[Service]\nExecStart=/bin/sleep inf\n{WANTED}"
+
+
 @dataclass(frozen=True)
 class Case:
     """A way in which a unit comes to be: its files, what an administrator did, and systemd's word
@@ -60,7 +64,7 @@ CASES = {
         "nova-pulled",
         {
             f"{ETC}/nova-pulled.service": SERVICE,
-            f"{ETC}/puller.service": f"[Unit]\nWants=nova-pulled.service\n[Service]\nExecStart=/bin/sleep inf\n{WANTED}",
+            f"{ETC}/puller.service": unit_that_wants("nova-pulled"),
         },
         "systemctl enable puller",
         "static",
@@ -69,7 +73,7 @@ CASES = {
         "nova-wanted",
         {
             f"{ETC}/nova-wanted.service": SERVICE + WANTED,
-            f"{ETC}/wanter.service": f"[Unit]\nWants=nova-wanted.service\n[Service]\nExecStart=/bin/sleep inf\n{WANTED}",
+            f"{ETC}/wanter.service": unit_that_wants("nova-wanted"),
         },
         "systemctl enable wanter",
         "disabled",

@@ -1,4 +1,6 @@
-"""What Nova's API refuses before it starts anything (nova/compute/api.py, the check_* decorators)."""
+"""What Nova's API refuses before it starts anything (nova/compute/api.py, the check_*
+decorators).
+"""
 
 from tests.beds.sim.errors import (
     ApiError,

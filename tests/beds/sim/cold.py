@@ -264,7 +264,9 @@ class ColdMigrations:
                 self.state.save(move.server, task_state="resize_migrating")
 
     def _finish(self, move: Move, target: Compute) -> Work:
-        """finish_resize on the destination: the migration is `finished` before the server shows it."""
+        """finish_resize on the destination: the migration is `finished` before the server
+        shows it.
+        """
         server = move.server
         with self.state.event(server, "compute_finish_resize", target.host):
             try:

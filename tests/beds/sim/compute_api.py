@@ -441,7 +441,9 @@ class ComputeApi:
         return Response(204)
 
     def _list_hypervisors(self, call: Call) -> Response:
-        """A node whose service is deleted is not shown; the pattern matches anywhere in the name."""
+        """A node whose service is deleted is not shown; the pattern matches anywhere in the
+        name.
+        """
         only_known(call.request, {"hypervisor_hostname_pattern", "with_servers", "limit", "marker"})
         pattern = call.request.one("hypervisor_hostname_pattern")
         detail = call.request.path.endswith("/detail")

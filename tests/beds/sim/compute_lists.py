@@ -107,7 +107,9 @@ class Page:
     marker: str | None
 
     def cut(self, rows: Sequence[Row], order: Order[Row], after: Row | None) -> list[Row]:
-        """Return the rows of this page, sorted: those behind `after`, which need not be among them."""
+        """Return the rows of this page, sorted: those behind `after`, which need not be
+        among them.
+        """
         behind = sorted(
             (row for row in rows if after is None or order(row) > order(after)), key=order
         )

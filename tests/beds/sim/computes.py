@@ -11,8 +11,14 @@ from tests.beds.sim.records import Aggregate, Migration, Provider, Server, Servi
 from tests.beds.sim.state import Compute, State
 from tests.beds.sim.states import ENDED_MIGRATION, RUNNING, status_of
 
-HOSTING = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
-IN_PROGRESS = "Unable to delete compute service that has in-progress migrations. Complete the migrations or delete the instances first."
+HOSTING = (
+    "Unable to delete compute service that is hosting instances. "
+    "Migrate or delete the instances first."
+)
+IN_PROGRESS = (
+    "Unable to delete compute service that has in-progress migrations. "
+    "Complete the migrations or delete the instances first."
+)
 
 
 @dataclass
@@ -73,7 +79,9 @@ class Computes:
         compute.live_line.clear()
 
     def start(self, host: str) -> None:
-        """Start nova-compute; it is up, registered anew if its record is gone, some seconds later."""
+        """Start nova-compute; it is up, registered anew if its record is gone, some seconds
+        later.
+        """
         compute = self.state.compute(host)
         if not compute.process.running:
             delay = self.state.latency(self.state.timing.start_compute)

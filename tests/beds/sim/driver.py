@@ -161,7 +161,9 @@ def _effect(words: list[str], message: str) -> Effect:
 
 
 def _ssh_failure(cause: str, server: Server, address: str) -> RollbackError:
-    """As nova/virt/libvirt/driver.py migrate_disk_and_power_off words what oslo.concurrency says."""
+    """As nova/virt/libvirt/driver.py migrate_disk_and_power_off words what oslo.concurrency
+    says.
+    """
     code, out, error = SSH[cause]
     path = f"/var/lib/nova/instances/{server.id}"
     error = error.format(address=address, path=path)

@@ -148,7 +148,9 @@ class LiveMigrations:
         raise WorkError("MigrationError", f"Migration error: {error.message}")
 
     def _source(self, server: Server) -> Compute:
-        """A server that was offloaded, and whose state an admin has reset, is on no host, and off."""
+        """A server that was offloaded, and whose state an admin has reset, is on no host,
+        and off.
+        """
         if server.host is None:
             raise WorkError(
                 "InstanceInvalidState", f"Instance {server.id} is off: it cannot be live-migrated"
@@ -216,7 +218,10 @@ class LiveMigrations:
                     self.state.faults, "check_can_live_migrate_source", source.host, server
                 )
         except WorkError as error:
-            reason = f"Error while check_can_live_migrate_source from {source.host}: {error.kind} {error.message}"
+            reason = (
+                f"Error while check_can_live_migrate_source from {source.host}: "
+                f"{error.kind} {error.message}"
+            )
             raise WorkError(
                 "MigrationPreCheckError", f"Migration pre-check error: {reason}"
             ) from error

@@ -105,7 +105,9 @@ class Cloud:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep requests waiting, at the present time: for whoever acts while the cloud is served."""
+        """Keep requests waiting, at the present time: for whoever acts while the cloud is
+        served.
+        """
         with self.clock.lock:
             self.clock.catch_up()
             yield
@@ -150,7 +152,9 @@ class Cloud:
         return group
 
     def soft_delete(self, server: Server) -> None:
-        """Put a server aside as Nova with reclaim_instance_interval does: deleted, yet on its host."""
+        """Put a server aside as Nova with reclaim_instance_interval does: deleted, yet on
+        its host.
+        """
         with self.hold():
             self.state.save(server, vm_state="soft-delete", task_state=None, power_state=4)
 

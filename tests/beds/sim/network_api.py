@@ -45,7 +45,9 @@ class NetworkApi:
         return Response(200, {"networks": [network]})
 
     def _list(self, request: Request) -> Response:
-        """Repeated filters are alternatives; `binding:` is for admins, as filter and as attribute."""
+        """Repeated filters are alternatives; `binding:` is for admins, as filter and as
+        attribute.
+        """
         user = self.identity.user_of(request)
         rows = [
             self._view(port, user)

@@ -50,7 +50,9 @@ class Placement:
         return True
 
     def move(self, consumer: str, other: str) -> None:
-        """Make another consumer the holder of all that one holds, as at the start of a migration."""
+        """Make another consumer the holder of all that one holds, as at the start of a
+        migration.
+        """
         for provider, held in list(self.of(consumer).items()):
             self._drop(provider, consumer)
             self._put(provider, Allocation(other, held.owner, held.resources))

@@ -49,7 +49,9 @@ class Power:
             self.guests.stop_by_nova(server)
 
     def watch(self, compute: Compute) -> None:
-        """Run the periodic task soon after a start, then at its interval, while this process lives."""
+        """Run the periodic task soon after a start, then at its interval, while this
+        process lives.
+        """
         life = compute.process.life
 
         def again() -> None:

@@ -66,7 +66,9 @@ class CloudApplication(Application):
                 return self.refuse(request, error)
 
     def refuse(self, request: Request, error: ApiError) -> Response:
-        """Word a refusal as the service does; a missing token is refused by Keystone's middleware."""
+        """Word a refusal as the service does; a missing token is refused by Keystone's
+        middleware.
+        """
         title = _TITLES.get(error.status, "Error")
         if request.service == "identity" or error.status == UnauthorizedError.status:
             body: dict[str, Any] = {
@@ -142,7 +144,9 @@ class Simulator:
         self._folder.cleanup()
 
     def clouds(self) -> dict[str, Any]:
-        """Return the content of clouds.yaml: `lab` and `operator` (admins), `lab-demo` (a member)."""
+        """Return the content of clouds.yaml: `lab` and `operator` (admins), `lab-demo` (a
+        member).
+        """
         return {cloud: self.cloud_entry(user) for cloud, user in CLOUDS.items()}
 
     def cloud_entry(self, name: str) -> dict[str, Any]:

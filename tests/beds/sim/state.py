@@ -330,7 +330,9 @@ class State:
 
 
 def cut(text: str) -> str:
-    """Return what fits into the column (nova/compute/utils.py exception_to_dict), whole characters."""
+    """Return what fits into the column (nova/compute/utils.py exception_to_dict), whole
+    characters.
+    """
     return text.encode()[:255].decode(errors="ignore")
 
 

@@ -661,7 +661,9 @@ def test_a_catalog_without_placement(sim: Simulator) -> None:
 
 
 def test_a_down_cell_shows_its_servers_in_part_or_not_at_all(sim: Simulator) -> None:
-    """In part where all are asked for, or one; in a list with a filter not at all, without a word."""
+    """In part where all are asked for, or one; in a list with a filter not at all, without
+    a word.
+    """
     server = sim.cloud.boot_active("web", "cmp1")
     connection = connect(sim)
     assert len(servers(connection).json()["servers"]) == 1

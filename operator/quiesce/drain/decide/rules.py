@@ -333,7 +333,9 @@ def cannot_be_moved_by_method(s: PresentServer) -> Verdict | None:
 
 
 def affinity_holds_it(s: PresentServer) -> Verdict | None:
-    """A hard affinity group allows only hosts that hold a member, and all members are on this one."""
+    """A hard affinity group allows only hosts that hold a member, and all members are on
+    this one.
+    """
     here = {server.id for server in s.observation.servers}
     for group in s.observation.groups:
         mine = group.policy == "affinity" and s.server.id in group.members

@@ -10,14 +10,14 @@ separated words, for example "sleep:5,fail":
     once             strike each server once only
     swallowed        live_migration: what ends a copy early is not raised again (Nova 2025.1)
     busy             live_migration: the guest dirties memory faster than it is copied, for ever
-    ssh:CAUSE        migrate_disk_and_power_off: `ssh mkdir` fails before the guest is off, one of SSH
+    ssh:CAUSE        migrate_disk_and_power_off: `ssh mkdir` fails, guest still on; see SSH
     scp              migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
-    dies             finish_migration, post_live_migration_at_destination: the guest dies soon after it
+    dies             finish_migration, post_live_migration_at_destination: the guest dies after it
 
 Where faults come from, the first match wins:
 
-1. metadata of the server: "fault.OP" (or "fault.OP:HOST") with a spec as the value; 2. the fault
-file, JSON: {"servers": {NAME_GLOB_OR_UUID: {OP: SPEC}},
+1. metadata of the server: "fault.OP" (or "fault.OP:HOST") with a spec as the value;
+2. the fault file, JSON: {"servers": {NAME_GLOB_OR_UUID: {OP: SPEC}},
    "hosts": {HOST: {OP: SPEC}}, "all": {OP: SPEC}}. OP:HOST in place of OP is about
    one host. A fault taken out of the file lets go of what it is delaying.
 """
