@@ -16,7 +16,8 @@ from typing import Any
 from quiesce.api.drain.record import Record, Try
 from quiesce.api.drain.spec import DrainSpec, Method
 from quiesce.drain.decide import rules
-from quiesce.drain.decide.servers import broken_path, judge_all, present_server
+from quiesce.drain.decide.breaker import breakers_of
+from quiesce.drain.decide.servers import judge_all, present_server
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import Cause, History, Refusal
 from quiesce.drain.model.identity import DrainIdentity
@@ -55,6 +56,7 @@ US, THEM = "the operator's user", "another user"
 BEGAN = 100  # the newest migration when the drain began
 NO_HOST = "No valid host was found. There are not enough hosts available."
 NO_SSH = "Resize error: not able to execute ssh command"
+NO_LIBVIRT = "unable to connect to server at 'compute-08:16514': Connection refused"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Case:
         verdict = next((v.verdict for v in judge_all(drain, observation)), None)
         if self.subject.host != HOST:
             return "", verdict
-        present = present_server(self.subject, drain, observation, broken_path(observation))
+        present = present_server(self.subject, drain, observation, breakers_of(drain, observation))
         return next(rule.__name__ for rule in rules.RULES if rule(present) is not None), verdict
 
 
@@ -124,8 +126,9 @@ def move(status: str, number: int = BEGAN + 1, **fields: Any) -> Migration:
         "dest": THERE,
         "user_id": US,
         "created": JUST_NOW,
+        "server_id": "web-1",
     }
-    return Migration(number, f"m-{number}", "web-1", status=status, **defaults | fields)
+    return Migration(number, f"m-{number}", status=status, **defaults | fields)
 
 
 def failed(text: str, kind: str = "migration", tries: int = 3) -> dict[str, Any]:
@@ -227,7 +230,13 @@ UNDER_WAY = (
     Case("RESIZE", "resize_prep", "no migration record yet"),
     Case("MIGRATING", "migrating", "no migration record yet"),
     Case("RESIZE", "resize_migrating", "our move", moves=(move("migrating"),)),
-    Case("MIGRATING", "migrating", "our move", moves=(move("running", type="live-migration"),)),
+    Case(
+        "MIGRATING",
+        "migrating",
+        "our move",
+        moves=(move("running", type="live-migration"),),
+        history={"first_seen": {}},
+    ),
     Case(
         "REVERT_RESIZE",
         "resize_reverting",
@@ -300,10 +309,30 @@ UNDER_WAY = (
     ),
     Case("ACTIVE", "powering-off", "a task, nova-compute of this host is down", facts=DOWN),
     Case("ACTIVE", "deleting", "nova-compute of this host is down", facts=DOWN),
+    *(
+        Case(
+            status,
+            task,
+            "its live migration away is `completed`, and Nova lists it here",
+            moves=(move("completed", type="live-migration"),),
+        )
+        for status, task in (("MIGRATING", "migrating"), ("ACTIVE", None), ("SHUTOFF", None))
+    ),
+    Case(
+        "MIGRATING",
+        "migrating",
+        "our live move waits for its turn, over `migration.timeout`",
+        moves=(move("queued", type="live-migration", created=LONG_AGO),),
+    ),
 )
 PINNED = {"zone_pinned": "az1"}
 WITH_SIBLING = group("anti-affinity", "web-1", "web-2")
 SIBLINGS = tuple(Server(name, name, "ACTIVE", None, RUNNING, HOST) for name in ("web-1", "web-2"))
+BESIDE_A_BROKEN_ONE = (
+    Server("web-0", "web-0", "ACTIVE", None, RUNNING, HOST),
+    Server("web-1", "web-1", "ACTIVE", None, RUNNING, HOST),
+    Server("web-2", "web-2", "ERROR", None, RUNNING, HOST),
+)
 FAILED = (
     Case("ACTIVE", when="nova-compute of this host is down", facts=DOWN),
     Case(
@@ -363,7 +392,34 @@ FAILED = (
         when="live migration was rejected as impossible (400)",
         **refused("os-migrateLive", 400, 1),
     ),
+    Case(
+        "ACTIVE",
+        when="the last live move from this host could not reach another libvirt",
+        moves=(move("failed", type="live-migration"),),
+        history={"causes": {BEGAN + 1: Cause(NO_LIBVIRT, JUST_NOW)}},
+    ),
+    Case(
+        "ACTIVE",
+        when="a cold move left another guest down, and a third tries",
+        moves=(move("error", server_id="web-2"),),
+        facts={"servers": BESIDE_A_BROKEN_ONE},
+        history={"causes": {BEGAN + 1: Cause("disk full", JUST_NOW)}},
+    ),
     Case("ERROR", when="after our own cold move", moves=(move("error"),)),
+    Case("ERROR", when="after our own live move", moves=(move("error", type="live-migration"),)),
+    Case(
+        "SHUTOFF",
+        when="it ran before its cold move, which failed; no user has stopped it",
+        moves=(move("error"),),
+        was="ACTIVE",
+    ),
+    Case(
+        "ACTIVE",
+        when="its live move failed and took the binding of a port along",
+        moves=(move("failed", type="live-migration"),),
+        history={"causes": {BEGAN + 1: Cause("…", LONG_AGO)}},
+        facts={"ports": (UNBOUND,)},
+    ),
     Case(
         "ACTIVE",
         when="every member of its affinity group is on this host",

@@ -3,7 +3,7 @@
 import pytest
 
 from quiesce.api import annotations
-from quiesce.drain.decide import servers
+from quiesce.drain.decide import breaker
 from quiesce.ops import logging
 from tests.model.test_mutants import Patch, answer
 from tests.model.test_scenarios import SCENARIOS
@@ -18,7 +18,7 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
         "logs_no_secret_and_no_line_that_is_not_its_own",
     ),
     "lets every server try a broken SSH path": (
-        answer(servers, "broken_path", None),
+        answer(breaker, "_ssh_breaker", None),
         "lets_one_server_try_a_broken_ssh_path",
     ),
     "ignores that it is abandoned": (

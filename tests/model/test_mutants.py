@@ -23,6 +23,7 @@ from quiesce.drain.observe import moves
 from quiesce.openstack import http
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import Unknown
+from quiesce.openstack.records import Server
 from tests.model.test_scenarios import SCENARIOS
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -52,6 +53,10 @@ def wrap(module: Any, name: str, around: Callable[..., Any]) -> Patch:
         monkeypatch.setattr(module, name, lambda *args, **kwargs: around(original, *args, **kwargs))
 
     return patch
+
+
+def believes_it_runs(ask: Any, cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
+    running[server.id] = True
 
 
 def both(*patches: Patch) -> Patch:
@@ -288,7 +293,11 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     ),
     "does not look at the power state": (
         answer(departed, "wrong_power", ""),
-        "confirms_no_guest_that_is_off_after_a_restart",
+        "confirms_no_guest_that_is_off",
+    ),
+    "believes that a guest runs because Nova has not heard of its death": (
+        wrap(moves, "_ask", believes_it_runs),
+        "confirms_no_guest_whose_death_nova_has_not_noticed",
     ),
     "confirms before the server has arrived": (
         wrap(departed, "judge_in_progress", confirms_early),

@@ -15,6 +15,7 @@ from quiesce.ops.logging import TextLines
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Server
 from tests.beds.sim.state import Timing
+from tests.beds.sim.states import SHUTDOWN
 from tests.harness.inprocess import KEY
 from tests.harness.world import HOST
 from tests.model.nova import Fault
@@ -196,6 +197,8 @@ def moved_and_broken(how: str, **confirmation: Any) -> tuple[World, Server]:
     assert world.model.clock.run_until(lambda: server.vm_state == "resized", 30)
     if how == "crash":
         world.model.state.save(server, power_state=4)
+    elif how == "die":
+        server.domain = SHUTDOWN
     else:
         for port in world.model.state.ports_of[server.id]:
             port.vif_type = "binding_failed"
@@ -220,6 +223,14 @@ def confirms_no_guest_that_is_off_after_a_restart() -> None:
     assert server.vm_state == "resized"
 
 
+@scenario("never-3")
+def confirms_no_guest_whose_death_nova_has_not_noticed() -> None:
+    world, server = moved_and_broken("die")
+    world.run(60)
+    assert server.vm_state == "resized"
+    assert world.problems() == {"CheckFailed"}
+
+
 @scenario("never-3", "always-4")
 def confirms_no_guest_that_is_still_arriving() -> None:
     world = drain("active")
@@ -233,10 +244,10 @@ def confirms_no_guest_that_its_owner_is_deleting() -> None:
     world = drain("active", confirmation={"checks": {"soak": "10s"}})
     (server,) = servers(world)
     world.until(lambda: server.vm_state == "resized")
-    world.model.faults.set("destroy", "sleep:30")
+    world.model.faults.set("destroy", "sleep:120")
     world.do("delete", server)
     assert server.task_state == "deleting"
-    world.run(20)
+    world.run(40)
     assert world.actions(server.id) == ["migrate"]
 
 
@@ -511,11 +522,25 @@ def lets_moves_in_flight_end_before_it_restores_the_host() -> None:
 @scenario("never-8", "always-5")
 def restarts_no_guest_that_cannot_live_migrate() -> None:
     world = drain("active", method="Live")
-    world.model.faults.set("live_migration", "fail")
+    world.model.faults.set("live_migration", "fail,swallowed")
     world.run(150)
     (server,) = servers(world)
     assert set(world.actions(server.id)) == {"live-migration"}
     assert world.problems() == {"LiveMigrationFailed"}
+
+
+@scenario("never-8", "always-5")
+def restarts_no_guest_that_a_live_migration_left_in_error() -> None:
+    """Nova 2025.2 and later; the guest runs on as before."""
+    world = drain("active", "active", method="LiveThenCold")
+    world.model.faults.set("live_migration", "fail,once")
+    world.run(150)
+    assert not any("migrate" in world.actions(server.id) for server in servers(world))
+    assert "LiveFailedInError" in world.problems()
+    for server in servers(world):
+        if server.vm_state == "error":
+            world.model.guests.reset_state(world.model.as_user("admin"), server.id, "active")
+    world.until(lambda: ended(world))
 
 
 # Never 9: no answer is no failure
@@ -691,7 +716,8 @@ def lets_one_server_try_a_broken_ssh_path() -> None:
 def restarted_in_a_copy() -> tuple[World, Server]:
     """A cold move whose record never ends.
 
-    nova-compute died and came back during it, and the server has been moved again since.
+    nova-compute died and came back during it, which left the guest off. A person has started it,
+    and it has been moved again since.
     """
     world = drain("active")
     (server,) = servers(world)
@@ -699,6 +725,10 @@ def restarted_in_a_copy() -> tuple[World, Server]:
     world.until(lambda: server.task_state == "resize_migrating")
     world.model.kill_compute(HOST)
     world.model.start_compute(HOST)
+    world.rest()
+    assert world.problems() == {"LeftOff"}
+    assert world.actions(server.id) == ["migrate"]
+    world.model.guests.act(world.model.as_user("admin"), server.id, "os-start")
     world.rest()
     return world, server
 

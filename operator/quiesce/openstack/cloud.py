@@ -179,6 +179,38 @@ class Cloud:
             request_id, body["action"], started, failed.get("event"), failed.get("details"), unended
         )
 
+    def is_running(self, server_id: str) -> bool | None:
+        """Whether its hypervisor says that the guest runs; None: it could not be asked.
+
+        Diagnostics are asked of nova-compute, which looks at the guest itself; of one that does
+        not run Nova answers 409 (nova/compute/manager.py get_instance_diagnostics). The power
+        state of the server is what the database heard last.
+        """
+        try:
+            status, text = self._api.ask("compute", f"/servers/{server_id}/diagnostics")
+        except CloudUnreachable:
+            return None
+        if status == 409 and "power state" in text:
+            return False
+        return True if status == 200 else None
+
+    def stopped_by_user(self, server_id: str, since: datetime) -> bool:
+        """Whether a user has asked for a stop since then. Nova's own stops have no user (the power
+        sync: compute/manager.py _sync_instance_power_state).
+        """
+        path = f"/servers/{server_id}/os-instance-actions"
+        try:
+            listed = rows(self._api.get("compute", path), "instanceActions")
+        except NotFound:
+            return False
+        return any(
+            row["action"] == "stop"
+            and row.get("user_id")
+            and (started := moment(row["start_time"])) is not None
+            and started >= since
+            for row in listed
+        )
+
     def live_progress(self, server_id: str) -> LiveProgress | None:
         """Counters of the server's running live migration, if any (memory and disk together)."""
         try:

@@ -102,6 +102,15 @@ class Api:
             raise failure(answer, f"{method} {path}", write=True)
         return request_id(answer)
 
+    def ask(self, service: Catalog, path: str) -> tuple[int, str]:
+        """A GET whose refusal is an answer as well: HTTP status (200, 400, 403, 404, 409, 501) and,
+        of a refusal, the message. Raises CloudUnreachable, BadCredentials.
+        """
+        answer = self._send(service, "GET", path)
+        if answer.status_code in (200, 400, 403, 404, 409, 501):
+            return answer.status_code, message(answer) if answer.status_code != 200 else ""
+        raise failure(answer, f"GET {path}", write=False)
+
     def _send(
         self, service: Catalog, method: str, path: str, query: _Query = _NO_QUERY, body: Any = None
     ) -> requests.Response:

@@ -8,11 +8,12 @@ from typing import Any, Self
 # `migration.status` values after which Nova itself regards a migration as over. Every other one
 # keeps a compute service from being deleted; `finished` and `confirming` among them
 # (nova/db/main/api.py migration_get_in_progress_by_host_and_node).
-_TERMINAL = frozenset(
-    {"confirmed", "reverted", "error", "failed", "completed", "cancelled", "done"}
-)
+TERMINAL = frozenset({"confirmed", "reverted", "error", "failed", "completed", "cancelled", "done"})
 FAILED = frozenset({"error", "failed", "cancelled", "reverted"})
 SUCCEEDED = frozenset({"confirmed", "completed"})
+# A live migration that Nova has not begun yet: it runs few at a time
+# ([compute]max_concurrent_live_migrations, 1 by default).
+WAITING = frozenset({"accepted", "queued", "preparing"})
 
 # nova/compute/power_state.py
 NOSTATE, RUNNING, PAUSED, SHUTDOWN = 0, 1, 3, 4
@@ -70,7 +71,8 @@ class Flavor:
 class Server:
     """One row of `GET /servers/detail`.
 
-    `host` is OS-EXT-SRV-ATTR:host: None where no compute has it.
+    `host` is OS-EXT-SRV-ATTR:host: None where no compute has it. `launched`: when its guest was last
+    made on a host: by its build, a cold migration, an unshelve; not by a live migration.
     """
 
     id: str
@@ -87,6 +89,7 @@ class Server:
     zone_pinned: str | None = None
     addresses: tuple[str, ...] = ()
     project_id: str = ""
+    launched: datetime | None = None
 
     @property
     def idle(self) -> bool:
@@ -124,6 +127,7 @@ class Server:
                 a["addr"] for net in (row.get("addresses") or {}).values() for a in net
             ),
             project_id=row.get("tenant_id") or "",
+            launched=moment(row.get("OS-SRV-USG:launched_at")),
         )
 
 
@@ -163,7 +167,7 @@ class Migration:
 
     @property
     def terminal(self) -> bool:
-        return self.status in _TERMINAL
+        return self.status in TERMINAL
 
     @property
     def live(self) -> bool:

@@ -20,6 +20,7 @@ from tests.beds.sim.guests import SIMPLE, Boot
 from tests.beds.sim.identity_api import Identity
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.records import Action, Context, Flavor, Server
+from tests.beds.sim.states import PAUSED_POWER, RUNNING, SHUTDOWN
 from tests.beds.sim.web import Request, Response, Router
 
 OLDEST: Version = (2, 1)  # as in Nova; what is asked for below 2.53 is answered as in 2.53
@@ -89,6 +90,7 @@ class ComputeApi:
             ("GET", migrations + "/{id}", self._show_running, "servers:migrations:show"),
             ("DELETE", migrations + "/{id}", self._abort, "servers:migrations:delete"),
             ("POST", migrations + "/{id}/action", self._force, "servers:migrations:force_complete"),
+            ("GET", "/servers/{id}/diagnostics", self._diagnose, "os-server-diagnostics"),
             ("GET", "/servers/{id}/os-instance-actions", self._list_actions, ""),
             ("GET", "/servers/{id}/os-instance-actions/{id}", self._show_action, ""),
             ("GET", "/os-migrations", self._list_migrations, "os-migrations:index"),
@@ -374,6 +376,19 @@ class ComputeApi:
             raise NotFoundError(f"Instance {call.names[0]} could not be found.")
         self._check_reach(server)
         return server, self.state.actions.get(server.id, [])
+
+    def _diagnose(self, call: Call) -> Response:
+        """nova-compute looks at the guest itself (compute/manager.py get_instance_diagnostics)."""
+        server = self.state.server(call.names[0], call.context)
+        compute = self.state.computes.get(server.host or "")
+        if compute is None or not compute.process.running:
+            raise UnexpectedApiError("oslo_messaging.exceptions.MessagingTimeout")
+        if server.domain != RUNNING:
+            state = {SHUTDOWN: "shutdown", PAUSED_POWER: "paused"}.get(server.domain, "pending")
+            raise ConflictError(
+                f"Cannot 'get_diagnostics' instance {server.id} while it is in power state {state}"
+            )
+        return Response(200, {"state": "running", "driver": "libvirt", "hypervisor": "kvm"})
 
     def _list_actions(self, call: Call) -> Response:
         only_known(call.request, {"limit", "marker", "changes-since", "changes-before"})

@@ -221,6 +221,7 @@ def test_a_server_in_two_groups_respects_both() -> None:
         observed(
             [server("s1", "MIGRATING", "migrating")],
             [migration(status_="running", type="live-migration", created=ago(99999))],
+            first_seen={(FOUND + 1, "running"): ago(99999)},
         ),
         empty(service=service(state="down")),
     ],
@@ -349,7 +350,11 @@ def test_servers_that_left_are_counted_once_and_only_those_that_really_did() -> 
 
 
 def test_a_server_that_comes_back_is_moved_again() -> None:
-    assert started(observed([server("s1")], [migration(status_="confirmed")])) == ["s1"]
+    left = migration(status_="confirmed", updated=ago(20))
+    back = migration(FOUND + 2, "confirmed", source="cmp2", dest=HOST, user_id=TENANT)
+    assert started(observed([server("s1")], [left, back])) == ["s1"]
+    unshelved = server("s1", launched=ago(5))
+    assert started(observed([unshelved], [left])) == ["s1"]
 
 
 def test_ours_are_only_migrations_from_here_by_us_since_the_drain_began() -> None:

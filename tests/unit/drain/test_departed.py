@@ -352,9 +352,7 @@ def test_a_confirm_that_was_cut_off_can_be_taken_up_again() -> None:
 # Failed
 
 
-@pytest.mark.parametrize(
-    "kind", [{}, {"type": "live-migration"}, {"type": "resize", "user_id": TENANT}]
-)
+@pytest.mark.parametrize("kind", [{}, {"type": "resize", "user_id": TENANT}])
 def test_a_move_that_failed_on_its_destination_blocks_the_end_and_is_urgent(
     kind: dict[str, Any],
 ) -> None:
@@ -367,6 +365,19 @@ def test_a_move_that_failed_on_its_destination_blocks_the_end_and_is_urgent(
     assert isinstance(found, Blocked)
     assert (found.reason, found.urgent) == ("DestinationFailed", True)
     assert "no disk" in found.message
+    assert not decided(sight).proof.clean
+
+
+def test_a_live_migration_that_ended_in_error_is_reported_without_alarm() -> None:
+    """The guest was never shut down: a reboot would be the outage."""
+    sight = observed(
+        migrations=[migration(status_="error", type="live-migration")],
+        elsewhere=[server("s1", "ERROR", host="cmp2", fault="no disk")],
+    )
+    found = verdict(sight)
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("DestinationFailed", False)
+    assert not any("reboot --hard" in remedy for remedy in found.remedies)
     assert not decided(sight).proof.clean
 
 

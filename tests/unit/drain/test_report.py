@@ -404,7 +404,13 @@ def test_a_move_is_one_row_from_its_start_to_its_end() -> None:
         "ACTIVE",
     )
     three = status_of(
-        at(observed(migrations=[migration()], elsewhere=[arrived_elsewhere()]), 60), previous=two
+        at(
+            observed(
+                migrations=[migration()], elsewhere=[arrived_elsewhere()], running={"s1": True}
+            ),
+            60,
+        ),
+        previous=two,
     )
     (row,) = three["moving"]
     assert (row["state"], row["since"], row["was"]) == (

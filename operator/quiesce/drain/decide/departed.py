@@ -28,6 +28,9 @@ from quiesce.openstack.records import (
 GRACE = timedelta(seconds=60)
 # How long a confirm or revert takes, in which the server stands in VERIFY_RESIZE all the time.
 SHORT_WORK = timedelta(minutes=5)
+# How long Nova may show a guest as running that has died: libvirt's driver delays such events by
+# 15 s (virt/libvirt/host.py).
+POWER_LAG = timedelta(seconds=20)
 # Nova refuses a confirm mostly because it came a moment too early.
 _REFUSALS_BEFORE_HELD = 3
 
@@ -178,7 +181,7 @@ def judge_failed(departed: DepartedServer) -> Verdict | None:
     if server is None:
         return None
     if server.status == "ERROR":
-        return failures.error_on_destination(server, departed.migration)
+        return failures.error_on_destination(server, departed.migration, departed.observation)
     unsettled = ("RESIZE", "MIGRATING", "REVERT_RESIZE", "BUILD", "REBUILD", "UNKNOWN")
     if server.task_state is not None or server.status in unsettled:
         text = f"its move failed; it is {server.status} on {server.host}"
@@ -217,7 +220,7 @@ def _verified(departed: DepartedServer, server: Server) -> Verdict:
     failed = failed_checks(departed, server)
     if failed and decided is not DecisionAction.CONFIRM:
         return _on_failed(departed, failed)
-    if departed.since_finished < timedelta(seconds=confirmation.checks.soak):
+    if departed.since_finished < _soak(departed):
         return Follow(Stage.SOAKING, migration)
     if confirmation.policy is ConfirmationPolicy.MANUAL and decided is None:
         return Held(
@@ -227,6 +230,17 @@ def _verified(departed: DepartedServer, server: Server) -> Verdict:
             _decide(departed.server_id),
         )
     return Confirm(migration)
+
+
+def _soak(departed: DepartedServer) -> timedelta:
+    """As the spec asks; where a guest ran and its hypervisor could not be asked whether it does,
+    long enough for Nova to hear of its death.
+    """
+    soak = timedelta(seconds=departed.spec.confirmation.checks.soak)
+    ran = departed.drain.record.was(departed.server_id) == "ACTIVE"
+    known = departed.server_id in departed.observation.running
+    checked = departed.spec.confirmation.checks.power
+    return max(soak, POWER_LAG) if ran and checked and not known else soak
 
 
 def _decide(server_id: str) -> tuple[str, ...]:
@@ -281,6 +295,8 @@ def failed_checks(departed: DepartedServer, server: Server) -> str:
     was = departed.drain.record.was(departed.server_id)
     if checks.power and (text := wrong_power(was, server.power_state, ours=departed.ours)):
         wrong.append(text)
+    elif checks.power and was == "ACTIVE" and observation.running.get(server.id) is False:
+        wrong.append("it was running and is not, as its hypervisor says")
     if server.host != departed.migration.dest:
         wrong.append(f"it is on {server.host}, and its migration went to {departed.migration.dest}")
     if checks.ports:

@@ -6,12 +6,13 @@ from quiesce.api import durations
 from quiesce.api.drain.reasons import ServerReason, Stage
 from quiesce.api.drain.spec import OnLiveTimeout
 from quiesce.api.text import count
-from quiesce.drain.decide.remedies import HARD_REBOOT, NEW_TRIES, RESET_STATE, for_server
+from quiesce.drain.decide import causes
+from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, for_server, new_tries
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import Refusal
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
-from quiesce.openstack.records import Migration, Server
+from quiesce.openstack.records import FAILED, WAITING, Migration, Server
 
 # Where only the scheduler refused, the guest was never touched: it is tried again at this pace, so
 # that a drain continues by itself when there is capacity again.
@@ -27,9 +28,9 @@ _NO_HOST = frozenset(
 )
 
 REMEDIES: dict[ServerReason, tuple[str, ...]] = {
-    ServerReason.SSH_PATH_BROKEN: (
-        "Repair the keys and host keys of the nova user: this host cannot reach the destination by "
-        "SSH",
+    ServerReason.SSH_PATH_BROKEN: causes.SSH_REMEDIES,
+    ServerReason.DESTINATION_NOT_WRITABLE: (
+        "On the destination, let the nova user write to its instances directory",
     ),
     ServerReason.NO_VALID_HOST_BY_GROUP: (
         "Add hosts, or change its server group: the group allows no other host",
@@ -46,18 +47,13 @@ REMEDIES: dict[ServerReason, tuple[str, ...]] = {
 }
 
 
-def is_ssh(text: str) -> bool:
-    """Nova's message when the source cannot reach the destination (virt/libvirt/driver.py
-    migrate_disk_and_power_off).
-    """
-    return "not able to execute ssh command" in text
-
-
 def reason_of(text: str, server: Server, observation: Observation, *, live: bool) -> ServerReason:
     """The reason for a move that failed and left the guest as it was."""
-    if is_ssh(text):
+    if causes.is_ssh(text):
         return ServerReason.SSH_PATH_BROKEN
-    if "No valid host" in text or "NoValidHost" in text or "MaxRetriesExceeded" in text:
+    if causes.is_mkdir(text):
+        return ServerReason.DESTINATION_NOT_WRITABLE
+    if causes.is_no_host(text):
         if any(server.id in g.members for g in observation.groups):
             return ServerReason.NO_VALID_HOST_BY_GROUP
         zoned = server.zone_pinned is not None
@@ -93,10 +89,6 @@ def exhausted(
     )
 
 
-def new_tries(drain: Drain) -> str:
-    return NEW_TRIES.format(name=drain.identity.name, namespace=drain.identity.namespace)
-
-
 def remedies_of(refusal: Refusal) -> tuple[str, ...]:
     """For the one refusal that nobody would understand: the call is made only where nova-compute is
     up.
@@ -113,30 +105,53 @@ def remedies_of(refusal: Refusal) -> tuple[str, ...]:
 def error_on_source(
     server: Server, own: tuple[Migration, ...], observation: Observation
 ) -> Blocked | None:
-    """In ERROR here after our own cold move: the copy failed after the guest was shut down, or
-    before it was touched.
+    """In ERROR here after our own move. A live one has left the guest alone; a cold one failed
+    after the guest was shut down, or before it was touched.
     """
-    if not own or own[0].status != "error" or own[0].live:
+    if not own or own[0].status not in FAILED or own[0].status == "reverted":
         return None
+    if own[0].live:
+        return Blocked(
+            ServerReason.LIVE_FAILED_IN_ERROR,
+            "its live migration broke off and Nova set it to ERROR; the guest most likely runs on "
+            "here as before",
+            (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
+        )
     cause = observation.history.causes.get(own[0].id)
-    text = ((cause.text if cause else None) or server.fault or "Nova gives no cause").rstrip(".")
+    text = causes.in_one_line((cause.text if cause else None) or server.fault or causes.UNKNOWN)
+    if causes.is_copy(text):
+        text = (
+            f"the copy to {own[0].dest or 'the destination'} failed (disk full there? network?); "
+            f"nova-compute's log on {own[0].source} has scp's message"
+        )
     return Blocked(
         ServerReason.SOURCE_FAILED,
-        f"its cold migration failed on this host and the guest may be OFF: {text}. Its disk is "
-        "here",
+        f"its cold migration failed on this host and the guest may be OFF: {text.rstrip('.')}. Its "
+        "disk is here",
         for_server(server, RESET_STATE, HARD_REBOOT),
         urgent=True,
     )
 
 
-def error_on_destination(server: Server, migration: Migration) -> Blocked:
-    """In ERROR elsewhere after our move: nothing in Nova counts the copy on this host any more."""
+def error_on_destination(server: Server, migration: Migration, observation: Observation) -> Blocked:
+    """In ERROR elsewhere after our move: nothing in Nova counts the copy on this host any more.
+
+    `server.fault` is whatever failed last, also a look at its console: Nova's message about the
+    move itself goes first.
+    """
     there = server.host or migration.dest
+    if migration.live:
+        return Blocked(
+            ServerReason.DESTINATION_FAILED,
+            f"its live migration to {there} ended in ERROR there; the guest most likely runs there",
+            (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
+        )
+    cause = observation.history.causes.get(migration.id)
+    text = causes.in_one_line(cause.text if cause else server.fault or causes.UNKNOWN).rstrip(".")
     return Blocked(
         ServerReason.DESTINATION_FAILED,
-        f"moved to {there} and failed there ({server.fault or 'Nova gives no cause'}); the full "
-        "copy "
-        f"of its disk on {migration.source} may be the only good one",
+        f"moved to {there} and failed there ({text}); the full copy of its disk on "
+        f"{migration.source} may be the only good one",
         (
             f"Keep {migration.source} and its disks until the server is healthy",
             *for_server(server, HARD_REBOOT),
@@ -153,7 +168,10 @@ def overdue(
     """
     history, timeout = observation.history, drain.spec.migration.timeout
     began = migration.created
-    if migration.status in ("confirming", "reverting"):  # maybe hours after the move: a decision
+    if migration.live and migration.status in WAITING:
+        return None  # Nova runs few at a time; nothing has begun that could be late
+    if migration.live or migration.status in ("confirming", "reverting"):
+        # Since it runs; or maybe hours after the move: a decision.
         began = history.first_seen.get((migration.id, migration.status), observation.now)
     late = observation.now - began >= timedelta(seconds=timeout)
     if not late or migration.id in observation.progressing:
@@ -162,10 +180,10 @@ def overdue(
     if told is not None and observation.now - told < _TOLD_AGAIN:
         return Follow(Stage.ENDING, migration)
     choice = drain.spec.migration.on_live_timeout
-    abortable = migration.live and migration.status in ("queued", "preparing", "running")
-    if abortable and choice is OnLiveTimeout.ABORT:
+    runs = migration.live and migration.status == "running"
+    if runs and choice is OnLiveTimeout.ABORT:
         return Abort(migration)
-    if choice is OnLiveTimeout.FORCE_COMPLETE and migration.live and migration.status == "running":
+    if runs and choice is OnLiveTimeout.FORCE_COMPLETE:
         return ForceComplete(migration)
     return Blocked(
         ServerReason.STUCK,
@@ -184,8 +202,9 @@ def _ways_to_end(migration: Migration) -> tuple[str, ...]:
             f"openstack server migration force complete {server} {number}",
         )
     return (
-        "Check nova-compute on both hosts: Nova cannot abort a cold migration",
-        "Where one of the two was restarted meanwhile the move is dead: "
+        "Nova cannot abort a cold migration. Where its copy hangs, end it on the source, and Nova "
+        f"takes the disk back: pgrep -af 'scp.*{server}', then kill it",
+        "Only where nova-compute of one of the two hosts was restarted meanwhile: "
         f"openstack server set --state active {server}, then "
         f"openstack server reboot --hard {server}",
     )

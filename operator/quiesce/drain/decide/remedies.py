@@ -1,5 +1,6 @@
 """Remedies, each a sentence or a command that can be copied."""
 
+from quiesce.drain.model.drain import Drain
 from quiesce.openstack.records import Server
 
 HARD_REBOOT = "openstack server reboot --hard {id}"
@@ -9,6 +10,10 @@ NEW_TRIES = (
     "For a new set of tries: kubectl annotate --overwrite computenodedrain {name} -n {namespace} "
     'quiesce.dev/requestedAt="$(date -Is)"'
 )
+
+
+def new_tries(drain: Drain) -> str:
+    return NEW_TRIES.format(name=drain.identity.name, namespace=drain.identity.namespace)
 
 
 def for_server(server: Server, *commands: str) -> tuple[str, ...]:

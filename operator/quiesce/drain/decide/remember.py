@@ -32,7 +32,7 @@ def record_of_tick(
         drain.record,
         started=drain.record.started or now,
         found_unit=drain.record.found_unit or observation.unit,
-        tries=_tries(drain, observation, decision, now),
+        tries=_tries(drain, observation, decision),
         moved=progress.moved,
         offloaded=progress.offloaded,
         proven=decision.proof.complete,
@@ -81,7 +81,7 @@ def _with_aggregates(observation: Observation, record: Record) -> Record:
     return replace(record, found_aggregates=tuple(found))
 
 
-def _tries(drain: Drain, observation: Observation, decision: Decision, now: str) -> dict[str, Try]:
+def _tries(drain: Drain, observation: Observation, decision: Decision) -> dict[str, Try]:
     """Of every server that concerns the host and whose move has begun; those that have left are
     forgotten.
 
@@ -93,7 +93,7 @@ def _tries(drain: Drain, observation: Observation, decision: Decision, now: str)
     for v in decision.verdicts:
         known = before.get(v.server_id)
         if v.server_id in moving:
-            found[v.server_id] = _this_try(v, known, decision, now)
+            found[v.server_id] = _this_try(v, known, decision, observation)
         elif known is not None and (_migrates(known) or isinstance(v.verdict, Blocked | Held)):
             found[v.server_id] = known
     return found
@@ -104,12 +104,26 @@ def _migrates(tried: Try) -> bool:
     return tried.method in ("cold", "live")
 
 
-def _this_try(v: ServerVerdict, known: Try | None, decision: Decision, now: str) -> Try:
+def _was(v: ServerVerdict, known: Try | None, observation: Observation) -> str | None:
+    """How it was before its first try, until one ends well; a stop by a user since is its owner's
+    word.
+    """
+    status = v.server.status if v.server else None
+    moved_before = known is not None and known.was is not None and _migrates(known)
+    if known is None or not moved_before or v.server_id in observation.stopped_by_user:
+        return status
+    return status if known.was == "SHUTOFF" else known.was
+
+
+def _this_try(
+    v: ServerVerdict, known: Try | None, decision: Decision, observation: Observation
+) -> Try:
     starts = v.server_id in decision.started
-    was = v.server.status if starts and v.server else known.was if known else None
+    was = _was(v, known, observation) if starts else known.was if known else None
     same = known is not None and known.attempt == v.attempt and not _is_new(known, v, starts)
     method = _method(v) or (known.method if known else None)
-    return Try(was, method, v.attempt, known.began if known and same else now)
+    began = known.began if known and same else timestamp(observation.now)
+    return Try(was, method, v.attempt, began)
 
 
 def _is_new(known: Try, v: ServerVerdict, starts: bool) -> bool:

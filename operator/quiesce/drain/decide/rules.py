@@ -20,7 +20,8 @@ from quiesce.api.drain.spec import (
     ShelvedPolicy,
     SuspendedPolicy,
 )
-from quiesce.drain.decide import failures
+from quiesce.drain.decide import breaker, causes, failures
+from quiesce.drain.decide.breaker import Breakers
 from quiesce.drain.decide.foreign import foreign_unconfirmed
 from quiesce.drain.decide.obstacles import live_obstacle
 from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, START_COMPUTE, for_server
@@ -57,16 +58,6 @@ OTHER_TASKS = {"shelving_offloading": "offload", "resuming": "resume"}
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenPath:
-    """Cold migration from this host fails on SSH; `canary` is the one server that tries whether it
-    works again.
-    """
-
-    text: str
-    canary: str
-
-
-@dataclass(frozen=True, slots=True)
 class PresentServer:
     """One server on the host with all that matters for its verdict.
 
@@ -79,7 +70,7 @@ class PresentServer:
     observation: Observation
     own: tuple[Migration, ...]
     open: Migration | None
-    path: BrokenPath | None = None
+    breakers: Breakers
 
     @property
     def spec(self) -> DrainSpec:
@@ -104,10 +95,21 @@ class PresentServer:
         )
 
     def spent(self, method: MoveMethod) -> tuple[Migration, ...]:
-        """Tries that count against `attempts`: a broken SSH path is the host's failure, not the
-        server's.
+        """Tries that count against `attempts`: what the host fails is no failure of the server's,
+        nor is a live migration that was cancelled before it could show anything.
         """
-        return tuple(m for m in self.failed(method) if not failures.is_ssh(self.cause_of(m)))
+        breaker = self.breakers.of(method)
+        excused = breaker.tries if breaker else frozenset()
+        return tuple(
+            m
+            for m in self.failed(method)
+            if m.id not in excused and not causes.is_ssh(self.cause_of(m)) and not self._in_vain(m)
+        )
+
+    def _in_vain(self, m: Migration) -> bool:
+        """Cancelled while it waited for its turn, or soon after: Nova runs few at a time."""
+        lasted = (m.updated or m.created) - m.created
+        return m.status == "cancelled" and lasted < timedelta(seconds=self.spec.migration.timeout)
 
     def cause_of(self, migration: Migration) -> str:
         cause = self.observation.history.causes.get(migration.id)
@@ -139,6 +141,39 @@ def has_left_already(s: PresentServer) -> Verdict | None:
         return None
     ours = _recorded_method(s) == "offload"
     return Wait(ServerReason.OFFLOADING, "leaving the host", ours=ours)
+
+
+def has_left_by_record(s: PresentServer) -> Verdict | None:
+    """Nova lists it here, and its newest migration says that it has left.
+
+    After a live migration the guest runs over there, whatever its row says: a reset of its state
+    lets Nova's power sync stop it, and one more move starts it twice or copies a stale disk.
+    """
+    mine = [m for m in s.observation.migrations if m.server_id == s.server.id]
+    newest = mine[0] if mine else None
+    left = newest is not None and newest.status in ("confirmed", "completed")
+    if newest is None or not left or newest.source != s.drain.host:
+        return None
+    if newest.dest in (None, s.drain.host):
+        return None
+    if s.server.launched and s.server.launched > (newest.updated or newest.created):
+        return None  # unshelved onto this host since: Nova keeps no migration of that
+    now, key = s.observation.now, (newest.id, newest.status)
+    if now - s.observation.history.first_seen.get(key, now) < STALE_AFTER:
+        return Wait(ServerReason.SETTLING, f"its {newest.type} to {newest.dest} is ending")
+    return Blocked(
+        ServerReason.HOST_UNCERTAIN,
+        f"Nova lists it on this host, but its {newest.type} {newest.id} to {newest.dest} is "
+        f"{newest.status}: the guest most likely runs on {newest.dest}",
+        (
+            "Do not reset its state, stop, reboot or migrate it",
+            f"See where its domain runs: virsh domstate {s.server.id} on {s.drain.host} and on "
+            f"{newest.dest}",
+            "Then correct its host and node in the cell's database (instances.host, "
+            "instances.node)",
+        ),
+        urgent=True,
+    )
 
 
 def waits_for_owner(s: PresentServer) -> Verdict | None:
@@ -237,6 +272,18 @@ def is_in_error(s: PresentServer) -> Verdict | None:
         ServerReason.SERVER_IN_ERROR,
         f"in ERROR{fault}; Nova cannot migrate it in this state",
         for_server(s.server, HARD_REBOOT, RESET_STATE, "openstack server delete {id}"),
+    )
+
+
+def was_left_off(s: PresentServer) -> Verdict | None:
+    """It ran before its first try, and is off since a move of it failed or was cut off."""
+    if not breaker.was_left_off(s.drain, s.observation, s.server):
+        return None
+    return Blocked(
+        ServerReason.LEFT_OFF,
+        "it ran before its move broke off, and is OFF; no user has stopped it",
+        for_server(s.server, "openstack server start {id}", HARD_REBOOT),
+        urgent=True,
     )
 
 
@@ -387,22 +434,32 @@ def cause_is_awaited(s: PresentServer) -> Verdict | None:
     return Wait(ServerReason.SETTLING, "its last move failed, and Nova has not given the cause yet")
 
 
-def ssh_path_is_broken(s: PresentServer) -> Verdict | None:
-    """Every cold move from this host would fail; all but one server wait until the path works
-    again.
-    """
-    if s.path is None or method_for(s) != "cold":
+def ports_are_lost(s: PresentServer) -> Verdict | None:
+    """A failed live try may take a port's binding along: the next move would take the guest down."""
+    if not s.failed("live"):
         return None
-    canary = s.server.id == s.path.canary
+    mine = [p for p in s.observation.ports or () if p.server_id == s.server.id]
+    lost = [p for p in mine if p.vif_type in ("binding_failed", "unbound") or not p.bound_to]
+    if not lost:
+        return None
+    return Blocked(
+        ServerReason.PORT_UNBOUND,
+        f"its failed live migration left port {lost[0].id} without a binding on this host; the "
+        "guest runs, and one more move may take it down",
+        tuple(f"openstack port set --host {s.drain.host} {p.id}" for p in lost[:3]),
+    )
+
+
+def is_paused(s: PresentServer) -> Verdict | None:
+    """Migrations of its method are paused for a cause that is the host's; a canary tries."""
+    found = s.breakers.of(method_for(s))
+    if found is None or (found.spares_stopped and s.server.status == "SHUTOFF"):
+        return None
+    canary = s.server.id == found.canary
     until = _retry_at(s) if canary else None
     if canary and (until is None or s.observation.now >= until):
         return None
-    return Blocked(
-        ServerReason.SSH_PATH_BROKEN,
-        f"cold migration from this host fails: {s.path.text.rstrip('.')}",
-        failures.REMEDIES[ServerReason.SSH_PATH_BROKEN],
-        until=until,
-    )
+    return Blocked(found.reason, found.message, found.remedies, until=until)
 
 
 def is_exhausted(s: PresentServer) -> Verdict | None:
@@ -431,6 +488,7 @@ RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     is_soft_deleted,
     is_being_deleted,
     has_left_already,
+    has_left_by_record,
     waits_for_owner,
     follows_our_move,
     waits_for_foreign_move,
@@ -439,6 +497,7 @@ RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     is_busy,
     is_building,
     is_in_error,
+    was_left_off,
     is_rescued,
     is_locked,
     source_is_down,
@@ -451,7 +510,8 @@ RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     stays_by_decision,
     paths_are_not_proven,
     cause_is_awaited,
-    ssh_path_is_broken,
+    ports_are_lost,
+    is_paused,
     is_exhausted,
     backs_off,
     can_move,
@@ -474,6 +534,8 @@ def method_for(s: PresentServer) -> MoveMethod:
         return "live"
     refusal = s.observation.history.refusals.get(s.server.id)
     cannot = refusal is not None and (refusal.call, refusal.status) == ("os-migrateLive", 400)
+    if s.breakers.live is not None:  # a cause that is the host's takes no guest down
+        return "live"
     spent = len(s.spent("live")) >= s.spec.migration.attempts
     return "cold" if spent or cannot or live_obstacle(s.server) else "live"
 

@@ -2,6 +2,8 @@
 group at a time.
 """
 
+from datetime import timedelta
+
 from quiesce.api.drain.spec import DrainSpec
 from quiesce.drain.model.actions import (
     AbortLive,
@@ -28,6 +30,10 @@ from quiesce.drain.model.verdict import (
     Revert,
     ServerVerdict,
 )
+from quiesce.openstack.records import WAITING, Migration
+
+# Nova takes some seconds to begin a live migration; one that waits longer waits for its turn.
+QUEUED_AFTER = timedelta(seconds=5)
 
 
 def choose(
@@ -41,13 +47,34 @@ def choose(
         return ()
     groups = [g.members for g in observation.groups if g.policy == "anti-affinity"]
     busy = {v.server_id for v in verdicts if v.in_flight or isinstance(v.verdict, Held)}
+    live = _live_slots(observation, verdicts)
     chosen: list[ServerVerdict] = []
     for v in sorted(waiting(verdicts), key=_order):
         mine = [members for members in groups if v.server_id in members]
-        if len(chosen) < free and not any(members & busy for members in mine):
+        goes_live = isinstance(v.verdict, Move) and v.verdict.method == "live"
+        if len(chosen) >= free or (goes_live and live <= 0):
+            continue
+        if not any(members & busy for members in mine):
             chosen.append(v)
             busy.add(v.server_id)
+            live -= goes_live
     return tuple(chosen)
+
+
+def _live_slots(observation: Observation, verdicts: tuple[ServerVerdict, ...]) -> int:
+    """How many live migrations are worth asking for: where some wait for their turn although
+    others run, Nova runs no more at a time; one more than that waits usefully.
+    """
+    mine = {v.server_id for v in verdicts if v.in_flight}
+    live = [m for m in observation.migrations if m.live and m.server_id in mine and not m.terminal]
+    queued = [m for m in live if m.status in WAITING and _waits_long(observation, m)]
+    runs = sum(m.status not in WAITING for m in live)
+    return max(0, runs + 1 - len(live)) if queued and runs else len(verdicts)
+
+
+def _waits_long(observation: Observation, m: Migration) -> bool:
+    since = observation.history.first_seen.get((m.id, m.status), observation.now)
+    return observation.now - since >= QUEUED_AFTER
 
 
 def waiting(verdicts: tuple[ServerVerdict, ...]) -> list[ServerVerdict]:

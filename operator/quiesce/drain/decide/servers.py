@@ -1,6 +1,7 @@
 """A verdict for every server that concerns the host."""
 
-from quiesce.drain.decide import departed, failures, rules
+from quiesce.drain.decide import departed, rules
+from quiesce.drain.decide.breaker import Breakers, breakers_of
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.migrations import own_migrations
 from quiesce.drain.model.observation import Observation
@@ -13,50 +14,31 @@ def judge_all(drain: Drain, observation: Observation) -> tuple[ServerVerdict, ..
     name.
     """
     here = {server.id for server in observation.servers}
-    path = broken_path(observation)
-    present = [_judge_present(server, drain, observation, path) for server in observation.servers]
+    breakers = breakers_of(drain, observation)
+    present = [
+        _judge_present(server, drain, observation, breakers) for server in observation.servers
+    ]
     away = dict.fromkeys(m.server_id for m in observation.migrations if m.server_id not in here)
     found = [_judge_departed(server_id, drain, observation) for server_id in away]
     every = [*present, *(verdict for verdict in found if verdict is not None)]
     return tuple(sorted(every, key=lambda v: (v.name, v.server_id)))
 
 
-def broken_path(observation: Observation) -> rules.BrokenPath | None:
-    """The newest fact on the host's SSH paths: its last cold migration failed on one, and none has
-    succeeded since.
-
-    Every cold move would fail alike, so one server at a time tries whether it works again: the one
-    that failed last, or, where that one is gone, the first of the host.
-    """
-    settled = (*FAILED, "confirmed", "finished", "confirming")
-    cold = [
-        m
-        for m in observation.migrations
-        if m.source == observation.host and m.type == "migration" and m.status in settled
-    ]
-    cause = observation.history.causes.get(cold[0].id) if cold else None
-    if cause is None or not failures.is_ssh(cause.text):
-        return None
-    here = sorted(server.id for server in observation.servers)
-    canary = cold[0].server_id if cold[0].server_id in here else next(iter(here), "")
-    return rules.BrokenPath(cause.text, canary)
-
-
 def present_server(
-    server: Server, drain: Drain, observation: Observation, path: rules.BrokenPath | None
+    server: Server, drain: Drain, observation: Observation, breakers: Breakers
 ) -> rules.PresentServer:
     """One server on the host with all that matters for its verdict."""
     own = own_migrations(server.id, drain, observation)
     open_ = next(
         (m for m in observation.migrations if m.server_id == server.id and not m.terminal), None
     )
-    return rules.PresentServer(server, drain, observation, own, open_, path)
+    return rules.PresentServer(server, drain, observation, own, open_, breakers)
 
 
 def _judge_present(
-    server: Server, drain: Drain, observation: Observation, path: rules.BrokenPath | None
+    server: Server, drain: Drain, observation: Observation, breakers: Breakers
 ) -> ServerVerdict:
-    present = present_server(server, drain, observation, path)
+    present = present_server(server, drain, observation, breakers)
     attempt = 1 + len(present.failed())
     return ServerVerdict(server.id, server.name, server, rules.judge(present), True, attempt)
 
@@ -84,10 +66,11 @@ def count_departed(
     left to do.
     """
     concerned = {v.server_id for v in verdicts}
+    healthy = observation.history.healthy  # failed on its way, and repaired where it arrived
     left = {
         m.server_id
         for m in observation.migrations
-        if m.status in ("confirmed", "completed")
+        if (m.status in ("confirmed", "completed") or m.id in healthy)
         and m.source == observation.host
         and m.id > drain.record.found_migration
     }

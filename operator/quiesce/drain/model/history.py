@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from quiesce.drain.model.actions import Action, ConfirmMove, StartMove
-from quiesce.openstack.records import LiveProgress, Migration, Server
+from quiesce.openstack.records import TERMINAL, LiveProgress, Migration, Server
 
 _FORGET_UNANSWERED = timedelta(minutes=2)
 _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova sets first
@@ -21,12 +21,14 @@ class Cause:
     """Why a migration failed, as Nova's message says; `first_seen` is when this process first saw
     the failure.
 
-    `final` False: Nova has not written the cause down yet.
+    `final` False: Nova has not written the cause down yet. `event`: the step that failed, such as
+    compute_finish_resize; empty: not known.
     """
 
     text: str
     first_seen: datetime
     final: bool = True
+    event: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class History:
     unanswered: Mapping[str, datetime] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     told_to_end: Mapping[int, datetime] = field(default_factory=dict)
-    copied: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
+    least_left: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
     healthy: frozenset[int] = frozenset()
     servers: tuple[Server, ...] = ()
     listed: datetime | None = None
@@ -98,7 +100,9 @@ class History:
         self, servers: Iterable[Server], migrations: Iterable[Migration], now: datetime
     ) -> Self:
         """The host's servers and migrations were read: since when each is as it is."""
-        present, open_ = tuple(servers), {(m.id, m.status) for m in migrations if not m.terminal}
+        present = tuple(servers)
+        here = {s.id for s in present}
+        open_ = {(m.id, m.status) for m in migrations if not m.terminal or m.server_id in here}
         busy = {(s.id, s.task_state) for s in present if s.task_state}
         taken = {server_id for server_id, _ in busy}
         return replace(
@@ -142,8 +146,10 @@ class History:
 
     def ended(self, migrations: Iterable[Migration]) -> tuple[Migration, ...]:
         """Those that were seen open before and have ended since."""
-        open_before = {migration_id for migration_id, _ in self.first_seen}
-        return tuple(m for m in migrations if m.terminal and m.id in open_before)
+        before = {
+            migration_id for migration_id, status in self.first_seen if status not in TERMINAL
+        }
+        return tuple(m for m in migrations if m.terminal and m.id in before)
 
     def note_healthy(self, migration_id: int) -> Self:
         return replace(self, healthy=self.healthy | {migration_id})
@@ -152,11 +158,15 @@ class History:
         return replace(self, causes={**self.causes, migration_id: cause})
 
     def note_progress(self, progress: LiveProgress, migration_id: int, now: datetime) -> Self:
-        """The counters of a live migration were read: when they last grew."""
-        before, _ = self.copied.get(migration_id, (-1, now))
-        if progress.processed <= before:
+        """The counters of a live migration were read: when less was left than ever before.
+
+        What was processed proves nothing: it grows as long as the guest writes to its memory.
+        """
+        before = self.least_left.get(migration_id)
+        if before is not None and progress.remaining >= before[0]:
             return self
-        return replace(self, copied={**self.copied, migration_id: (progress.processed, now)})
+        least = {**self.least_left, migration_id: (progress.remaining, now)}
+        return replace(self, least_left=least)
 
     def note_consumers(self, consumers: Iterable[str], now: datetime) -> Self:
         return replace(self, held_since={c: self.held_since.get(c, now) for c in consumers})

@@ -4,14 +4,21 @@ from datetime import timedelta
 
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
-from quiesce.openstack.records import Migration
+from quiesce.openstack.records import Migration, Server
 
 # A server whose open migration record does not move while the server itself stands idle:
 # the record is left over (a nova-compute was restarted), the server can be moved again.
 STALE_AFTER = timedelta(seconds=60)
+# A server that left by a migration in one of these is no longer on its source.
+LEFT_WELL = ("confirmed", "completed", "finished")
 
 
 def own_migrations(server_id: str, drain: Drain, observation: Observation) -> tuple[Migration, ...]:
+    """Ours of one server, newest first."""
+    return tuple(m for m in own_of_host(drain, observation) if m.server_id == server_id)
+
+
+def own_of_host(drain: Drain, observation: Observation) -> tuple[Migration, ...]:
     """Ours: cold or live (never a resize), from this host, by our user, since the drain began.
     Newest first.
     """
@@ -20,9 +27,16 @@ def own_migrations(server_id: str, drain: Drain, observation: Observation) -> tu
     return tuple(
         m
         for m in observation.migrations
-        if m.server_id == server_id
-        and m.type in ("migration", "live-migration")
+        if m.type in ("migration", "live-migration")
         and m.source == observation.host
         and m.user_id == observation.user_id
         and m.id > drain.record.found_migration
     )
+
+
+def stale(m: Migration, server: Server, observation: Observation) -> bool:
+    """An open record of a server that stands idle: nothing works on it any more."""
+    if m.terminal or not server.idle:
+        return False
+    since = observation.history.idle_since.get(server.id, observation.now)
+    return observation.now - since >= STALE_AFTER

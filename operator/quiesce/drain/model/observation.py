@@ -61,6 +61,8 @@ class Observation:
     this host; None where the server is gone. `ports` None: the cloud has no network service.
     `unreachable`: server ID -> why no address of it takes a connection. `progressing`: live
     migrations over their time that still make progress. `aggregates` None: not read in this tick.
+    `running`: server ID -> whether its hypervisor says that it runs, where that was asked.
+    `stopped_by_user`: servers that a user, not Nova, has stopped since their try began.
     `node`, `address`: name and `host_ip` of the hypervisor. `unit`: how nova-compute was found on
     the host, before it is stopped for the first time.
     """
@@ -78,6 +80,8 @@ class Observation:
     ports: tuple[Port, ...] | None = ()
     unreachable: Mapping[str, str] = field(default_factory=dict)
     progressing: frozenset[int] = frozenset()
+    running: Mapping[str, bool] = field(default_factory=dict)
+    stopped_by_user: frozenset[str] = frozenset()
     aggregates: tuple[Aggregate, ...] | None = None
     node: str | None = None
     address: str | None = None

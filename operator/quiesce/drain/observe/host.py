@@ -10,12 +10,20 @@ from quiesce.compute.host import HostCompute
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import History
+from quiesce.drain.model.migrations import own_of_host
 from quiesce.drain.model.observation import Observation, PlanReads, ProofReads
 from quiesce.drain.model.shapes import shape_of
-from quiesce.drain.observe.moves import read_causes, read_elsewhere, read_migrations, read_progress
+from quiesce.drain.observe.moves import (
+    read_causes,
+    read_elsewhere,
+    read_guests,
+    read_migrations,
+    read_progress,
+)
 from quiesce.drain.observe.tcp import unreachable
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
+from quiesce.openstack.records import FAILED
 from quiesce.ssh.errors import SSHError
 
 # How old the host's list of servers may be in a poll.
@@ -146,20 +154,26 @@ def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
     if servers:
         observation = replace(observation, groups=cloud.groups())
     observation = read_causes(cloud, drain, observation)
-    return read_progress(cloud, drain, _read_checks(cloud, drain, observation))
+    observation = read_guests(cloud, drain, _read_checks(cloud, drain, observation))
+    return read_progress(cloud, drain, observation)
 
 
 def _read_checks(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """Ports and TCP connects of servers that wait for a confirm."""
+    """Ports and TCP connects of servers that wait for a confirm; ports of those whose live try
+    failed, which may have cost them a binding.
+    """
     checks = drain.spec.confirmation.checks
+    failed = {m.server_id for m in own_of_host(drain, observation) if m.live and m.status in FAILED}
+    tried = [s for s in observation.servers if s.idle and s.id in failed]
     verify = [
         s
         for s in observation.elsewhere.values()
         if s is not None and s.status == "VERIFY_RESIZE" and s.task_state is None
     ]
-    if verify and checks.ports and not observation.ports:
+    wanted = [*(verify if checks.ports else ()), *tried]
+    if wanted and not observation.ports:
         try:
-            ports = cloud.ports(server.id for server in verify)
+            ports = cloud.ports(server.id for server in wanted)
         except NotInCatalog:
             observation = replace(observation, ports=None)
         else:

@@ -5,12 +5,14 @@ live ones are.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from quiesce.api.drain.spec import ConfirmationPolicy
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import Cause, History
-from quiesce.drain.model.migrations import STALE_AFTER, own_migrations
+from quiesce.drain.model.migrations import STALE_AFTER, own_migrations, own_of_host, stale
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
-from quiesce.openstack.records import FAILED, Migration, Server
+from quiesce.openstack.errors import NotFound
+from quiesce.openstack.records import FAILED, RUNNING, Migration, Server, moment
 
 # How old the last full list of the host's migrations may be. In between only those of this drain's
 # time are read.
@@ -19,6 +21,8 @@ FULL_LIST_EVERY = timedelta(seconds=30)
 # ends.
 CAUSE_WITHIN = timedelta(seconds=30)
 PROGRESS_WITHIN = timedelta(minutes=2)
+LONGEST_PROGRESS = 3  # times migration.timeout: then also one that makes progress is late
+CAUSE_LENGTH = 1024
 _HEALTHY = ("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED")
 
 
@@ -87,12 +91,11 @@ def _is_healthy(server: Server) -> bool:
 def read_causes(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
     """Why our tries failed, as far as that is not known yet."""
     history = observation.history
-    for server in observation.servers:
-        for m in own_migrations(server.id, drain, observation):
-            before = history.causes.get(m.id)
-            counts = m.status in FAILED and m.id > drain.record.attempts_from
-            if counts and (before is None or not before.final):
-                history = history.note_cause(m.id, read_cause(cloud, m, before, observation.now))
+    for m in own_of_host(drain, observation):
+        before = history.causes.get(m.id)
+        counts = m.status in FAILED and m.id > drain.record.attempts_from
+        if counts and (before is None or not before.final):
+            history = history.note_cause(m.id, read_cause(cloud, m, before, observation.now))
     return replace(observation, history=history)
 
 
@@ -102,30 +105,86 @@ def read_cause(cloud: Cloud, m: Migration, before: Cause | None, now: datetime) 
     """
     since = before.first_seen if before else now
     kinds = ("live-migration",) if m.live else ("migrate", "resize")
-    found = cloud.action_events(m.server_id, kinds, m.created)
-    text = (found.details or found.failed_event) if found else None
+    try:
+        found = cloud.action_events(m.server_id, kinds, m.created)
+    except NotFound:  # deleted meanwhile
+        found = None
+    event = (found.failed_event if found else None) or ""
+    text = ((found.details if found else None) or event)[:CAUSE_LENGTH]
     final = found is None or not found.open or now - since >= CAUSE_WITHIN
-    return Cause(text or f"Nova gives no cause (migration {m.id} is {m.status})", since, final)
+    unknown = f"Nova gives no cause (migration {m.id} is {m.status})"
+    return Cause(text or unknown, since, final, event)
 
 
 def read_progress(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """Live migrations over their time whose counters still grow: slow, not stuck. The first read
-    gives them time to show it.
+    """Live migrations over their time that still make progress: slow, not stuck. The first read
+    gives them time to show it, and there is an end to it all the same.
     """
     now, history = observation.now, observation.history
     timeout = timedelta(seconds=drain.spec.migration.timeout)
-    late = [
-        m
-        for m in observation.migrations
-        if m.live and m.status == "running" and now - m.created >= timeout
-    ]
     moving = set()
-    for m in late:
+    for m in observation.migrations:
+        since = history.first_seen.get((m.id, "running"))
+        if not m.live or m.status != "running" or since is None or now - since < timeout:
+            continue
         progress = cloud.live_progress(m.server_id)
         if progress is None:
             continue
         history = history.note_progress(progress, m.id, now)
-        _, at = history.copied.get(m.id, (-1, now))
-        if now - at < PROGRESS_WITHIN and progress.remaining > 0:
+        _, at = history.least_left[m.id]
+        endless = now - since >= LONGEST_PROGRESS * timeout
+        if now - at < PROGRESS_WITHIN and progress.remaining > 0 and not endless:
             moving.add(m.id)
     return replace(observation, progressing=frozenset(moving), history=history)
+
+
+def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+    """Of guests that ran before their try: whether they run, as their hypervisor says, and who
+    stopped those that are off.
+
+    Nova's power state is what its database heard last: 15 s late where a guest died (libvirt's
+    driver delays its events), and longer after a nova-compute that died.
+    """
+    running, stopped = dict(observation.running), set(observation.stopped_by_user)
+    for server in observation.servers:
+        tried = drain.record.tries.get(server.id)
+        if tried is None or tried.was != "ACTIVE" or not server.idle:
+            continue
+        began = moment(tried.began)
+        if server.status == "SHUTOFF" and began and cloud.stopped_by_user(server.id, began):
+            stopped.add(server.id)
+        if server.status == "ACTIVE" and _broke_off(drain, observation, server):
+            _ask(cloud, server, running)
+    for moved in observation.elsewhere.values():
+        if moved is not None and _is_to_be_confirmed(drain, observation, moved):
+            _ask(cloud, moved, running)
+    return replace(observation, running=running, stopped_by_user=frozenset(stopped))
+
+
+def _ask(cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
+    found = cloud.is_running(server.id)
+    if found is not None:
+        running[server.id] = found
+
+
+def _broke_off(drain: Drain, observation: Observation, server: Server) -> bool:
+    own = own_migrations(server.id, drain, observation)
+    return bool(own) and (own[0].status in FAILED or stale(own[0], server, observation))
+
+
+def _is_to_be_confirmed(drain: Drain, observation: Observation, server: Server) -> bool:
+    """In VERIFY_RESIZE by our move, it ran, Nova shows it as running, and nothing but this is left
+    to ask before its confirm.
+    """
+    if server.status != "VERIFY_RESIZE" or server.task_state or server.power_state != RUNNING:
+        return False
+    own = own_migrations(server.id, drain, observation)
+    confirmation = drain.spec.confirmation
+    if not own or own[0].status != "finished" or not confirmation.checks.power:
+        return False
+    decided = confirmation.decision_for(server.id)
+    if confirmation.policy is ConfirmationPolicy.MANUAL and decided is None:
+        return False
+    since = observation.history.first_seen.get((own[0].id, "finished"), observation.now)
+    soaked = observation.now - since >= timedelta(seconds=confirmation.checks.soak)
+    return soaked and drain.record.was(server.id) == "ACTIVE"

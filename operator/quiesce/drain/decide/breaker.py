@@ -1,0 +1,263 @@
+"""The circuit breaker: one cause must not take down, or try, every guest of the host.
+
+A cause that lies with the host (its SSH, its libvirt, the storage of its destinations) fails every
+migration of one method alike. Once one is seen, the migrations of that method are paused: a canary
+tries whether they work again, the other servers wait with the cause in the status.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from quiesce.api.drain.reasons import ServerReason
+from quiesce.drain.decide import causes
+from quiesce.drain.decide.remedies import RESET_STATE, new_tries
+from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.migrations import LEFT_WELL, own_of_host, stale
+from quiesce.drain.model.observation import Observation
+from quiesce.drain.model.verdict import MoveMethod
+from quiesce.openstack.records import FAILED, Migration, Server
+
+_SAME_CAUSE = 2  # servers in a row that fail live for one cause: then it is the host's
+_SETTLED_COLD = (*LEFT_WELL, "confirming")
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Migrations of one method are paused.
+
+    `canary`: the one server that tries whether they work again; None: nobody does before a person
+    asks for new tries. `spares_stopped`: servers that do not run may go on: nothing can take them
+    down. `tries`: migrations that failed for this cause; they count against no server's attempts.
+    """
+
+    method: MoveMethod
+    reason: ServerReason
+    cause: str
+    canary: str | None
+    remedies: tuple[str, ...]
+    spares_stopped: bool = False
+    tries: frozenset[int] = frozenset()
+
+    @property
+    def message(self) -> str:
+        return f"{self.method} migration from this host is paused: {self.cause.rstrip('.')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Breakers:
+    cold: Breaker | None = None
+    live: Breaker | None = None
+
+    def of(self, method: MoveMethod) -> Breaker | None:
+        return self.cold if method == "cold" else self.live
+
+
+def breakers_of(drain: Drain, observation: Observation) -> Breakers:
+    own = [m for m in own_of_host(drain, observation) if m.id > drain.record.attempts_from]
+    cold, live = [m for m in own if not m.live], [m for m in own if m.live]
+    return Breakers(
+        _ssh_breaker(observation) or _left_down_breaker(drain, observation, cold),
+        _live_breaker(drain, observation, live),
+    )
+
+
+# Cold
+
+
+def _ssh_breaker(observation: Observation) -> Breaker | None:
+    """The last cold migration from the host, anybody's, failed on SSH, and none has succeeded
+    since.
+
+    No guest is stopped before that (virt/libvirt/driver.py migrate_disk_and_power_off), so the one
+    that failed last tries again with increasing delays.
+    """
+    settled = (*FAILED, *_SETTLED_COLD)
+    cold = [
+        m
+        for m in observation.migrations
+        if m.source == observation.host and m.type == "migration" and m.status in settled
+    ]
+    cause = observation.history.causes.get(cold[0].id) if cold else None
+    if cause is None or not causes.is_ssh(cause.text):
+        return None
+    return Breaker(
+        "cold",
+        ServerReason.SSH_PATH_BROKEN,
+        causes.in_one_line(cause.text),
+        _last_or_first(observation, cold[0].server_id),
+        causes.SSH_REMEDIES,
+    )
+
+
+def _left_down_breaker(
+    drain: Drain, observation: Observation, cold: list[Migration]
+) -> Breaker | None:
+    """A guest was left down by a cold move, and none has succeeded since: one further guest tries."""
+    successes = [_ended(m) for m in cold if m.status in _SETTLED_COLD]
+    since = max(successes, default=None)
+    trips = [
+        m for m in cold if left_down(drain, observation, m) and (since is None or _ended(m) > since)
+    ]
+    if not trips:
+        return None
+    first = min(trips, key=_ended)
+    return Breaker(
+        "cold",
+        ServerReason.COLD_MIGRATION_PAUSED,
+        f"it left {_name(observation, first)} down ({causes.text_of(observation, first)}), and "
+        "none has succeeded since",
+        _guest_that_tries(drain, observation, cold, _ended(first)),
+        ("Repair the cause on this host or on the destination", new_tries(drain)),
+        spares_stopped=True,
+    )
+
+
+def left_down(drain: Drain, observation: Observation, m: Migration) -> bool:
+    """A cold migration that shut its guest down and did not bring it up again.
+
+    Nova's event says so where it names the step (compute_resize_instance shuts the guest down, and
+    compute_finish_resize starts it); else the server does.
+    """
+    cause = observation.history.causes.get(m.id)
+    if m.status in FAILED and m.status != "reverted" and cause is not None and cause.final:
+        if causes.is_untouched(cause.text):
+            return False
+        if cause.event in causes.AFTER_SHUTDOWN:
+            return True
+    server = _server(observation, m.server_id)
+    if server is None or not _is_newest(observation, m):
+        return False
+    if m.status == "error" and server.status == "ERROR":
+        return cause is None or not causes.is_untouched(cause.text)
+    return was_left_off(drain, observation, server)
+
+
+def was_left_off(drain: Drain, observation: Observation, server: Server) -> bool:
+    """It ran before its first try, is off now, and no user has stopped it meanwhile.
+
+    Nova may have written down something else in between: after a nova-compute that died in the
+    copy it is ACTIVE with its guest off, then stopped by Nova itself (an action without a user).
+    """
+    tried = drain.record.tries.get(server.id)
+    if tried is None or tried.was != "ACTIVE" or tried.method not in ("cold", "live"):
+        return False
+    if server.task_state is not None or server.id in observation.stopped_by_user:
+        return False
+    if not _broke_off(drain, observation, server):
+        return False
+    return server.status == "SHUTOFF" or (
+        server.status == "ACTIVE" and observation.running.get(server.id) is False
+    )
+
+
+def _broke_off(drain: Drain, observation: Observation, server: Server) -> bool:
+    """Its newest own move failed or was cut off."""
+    own = [m for m in own_of_host(drain, observation) if m.server_id == server.id]
+    return bool(own) and (own[0].status in FAILED or stale(own[0], server, observation))
+
+
+def _guest_that_tries(
+    drain: Drain, observation: Observation, cold: list[Migration], since: datetime
+) -> str | None:
+    """The smallest running guest, once all that was in flight has ended; None: one has tried."""
+    tried_since = [m for m in cold if m.created > since and _ran(drain, m.server_id)]
+    in_flight = [m for m in cold if not m.terminal and m.status != "finished"]
+    if tried_since or any(_ran(drain, m.server_id) for m in in_flight):
+        return None
+    failed = {m.server_id for m in cold if m.status in FAILED}
+    running = [s for s in observation.servers if s.status == "ACTIVE" and s.idle]
+    fresh = [s for s in running if s.id not in failed] or running
+    smallest = min(fresh, key=lambda s: (s.flavor.ram, s.flavor.disk, s.id), default=None)
+    return smallest.id if smallest else None
+
+
+def _ran(drain: Drain, server_id: str) -> bool:
+    return drain.record.was(server_id) != "SHUTOFF"
+
+
+# Live
+
+
+def _live_breaker(drain: Drain, observation: Observation, live: list[Migration]) -> Breaker | None:
+    """A server in ERROR after its live move, or a cause that is the host's."""
+    broken = [s for s in observation.servers if s.status == "ERROR" and _failed_live(live, s.id)]
+    if broken:
+        first = min(broken, key=lambda s: (s.name, s.id))
+        return Breaker(
+            "live",
+            ServerReason.LIVE_MIGRATION_PAUSED,
+            f"it left {first.name} in ERROR",
+            None,
+            tuple(command.format(id=first.id) for command in (RESET_STATE,)),
+        )
+    ended = [_ended(m) for m in live if m.status in LEFT_WELL]
+    since = max(ended, default=None)
+    failed = [
+        m
+        for m in live
+        if m.status in FAILED and m.status != "cancelled" and (since is None or _ended(m) > since)
+    ]
+    tries = _of_one_cause(observation, failed)
+    if not tries:
+        return None
+    last = tries[0]
+    return Breaker(
+        "live",
+        ServerReason.LIVE_MIGRATION_PAUSED,
+        f"every try fails alike ({causes.text_of(observation, last)})",
+        _last_or_first(observation, last.server_id),
+        ("Check libvirt's path from this host to the others: port, TLS certificate, host key",),
+        tries=frozenset(m.id for m in tries),
+    )
+
+
+def _of_one_cause(observation: Observation, failed: list[Migration]) -> list[Migration]:
+    """The newest tries that failed alike, where the cause is the host's: by its text, or because
+    several servers in a row have it. `failed`: newest first.
+    """
+    if not failed:
+        return []
+    texts = [causes.kind_of(observation, m) for m in failed]
+    alike = []
+    for m, text in zip(failed, texts, strict=True):
+        if text != texts[0]:
+            break
+        alike.append(m)
+    if causes.is_no_host(causes.text_of(observation, failed[0])):
+        return []
+    host_wide = causes.is_host_wide(causes.text_of(observation, failed[0]))
+    several = len({m.server_id for m in alike}) >= _SAME_CAUSE
+    return alike if host_wide or several else []
+
+
+def _failed_live(live: Iterable[Migration], server_id: str) -> bool:
+    newest = next((m for m in live if m.server_id == server_id), None)
+    return newest is not None and newest.status in FAILED
+
+
+# Both
+
+
+def _last_or_first(observation: Observation, last: str) -> str | None:
+    """The one that failed last, or, where that one is gone, the first of the host."""
+    here = sorted(server.id for server in observation.servers)
+    return last if last in here else next(iter(here), None)
+
+
+def _ended(m: Migration) -> datetime:
+    return m.updated or m.created
+
+
+def _is_newest(observation: Observation, m: Migration) -> bool:
+    return not any(o.server_id == m.server_id and o.id > m.id for o in observation.migrations)
+
+
+def _server(observation: Observation, server_id: str) -> Server | None:
+    here = next((s for s in observation.servers if s.id == server_id), None)
+    return here or observation.elsewhere.get(server_id)
+
+
+def _name(observation: Observation, m: Migration) -> str:
+    server = _server(observation, m.server_id)
+    return server.name if server else observation.history.names.get(m.server_id, m.server_id)
