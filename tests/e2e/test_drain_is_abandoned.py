@@ -35,7 +35,7 @@ def test_a_drain_of_an_unreachable_cloud_is_released_when_annotated(
     status = drain.until("what holds it", lambda s: s["phase"] == "Restoring")
     assert "127.0.0.1:9" in status["message"]
     assert status["message"].endswith(
-        "(to let go without giving the host back: annotate with quiesce.dev/abandon=true)"
+        "(to release it without restoring the host: annotate with quiesce.dev/abandon=true)"
     )
     assert drain.condition("Reconciling")["reason"] == "CloudUnreachable"
     assert drain.row()[2] == "Restoring"

@@ -26,7 +26,7 @@ def test_a_new_request_gives_new_attempts(
         "MigrationFailed",
         1,
     )
-    assert "annotate the drain with quiesce.dev/requestedAt" in problem["message"]
+    assert any("quiesce.dev/requestedAt=" in remedy for remedy in problem["remedies"])
     assert drain.condition("Stalled")["reason"] == "MigrationFailed"
     assert "MigrationFailed" in drain.events()
 

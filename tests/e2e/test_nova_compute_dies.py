@@ -21,7 +21,8 @@ from tests.harness.promises import COLD, LIVE, moved
 
 KEEP = {"afterDrain": "KeepDisabled"}
 REBOOT = (("reboot", {"type": "HARD"}),)
-RESET_AND_REBOOT = (("os-resetState", {"state": "active"}), *REBOOT)
+RESET = (("os-resetState", {"state": "active"}),)
+RESET_AND_REBOOT = (*RESET, *REBOOT)
 STATEMENT = re.compile(r"UPDATE migrations SET .*?;")
 AT_ONCE = 4  # live migrations from one host (QUIESCE_CLOUD_MAX_LIVE_MIGRATIONS)
 
@@ -78,10 +79,10 @@ AMONG_COLD = {
     "late-live": Victim(
         ("MIGRATING", "accepted"),
         ("ERROR", "error"),
-        ("lock", *LIVE, "reboot"),
+        ("lock", *LIVE, "resetState"),
         late=True,
         reason="DestinationFailed",
-        person=REBOOT,
+        person=RESET,
     ),
     "aborted": Victim(
         ("MIGRATING", "running"), ("MIGRATING", "running"), (*LIVE, *LIVE, ABORTED, *LIVE), HANGS
@@ -184,7 +185,7 @@ class Side:
         )
         for row in (row for row in status["problems"] if row["reason"] == "SourceDown"):
             assert "nova-compute of this host is down" in row["message"]
-            assert "start it" in row["message"]
+            assert any("systemctl start nova-compute" in remedy for remedy in row["remedies"])
         self.until_states({name: victim.down for name, victim in self.victims.items()})
 
     def problems(self, status: Json) -> dict[str, str]:
@@ -194,23 +195,27 @@ class Side:
         }
 
     def named(self, reason: str, names: Iterable[str]) -> dict[str, str]:
-        """Once the drain names all of these for this reason: its messages by name."""
+        """Once the drain names all of these for this reason: its words by name, remedies last."""
         wanted = set(names)
 
         def look(status: Json) -> bool:
             return wanted <= {name for name, why in self.problems(status).items() if why == reason}
 
         status = self.drain.until(f"{self.host}: {reason} of {wanted}", look)
-        rows = {row["name"].removeprefix(self.prefix): row["message"] for row in status["problems"]}
-        return {name: rows[name] for name in wanted}
+        rows = {row["name"].removeprefix(self.prefix): row for row in status["problems"]}
+        return {
+            name: " ".join((rows[name]["message"], *rows[name].get("remedies", ())))
+            for name in wanted
+        }
 
     def people_act(self) -> None:
         """They do what the drain says of those whose guests may be off."""
         for name, victim in self.victims.items():
             if victim.person:
-                message = self.named(victim.reason, [name])[name]
-                assert "ard-reboot" in message
-                assert ("reset" in message) == ("os-resetState" in dict(victim.person))
+                words = self.named(victim.reason, [name])[name]
+                asked_for = dict(victim.person)
+                assert ("openstack server reboot --hard" in words) == ("reboot" in asked_for)
+                assert ("--state active" in words) == ("os-resetState" in asked_for)
                 for action in victim.person:
                     self.cloud.admin.action(self.ids[name], *action)
 
@@ -288,7 +293,7 @@ def abort_and_force(side: Side, aborted: str, forced: str) -> None:
     People abort one, and have the drain force the other.
     """
     words = side.named("Stuck", [aborted, forced])
-    assert "abort or force-complete it" in words[aborted]
+    assert "openstack server migration abort" in words[aborted]
     moves = side.cloud.migrations(side.host)
     mine = next(
         m for m in moves if m["instance_uuid"] == side.ids[aborted] and m["status"] == "running"

@@ -47,7 +47,7 @@ def test_it_is_left_alone_and_named_until_its_owner_decides(
     }
     assert "shop-1, shop-2" in status["message"]
     assert "ForeignResize" in status["message"]
-    assert "waits for its owner to confirm or revert it" in status["problems"][0]["message"]
+    assert "waits for its owner" in status["problems"][0]["message"]
     assert "ForeignResize" in drain.events()
     seen = operator.polls
     until("two more polls", lambda: operator.polls > seen + 2)

@@ -21,6 +21,14 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
         answer(breaker, "_ssh_breaker", None),
         "lets_one_server_try_a_broken_ssh_path",
     ),
+    "goes on although a cold move left a guest down": (
+        answer(breaker, "_left_down_breaker", None),
+        "takes_down_one_guest_beyond_those_in_flight",
+    ),
+    "moves guests cold for a cause of the host": (
+        answer(breaker, "_live_breaker", None),
+        "restarts_no_guest_for_a_cause_of_the_host",
+    ),
     "ignores that it is abandoned": (
         lambda m: m.setattr(annotations, "ABANDON", "quiesce.dev/none"),
         "is_released_when_abandoned_whatever_the_cloud_answers",

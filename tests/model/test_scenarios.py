@@ -529,7 +529,7 @@ def restarts_no_guest_that_cannot_live_migrate() -> None:
     assert world.problems() == {"LiveMigrationFailed"}
 
 
-@scenario("never-8", "always-5")
+@scenario("never-8", "never-12", "always-5")
 def restarts_no_guest_that_a_live_migration_left_in_error() -> None:
     """Nova 2025.2 and later; the guest runs on as before."""
     world = drain("active", "active", method="LiveThenCold")
@@ -700,7 +700,33 @@ def continues_by_itself_when_there_is_capacity_again() -> None:
     world.until(lambda: ended(world))
 
 
-@scenario("always-5")
+@scenario("never-12", "always-5")
+def takes_down_one_guest_beyond_those_in_flight() -> None:
+    world = drain(*["active"] * 6, migration={"maxParallel": 2})
+    world.model.faults.set("migrate_disk_and_power_off", "fail")
+    world.run(200)
+    assert sum(server.vm_state == "error" for server in servers(world)) <= 3
+    assert "ColdMigrationPaused" in world.problems()
+    world.model.faults.clear()
+    for server in servers(world):
+        if server.vm_state == "error":
+            world.model.guests.act(world.model.as_user("admin"), server.id, "reboot")
+    world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/requestedAt"] = "repaired"
+    world.until(lambda: ended(world))
+
+
+@scenario("never-12", "never-8")
+def restarts_no_guest_for_a_cause_of_the_host() -> None:
+    world = drain(*["active"] * 4, method="LiveThenCold")
+    world.model.faults.set("live_migration", "fail,swallowed")
+    world.run(300)
+    assert not any("migrate" in world.actions(server.id) for server in servers(world))
+    assert world.problems() == {"LiveMigrationPaused"}
+    world.model.faults.clear()
+    world.until(lambda: ended(world))
+
+
+@scenario("never-12", "always-5")
 def lets_one_server_try_a_broken_ssh_path() -> None:
     world = drain(*["active"] * 4, migration={"maxParallel": 4, "attempts": 2})
     world.model.faults.set("migrate_disk_and_power_off", "ssh")

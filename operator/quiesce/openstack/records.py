@@ -71,8 +71,8 @@ class Flavor:
 class Server:
     """One row of `GET /servers/detail`.
 
-    `host` is OS-EXT-SRV-ATTR:host: None where no compute has it. `launched`: when its guest was last
-    made on a host: by its build, a cold migration, an unshelve; not by a live migration.
+    `host` is OS-EXT-SRV-ATTR:host: None where no compute has it. `launched`: when its guest was
+    last made on a host: by its build, a cold migration, an unshelve; not by a live migration.
     """
 
     id: str

@@ -154,7 +154,8 @@ FULL_STATUS: dict[str, Any] = {
             "id": OTHER_SERVER,
             "name": "db-3",
             "reason": "Suspended",
-            "message": "the server is suspended: resume it, or set servers.suspended: Resume",
+            "message": "suspended; Nova cannot migrate it in this state",
+            "remedies": ["Set servers.suspended: Resume"],
             "attempts": 0,
             "since": "2026-01-02T03:04:05Z",
             "was": "SUSPENDED",
@@ -170,6 +171,15 @@ FULL_STATUS: dict[str, Any] = {
         "estimatedSeconds": 1800,
         "reasons": [{"reason": "Suspended", "count": 1, "message": "db-3 is suspended"}],
     },
+    "tries": [
+        {
+            "id": SERVER,
+            "was": "ACTIVE",
+            "method": "cold",
+            "attempt": 1,
+            "since": "2026-01-02T03:04:05Z",
+        }
+    ],
     "startTime": "2026-01-02T03:04:05Z",
     "drainedTime": "2026-01-02T04:04:05Z",
     "completionTime": "2026-01-02T04:05:05Z",

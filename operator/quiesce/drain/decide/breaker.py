@@ -93,7 +93,7 @@ def _ssh_breaker(observation: Observation) -> Breaker | None:
 def _left_down_breaker(
     drain: Drain, observation: Observation, cold: list[Migration]
 ) -> Breaker | None:
-    """A guest was left down by a cold move, and none has succeeded since: one further guest tries."""
+    """A guest was left down by a cold move, and none has succeeded since: one more guest tries."""
     successes = [_ended(m) for m in cold if m.status in _SETTLED_COLD]
     since = max(successes, default=None)
     trips = [

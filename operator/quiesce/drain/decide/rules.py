@@ -435,7 +435,7 @@ def cause_is_awaited(s: PresentServer) -> Verdict | None:
 
 
 def ports_are_lost(s: PresentServer) -> Verdict | None:
-    """A failed live try may take a port's binding along: the next move would take the guest down."""
+    """A failed live try may take a port's binding along: the next move may take the guest down."""
     if not s.failed("live"):
         return None
     mine = [p for p in s.observation.ports or () if p.server_id == s.server.id]
@@ -511,8 +511,8 @@ RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     paths_are_not_proven,
     cause_is_awaited,
     ports_are_lost,
-    is_paused,
     is_exhausted,
+    is_paused,
     backs_off,
     can_move,
 )
