@@ -9,10 +9,13 @@ from neutron_lib import constants, context
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins import directory
 from neutron_lib.plugins.ml2 import api
+from oslo_config import cfg
+
+cfg.CONF.register_opts([cfg.StrOpt("vif_type", default=portbindings.VIF_TYPE_OVS)], "labports")
 
 
 class LabPortsDriver(api.MechanismDriver):
-    """Binds ports to the first segment of their network as Open vSwitch ports."""
+    """Binds ports to the first segment of their network, as ports of the kind [labports] vif_type."""
 
     def initialize(self):
         """Need nothing: the driver keeps no state."""
@@ -21,12 +24,12 @@ class LabPortsDriver(api.MechanismDriver):
         segment = context.segments_to_bind[0]
         details = {portbindings.CAP_PORT_FILTER: False}
         status = constants.PORT_STATUS_ACTIVE
-        context.set_binding(segment[api.ID], portbindings.VIF_TYPE_OVS, details, status=status)
+        context.set_binding(segment[api.ID], cfg.CONF.labports.vif_type, details, status=status)
 
     def update_port_postcommit(self, context_of_port):
         port = context_of_port.current
         plugged = (
-            port[portbindings.VIF_TYPE] == portbindings.VIF_TYPE_OVS and port["admin_state_up"]
+            port[portbindings.VIF_TYPE] == cfg.CONF.labports.vif_type and port["admin_state_up"]
         )
         if plugged and port["status"] == constants.PORT_STATUS_DOWN:
             directory.get_plugin().update_port_status(
