@@ -68,7 +68,7 @@ def programs() -> Path:
         work = CACHE / "unpacking"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        _download(work)
+        download(PACKAGES, work)
         for package in sorted(work.glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", str(package), str(work / "files")], check=True)
         (work / "files").rename(ready)
@@ -76,14 +76,15 @@ def programs() -> Path:
     return ready
 
 
-def _download(where: Path) -> None:
-    get = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *PACKAGES]
+def download(packages: Sequence[str], where: Path) -> None:
+    """These packages themselves, not what they need. Raises BedError with apt's words."""
+    get = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages]
     if subprocess.run(get, cwd=where, capture_output=True).returncode == 0:
         return
     subprocess.run(["apt-get", "-q", "update"], check=True, capture_output=True)
     done = subprocess.run(get, cwd=where, capture_output=True, text=True)
     if done.returncode:
-        raise BedError(f"apt-get cannot download {' '.join(PACKAGES)}: {done.stderr.strip()}")
+        raise BedError(f"apt-get cannot download {' '.join(packages)}: {done.stderr.strip()}")
 
 
 # ---- namespaces
