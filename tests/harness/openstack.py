@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,9 +91,13 @@ class Person:
 
 @dataclass
 class Lab:
-    """The cloud: `admin`, `demo` (a tenant), and what the operator's own user is given (`operator_entry`)."""
+    """The cloud: `admin`, `demo` (a tenant), and what the operator's own user is given (`operator_entry`).
+
+    `environment`: variables for the bed's command, where it is not the cloud of this process's environment.
+    """
 
     entries: Mapping[str, Json]
+    environment: Mapping[str, str] = field(default_factory=dict)
     admin: Person = field(init=False)
     demo: Person = field(init=False)
     _ids: dict[str, str] = field(default_factory=dict)
@@ -109,6 +114,12 @@ class Lab:
     def operator_clouds_yaml(self) -> str:
         """A clouds.yaml with one cloud named `openstack`: what a user puts into the Secret."""
         return yaml.safe_dump({"clouds": {"openstack": self.entries["operator"]}})
+
+    def bed(self, *words: str) -> None:
+        """The bed's own command. Raises CalledProcessError where it fails."""
+        subprocess.run(
+            [BED, *words], check=True, capture_output=True, env=os.environ | self.environment
+        )
 
     # Servers
 
@@ -279,10 +290,10 @@ class Lab:
         return dict(self.admin.get(f"/allocations/{server_id}", service="placement")["allocations"])
 
     def stop_compute(self, *hosts: str) -> None:
-        subprocess.run([BED, "compute", "stop", *hosts], check=True, capture_output=True)
+        self.bed("compute", "stop", *hosts)
 
     def kill_compute(self, *hosts: str) -> None:
-        subprocess.run([BED, "compute", "kill", *hosts], check=True, capture_output=True)
+        self.bed("compute", "kill", *hosts)
 
     def seem_alive(self, *hosts: str) -> None:
         """Have Nova take these computes for alive for another service_down_time, dead or not."""
@@ -293,9 +304,9 @@ class Lab:
 
     def start_compute(self, *hosts: str) -> None:
         """Start them and wait until Nova lists them as up and mapped."""
-        subprocess.run([BED, "compute", "start", *hosts], check=True, capture_output=True)
+        self.bed("compute", "start", *hosts)
         for host in hosts:
-            until(f"nova-compute on {host} up", lambda host=host: self.is_up(host))
+            until(f"nova-compute on {host} up", partial(self.is_up, host))
 
     def tidy(self, hosts: Iterable[str]) -> None:
         """No fault, no server, no aggregate of ours, and these hosts up and enabled, as a fresh cloud has them."""
@@ -316,7 +327,7 @@ class Lab:
         if missing := [host for host in hosts if not self.is_up(host)]:
             self.start_compute(*missing)
         # Rows of deleted services make Nova refuse cold migrations from a host that came back (a known limit of Nova).
-        subprocess.run([BED, "purge-deleted"], check=True, capture_output=True)
+        self.bed("purge-deleted")
 
     def is_up(self, host: str) -> bool:
         service = self.service(host)
@@ -326,18 +337,16 @@ class Lab:
     def fault(self, scope: str, **operations: str) -> None:
         """Make the fake driver fail: scope `all`, `host:HOST` or `server:NAME_GLOB`; e.g. live_migration="sleep:5,fail"."""
         words = [f"{operation}={what}" for operation, what in operations.items()]
-        subprocess.run([BED, "faults", "set", scope, *words], check=True, capture_output=True)
+        self.bed("faults", "set", scope, *words)
 
     def clear_faults(self, *scopes: str) -> None:
         """Take back the faults of these scopes, as given to `fault`; without any: all."""
         for scope in scopes or ("",):
-            subprocess.run(
-                [BED, "faults", "clear", *filter(None, [scope])], check=True, capture_output=True
-            )
+            self.bed("faults", "clear", *filter(None, [scope]))
 
     def in_cell(self, statement: str) -> None:
         """What a database administrator does in the database of Nova's cell."""
-        subprocess.run([BED, "sql", statement], check=True, capture_output=True)
+        self.bed("sql", statement)
 
     def soft_delete(self, server_id: str) -> None:
         """What a delete leaves for [compute]reclaim_instance_interval, which is 0 here: people's deletes are to be quick."""
