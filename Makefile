@@ -13,7 +13,7 @@ IMAGE  ?= quiesce:0.1.0
 PYTEST := $(BIN)/python -m pytest
 export PYTHONPATH := $(CURDIR)/operator
 
-.PHONY: help demo run test unit supervisors model faults contract e2e docs-check beds-check bench nightly lint fmt \
+.PHONY: help demo run test unit supervisors hypervisors model faults contract e2e docs-check beds-check bench nightly lint fmt \
         beds-up beds-down clean-beds clean venv lock image
 
 help:  ## this list
@@ -29,7 +29,7 @@ run: venv  ## the operator on your own KUBECONFIG; with OS_CLOUD it makes the Se
 
 # ---- tests
 
-test: venv  ## everything but bench and nightly: lint, docs, unit, supervisors, model, faults, contract, e2e
+test: venv  ## everything but bench and nightly: lint, docs, unit, supervisors, model, faults, contract, e2e, hypervisors
 	@$(BIN)/python tests/run.py
 
 unit: venv  ## tables for the pure parts: milliseconds
@@ -37,6 +37,9 @@ unit: venv  ## tables for the pure parts: milliseconds
 
 supervisors: venv  ## nova-compute stopped and given back under a real systemd, podman and dockerd, over SSH
 	$(PYTEST) tests/supervisors
+
+hypervisors: venv  ## real guests of a real libvirt, moved by a real Nova: what the fake driver cannot show
+	@$(BIN)/python tests/run.py hypervisors
 
 model: venv  ## the pure core against a model of Nova, with crashes and faults
 	$(PYTEST) tests/model

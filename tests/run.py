@@ -97,7 +97,11 @@ DAY = (
         Tier("contract", ("cloud",)),
         Tier("e2e", FIRST, without=KEYRING + TROUBLE),
     ),  # Kubernetes may still be built meanwhile
-    (Tier("keyring", SECOND, KEYRING), Tier("trouble", SECOND, TROUBLE)),
+    (
+        Tier("keyring", SECOND, KEYRING),
+        Tier("trouble", SECOND, TROUBLE),
+        Tier("hypervisors", ("kube",)),  # it starts the cloud of its own itself
+    ),
     COMPUTING,
 )
 NIGHT = (
@@ -107,6 +111,7 @@ NIGHT = (
         Tier("keyring", SECOND, KEYRING),
         Tier("contract", ("second cloud",)),
         Tier("e2e", SECOND, without=KEYRING),
+        Tier("hypervisors", ("kube",)),
     ),
     COMPUTING,
 )
