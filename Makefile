@@ -18,8 +18,8 @@ SCOPE  := $(if $(NAMESPACE),--namespace $(NAMESPACE))
 CODE   := operator tests tools
 export PYTHONPATH := $(CURDIR)/operator
 
-.PHONY: help demo run test unit supervisors model faults contract e2e docs-check beds-check \
-        bench nightly lint fmt beds-up beds-down clean-beds clean venv lock image
+.PHONY: help demo run test unit supervisors hypervisors model faults contract e2e \
+        docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock image
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ unit: venv  ## tables for the pure parts (seconds)
 
 supervisors: venv  ## stop and restore nova-compute under systemd, podman and dockerd
 	$(PYTEST) tests/supervisors
+
+hypervisors: venv  ## real guests of libvirt and QEMU, moved by a real Nova
+	@$(BIN)/python -m tests.runner hypervisors
 
 model: venv  ## the pure core against a model of Nova, with crashes and faults
 	$(PYTEST) tests/model

@@ -94,9 +94,13 @@ class Person:
 
 @dataclass
 class Lab:
-    """The cloud: `admin`, `demo` (a tenant), and the credentials of the operator's own user."""
+    """The cloud: `admin`, `demo` (a tenant), and the credentials of the operator's own user.
+
+    `environment`: for the command of the bed, where it is not the cloud of this process.
+    """
 
     entries: Mapping[str, Json]
+    environment: Mapping[str, str] = field(default_factory=dict)
     admin: Person = field(init=False)
     demo: Person = field(init=False)
     _ids: dict[str, str] = field(default_factory=dict)
@@ -113,6 +117,12 @@ class Lab:
     def operator_clouds_yaml(self) -> str:
         """A clouds.yaml with one cloud named `openstack`: what a user puts into the Secret."""
         return yaml.safe_dump({"clouds": {"openstack": self.entries["operator"]}})
+
+    def bed(self, *words: str) -> None:
+        """The bed's own command. Raises CalledProcessError where it fails."""
+        subprocess.run(
+            [BED, *words], check=True, capture_output=True, env=os.environ | self.environment
+        )
 
     # Servers
 
@@ -292,10 +302,10 @@ class Lab:
         return dict(self.admin.get(f"/allocations/{server_id}", service="placement")["allocations"])
 
     def stop_compute(self, *hosts: str) -> None:
-        subprocess.run([BED, "compute", "stop", *hosts], check=True, capture_output=True)
+        self.bed("compute", "stop", *hosts)
 
     def kill_compute(self, *hosts: str) -> None:
-        subprocess.run([BED, "compute", "kill", *hosts], check=True, capture_output=True)
+        self.bed("compute", "kill", *hosts)
 
     def seem_alive(self, *hosts: str) -> None:
         """Have Nova take these computes for alive for one more service_down_time, dead or not."""
@@ -307,7 +317,7 @@ class Lab:
 
     def start_compute(self, *hosts: str) -> None:
         """Start them and wait until Nova lists them as up and mapped."""
-        subprocess.run([BED, "compute", "start", *hosts], check=True, capture_output=True)
+        self.bed("compute", "start", *hosts)
         for host in hosts:
             until(f"nova-compute on {host} up", partial(self.is_up, host))
 
@@ -334,7 +344,7 @@ class Lab:
             self.start_compute(*missing)
         # Rows of deleted services make Nova refuse cold migrations from a host that came back (a
         # known limit of Nova).
-        subprocess.run([BED, "purge-deleted"], check=True, capture_output=True)
+        self.bed("purge-deleted")
 
     def is_up(self, host: str) -> bool:
         service = self.service(host)
@@ -347,18 +357,16 @@ class Lab:
         `scope`: `all`, `host:HOST` or `server:NAME_GLOB`.
         """
         words = [f"{operation}={what}" for operation, what in operations.items()]
-        subprocess.run([BED, "faults", "set", scope, *words], check=True, capture_output=True)
+        self.bed("faults", "set", scope, *words)
 
     def clear_faults(self, *scopes: str) -> None:
         """Take back the faults of these scopes, as given to `fault`; without any: all."""
         for scope in scopes or ("",):
-            subprocess.run(
-                [BED, "faults", "clear", *filter(None, [scope])], check=True, capture_output=True
-            )
+            self.bed("faults", "clear", *filter(None, [scope]))
 
     def in_cell(self, statement: str) -> None:
         """What a database administrator does in the database of Nova's cell."""
-        subprocess.run([BED, "sql", statement], check=True, capture_output=True)
+        self.bed("sql", statement)
 
     def soft_delete(self, server_id: str) -> None:
         """The state that a delete leaves for [compute]reclaim_instance_interval.

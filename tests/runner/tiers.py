@@ -109,6 +109,7 @@ DAY = (
     (
         Tier("keyring", SECOND, KEYRING),
         Tier("trouble", SECOND, TROUBLE),
+        Tier("hypervisors", ("kube",)),  # it starts the cloud of its own itself
     ),
     COMPUTING,
 )
@@ -119,6 +120,7 @@ NIGHT = (
         Tier("keyring", SECOND, KEYRING),
         Tier("contract", ("second cloud",)),
         Tier("e2e", SECOND, without=KEYRING),
+        Tier("hypervisors", ("kube",)),
     ),
     COMPUTING,
 )

@@ -4,9 +4,11 @@
 set -eu
 group=$1
 mount --bind units /etc/systemd/system # what is enabled on this machine is not enabled there
-mkdir -p /var/lib/containers /var/lib/docker
-mount --bind containers /var/lib/containers # as a disk: podman and docker lay overlays there, which cannot lie on an overlay
-mount --bind docker /var/lib/docker
+for place in disks/*; do # of its own, not an overlay: podman and docker lay overlays there, which cannot lie on one
+    [ -d "$place" ] || continue
+    mkdir -p "/var/lib/${place#disks/}"
+    mount --bind "$place" "/var/lib/${place#disks/}"
+done
 for place in /etc/init.d /usr/local; do mount -t tmpfs -o mode=755 tmpfs "$place"; done
 mount -t tmpfs -o mode=755 tmpfs /mnt
 for device in null zero full random urandom tty; do

@@ -1,6 +1,7 @@
-"""A host of this bed that has booted: Debian's systemd as first process, with sshd, podman and dockerd as its units.
+"""A booted host: Debian's systemd as first process, sshd, and what else a kind of host runs.
 
-Nothing is installed on this machine: packages are unpacked into the cache and seen by the host alone.
+Nothing is installed on this machine: packages are unpacked into the cache and seen by the host
+alone.
 """
 
 from __future__ import annotations
@@ -11,32 +12,19 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from tests.beds.hosts import hosts
 from tests.beds.hosts.hosts import CACHE, SSHD_UID, Bed, BedError, Host, running, say, until
 
-PACKAGES = (
-    "systemd",
-    "dbus",
-    "openssh-server",
-    "sudo",
-    "podman",
-    "netavark",
-    "docker.io",
-    "busybox-static",
-)
+BASE = ("systemd", "dbus", "openssh-server", "sudo")  # packages of every booted host
 FRONT, THIRD = hosts.NETWORK.rsplit(".", 1)
 NETWORK = f"{FRONT}.{(int(THIRD) + 100) % 256}"  # beside that of the other hosts
 MESSAGEBUS_UID, DOCKER_GID = SSHD_UID + 10, SSHD_UID + 11
 UNITS = Path("/lib/systemd/system")
-ENABLED = {  # as the maintainer scripts of the packages do
-    "multi-user.target.wants": ("ssh.service", "docker.service", "containerd.service"),
-    "sockets.target.wants": ("docker.socket",),
-    "default.target.wants": ("podman-restart.service",),
-}
 MASKED = (  # they would act on this machine's kernel and devices
     "systemd-udevd.service",
     "systemd-udev-trigger.service",
@@ -48,31 +36,31 @@ MASKED = (  # they would act on this machine's kernel and devices
     "sys-kernel-config.mount",
     "sys-kernel-debug.mount",
     "sys-kernel-tracing.mount",
-    "podman.socket",
 )
-# No CAP_SYS_RESOURCE and no cgroup controller may be given: crun insists on a limit for locked memory that needs the
-# first, podman's default for the number of processes needs the second.
+# No CAP_SYS_RESOURCE and no cgroup controller may be given: crun insists on a limit for locked
+# memory that needs the first, podman's default for the number of processes needs the second.
 CONTAINERS_CONF = '[containers]\npids_limit = 0\n[engine]\nruntime = "runc"\n'
 DAEMON_JSON = '{"bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false}\n'
 
 
-def packages() -> Path:
-    """A directory with the files of PACKAGES and of what they need, laid out as on a host where /lib is /usr/lib."""
-    ready = CACHE / f"packages-{hashlib.sha256(' '.join(PACKAGES).encode()).hexdigest()[:8]}"
+def packages(names: Sequence[str]) -> Path:
+    """A directory with the files of these packages and their dependencies, /lib being /usr/lib."""
+    ready = CACHE / f"packages-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "packages.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # hosts of another network may be in want of them too
         if not ready.exists():
-            say(f"getting {', '.join(PACKAGES)} from Debian's packages (once)")
+            say(f"getting {', '.join(names)} from Debian's packages (once)")
             with tempfile.TemporaryDirectory(dir=CACHE) as work:
-                _download(Path(work))
+                _download(names, Path(work))
                 for package in sorted(Path(work).glob("*.deb")):
                     _unpack(package, Path(work, "files"))
                 Path(work, "files").rename(ready)
     return ready
 
 
-def _download(into: Path) -> None:
-    """With dependencies that this machine lacks; PACKAGES themselves also where it has them."""
+def _download(names: Sequence[str], into: Path) -> None:
+    """With dependencies that this machine lacks; the packages themselves also where it has them."""
     (into / "partial").mkdir()
     options = (
         "--yes",
@@ -83,7 +71,7 @@ def _download(into: Path) -> None:
         "APT::Sandbox::User=root",
     )
     place = ("-o", f"Dir::Cache::archives={into}", "-o", "Debug::NoLocking=1")
-    get = ["apt-get", "-q", *options, *place, "install", *PACKAGES]
+    get = ["apt-get", "-q", *options, *place, "install", *names]
     if subprocess.run(get, capture_output=True).returncode == 0:
         return
     subprocess.run(
@@ -93,7 +81,7 @@ def _download(into: Path) -> None:
     )
     done = subprocess.run(get, capture_output=True, text=True)
     if done.returncode:
-        raise BedError(f"apt-get cannot download {' '.join(PACKAGES)}: {done.stderr.strip()}")
+        raise BedError(f"apt-get cannot download {' '.join(names)}: {done.stderr.strip()}")
 
 
 def _unpack(package: Path, into: Path) -> None:
@@ -107,55 +95,65 @@ def _unpack(package: Path, into: Path) -> None:
         )
     if files.returncode:
         raise BedError(
-            f"{package} cannot be unpacked: dpkg-deb ended with {files.returncode}; is the disk full?"
+            f"{package} cannot be unpacked: dpkg-deb ended with {files.returncode}; is the disk "
+            "full?"
         )
 
 
 class Booted(Host):
-    """Its disks outlive a stop(): starting it again is a reboot."""
+    """Its disks outlive a stop(): starting it again is a reboot.
+
+    A kind of host adds to these. `ENABLED`: the units that the packages' maintainer scripts enable,
+    by the folder of the links. `DISKS`: folders of /var/lib that must not be on an overlay.
+    """
+
+    PACKAGES: ClassVar[tuple[str, ...]] = BASE
+    ENABLED: ClassVar[Mapping[str, tuple[str, ...]]] = {"multi-user.target.wants": ("ssh.service",)}
+    MASKED: ClassVar[tuple[str, ...]] = MASKED
+    DISKS: ClassVar[tuple[str, ...]] = ()
 
     def create(self, login_key: str) -> None:
         super().create(login_key)
-        for part in (
-            "units",
-            "containers",
-            "docker",
-            "etc/docker",
-            "etc/containers",
-            "etc/default",
-            "etc/systemd",
-        ):
-            (self.dir / part).mkdir(parents=True, exist_ok=True)
-        settings = {
+        for part in ("units", "disks", *(f"disks/{name}" for name in self.DISKS)):
+            (self.dir / part).mkdir()
+        for name, text in self.settings().items():
+            path = self.dir / "etc" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        self._units()
+
+    def settings(self) -> dict[str, str]:
+        """Files of /etc, by their path below it."""
+        return {
             "fstab": "",
             "hostname": f"{self.name}\n",
             "machine-id": f"{uuid.uuid4().hex}\n",
             "default/ssh": "SSHD_OPTS='-E /run/sshd.log'\n",
-            "systemd/system.conf": "[Manager]\nDefaultTimeoutStopSec=5s\n",  # a podman container restarts itself at shutdown
-            "docker/daemon.json": DAEMON_JSON,
-            "containers/containers.conf": CONTAINERS_CONF,
+            # A podman container restarts itself at shutdown.
+            "systemd/system.conf": "[Manager]\nDefaultTimeoutStopSec=5s\n",
         }
-        for name, text in settings.items():
-            (self.dir / "etc" / name).write_text(text)
-        self._units()
 
     def _accounts(self) -> None:
         super()._accounts()
-        for file, row in {
-            "passwd": f"messagebus:x:{MESSAGEBUS_UID}:{MESSAGEBUS_UID}::/nonexistent:/usr/sbin/nologin\n",
-            "group": f"messagebus:x:{MESSAGEBUS_UID}:\ndocker:x:{DOCKER_GID}:\n",
-        }.items():
-            with (self.dir / "etc" / file).open("a") as out:
-                out.write(row)
+        self.add_rows(
+            "passwd",
+            f"messagebus:x:{MESSAGEBUS_UID}:{MESSAGEBUS_UID}::/nonexistent:/usr/sbin/nologin\n",
+        )
+        self.add_rows("group", f"messagebus:x:{MESSAGEBUS_UID}:\n")
+
+    def add_rows(self, file: str, rows: str) -> None:
+        """Accounts: lines for /etc/passwd or /etc/group."""
+        with (self.dir / "etc" / file).open("a") as out:
+            out.write(rows)
 
     def _units(self) -> None:
         units = self.dir / "units"
         (units / "default.target").symlink_to(UNITS / "multi-user.target")
-        for folder, names in ENABLED.items():
+        for folder, names in self.ENABLED.items():
             (units / folder).mkdir()
             for name in names:
                 (units / folder / name).symlink_to(UNITS / name)
-        for name in MASKED:
+        for name in self.MASKED:
             (units / name).symlink_to("/dev/null")
 
     @property
@@ -165,7 +163,7 @@ class Booted(Host):
 
     def launch(self) -> None:
         shutil.copy(Path(__file__).with_name("boot.sh"), self.dir)
-        self._launch(packages(), "/bin/sh", "boot.sh", self.group, spaces=("--ipc",))
+        self._launch(packages(self.PACKAGES), "/bin/sh", "boot.sh", self.group, spaces=("--ipc",))
 
     def ready(self) -> None:
         """Waits until all that starts at boot has started."""
@@ -179,7 +177,8 @@ class Booted(Host):
         if state != "running":
             failed = self.run("systemctl --failed --no-legend --plain", check=False)
             raise BedError(
-                f"host {self.name} is {state or 'not up after 60 s'}; failed units: {failed or 'none'}"
+                f"host {self.name} is {state or 'not up after 60 s'}; failed units: "
+                f"{failed or 'none'}"
             )
 
     def power_off(self) -> None:
@@ -189,19 +188,45 @@ class Booted(Host):
         self.stop()
 
 
+class ContainerHost(Booted):
+    """With podman and dockerd."""
+
+    PACKAGES = (*BASE, "podman", "netavark", "docker.io", "busybox-static")
+    ENABLED: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "multi-user.target.wants": ("ssh.service", "docker.service", "containerd.service"),
+        "sockets.target.wants": ("docker.socket",),
+        "default.target.wants": ("podman-restart.service",),
+    }
+    MASKED = (*MASKED, "podman.socket")
+    DISKS = ("containers", "docker")
+
+    def settings(self) -> dict[str, str]:
+        return super().settings() | {
+            "docker/daemon.json": DAEMON_JSON,
+            "containers/containers.conf": CONTAINERS_CONF,
+        }
+
+    def _accounts(self) -> None:
+        super()._accounts()
+        self.add_rows("group", f"docker:x:{DOCKER_GID}:\n")
+
+
 @contextmanager
 def booted(count: int) -> Iterator[Bed]:
-    """Booted hosts for the time of a `with` block; what an earlier run left behind is taken down first."""
-    with running(count, CACHE / f"booted-{NETWORK}", network=NETWORK, kind=Booted) as bed:
+    """Container hosts for the time of a `with` block; what an earlier run left behind is taken down
+    first.
+    """
+    with running(count, CACHE / f"booted-{NETWORK}", network=NETWORK, kind=ContainerHost) as bed:
         groups = [host.group for host in bed.hosts.values() if isinstance(host, Booted)]
         try:
             yield bed
         finally:
             bed.down()
-            _remove(groups)
+            remove_groups(groups)
 
 
-def _remove(groups: list[str]) -> None:
-    """Control groups without a process."""
-    script = 'mount -t cgroup2 cgroup2 /mnt && cd /mnt && find "$@" -depth -type d -delete'
+def remove_groups(groups: list[str]) -> None:
+    """Control groups without a process, where they are still there."""
+    each = 'for group; do if [ -d "$group" ]; then find "$group" -depth -type d -delete; fi; done'
+    script = f"mount -t cgroup2 cgroup2 /mnt && cd /mnt && {each}"
     subprocess.run(["unshare", "--mount", "/bin/sh", "-c", script, "-", *groups], check=True)

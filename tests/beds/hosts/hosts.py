@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Compute hosts for SSH tests: each with its own network, mounts, processes, accounts and OpenSSH server.
+"""Compute hosts for SSH tests: each with its own network, mounts, processes, accounts and OpenSSH
+server.
 
-Everything lives in namespaces and goes with their first process. README.md beside this
-file tells what is there and how to use it by hand.
+Everything lives in namespaces and goes with their first process. README.md beside this file tells
+what is there and how to use it by hand.
 """
 
 from __future__ import annotations
@@ -61,14 +62,16 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def programs() -> Path:
-    """A directory with Debian's sshd, sftp-server and sudo, unpacked there and not installed: no daemon starts."""
+    """A directory with Debian's sshd, sftp-server and sudo, unpacked there and not installed: no
+    daemon starts.
+    """
     ready = CACHE / "programs"
     if not (ready / "usr/sbin/sshd").exists():
         say("getting sshd and sudo from Debian's packages (once)")
         work = CACHE / "unpacking"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        _download(work)
+        download(PACKAGES, work)
         for package in sorted(work.glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", str(package), str(work / "files")], check=True)
         (work / "files").rename(ready)
@@ -76,21 +79,22 @@ def programs() -> Path:
     return ready
 
 
-def _download(where: Path) -> None:
-    get = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *PACKAGES]
+def download(packages: Sequence[str], where: Path) -> None:
+    """These packages themselves, not what they need. Raises BedError with apt's words."""
+    get = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages]
     if subprocess.run(get, cwd=where, capture_output=True).returncode == 0:
         return
     subprocess.run(["apt-get", "-q", "update"], check=True, capture_output=True)
     done = subprocess.run(get, cwd=where, capture_output=True, text=True)
     if done.returncode:
-        raise BedError(f"apt-get cannot download {' '.join(PACKAGES)}: {done.stderr.strip()}")
+        raise BedError(f"apt-get cannot download {' '.join(packages)}: {done.stderr.strip()}")
 
 
 # ---- namespaces
 
 
 def started(argv: Sequence[str], log: Path) -> tuple[int, int]:
-    """Starts a process tree in new namespaces; (pid of unshare, pid of the first process inside)."""
+    """Starts a process tree in new namespaces; (pid of unshare, pid of the first one inside)."""
     with log.open("ab") as out:
         outer = subprocess.Popen(
             [
@@ -235,7 +239,9 @@ class Host:
         self._launch(programs())
 
     def _launch(self, programs: Path, *then: str, spaces: Sequence[str] = ()) -> None:
-        """`then`: the program that the first process becomes, `spaces`: namespaces of its own besides the usual ones."""
+        """`then`: the program that the first process becomes, `spaces`: namespaces of its own
+        besides the usual ones.
+        """
         net = [] if self.loopback else ["--net"]
         address = "-" if self.loopback else f"{self.address}/24"
         init = ["/bin/sh", str(HERE / "init.sh"), str(self.dir), self.name, str(programs), address]
@@ -277,7 +283,8 @@ class Host:
     def stop_sshd(self) -> None:
         """The listener and every connection: from now on connections are refused."""
         self.run(
-            "pid=$(cat /run/sshd.pid) && kill $pid && while kill -0 $pid; do sleep 0.02; done; pkill -x sshd || :"
+            "pid=$(cat /run/sshd.pid) && kill $pid && while kill -0 $pid; do sleep 0.02; done; "
+            "pkill -x sshd || :"
         )
 
     def renew_host_keys(self) -> None:
@@ -285,12 +292,15 @@ class Host:
         self.stop_sshd()
         for kind in ("ed25519", "ecdsa"):
             self.run(
-                f"rm /etc/ssh/ssh_host_{kind}_key* && ssh-keygen -q -t {kind} -N '' -f /etc/ssh/ssh_host_{kind}_key"
+                f"rm /etc/ssh/ssh_host_{kind}_key* && ssh-keygen -q -t {kind} -N '' -f "
+                f"/etc/ssh/ssh_host_{kind}_key"
             )
         self.start_sshd()
 
     def tarpit(self) -> subprocess.Popen[bytes]:
-        """In place of sshd something that accepts and sends a byte a second, for ever. End it with kill()."""
+        """In place of sshd something that accepts and sends a byte a second, for ever. End it with
+        kill().
+        """
         self.stop_sshd()
         code = (
             "import socket, threading, time\n"
@@ -300,7 +310,8 @@ class Host:
             "    except OSError: peer.close()\n"
             f"server = socket.create_server(({self.address!r}, {self.port}))\n"
             "print('listening', flush=True)\n"
-            "while True: threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()\n"
+            "while True: threading.Thread(target=drip, args=(server.accept()[0],), "
+            "daemon=True).start()\n"
         )
         net = [
             "nsenter",
@@ -334,7 +345,9 @@ class Host:
 
 
 class Bed:
-    """Some hosts on one bridge, which lives in a namespace too; this machine has one leg in their network."""
+    """Some hosts on one bridge, which lives in a namespace too; this machine has one leg in their
+    network.
+    """
 
     def __init__(
         self,
@@ -344,7 +357,7 @@ class Bed:
         network: str = NETWORK,
         kind: Callable[..., Host] = Host,
     ) -> None:
-        """`loopback`: the hosts share this machine's network and listen on 127.77.0.N, port 22077."""
+        """`loopback`: the hosts share this machine's network and listen on 127.77.0.N:22077."""
         self.run, self.loopback, self.network = run, loopback, network
         self.switch = Tree()
         self.hosts = {
@@ -433,8 +446,9 @@ class Bed:
 
     def _plug_in(self, host: Host) -> None:
         port = f"{self.leg}-{host.name}"
-        # Both ends are made here, where both pids are known, and then moved. A host keeps its address on the wire when
-        # it starts again: this machine would go on sending to the old one for a while.
+        # Both ends are made here, where both pids are known, and then moved. A host keeps its
+        # address on the wire when it starts again: this machine would go on sending to the old one
+        # for a while.
         wire = "02:" + ":".join(f"{int(part):02x}" for part in (*host.address.split("."), "0"))
         ip(
             "link",
@@ -483,7 +497,7 @@ def running(
     network: str = NETWORK,
     kind: Callable[..., Host] = Host,
 ) -> Iterator[Bed]:
-    """Hosts for the time of a `with` block; a bed in the same directory or network is waited for."""
+    """Hosts for the time of a `with` block; one in the same directory or network is waited for."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{'loopback' if loopback else network}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -518,7 +532,8 @@ def main() -> int:
     for host in bed.hosts.values():
         print(f"{host.name} {host.address}")
     say(
-        f"log in: ssh -i {bed.run}/login_key -o UserKnownHostsFile={bed.run}/known_hosts root@{bed['cmp1'].address}"
+        f"log in: ssh -i {bed.run}/login_key -o UserKnownHostsFile={bed.run}/known_hosts "
+        f"root@{bed['cmp1'].address}"
     )
     return 0
 

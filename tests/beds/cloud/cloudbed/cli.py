@@ -82,7 +82,10 @@ def up(paths: Paths) -> None:
             say("failed; ending what was started")
             cloud.down()
         raise
-    say(f'ready: {" ".join(cloud.knobs.hosts())}; for a shell: eval "$({sys.argv[0]} env)"')
+    say(
+        f"ready: {' '.join(cloud.knobs.hosts()) or 'no computes'}; "
+        f'for a shell: eval "$({sys.argv[0]} env)"'
+    )
 
 
 def down(paths: Paths, arguments: argparse.Namespace) -> None:
@@ -99,7 +102,7 @@ def compute(cloud: Cloud, arguments: argparse.Namespace) -> None:
     for host in arguments.host:
         if not re.fullmatch(re.escape(cloud.knobs.host_prefix) + r"\d+", host):
             raise BedError(
-                f"{host!r} is no name of a host here; they are {cloud.knobs.hosts()[0]} and so on"
+                f"{host!r} is no name of a host here; they are {cloud.knobs.host_prefix}1 and so on"
             )
     if arguments.action == "start":
         if not cloud.processes.pid("nova-api"):

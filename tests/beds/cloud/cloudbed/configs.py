@@ -8,13 +8,17 @@ from .settings import LOOPBACK, PASSWORD, Knobs, Paths
 Ini = dict[str, dict[str, object]]
 
 
-def write_ini(path: Path, sections: Mapping[str, Mapping[str, object]]) -> None:
+def rendered(sections: Mapping[str, Mapping[str, object]]) -> str:
     lines: list[str] = []
     for name, options in sections.items():
         lines.append(f"[{name}]")
         lines += [f"{key} = {value}" for key, value in options.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_ini(path: Path, sections: Mapping[str, Mapping[str, object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text(rendered(sections))
 
 
 def database_url(paths: Paths, database: str) -> str:
@@ -110,6 +114,7 @@ def neutron(paths: Paths, knobs: Knobs) -> Ini:
             "mechanism_drivers": "labports",
             "extension_drivers": "",
         },
+        "labports": {"vif_type": knobs.vif_type},
         "oslo_concurrency": {"lock_path": paths.run / "lock"},
         "keystone_authtoken": token_check(knobs, "neutron"),
     }

@@ -161,7 +161,9 @@ class Cloud:
                 "100",
                 "--buffer-size",
                 "65535",
-                "--http-chunked-input",
+                # glanceclient uploads a snapshot in chunks of 1 MiB, just above uWSGI's default.
+                "--chunked-input-limit",
+                str(4 * 2**20),
                 "--add-header",
                 "Connection: close",
                 "--disable-logging",

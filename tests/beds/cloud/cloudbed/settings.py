@@ -26,7 +26,7 @@ PORTS = ("keystone", "placement", "glance", "neutron", "nova", "rabbitmq", "erla
 class Knobs:
     """What a user may choose. Times are seconds, sizes MiB (memory) and GiB (disk)."""
 
-    computes: int = 5
+    computes: int = 5  # 0: all compute hosts are another bed's
     host_prefix: str = "cmp"
     report_interval: int = 2  # Nova's default is 10
     service_down_time: int = 10  # Nova's default is 60
@@ -36,6 +36,9 @@ class Knobs:
     compute_memory_mb: int = 65536
     compute_disk_gb: int = 2000
     api_threads: int = 8
+    vif_type: str = (
+        "ovs"  # of every port's binding; "tap" needs nothing but a kernel where it is plugged
+    )
     # Below the range the kernel takes outgoing ports from (32768 and up), where a
     # connection of anybody could hold the port for the moment it is wanted.
     port_base: int = 21500
@@ -72,8 +75,6 @@ def chosen(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def checked(knobs: Knobs) -> Knobs:
     """Return the knobs unchanged, or raise BedError for a combination that cannot work."""
-    if knobs.computes < 1:
-        raise BedError(f"{PREFIX}COMPUTES=0: the cloud needs at least one compute")
     if knobs.service_down_time < 3 * knobs.report_interval:
         raise BedError(
             f"{PREFIX}SERVICE_DOWN_TIME={knobs.service_down_time} is less than three times"

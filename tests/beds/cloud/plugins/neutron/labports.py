@@ -10,10 +10,13 @@ from neutron_lib import constants, context
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins import directory
 from neutron_lib.plugins.ml2 import api
+from oslo_config import cfg
+
+cfg.CONF.register_opts([cfg.StrOpt("vif_type", default=portbindings.VIF_TYPE_OVS)], "labports")
 
 
 class LabPortsDriver(api.MechanismDriver):
-    """Binds ports to the first segment of their network as Open vSwitch ports."""
+    """Binds ports to the first segment of their network, as ports of kind [labports] vif_type."""
 
     def initialize(self):
         """Need nothing: the driver keeps no state."""
@@ -23,11 +26,11 @@ class LabPortsDriver(api.MechanismDriver):
         details = {portbindings.CAP_PORT_FILTER: False}
         up = context.current["admin_state_up"]
         status = constants.PORT_STATUS_ACTIVE if up else constants.PORT_STATUS_DOWN
-        context.set_binding(segment[api.ID], portbindings.VIF_TYPE_OVS, details, status=status)
+        context.set_binding(segment[api.ID], cfg.CONF.labports.vif_type, details, status=status)
 
     def update_port_postcommit(self, context_of_port):
         port = context_of_port.current
-        if port[portbindings.VIF_TYPE] != portbindings.VIF_TYPE_OVS:
+        if port[portbindings.VIF_TYPE] != cfg.CONF.labports.vif_type:
             return
         up, down = constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN
         wanted = up if port["admin_state_up"] else down
