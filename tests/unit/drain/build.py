@@ -17,7 +17,15 @@ from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import Cause, History, Refusal
 from quiesce.drain.model.identity import DrainIdentity
 from quiesce.drain.model.observation import Observation, ProofReads
-from quiesce.drain.model.verdict import Blocked, Held, ServerVerdict, Verdict
+from quiesce.drain.model.verdict import (
+    Blocked,
+    Follow,
+    Held,
+    Move,
+    ServerVerdict,
+    Verdict,
+    Wait,
+)
 from quiesce.drain.report import Report, status
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Flavor, Migration, Server, Service
 
@@ -242,6 +250,21 @@ def status_of(what: Observation, *args: Any, **kwargs: Any) -> dict[str, Any]:
 
 def condition(status_: Mapping[str, Any], type_: str) -> Mapping[str, Any] | None:
     return next((c for c in status_["conditions"] if c["type"] == type_), None)
+
+
+def said(what: Any) -> str:
+    """A verdict in one word or two."""
+    match what:
+        case Move(method=method):
+            return method
+        case Wait(reason=reason):
+            return f"wait {reason}"
+        case Blocked(reason=reason):
+            return f"blocked {reason}"
+        case Follow(stage=stage):
+            return f"follow {stage}"
+        case _:
+            return type(what).__name__.lower()
 
 
 def told(found: Verdict) -> str:

@@ -21,6 +21,7 @@ from tests.unit.drain.build import (
     observed,
     refusal,
     replace,
+    said,
     server,
     service,
     spec,
@@ -33,25 +34,10 @@ from tests.unit.drain.build import (
 from quiesce.api.drain.record import Record
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation
-from quiesce.drain.model.verdict import Blocked, Confirm, Follow, Move, Wait
+from quiesce.drain.model.verdict import Blocked, Confirm, Wait
 from quiesce.openstack.records import Migration, Server, ServerGroup
 
 METHODS = ("Cold", "Live", "LiveThenCold")
-
-
-def said(what: Any) -> str:
-    """A verdict in one word or two."""
-    match what:
-        case Move(method=method):
-            return method
-        case Wait(reason=reason):
-            return f"wait {reason}"
-        case Blocked(reason=reason):
-            return f"blocked {reason}"
-        case Follow(stage=stage):
-            return f"follow {stage}"
-        case _:
-            return type(what).__name__.lower()
 
 
 @pytest.mark.parametrize(

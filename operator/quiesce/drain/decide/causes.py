@@ -1,7 +1,7 @@
 """What Nova's messages mean: which cause a failed migration had, and what it did to the guest.
 
 Nova cuts `details` of an event at 255 characters (nova/objects/instance_action.py), so a message
-may end anywhere. Texts are those of Nova 34 unless said otherwise; seen on its libvirt driver.
+may end anywhere. Texts are those of Nova 34 unless noted otherwise; seen on its libvirt driver.
 """
 
 import re

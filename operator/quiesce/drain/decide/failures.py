@@ -136,7 +136,7 @@ def error_on_source(
 def error_on_destination(server: Server, migration: Migration, observation: Observation) -> Blocked:
     """In ERROR elsewhere after our move: nothing in Nova counts the copy on this host any more.
 
-    `server.fault` is whatever failed last, also a look at its console: Nova's message about the
+    `server.fault` is whatever failed last, also a question for its console: Nova's message about the
     move itself goes first.
     """
     there = server.host or migration.dest

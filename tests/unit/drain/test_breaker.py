@@ -1,0 +1,301 @@
+"""One cause takes down, or tries, few guests: which servers wait, and which one tries."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.unit.drain.build import (
+    FOUND,
+    HOST,
+    NO_HOST,
+    ago,
+    begun,
+    cause,
+    drain,
+    migration,
+    observed,
+    said,
+    server,
+    spec,
+    tried,
+    verdict,
+    verdicts,
+)
+
+from quiesce.api.drain.record import Record
+from quiesce.drain.decide import causes
+from quiesce.drain.decide.breaker import Breakers, breakers_of
+from quiesce.drain.model.history import Cause
+from quiesce.drain.model.observation import Observation
+from quiesce.drain.model.verdict import Blocked
+from quiesce.openstack.records import Flavor, Port
+
+NO_ROUTE = "unable to connect to server at 'cmp2:16514': No route to host"
+MKDIR = (
+    "Resize error: not able to execute ssh command: Unexpected error while running command.\n"
+    "Command: ssh -o BatchMode=yes 192.0.2.2 mkdir -p /var/lib/nova/instances/1\nExit code: {}\n"
+)
+
+
+def said_of(
+    sight: Observation, method: str = "Cold", record: Record | None = None
+) -> dict[str, str]:
+    return {
+        name: said(v.verdict)
+        for name, v in verdicts(sight, spec(method), record or begun()).items()
+    }
+
+
+def ran(*ids: str) -> Record:
+    return begun(tries={id_: tried("ACTIVE") for id_ in ids})
+
+
+def broken(
+    text: str = "disk full", event: str = "compute_resize_instance", **more: Any
+) -> Observation:
+    """s1 in ERROR after its cold move; s2 and s3 run, s3 the smaller one; s4 is stopped."""
+    failed = migration(FOUND + 1, "error", "s1", updated=ago(25))
+    servers = (
+        server("s1", "ERROR"),
+        server("s2", flavor=Flavor(ram=2048)),
+        server("s3", flavor=Flavor(ram=512)),
+        server("s4", "SHUTOFF"),
+    )
+    moves = (failed, *more.pop("moves", ()))
+    reasons = {failed.id: Cause(text, ago(1000), event=event), **more.pop("causes", {})}
+    return observed(more.pop("servers", servers), moves, causes=reasons, **more)
+
+
+# Cold: a guest was left down
+
+
+@pytest.mark.field_case("F4")
+def test_after_a_guest_was_left_down_the_smallest_running_one_tries_and_stopped_ones_go_on() -> (
+    None
+):
+    assert said_of(broken(), record=ran("s1")) == {
+        "s1": "blocked SourceFailed",
+        "s2": "blocked ColdMigrationPaused",
+        "s3": "cold",
+        "s4": "cold",
+    }
+
+
+@pytest.mark.field_case("F4")
+def test_once_that_one_has_tried_nobody_does() -> None:
+    second = migration(FOUND + 2, "error", "s3", created=ago(20))
+    sight = broken(moves=(second,), causes={second.id: cause("disk full")})
+    found = said_of(sight, record=ran("s1", "s3"))
+    assert (found["s2"], found["s3"]) == ("blocked ColdMigrationPaused",) * 2
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.parametrize("status", ["migrating", "post-migrating"])
+def test_nobody_tries_while_another_is_on_its_way(status: str) -> None:
+    other = migration(FOUND + 2, status, "s3", created=ago(28))
+    sight = broken(moves=(other,))
+    assert said_of(sight, record=ran("s1", "s3"))["s2"] == "blocked ColdMigrationPaused"
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.parametrize("status", ["confirmed", "finished", "confirming"])
+def test_a_success_since_then_opens_it_again(status: str) -> None:
+    good = migration(FOUND + 2, status, "s9", updated=ago(1))
+    record = begun(tries={"s1": tried("ACTIVE")}, moved=1)
+    assert said_of(broken(moves=(good,)), record=record)["s2"] == "cold"
+
+
+@pytest.mark.field_case("F4")
+def test_new_tries_open_it_again() -> None:
+    record = begun(tries={"s1": tried("ACTIVE")}, attempts_from=FOUND + 1)
+    assert said_of(broken(), record=record)["s2"] == "cold"
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.parametrize("text", [NO_HOST, MKDIR.format(1)])
+def test_a_move_that_never_touched_its_guest_pauses_nothing(text: str) -> None:
+    sight = broken(text, event="")
+    assert said_of(sight, record=ran("s1"))["s2"] == "cold"
+
+
+def test_who_waits_reads_the_cause_and_the_way_out() -> None:
+    found = verdicts(broken(), spec(), ran("s1"))["s2"].verdict
+    assert isinstance(found, Blocked)
+    assert "it left name-s1 down (disk full)" in found.message
+    assert any("quiesce.dev/requestedAt" in remedy for remedy in found.remedies)
+
+
+# A guest that Nova does not call broken, and that is off
+
+
+def cut_off(status: str, *, runs: bool | None = None, stopped: bool = False) -> Observation:
+    failed = migration(FOUND + 1, "error")
+    return observed(
+        [server("s1", status)],
+        [failed],
+        causes={failed.id: cause("…")},
+        running={} if runs is None else {"s1": runs},
+        stopped_by_user=frozenset({"s1"} if stopped else ()),
+    )
+
+
+@pytest.mark.field_case("D3")
+@pytest.mark.parametrize(
+    ("sight", "was", "wanted"),
+    [
+        (cut_off("SHUTOFF"), "ACTIVE", "blocked LeftOff"),
+        (cut_off("ACTIVE", runs=False), "ACTIVE", "blocked LeftOff"),
+        (cut_off("ACTIVE", runs=True), "ACTIVE", "cold"),
+        (cut_off("ACTIVE"), "ACTIVE", "cold"),
+        (cut_off("SHUTOFF", stopped=True), "ACTIVE", "cold"),
+        (cut_off("SHUTOFF"), "SHUTOFF", "cold"),
+    ],
+)
+def test_a_guest_that_ran_and_is_off_since_its_move_is_not_moved_as_a_stopped_one(
+    sight: Observation, was: str, wanted: str
+) -> None:
+    assert said(verdict(sight, record=begun(tries={"s1": tried(was)}))) == wanted
+
+
+# Live
+
+
+def refused(texts: Mapping[str, str], **fields: Any) -> Observation:
+    """Each of these servers failed live once, in this order, with this text."""
+    moves = [
+        migration(FOUND + n, "failed", id_, type="live-migration", **fields)
+        for n, id_ in enumerate(texts, 1)
+    ]
+    return observed(
+        [server(id_) for id_ in (*texts, "zz")],
+        moves,
+        causes={m.id: cause(texts[m.server_id]) for m in moves},
+    )
+
+
+@pytest.mark.field_case("F8")
+@pytest.mark.parametrize(
+    ("texts", "paused"),
+    [
+        ({"s1": NO_ROUTE}, True),
+        ({"s1": "Host key verification failed."}, True),
+        ({"s1": "The server certificate is not trusted"}, True),
+        ({"s1": "guest CPU doesn't match"}, False),
+        ({"s1": "odd", "s2": "odd"}, True),
+        ({"s1": "odd", "s2": "other"}, False),
+        ({"s1": causes.UNKNOWN, "s2": causes.UNKNOWN}, True),
+        ({"s1": NO_HOST, "s2": NO_HOST}, False),
+    ],
+)
+def test_a_cause_of_the_host_pauses_live_migration_and_sends_nobody_cold(
+    texts: dict[str, str], paused: bool
+) -> None:
+    found = said_of(refused(texts), "LiveThenCold")
+    assert (found["zz"] == "blocked LiveMigrationPaused") is paused
+    assert "cold" not in found.values()
+    assert list(found.values()).count("live") <= (1 if paused else len(found))
+
+
+@pytest.mark.field_case("F8")
+def test_tries_that_the_host_failed_are_no_tries_of_the_server() -> None:
+    moves = [migration(FOUND + n, "failed", type="live-migration") for n in range(1, 6)]
+    sight = observed([server("s1")], moves, causes={m.id: cause(NO_ROUTE, 99999) for m in moves})
+    assert said(verdict(sight, spec("LiveThenCold"))) == "live"
+
+
+@pytest.mark.field_case("F8")
+def test_a_success_since_then_ends_the_pause() -> None:
+    sight = refused({"s1": NO_ROUTE})
+    good = migration(FOUND + 5, "completed", "gone", type="live-migration", updated=ago(1))
+    more = observed(sight.servers, (*sight.migrations, good), causes=sight.history.causes)
+    assert breakers_of(drain(), more) == Breakers()
+
+
+@pytest.mark.field_case("D1")
+def test_a_server_that_its_live_migration_left_in_error_pauses_the_others() -> None:
+    failed = migration(FOUND + 1, "error", type="live-migration")
+    sight = observed(
+        [server("s1", "ERROR"), server("s2")], [failed], causes={failed.id: cause("…")}
+    )
+    found = verdicts(sight, spec("LiveThenCold"))
+    assert said(found["s1"].verdict) == "blocked LiveFailedInError"
+    assert said(found["s2"].verdict) == "blocked LiveMigrationPaused"
+    remedies = found["s1"].verdict.remedies if isinstance(found["s1"].verdict, Blocked) else ()
+    assert not any("reboot --hard" in remedy for remedy in remedies)
+
+
+@pytest.mark.field_case("F2")
+def test_live_migrations_cancelled_while_they_waited_send_nobody_cold() -> None:
+    moves = [
+        migration(FOUND + n, "cancelled", type="live-migration", created=ago(90), updated=ago(30))
+        for n in range(1, 6)
+    ]
+    sight = observed([server("s1")], moves, causes={m.id: cause("…", 99999) for m in moves})
+    assert said(verdict(sight, spec("LiveThenCold"))) == "live"
+
+
+# A server that has left by its record
+
+
+@pytest.mark.field_case("F1")
+@pytest.mark.parametrize("method", ["Cold", "Live", "LiveThenCold"])
+@pytest.mark.parametrize(
+    ("status", "task"), [("MIGRATING", "migrating"), ("ACTIVE", None), ("SHUTOFF", None)]
+)
+def test_who_has_left_by_its_record_is_neither_moved_nor_reset(
+    status: str, task: str | None, method: str
+) -> None:
+    left = migration(status_="completed", type="live-migration")
+    sight = observed(
+        [server("s1", status, task)], [left], first_seen={(left.id, "completed"): ago(999)}
+    )
+    found = verdict(sight, spec(method))
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("HostUncertain", True)
+    assert not any(word in remedy for remedy in found.remedies for word in ("--state", "--hard"))
+    assert "cmp2" in found.message
+
+
+@pytest.mark.field_case("F28")
+@pytest.mark.parametrize(
+    ("vif_type", "bound_to", "wanted"),
+    [
+        ("ovs", HOST, "live"),
+        ("binding_failed", HOST, "blocked PortUnbound"),
+        ("unbound", None, "blocked PortUnbound"),
+    ],
+)
+def test_a_guest_whose_failed_move_took_a_port_along_is_not_moved_again(
+    vif_type: str, bound_to: str | None, wanted: str
+) -> None:
+    failed = migration(status_="failed", type="live-migration")
+    sight = observed(
+        [server("s1")],
+        [failed],
+        causes={failed.id: cause("odd", 99999)},
+        ports=(Port("p", "s1", "ACTIVE", bound_to, vif_type),),
+    )
+    assert said(verdict(sight, spec("Live"))) == wanted
+
+
+# Texts
+
+
+@pytest.mark.field_case("D4")
+@pytest.mark.parametrize(
+    ("text", "ssh", "mkdir"),
+    [
+        (MKDIR.format(255), True, False),
+        (MKDIR.format(1), False, True),
+        (MKDIR.format(1) + "This account is currently not available.", True, False),
+        (MKDIR.split("Exit", maxsplit=1)[0], True, False),
+        ("disk full", False, False),
+    ],
+)
+def test_ssh_and_what_ran_over_it_are_told_apart(text: str, ssh: bool, mkdir: bool) -> None:
+    assert (causes.is_ssh(text), causes.is_mkdir(text)) == (ssh, mkdir)
+
+
+def test_the_address_of_the_destination_is_read_from_the_command() -> None:
+    assert causes.destination_of(MKDIR) == "192.0.2.2"
+    assert causes.destination_of("disk full") is None
