@@ -1,6 +1,5 @@
 """PURE. What a drain reads of a keyring's status: may cold migrations from its host begin?"""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,34 +26,24 @@ def proven(status: Mapping[str, Any], host: str) -> tuple[bool, str]:
     return False, f"paths from and to {host} are not proven: {cause}"
 
 
-def copied_to(text: str) -> str | None:
-    """The address that Nova tried to copy to, of the text of a failed cold migration.
+def unchecked(address: str, spec: KeyringSpec, hypervisors: Iterable[Hypervisor]) -> str | None:
+    """Why a proven path did not help: Nova copied to an `address` that the keyring does not check.
 
-    As nova/utils.py ssh_execute words its command: `ssh -o BatchMode=yes ADDRESS mkdir -p …`.
+    None: it is checked. The keyring goes by host_ip; Nova by [libvirt]migration_inbound_addr
+    (nova/virt/libvirt/driver.py get_host_ip_addr).
     """
-    found = re.search(r"ssh -o BatchMode=yes (\S+) mkdir\b", text)
-    return found and found[1]
-
-
-def unproven_address(text: str, spec: KeyringSpec, hypervisors: Iterable[Hypervisor]) -> str | None:
-    """Why a proven path did not help: Nova copied to an address that the keyring does not check.
-
-    `text`: of a failed cold migration. None: it names no address, or one that is checked.
-    """
-    address = copied_to(text)
     hosts = compute_hosts(
         hypervisors, spec.hosts.addresses, spec.hosts.exclude, spec.hosts.migration_addresses
     )
-    checked = {host.peer_address for host in hosts}
-    if address is None or address in checked:
+    if any(host.peer_address == address for host in hosts):
         return None
     owner = next((host for host in hosts if address in host.names), None)
-    if owner is not None:
+    if owner is None:
         return (
-            f"Nova copied to {address} of {owner.name}, and the keyring has checked "
-            f"{owner.peer_address}: set hosts.migrationAddresses of the keyring to {address}"
+            f"Nova copied to {address}, which the keyring does not check: set its "
+            "hosts.migrationAddresses to [libvirt]migration_inbound_addr of each host"
         )
     return (
-        f"Nova copied to {address}, which is the address of no host of the keyring: set "
-        "hosts.migrationAddresses to [libvirt]migration_inbound_addr of each host"
+        f"Nova copied to {address}, and the keyring checks {owner.peer_address} of {owner.name}: "
+        f"set its hosts.migrationAddresses for {owner.name} to {address}"
     )

@@ -112,8 +112,8 @@ _COPY_FAILURES = (
     ("timed out", "Timeout"),
     ("scp: Connection closed", "NoSFTP"),
 )
-"""Texts of coreutils, of sshd and of scp. The last one is all that is said where sshd cannot start
-its sftp-server: the login before it has worked.
+"""Texts of coreutils, of sshd and of scp. The last one is all that is printed where sshd cannot
+start its sftp-server: the login before it has worked.
 """
 
 
@@ -164,16 +164,18 @@ def read_checks(lines: Sequence[str], targets: Sequence[PathTarget]) -> Mapping[
 def path_check(step: str, code: int, errors: str, target: PathTarget) -> PathCheck:
     """Of a check that ended at `step` with this exit code; `errors`: lines, each after a tab."""
     lines = [line.strip() for line in errors.split("\t") if line.strip()]
-    said = _cause(lines) or f"ended with code {code} and no message"
+    message = _cause(lines) or f"ended with code {code} and no message"
     match step:
         case "works":
             return PathCheck()
         case "mkdir":
-            return PathCheck(_mkdir_reason(code, errors), said)
+            return PathCheck(_mkdir_reason(code, errors), message)
         case "copy":
-            return PathCheck(_known(_COPY_FAILURES, errors) or "CopyFailed", said)
+            return PathCheck(_known(_COPY_FAILURES, errors) or "CopyFailed", message)
         case "fetch" if code in _BY_EXIT_CODE:
-            return PathCheck(_login_reason(code, errors), f"under the name {target.alias}: {said}")
+            return PathCheck(
+                _login_reason(code, errors), f"under the name {target.alias}: {message}"
+            )
         case "fetch":
             return PathCheck("WrongHost", f"{target.alias} and {target.address} are two machines")
     return PathCheck("WrongFolder", "what arrives there is not where its nova-compute looks")
