@@ -44,6 +44,7 @@ def bare_loop(bed: Bed) -> float:
             "/var/lib/nova",
             "/bin/bash",
             "/etc/ssh/ssh_known_hosts",
+            "/var/lib/nova/instances",
         )
     )
     login, pins = (

@@ -377,3 +377,35 @@ def test_a_person_on_the_host_is_told_why_it_does_not_start(supervised: Supervis
     assert "quiesce" in supervised.run("systemctl status nova-told || :")
 
     supervised.restore(wanted, found)
+
+
+@pytest.mark.field_case("F23")
+@pytest.mark.parametrize(
+    ("slice_", "reason"),
+    [
+        ("kubepods-besteffort-pod0c5f3f0e.slice", "RunsInPod"),
+        ("machine.slice", "RunsElsewhere"),
+    ],
+)
+def test_a_nova_compute_that_the_unit_is_not(
+    supervised: Supervised, slice_: str, reason: str
+) -> None:
+    """In the control group that a kubelet with the systemd driver makes for a pod, or any other;
+    the package's unit is on the host, and does not run.
+    """
+    supervised.write(f"{LIB}/nova-not-started.service", SERVICE + WANTED)
+    supervised.write("/opt/nova-compute", "import time\nwhile True: time.sleep(3600)")
+    supervised.run(
+        f"systemctl daemon-reload; systemd-run --slice={slice_} --unit=a-pod "
+        "/usr/bin/python3 /opt/nova-compute; "
+        "until grep -lzq '/nova-compute$' /proc/[0-9]*/cmdline; do sleep 0.05; done"
+    )
+    unit = Unit(Supervisor.SYSTEMD, "nova-not-started")
+    try:
+        with pytest.raises(StopFailed) as caught:
+            supervised.look(unit)
+        assert caught.value.reason == reason
+        assert "running" not in supervised.run("systemctl show -p SubState nova-not-started")
+    finally:
+        supervised.run("systemctl stop a-pod")
+    assert not supervised.look(unit).running

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-from quiesce.compute.model import NoSuchUnit, StopFailed, Unit, UnitState
+from quiesce.compute.model import (
+    NoSuchUnit,
+    RunsElsewhere,
+    RunsInPod,
+    StopFailed,
+    Unit,
+    UnitState,
+)
 from quiesce.compute.scripts import observe_script, restore_script, stop_script
 from quiesce.ssh.session import Session
 
@@ -86,6 +93,8 @@ def _run(session: Session, unit: Unit, script: str) -> _Report:
     if "end" not in lines:
         tail = (done.errors or done.output).strip()[-100:]
         raise StopFailed(f"the host sent no complete report on {unit.name}: {tail}")
+    if "running" not in lines:
+        _refuse_others(unit, set(_values("process", lines)), absent="absent" in lines)
     if "absent" in lines:
         raise NoSuchUnit(
             f"{unit.supervisor} has no {unit.name} on this host{f': {message}' if message else ''}",
@@ -101,6 +110,27 @@ def _run(session: Session, unit: Unit, script: str) -> _Report:
         raise StopFailed(f"{unit.supervisor} did not report the state of {unit.name}: {detail}")
     state = UnitState.observed("running" in lines, "".join(_values("boot", lines)))
     return _Report(state, "stays" in lines, message, "".join(_values("stuck", lines)))
+
+
+def _refuse_others(unit: Unit, others: set[str], *, absent: bool) -> None:
+    """`others`: what the nova-compute processes on the host belong to, although the unit does not
+    run. Raises RunsInPod, RunsElsewhere.
+    """
+    if "pod" in others:
+        raise RunsInPod(
+            "nova-compute runs in a Kubernetes pod on this host, which the operator does not stop",
+            [
+                "Set service.whileRunning to Wait",
+                "Once the drain is Drained, keep the pod off the node yourself: remove the label "
+                "that its DaemonSet selects (openstack-helm: kubectl label node NODE "
+                "openstack-compute-node-). The service is deleted when Nova reports it down",
+            ],
+        )
+    if others and not absent:
+        raise RunsElsewhere(
+            f"nova-compute runs on this host, but not as {unit.name}",
+            ["Set service.stop to how nova-compute runs there"],
+        )
 
 
 def _values(word: str, lines: list[str]) -> list[str]:

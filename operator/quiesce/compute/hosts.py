@@ -23,25 +23,29 @@ class Hypervisor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ComputeHost:
-    """`name`: host of its nova-compute service. `address`: where others reach it.
+    """`name`: host of its nova-compute service. `address`: where the operator reaches it.
+    `peer_address`: where the other hosts reach it.
 
-    The address is empty where Nova shows none that is a plain name or address.
+    An address is empty where Nova shows none that is a plain name or address.
     """
 
     name: str
     address: str
+    peer_address: str
     names: tuple[str, ...]
-    """All of its names, the address included: what Nova may use as the destination of a copy."""
+    """All of its names, with the addresses: what Nova may use as the other end of a copy."""
 
 
 def compute_hosts(
     hypervisors: Iterable[Hypervisor],
     addresses: Mapping[str, str] | None = None,
     exclude: Container[str] = (),
+    peers: Mapping[str, str] | None = None,
 ) -> tuple[ComputeHost, ...]:
     """Sorted by name. A host with several hypervisors (Ironic) counts once.
 
     `addresses`: host -> where it is reached, instead of its `host_ip`. `exclude`: hosts to omit.
+    `peers`: host -> where the other hosts reach it, if elsewhere.
 
     Nova copies to the destination's `[libvirt]migration_inbound_addr`, by default `my_ip`, which is
     what it shows as `host_ip` (nova/virt/libvirt/driver.py get_host_ip_addr).
@@ -49,17 +53,24 @@ def compute_hosts(
     rows = {row.host: row for row in sorted(hypervisors, key=lambda row: row.hypervisor_hostname)}
     kept = {name: row for name, row in sorted(rows.items()) if name not in exclude}
     shared = Counter(row.host_ip for row in kept.values())
-    given = addresses or {}
-    return tuple(_host(row, given, shared[row.host_ip] == 1) for row in kept.values())
+    given, among = addresses or {}, peers or {}
+    return tuple(_host(row, given, among, shared[row.host_ip] == 1) for row in kept.values())
 
 
-def _host(row: Hypervisor, addresses: Mapping[str, str], own_ip: bool) -> ComputeHost:
+def _host(
+    row: Hypervisor, addresses: Mapping[str, str], peers: Mapping[str, str], own_ip: bool
+) -> ComputeHost:
     address = addresses.get(row.host) or row.host_ip or row.host
-    candidates = [row.host, row.hypervisor_hostname, address]
+    peer = peers.get(row.host) or address
+    candidates = [row.host, row.hypervisor_hostname, address, peer]
     if own_ip and not _is_loopback(row.host_ip):
         candidates.append(row.host_ip)
     names = tuple(name for name in dict.fromkeys(candidates) if _is_plain(name))
-    return ComputeHost(row.host, address if _is_plain(address) else "", names)
+    return ComputeHost(row.host, _plain(address), _plain(peer), names)
+
+
+def _plain(address: str) -> str:
+    return address if _is_plain(address) else ""
 
 
 def _is_plain(name: str) -> bool:

@@ -25,6 +25,18 @@ class NoSuchUnit(StopFailed):
     reason = "UnitNotFound"
 
 
+class RunsInPod(StopFailed):
+    """A kubelet started nova-compute: it would start it again."""
+
+    reason = "RunsInPod"
+
+
+class RunsElsewhere(StopFailed):
+    """nova-compute runs on the host, but not as the unit or container that the spec names."""
+
+    reason = "RunsElsewhere"
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What nova-compute runs as: the name of a systemd unit or of a container."""

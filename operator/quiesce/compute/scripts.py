@@ -34,6 +34,18 @@ tell() {
 there=
 """
 
+# A Python program of that name, and whether a kubelet started it: its control groups are below
+# kubepods (kubernetes/pkg/kubelet/cm/pod_container_manager_linux.go).
+_FIND_PROCESSES = r"""
+for file in $(grep -lzE '(^|/)nova-compute(:.*)?$' /proc/[0-9]*/cmdline 2>/dev/null); do
+    case $(readlink "${file%/cmdline}/exe" 2>/dev/null) in */python*) ;; *) continue ;; esac
+    case $(cat "${file%/cmdline}/cgroup" 2>/dev/null) in
+    *kubepods*) say process pod ;;
+    ?*) say process other ;;
+    esac
+done
+"""
+
 # The folder of drop-ins bears the unit's own name, not that of an alias.
 _FIND_UNIT = r"""
 show() { systemctl show -p "$1" -- "$unit" | cut -d= -f2-; }
@@ -173,4 +185,5 @@ def _script(unit: Unit, steps: str, *, starter: bool) -> str:
     if starter and not systemd:
         find += _FIND_STARTER
     there = f'if [ "$there" ]; then\n:\n{steps}{state}say exists\nfi\n'
-    return f"{{\n{values}{_COMMON}{find}{there}say end\nexit 0\n}}\n"
+    others = _FIND_PROCESSES if starter else ""
+    return f"{{\n{values}{_COMMON}{find}{there}{others}say end\nexit 0\n}}\n"

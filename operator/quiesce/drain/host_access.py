@@ -7,10 +7,14 @@ from collections.abc import Callable
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import DrainSpec
 from quiesce.api.errors import InvalidSpec
+from quiesce.api.keyring.spec import KeyringSpec
 from quiesce.compute.access import host_session
 from quiesce.compute.host import HostCompute
 from quiesce.compute.model import Unit
+from quiesce.drain.decide.causes import destination_of
+from quiesce.drain.model.observation import Observation, Paths
 from quiesce.keyring.access import keyring_session
+from quiesce.keyring.paths import proven, unchecked
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import Hypervisor
@@ -41,6 +45,20 @@ def keyring_of(context: Context, resource: Resource, spec: DrainSpec) -> Resourc
         name = f"{namespace}/{spec.keyring_ref.name}"
         raise InvalidSpec(f"keyringRef: there is no MigrationKeyring {name}")
     return found
+
+
+def paths_of(keyring: Resource, cloud: Cloud, observation: Observation) -> Paths:
+    """What a drain's keyring says of the host's paths. Nova's hypervisors are read only where a
+    migration has failed on SSH.
+    """
+    is_proven, text = proven(keyring.status, observation.host)
+    found = (destination_of(cause.text) for cause in observation.history.causes.values())
+    addresses = {address for address in found if address}
+    if not addresses:
+        return Paths(is_proven, text)
+    spec, hypervisors = KeyringSpec.read(keyring.spec), cloud.hypervisors()
+    notes = {address: unchecked(address, spec, hypervisors) for address in addresses}
+    return Paths(is_proven, text, {address: note for address, note in notes.items() if note})
 
 
 def compute_of(

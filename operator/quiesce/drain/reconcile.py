@@ -15,16 +15,15 @@ from quiesce.api.events import Event, normal, warning
 from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
 from quiesce.drain.decide import Claim, decide, refuse_second, suffices
-from quiesce.drain.host_access import compute_of, keyring_of
+from quiesce.drain.host_access import compute_of, keyring_of, paths_of
 from quiesce.drain.limiter import MoveLimiter
 from quiesce.drain.model.decision import Decision, Limits
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import History
 from quiesce.drain.model.identity import DrainIdentity
-from quiesce.drain.model.observation import Observation, Paths
+from quiesce.drain.model.observation import Observation
 from quiesce.drain.observe import complete, observe, poll
 from quiesce.drain.report import Report, events, status, status_of_problem
-from quiesce.keyring.paths import proven
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.ops import metrics
@@ -141,7 +140,7 @@ class Drains:
         self, resource: Resource, drain: Drain, access: _Access, observation: Observation
     ) -> tuple[Observation, Decision]:
         if access.keyring is not None:
-            paths = Paths(*proven(access.keyring.status, drain.host))
+            paths = paths_of(access.keyring, access.cloud, observation)
             observation = replace(observation, paths=paths)
         last_plan = DrainStatus.read(resource.status).plan
         with self.limiter:

@@ -135,7 +135,14 @@ class Keyrings:
             event = report.key_rotated(desired.key.public.fingerprint)
             announce(self.context, resource, [event])
             return AT_ONCE
-        found = decide(desired, rotation, observed.spec.probe, fleet.hosts, observed.destinations)
+        found = decide(
+            desired,
+            rotation,
+            observed.spec.probe,
+            fleet.hosts,
+            observed.destinations,
+            observed.up,
+        )
         self._publish_report(resource, found, fleet)
         return self._next_tick(observed, fleet, rotation)
 

@@ -223,10 +223,14 @@ def reached(bed: Bed, source: str) -> list[str]:
 
 
 def everything(bed: Bed, name: str) -> str:
-    """Content, owner, mode, inode and time of change of all that a keyring may touch on a host."""
+    """Content, owner, mode, inode and time of change of all that a keyring may touch on a host.
+
+    A directory has no time here: the check of a path makes one for a moment.
+    """
     return bed[name].run(
-        "find /var/lib/nova /etc/ssh /etc/passwd /etc/shadow \\( -type f -o -type d \\) "
+        "find /var/lib/nova /etc/ssh /etc/passwd /etc/shadow -type f "
         "-exec stat -c '%n %U:%G %a %i %y %s' {} + | sort; "
+        "find /var/lib/nova /etc/ssh -type d -exec stat -c '%n %U:%G %a %i' {} + | sort; "
         "find /var/lib/nova /etc/ssh /etc/passwd -type f -exec sha256sum {} + | sort"
     )
 

@@ -142,3 +142,27 @@ def test_a_name_is_never_a_command(tmp_path: Path, kind: Supervisor) -> None:
     done = subprocess.run(["/bin/sh"], input=script, text=True, capture_output=True, check=False)
     assert "quiesce end" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.field_case("F23")
+@pytest.mark.parametrize("ask", [observe, stop])
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (("absent", "process pod"), "RunsInPod"),
+        (("boot disabled", "stays", "exists", "process pod"), "RunsInPod"),
+        (("boot disabled", "stays", "exists", "process other"), "RunsElsewhere"),
+        (("absent", "process other"), "UnitNotFound"),
+    ],
+)
+def test_a_nova_compute_that_runs_as_something_else_is_named(
+    ask: Callable[[Session, Unit], UnitState], lines: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(StopFailed) as caught:
+        ask(host(*lines, "end"), UNIT)
+    assert (caught.value.reason, caught.value.person) == (reason, True)
+    assert caught.value.remedies
+
+
+def test_the_unit_that_runs_is_no_other_process() -> None:
+    assert observe(host("running", "boot enabled", "exists", "process other", "end"), UNIT).running

@@ -1,5 +1,7 @@
 """Which hosts take part, and by which names they are known."""
 
+import pytest
+
 from quiesce.compute import compute_hosts
 from quiesce.openstack.records import Hypervisor
 
@@ -44,3 +46,15 @@ def test_names_that_are_no_names_are_not_used() -> None:
     first, second = compute_hosts(rows)
     assert (first.address, first.names) == ("", ("cmp1",))
     assert (second.address, second.names) == ("", ("cmp2",))
+
+
+@pytest.mark.field_case("F20")
+def test_hosts_reach_each_other_elsewhere_than_the_operator_does() -> None:
+    rows = [Hypervisor("cmp1", "cmp1", "192.0.2.1"), Hypervisor("cmp2", "cmp2", "192.0.2.2")]
+    given, peers = {"cmp1": "203.0.113.1"}, {"cmp1": "198.51.100.1"}
+    first, second = compute_hosts(rows, given, peers=peers)
+    assert (first.address, first.peer_address) == ("203.0.113.1", "198.51.100.1")
+    assert set(first.names) == {"cmp1", "203.0.113.1", "198.51.100.1", "192.0.2.1"}
+    assert (second.address, second.peer_address) == ("192.0.2.2", "192.0.2.2")
+    (alone,) = compute_hosts(rows[:1], given)
+    assert alone.peer_address == "203.0.113.1", "one map serves both, unless there are two"

@@ -33,7 +33,7 @@ from tests.unit.drain.build import (
 
 from quiesce.api.drain.record import Record
 from quiesce.drain.model.migrations import STALE_AFTER
-from quiesce.drain.model.observation import UNKNOWN_FOR, Observation
+from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, Paths
 from quiesce.drain.model.verdict import Blocked, Confirm, Wait
 from quiesce.openstack.records import Migration, Server, ServerGroup
 
@@ -617,6 +617,21 @@ def test_a_broken_path_costs_no_server_its_attempts() -> None:
     tries = tuple(migration(FOUND + n, "error") for n in range(1, 9))
     sight = observed([server()], tries, causes={m.id: cause(NO_SSH) for m in tries})
     assert said(verdict(sight)) == "cold"
+
+
+@pytest.mark.field_case("F20")
+def test_an_address_that_the_keyring_does_not_check_is_the_first_remedy() -> None:
+    """Nova copies to [libvirt]migration_inbound_addr, which its API does not show."""
+    address, note = "198.51.100.2", "set hosts.migrationAddresses"
+    text = f"not able to execute ssh command: Command: ssh -o BatchMode=yes {address} mkdir -p /x"
+    sight = replace(
+        broken(seconds_ago=1),
+        paths=Paths(True, "proven", {address: note}),
+        causes={FOUND + 1: cause(text, 1)},
+    )
+    found = verdict(sight)
+    assert isinstance(found, Blocked)
+    assert found.remedies[0] == note
 
 
 def test_where_the_one_is_gone_another_tries() -> None:

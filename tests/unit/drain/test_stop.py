@@ -2,8 +2,9 @@
 was found.
 """
 
+from contextlib import nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.unit.drain.build import (
@@ -11,6 +12,7 @@ from tests.unit.drain.build import (
     NOW,
     ago,
     begun,
+    cause,
     condition,
     decided,
     empty,
@@ -23,11 +25,17 @@ from tests.unit.drain.build import (
 )
 
 from quiesce.api.drain.record import Record
+from quiesce.api.host import Supervisor
+from quiesce.compute import StopFailed, Unit, UnitState
+from quiesce.compute.host import HostCompute
+from quiesce.drain.act.host import act_on_compute
 from quiesce.drain.decide.service import REGISTERS_WITHIN, START_TRIES, STOP_AGAIN
-from quiesce.drain.host_access import _with_recorded
+from quiesce.drain.host_access import _with_recorded, paths_of
 from quiesce.drain.model.actions import DeleteService, EnableService, StartCompute, StopCompute
 from quiesce.drain.model.history import History, HostFailure
 from quiesce.drain.model.observation import Observation
+from quiesce.drain.observe.host import _read_unit
+from quiesce.kube.resource import Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import Hypervisor
 
@@ -103,6 +111,43 @@ def test_what_keeps_it_from_stopping_is_shown() -> None:
         replace(empty(), host_failure=trouble(person=True)), STOP, begun(found_unit=RUNNING)
     )
     assert person["phase"] == "Stalled"
+
+
+class _Refusing(HostCompute):
+    """A host whose supervisor refuses, with two ways out."""
+
+    def __init__(self) -> None:
+        super().__init__(Unit(Supervisor.SYSTEMD, "nova-compute"), lambda: nullcontext(None))  # type: ignore[arg-type]
+
+    def observe(self) -> UnitState:
+        raise StopFailed("nova-compute runs in a pod", WAYS_OUT)
+
+    stop = observe
+
+    def restore(self, found: UnitState) -> UnitState:
+        return self.observe()
+
+
+WAYS_OUT = ("Set service.whileRunning to Wait", "Remove the label of the node")
+TOLD = f"nova-compute runs in a pod. {WAYS_OUT[0]}. {WAYS_OUT[1]}"
+
+
+def test_every_way_out_of_a_failure_on_the_host_reaches_the_status() -> None:
+    after = act_on_compute(StopCompute(), _Refusing(), HOST, lambda: NOW, "ns/d")(History())
+    sight = replace(empty(), host_failure=after.host_failure)
+    found = status_of(sight, STOP, begun(found_unit=RUNNING))
+    assert found["phase"] == "Stalled"
+    assert found["message"].endswith(TOLD)
+
+    before = _read_unit(_Refusing(), empty())
+    assert status_of(before, STOP, begun())["message"].endswith(TOLD)
+
+    start = StartCompute("running enabled")
+    failing = act_on_compute(start, _Refusing(), HOST, lambda: NOW, "ns/d")(History())
+    sight = replace(empty(service=None), host_failure=failing.host_failure)
+    assert TOLD in status_of(sight, STOP, begun(found_unit=RUNNING), True)["message"]
+    last = replace(sight.history.host_failure or trouble(), count=START_TRIES)
+    assert TOLD in leaving(replace(sight, host_failure=last), found_unit=RUNNING).left_undone
 
 
 # Given back
@@ -239,3 +284,24 @@ class Listing(Cloud):
 
     def hypervisors(self) -> tuple[Hypervisor, ...]:
         return tuple(self.rows)
+
+
+@pytest.mark.field_case("F20")
+def test_nova_is_asked_for_addresses_only_where_a_copy_has_failed() -> None:
+    keyring = Resource(
+        {
+            "apiVersion": "v1",
+            "kind": "MigrationKeyring",
+            "metadata": {"namespace": "ns", "name": "cold", "uid": "u"},
+            "spec": {"hostAccess": {"privateKeySecretRef": {"name": "login"}}},
+            "status": {"provenHosts": [HOST]},
+        }
+    )
+    paths = paths_of(keyring, cast("Cloud", None), empty())
+    assert (paths.proven, paths.unchecked) == (True, {})
+
+    text = "not able to execute ssh command: Command: ssh -o BatchMode=yes {} mkdir -p /x"
+    cloud = Listing([Hypervisor("cmp2", "cmp2", "192.0.2.2")])
+    for address, noted in (("192.0.2.2", []), ("198.51.100.2", ["198.51.100.2"])):
+        sight = replace(empty(), causes={7: cause(text.format(address))})
+        assert list(paths_of(keyring, cloud, sight).unchecked) == noted

@@ -23,7 +23,14 @@ from quiesce.keyring.model.observation import Account, File, HostObservation, Or
 from quiesce.ssh.keys import KeyPair, PublicKey, generate
 
 IDENTITY = Identity("openstack", "cold")
-LAYOUT = HostLayout(IDENTITY, "nova", "/var/lib/nova", "/bin/bash", "/etc/ssh/ssh_known_hosts")
+LAYOUT = HostLayout(
+    IDENTITY,
+    "nova",
+    "/var/lib/nova",
+    "/bin/bash",
+    "/etc/ssh/ssh_known_hosts",
+    "/var/lib/nova/instances",
+)
 OLD, NEW = generate(KeyType.ED25519), generate(KeyType.ED25519)
 HOME = File("directory", "nova", 0o755)
 UNTOUCHED = HostObservation(
@@ -39,7 +46,7 @@ def desired(key: KeyPair = OLD, *previous: PublicKey, may_switch: bool = True) -
     return DesiredState(
         layout=LAYOUT,
         known_lines=("cmp1,192.0.2.1 ssh-ed25519 AAAA quiesce:openstack/cold",),
-        hosts=("192.0.2.1", "cmp1"),
+        hosts=(("192.0.2.1", ("192.0.2.1", "cmp1")),),
         port=22,
         key=key,
         previous=previous,

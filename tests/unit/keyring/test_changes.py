@@ -18,7 +18,7 @@ from tests.unit.keyring.build import (
 
 from quiesce.keyring.act.visit import ROUNDS
 from quiesce.keyring.decide import changes, installation_obstacle, removals
-from quiesce.keyring.model import Account, File, HostObservation
+from quiesce.keyring.model import Account, ComputeView, File, HostObservation
 from quiesce.keyring.model.changes import MakeAccount
 
 FOUND = {"untouched": UNTOUCHED, "without a home": HOMELESS, "without an account": BARE}
@@ -124,7 +124,10 @@ def test_private_keys_are_in_no_representation() -> None:
 
 ACCOUNT = UNTOUCHED.account
 assert ACCOUNT is not None
+SEES = ComputeView("host", ACCOUNT.uid, LAYOUT.home, True, True, "2049:131")
 REFUSED = {
+    "HiddenFromNova": replace(UNTOUCHED, computes=(SEES, replace(SEES, same_home=False))),
+    "WrongAccount": replace(UNTOUCHED, computes=(replace(SEES, uid=42436),)),
     "NotRoot": replace(UNTOUCHED, root=False),
     "HomeMismatch": replace(UNTOUCHED, account=replace(ACCOUNT, home="/home/nova")),
     "ShellMissing": replace(UNTOUCHED, shell_usable=False),
@@ -140,6 +143,23 @@ def test_refused(reason: str) -> None:
     found = installation_obstacle(LAYOUT, REFUSED[reason])
     assert found is not None
     assert found.reason == reason
+
+
+@pytest.mark.field_case("F21")
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (replace(SEES, where="pod", same_home=False), "in a pod, and /var/lib/nova there is not"),
+        (replace(SEES, where="container", home="/home/nova"), "there is /home/nova, not /var/lib"),
+        (replace(SEES, home=""), "unknown: it is not in the account database"),
+        (replace(SEES, same_known_hosts=False), "does not see /etc/ssh/ssh_known_hosts"),
+    ],
+)
+def test_what_nova_compute_would_not_see_is_said(view: ComputeView, words: str) -> None:
+    for observed in (replace(UNTOUCHED, computes=(view,)), replace(BARE, computes=(view,))):
+        found = installation_obstacle(LAYOUT, observed)
+        assert found is not None
+        assert (found.reason, words in found.message) == ("HiddenFromNova", True)
 
 
 MISSING = {

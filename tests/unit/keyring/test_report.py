@@ -33,6 +33,7 @@ from quiesce.keyring.report import (
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NAMES = ("cmp1", "cmp2", "cmp3")
 WORKS = PathCheck()
+ALL_UP = frozenset(NAMES)
 NOTHING = KeyringRecord.read({})
 
 
@@ -64,9 +65,10 @@ def reported(
     destinations: tuple[str, ...] = NAMES,
     previous: KeyringRecord = NOTHING,
     now: datetime = NOW,
+    up: tuple[str, ...] = NAMES,
 ) -> dict[str, Any]:
     rotation = step or Rotation(RotationStep.STABLE)
-    found = decide(desired(), rotation, probe, hosts, frozenset(destinations))
+    found = decide(desired(), rotation, probe, hosts, frozenset(destinations), frozenset(up))
     return status(found, 4).as_json(previous, timestamp(now))
 
 
@@ -82,7 +84,8 @@ def test_all_is_well() -> None:
         "KeysInstalled": ("True", "Installed"),
         "PathsProven": ("True", "Proven"),
     }
-    assert proven(seen, "cmp1") == (True, "paths from cmp1 are proven (6/6 of the keyring's paths)")
+    text = "paths from and to cmp1 are proven (6/6 of the keyring's paths)"
+    assert proven(seen, "cmp1") == (True, text)
 
 
 def test_the_same_hosts_make_the_same_status() -> None:
@@ -125,24 +128,44 @@ def test_a_host_to_which_nova_moves_nothing_keeps_no_other_from_being_proven() -
     assert seen["provenHosts"] == ["cmp1", "cmp3"]
     assert seen["paths"] == {"summary": "2/6", "total": 6, "proven": 2, "failed": 0}
     assert conditions(seen)["Ready"] == ("False", "Timeout")
-    assert reported(hosts, Probe.RING, destinations=("cmp1", "cmp3"))["provenHosts"] == [
+    alive = ("cmp1", "cmp3")
+    assert reported(hosts, Probe.RING, destinations=alive, up=alive)["provenHosts"] == [
         "cmp1",
         "cmp3",
     ]
 
 
-def test_a_broken_path_to_a_host_to_which_nova_moves_something_counts() -> None:
+@pytest.mark.field_case("F9")
+@pytest.mark.parametrize(
+    ("destinations", "proven_hosts"),
+    [
+        (NAMES, ["cmp2"]),
+        (("cmp1", "cmp2"), ["cmp1", "cmp2"]),  # cmp3 is being drained: cmp1 fetches from it
+        (("cmp2", "cmp3"), ["cmp2", "cmp3"]),  # cmp1 is being drained: it copies to cmp3
+        (("cmp2",), ["cmp1", "cmp2", "cmp3"]),
+        (("cmp1",), ["cmp2"]),
+        ((), ["cmp2"]),  # Nova moves nothing anywhere: every path counts
+    ],
+)
+def test_a_host_is_proven_by_its_paths_both_ways(
+    destinations: tuple[str, ...], proven_hosts: list[str]
+) -> None:
     hosts = fleet()
     fail_path(hosts, "cmp1", "cmp3", PathCheck("Timeout", "no answer"))
-    assert reported(hosts)["provenHosts"] == ["cmp2", "cmp3"]
-    assert reported(hosts, destinations=("cmp1", "cmp2"))["provenHosts"] == ["cmp1", "cmp2", "cmp3"]
+    assert reported(hosts, destinations=destinations)["provenHosts"] == proven_hosts
 
 
-def test_while_nova_moves_nothing_anywhere_every_path_counts() -> None:
+@pytest.mark.field_case("F9")
+def test_a_ring_reaches_a_host_that_is_disabled_but_up() -> None:
     hosts = fleet()
-    fail_path(hosts, "cmp1", "cmp3", PathCheck("Timeout", "no answer"))
-    assert reported(hosts, destinations=())["provenHosts"] == ["cmp2", "cmp3"]
-    assert reported(hosts, destinations=("cmp1",))["provenHosts"] == ["cmp2", "cmp3"]
+    fail_path(hosts, "cmp1", "cmp2", PathCheck("NoSFTP", "subsystem request failed"))
+    seen = reported(hosts, Probe.RING, destinations=("cmp1", "cmp3"))
+    assert seen["provenHosts"] == ["cmp3"]
+    assert proven(seen, "cmp2") == (
+        False,
+        "paths from and to cmp2 are not proven: NoSFTP: no copy from cmp1 to cmp2: subsystem "
+        "request failed",
+    )
 
 
 def test_what_a_person_has_to_mend_stalls() -> None:
@@ -168,11 +191,13 @@ def test_paths_that_fail_are_told_by_source_and_cause() -> None:
             "remedies": [
                 "Start sshd on the target, or set spec.nova.port to the port where it listens"
             ],
+            "targets": ["cmp2", "cmp3", "cmp4", "cmp5", "cmp6", "cmp7"],
         }
     ]
     assert seen["paths"]["failed"] == 6
-    assert "cmp1" not in seen["provenHosts"]
-    assert len(seen["provenHosts"]) == 6
+    assert seen["provenHosts"] == [], "cmp1 could fetch no base image from any of them"
+    disabled = reported(hosts, destinations=tuple(set(hosts) - {"cmp1"}), up=tuple(hosts))
+    assert disabled["provenHosts"] == ["cmp2", "cmp3", "cmp4", "cmp5", "cmp6", "cmp7"]
 
 
 def test_problems_are_bounded_and_counted() -> None:
@@ -228,7 +253,7 @@ def test_trouble_of_the_whole_keyring_keeps_what_was_known() -> None:
 def test_a_host_that_is_unknown_to_the_keyring_is_not_proven() -> None:
     assert proven(reported(fleet()), "cmp9") == (
         False,
-        "paths from cmp9 are not proven: 3 of 3 hosts ready, 6 of 6 paths proven",
+        "paths from and to cmp9 are not proven: 3 of 3 hosts ready, 6 of 6 paths proven",
     )
     assert not proven({}, "cmp1")[0]
 
@@ -238,7 +263,7 @@ def test_events_mark_what_changed_and_nothing_else() -> None:
     before = KeyringRecord.read(reported(healthy))
     failure = HostFailure("Timeout", "no answer", needs_person=False)
     fail(hosts, "cmp2", failure)
-    found = decide(desired(), Rotation(RotationStep.STABLE), Probe.ALL, hosts, frozenset(NAMES))
+    found = decide(desired(), Rotation(RotationStep.STABLE), Probe.ALL, hosts, ALL_UP, ALL_UP)
     after = status(found, 4)
     (event,) = transitions(before, after)
     assert (event.type, event.reason) == ("Warning", "Timeout")

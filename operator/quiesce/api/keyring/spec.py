@@ -44,6 +44,7 @@ class OnDelete(StrEnum):
 class Hosts(Model):
     exclude: tuple[HostName, ...] = ()
     addresses: dict[HostName, Address] = Field(default_factory=dict)
+    migration_addresses: dict[HostName, Address] = Field(default_factory=dict)
 
 
 class NovaAccount(Model):
@@ -52,7 +53,13 @@ class NovaAccount(Model):
     user: UserName = "nova"
     home: Path = "/var/lib/nova"
     shell: Path = "/bin/bash"
+    instances_path: Path | None = None
     port: Port | None = None
+
+    @property
+    def instances(self) -> str:
+        """Nova's default is `$state_path/instances` (nova/conf/compute.py instances_path)."""
+        return self.instances_path or f"{self.home}/instances"
 
 
 class Key(Model):

@@ -15,16 +15,21 @@ _REMEDIES = 5
 _MESSAGE_LENGTH = 512
 _SENTENCE_LENGTH = 160
 _REMEDY_LENGTH = 256
+_TARGETS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemRow:
-    """A host, or of a path the host that it starts at. `remedies`: each a sentence or a command."""
+    """A host, or of paths the host that they start at. `remedies`: each a sentence or a command.
+
+    `targets`: hosts that these paths lead to.
+    """
 
     host: str
     reason: str
     message: str
     remedies: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         row: dict[str, Any] = {
@@ -34,11 +39,14 @@ class ProblemRow:
         }
         if self.remedies:
             row["remedies"] = [clipped(each, _REMEDY_LENGTH) for each in self.remedies[:_REMEDIES]]
+        if self.targets:
+            row["targets"] = list(self.targets[:_TARGETS])
         return row
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
-        return cls(row["host"], row["reason"], row["message"], tuple(row.get("remedies") or ()))
+        remedies, targets = (tuple(row.get(key) or ()) for key in ("remedies", "targets"))
+        return cls(row["host"], row["reason"], row["message"], remedies, targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +163,10 @@ class KeyringRecord:
         return self.status.observed_generation == generation and self.status.hosts is not None
 
     def problem_of(self, host: str) -> ProblemRow | None:
-        """The first one that is shown."""
-        return next((row for row in self.status.problems if row.host == host), None)
+        """The first one that is shown: of the host itself, else of a path to it."""
+        rows = self.status.problems
+        own = (row for row in rows if row.host == host)
+        return next(own, None) or next((row for row in rows if host in row.targets), None)
 
     @classmethod
     def read(cls, status: Mapping[str, Any]) -> Self:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from quiesce.api.text import with_remedy
 from quiesce.compute.host import HostCompute
 from quiesce.compute.model import UnitState
 from quiesce.drain.model.actions import (
@@ -103,9 +104,16 @@ def act_on_compute(
         else:
             compute.restore(UnitState.read(action.found))
     except SSHError as error:
-        log.warning("%s: %s", call, error, extra=extra)
-        reason, text, person, at = error.reason, str(error), error.person, now()
-        return lambda h: h.fail_on_host(reason, text, at, person=person, starting=starting)
+        log.warning("%s: %s", call, with_remedy(str(error), error.remedies), extra=extra)
+        failed, at = error, now()
+        return lambda h: h.fail_on_host(
+            failed.reason,
+            str(failed),
+            at,
+            person=failed.person,
+            starting=starting,
+            remedies=failed.remedies,
+        )
     log.info("%s", call, extra=extra)
     at = now()
     return lambda h: h.start_compute(at) if starting else h.stop_compute(at)

@@ -81,12 +81,13 @@ def _ssh_breaker(observation: Observation) -> Breaker | None:
     cause = observation.history.causes.get(cold[0].id) if cold else None
     if cause is None or not causes.is_ssh(cause.text):
         return None
+    elsewhere = observation.paths.unchecked.get(causes.destination_of(cause.text) or "")
     return Breaker(
         "cold",
         ServerReason.SSH_PATH_BROKEN,
         causes.in_one_line(cause.text),
         _last_or_first(observation, cold[0].server_id),
-        causes.SSH_REMEDIES,
+        (elsewhere, *causes.SSH_REMEDIES) if elsewhere else causes.SSH_REMEDIES,
     )
 
 

@@ -256,7 +256,7 @@ def deletion_of(drain: Drain, observation: Observation, decision: Decision) -> D
         text = f"the host is empty; Nova refuses to delete its service: {refused}"
         return Deletion(DrainReason.DELETE_REFUSED, text)
     if failure is not None:
-        text = f"the host is empty; nova-compute there cannot be stopped: {failure.text}"
+        text = f"the host is empty; nova-compute there cannot be stopped: {failure.whole}"
         return Deletion(failure.reason, text)
     if any(isinstance(a, DeleteService) for a in decision.actions):
         return Deletion(DrainReason.DELETING, "the host is empty; deleting its service")
@@ -284,7 +284,7 @@ def _restoring(case: _Case) -> str:
         return "restoring the host waits until its cell is up again: Nova cannot see it"
     if failure := service.start_failure(observation):
         return (
-            f"restoring the host; nova-compute there cannot be started: {failure.text}; "
+            f"restoring the host; nova-compute there cannot be started: {failure.whole}; "
             f"{service.START_TRIES} tries in all"
         )
     if decision.refused:

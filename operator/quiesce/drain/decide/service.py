@@ -175,8 +175,8 @@ def left_stopped(drain: Drain, observation: Observation) -> str:
         return (
             f"nova-compute on {host} was stopped by this drain, and "
             f"{count(failure.count, 'attempt')} to {verb} "
-            f"again failed: {failure.text}. {verb[0].upper()}{verb[1:]} by hand (it was found "
-            f"{record.found_unit})"
+            f"again failed: {failure.whole.rstrip('.')}. {verb[0].upper()}{verb[1:]} by hand (it "
+            f"was found {record.found_unit})"
         )
     if running and observation.service is None:
         return (

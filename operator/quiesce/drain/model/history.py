@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self
 
+from quiesce.api.text import with_remedy
 from quiesce.drain.model.actions import Action, ConfirmMove, StartMove
 from quiesce.openstack.records import TERMINAL, LiveProgress, Migration, Server
 
@@ -47,7 +48,7 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class HostFailure:
     """nova-compute could not be read, stopped or (`starting`) started over SSH; `person`: waiting
-    does not help.
+    does not help. `remedies`: what a person can do, each a sentence or a command.
     """
 
     reason: str
@@ -56,6 +57,12 @@ class HostFailure:
     count: int
     at: datetime
     starting: bool = False
+    remedies: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> str:
+        """What is wrong, and all that can be done about it: the status has no rows for the host."""
+        return with_remedy(self.text, [". ".join(self.remedies)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,12 +230,19 @@ class History:
         return replace(self, host_failure=None)
 
     def fail_on_host(
-        self, reason: str, text: str, now: datetime, *, person: bool, starting: bool = False
+        self,
+        reason: str,
+        text: str,
+        now: datetime,
+        *,
+        person: bool,
+        starting: bool = False,
+        remedies: tuple[str, ...] = (),
     ) -> Self:
         """Starting is counted by itself: it ends some time, whatever failed before."""
         before = self.host_failure
         count = before.count + 1 if before and before.starting == starting else 1
-        failure = HostFailure(reason, text, person, count, now, starting)
+        failure = HostFailure(reason, text, person, count, now, starting, remedies)
         return replace(self, host_failure=failure)
 
     def interrupt(self) -> Self:

@@ -42,11 +42,13 @@ class PlanReads:
 @dataclass(frozen=True, slots=True)
 class Paths:
     """Whether the keyring that the spec names has proven the host's SSH paths; without one they are
-    taken as proven.
+    taken as proven. `unchecked`: address that a failed migration copied to, and that the keyring
+    does not check -> what to do about it.
     """
 
     proven: bool = True
     text: str = ""
+    unchecked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

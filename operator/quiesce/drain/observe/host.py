@@ -233,6 +233,8 @@ def _read_unit(compute: HostCompute, observation: Observation) -> Observation:
         unit = compute.observe()
     except SSHError as error:
         text = str(error)
-        history = history.fail_on_host(error.reason, text, observation.now, person=error.person)
+        history = history.fail_on_host(
+            error.reason, text, observation.now, person=error.person, remedies=error.remedies
+        )
         return replace(observation, history=history)
     return replace(observation, unit=unit.text, history=history.reach_host())

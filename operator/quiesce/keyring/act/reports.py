@@ -7,27 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 
 from quiesce.keyring.model.identity import Identity
-from quiesce.keyring.model.observation import Account, File, HostObservation, Original
-from quiesce.keyring.model.visit import PathCheck
+from quiesce.keyring.model.observation import (
+    Account,
+    ComputeView,
+    File,
+    HostObservation,
+    Original,
+)
 
 _PREFIX = "quiesce "
-
-_LOGIN_FAILURES = (
-    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "HostKeyMismatch"),
-    ("Host key verification failed", "HostKeyMismatch"),
-    ("Permission denied", "PermissionDenied"),
-    ("Connection refused", "Refused"),
-    ("timed out", "Timeout"),
-    ("No route to host", "Unreachable"),
-    ("Network is unreachable", "Unreachable"),
-    ("Could not resolve hostname", "Unreachable"),
-    ("not available", "ShellNotAllowed"),
-    ("Bad configuration option", "ClientConfig"),
-    ("Bad owner or permissions", "ClientConfig"),
-)
-"""Texts of OpenSSH's client (and of nologin), which are never translated, and what they mean."""
-_BY_EXIT_CODE = {124: "Timeout", 126: "NoClient", 127: "NoClient", 255: "LoginFailed"}
-"""124 is that of `timeout`, 126 and 127 are the shell's, 255 is ssh's own."""
 
 
 class UnreadableReport(Exception):
@@ -36,7 +24,7 @@ class UnreadableReport(Exception):
 
 def read_observation(output: str, identity: Identity) -> HostObservation:
     """Of `observe_script`. Raises UnreadableReport."""
-    lines = _lines(output)
+    lines = report_lines(output)
     if not lines or lines[-1] != "end":
         raise UnreadableReport("the host's report is incomplete")
     facts: dict[str, list[str]] = {}
@@ -54,7 +42,7 @@ def read_failed_change(output: str) -> tuple[int, str] | None:
 
     Raises UnreadableReport where the script did not reach its end.
     """
-    lines = _lines(output)
+    lines = report_lines(output)
     for line in lines:
         if match := re.fullmatch(r"failed (\d+) (.*)", line):
             return int(match[1]), match[2].strip()
@@ -63,27 +51,13 @@ def read_failed_change(output: str) -> tuple[int, str] | None:
     return None
 
 
-def read_checks(output: str) -> Mapping[str, PathCheck]:
-    """Of `check_script`: address -> how the login there went."""
-    rows = [line.split(" ", 3) for line in _lines(output) if line.startswith("path ")]
-    return {row[1]: path_check(int(row[2]), "".join(row[3:]).strip()) for row in rows}
-
-
-def path_check(code: int, errors: str) -> PathCheck:
-    """The end of `ssh … true`: its exit code and what it wrote to stderr."""
-    if code == 0:
-        return PathCheck()
-    known = next((reason for text, reason in _LOGIN_FAILURES if text in errors), None)
-    reason = known or _BY_EXIT_CODE.get(code, "ShellNotAllowed")
-    return PathCheck(reason, errors or f"ssh ended with code {code} and no message")
-
-
 def last_line(text: str) -> str:
     lines = text.strip().splitlines()
     return lines[-1][:200] if lines else "no message"
 
 
-def _lines(output: str) -> Sequence[str]:
+def report_lines(output: str) -> Sequence[str]:
+    """What scripts of ours have printed, without the prefix."""
     return [line.removeprefix(_PREFIX) for line in output.splitlines() if line.startswith(_PREFIX)]
 
 
@@ -112,6 +86,7 @@ def _observation(facts: Mapping[str, list[str]], identity: Identity) -> HostObse
         uses=uses if uses and identity.key_file(uses) in own else None,
         own_files=own,
         stale_files="stale" in facts,
+        computes=tuple(sorted(set(map(_compute, facts.get("compute", ()))), key=repr)),
     )
 
 
@@ -120,6 +95,14 @@ def _account(text: str) -> Account | None:
         return None
     uid, gid, home, shell = text.split(":")
     return Account(int(uid), int(gid), home, shell)
+
+
+def _compute(text: str) -> ComputeView:
+    """`container|42436|/var/lib/nova|no|yes|2049:131`."""
+    where, uid, home, same_home, same_hosts, instances = text.split("|")
+    return ComputeView(
+        where, int(uid), home, same_home == "yes", same_hosts == "yes", instances or None
+    )
 
 
 def _file(text: str) -> File | None:

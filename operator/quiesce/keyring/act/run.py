@@ -11,6 +11,7 @@ from quiesce.keyring.decide import due_removals, due_visits, rotation
 from quiesce.keyring.model import (
     DesiredState,
     DueVisit,
+    HostRecord,
     PathTarget,
     Rotation,
     RotationStep,
@@ -77,11 +78,9 @@ def _start_due(observed: KeyringObservation, fleet: Fleet, now: float) -> int:
     if desired is None:
         due = due_removals(fleet.hosts, now)
     else:
-        due = due_visits(
-            fleet.hosts, desired, spec.probe, observed.destinations, spec.check_every, now
-        )
+        due = due_visits(fleet.hosts, desired, spec.probe, observed.up, spec.check_every, now)
     return sum(
-        fleet.start(each.host, _order(observed, hosts, each, desired))
+        fleet.start(each.host, _order(observed, hosts, each, desired, fleet))
         for each in due
         if each.host not in fleet.in_flight
     )
@@ -92,6 +91,7 @@ def _order(
     hosts: dict[str, ComputeHost],
     due: DueVisit,
     desired: DesiredState | None,
+    fleet: Fleet,
 ) -> VisitOrder:
     host, access = hosts[due.host], observed.spec.host_access
     return VisitOrder(
@@ -102,5 +102,12 @@ def _order(
         pinned=observed.pins.of(host.names, access.port),
         revoked=observed.pins.revoked,
         trust=access.trust_on_first_use,
-        targets=tuple(PathTarget(name, hosts[name].address) for name in due.targets),
+        targets=tuple(_path_target(hosts[name], fleet.hosts[name]) for name in due.targets),
     )
+
+
+def _path_target(host: ComputeHost, record: HostRecord) -> PathTarget:
+    alias = host.name if host.name in host.names else host.peer_address
+    computes = record.observation.computes if record.observation else ()
+    instances = next((each.instances for each in computes if each.instances), None)
+    return PathTarget(host.name, host.peer_address, alias, instances)

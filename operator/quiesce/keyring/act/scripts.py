@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
+from quiesce.keyring.act.path_check import CHECK, check_rows, check_values
 from quiesce.keyring.model.changes import (
     Change,
     InstallFile,
@@ -27,8 +28,8 @@ from quiesce.keyring.model.desired import HostLayout
 from quiesce.keyring.model.identity import Identity
 from quiesce.keyring.model.visit import PathTarget
 
-_PARALLEL_CHECKS = 8
-_CHECK_SECONDS = 20
+_OLD = "-mmin +10"
+"""A folder of a path check that is older was left behind by one that broke off."""
 
 _COMMON = r"""
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -56,6 +57,32 @@ if [ -f "$known_hosts" ] && [ ! -L "$known_hosts" ]; then
         sed -n 's/^\(# found .*\) [^ ]*$/\1/p' | head -n 1)"
 fi
 for file in "${known_hosts%/*}/.tmp.$tag".*; do [ -e "$file" ] && say stale; done
+id() { stat -c %d:%i -- "$1" 2>/dev/null || :; }
+same() { [ "$(id "$root$1")" = "$(id "$1")" ] && printf yes || printf no; }
+# An interpreter that runs a program of that name: no editor, no supervisor, no tail of its log.
+for file in $(grep -lzE '(^|/)nova-compute(:.*)?$' /proc/[0-9]*/cmdline 2>/dev/null); do
+    process=${file%/cmdline} root=${file%/cmdline}/root
+    case $(readlink "$process/exe" 2>/dev/null) in */python*) ;; *) continue ;; esac
+    owner=$(sed -n 's/^Uid:[[:space:]]*[0-9]*[[:space:]]*\([0-9]*\).*/\1/p' "$process/status")
+    if [ "$(id "$root/etc/passwd")" = "$(id /etc/passwd)" ]; then
+        its_home=$(getent passwd -- "$owner" | head -n 1 | cut -d: -f6)
+    else
+        its_home=$(sed -n "s/^[^:]*:[^:]*:$owner:[^:]*:[^:]*:\([^:|]*\):.*/\1/p" \
+            "$root/etc/passwd" 2>/dev/null | head -n 1)
+    fi
+    case $(cat "$process/cgroup" 2>/dev/null) in
+    *kubepods*) where=pod ;;
+    *libpod* | *docker* | *containerd* | *crio*) where=container ;;
+    *) if [ "$(id "$root/")" = "$(id /)" ]; then where=host; else where=container; fi ;;
+    esac
+    seen_home=no seen_hosts=yes
+    [ "$(same "$home")$(same "$home/.ssh")" = yesyes ] && seen_home=yes
+    if [ -e "$known_hosts" ] || [ -e "$root$known_hosts" ]; then
+        cmp -s -- "$known_hosts" "$root$known_hosts" || seen_hosts=no
+    fi
+    [ -d "$root$instances" ] && folder=$(id "$root$instances") || folder=
+    say compute "$where|$owner|$its_home|$seen_home|$seen_hosts|$folder"
+done
 if [ -x "$shell" ]; then say shell_usable yes; else say shell_usable no; fi
 say home "$(facts "$home")"
 if [ -n "$entry" ]; then
@@ -64,6 +91,10 @@ if [ -n "$entry" ]; then
     if [ -d "$home/.ssh" ] && [ ! -L "$home/.ssh" ]; then
         as_user /bin/sh -c "$observe_as_user" sh "$tag" "$ours" "$include" </dev/null
     fi
+    for folder in "$instances" "$home"; do
+        [ "$(find "$folder" -maxdepth 1 -name ".$tag.*" $age 2>/dev/null)" ] &&
+            say stale
+    done
 fi
 say end
 """
@@ -177,6 +208,7 @@ mode) chmod -- "$mode" "$path" ;;
 remove) rm -rf -- "$path" ;;
 leave) rmdir -- "$path" 2>/dev/null || : ;;
 tidy) rm -f -- "$dir"/.tmp."$tag".* ;;
+clear) [ ! -d "$path" ] || find "$path" -maxdepth 1 -name ".$tag.*" $mode -exec rm -rf -- {} + ;;
 esac
 """
 
@@ -194,32 +226,14 @@ fi
 say end
 """
 
-_CHECK = r"""
-printf '%s\n' $targets |
-    as_user xargs -n 1 -P "$parallel" /bin/sh -c "$check_one" sh "$seconds" || :
-say end
-"""
 
-_CHECK_ONE = r"""
-try() {
-    errors=$(timeout "$1" ssh -n -o BatchMode=yes -- "$2" true 2>&1 >/dev/null)
-    code=$?
-}
-try "$1" "$2"
-case $code:$errors in # sshd drops logins at random when many come at once (MaxStartups)
-255:*kex_exchange_identification* | 255:*"onnection reset"* | 255:*"onnection closed"*)
-    sleep 1
-    try "$1" "$2"
-    ;;
-esac
-errors=$(printf '%s' "$errors" | tr -c '[:print:]' ' ' | tail -c 300)
-printf 'quiesce path %s %s %s\n' "$2" "$code" "$errors"
-"""
+def observe_script(layout: HostLayout, *, removing: bool = False) -> str:
+    """Prints everything that matters about a host; changes nothing. Read by `read_observation`.
 
-
-def observe_script(layout: HostLayout) -> str:
-    """Prints everything that matters about a host; changes nothing. Read by `read_observation`."""
-    return _group(_values(layout) | {"observe_as_user": _OBSERVE_AS_USER}, _COMMON + _OBSERVE)
+    `removing`: what a path check may still use is to go as well.
+    """
+    values = {"observe_as_user": _OBSERVE_AS_USER, "age": "" if removing else _OLD}
+    return _group(_values(layout) | values, _COMMON + _OBSERVE)
 
 
 def change_script(layout: HostLayout, changes: Sequence[Change]) -> str:
@@ -228,15 +242,14 @@ def change_script(layout: HostLayout, changes: Sequence[Change]) -> str:
     return _group(_values(layout) | {"operations": _OPERATIONS}, _COMMON + _APPLY + steps + _AFTER)
 
 
-def check_script(layout: HostLayout, targets: Sequence[PathTarget]) -> str:
-    """Logs in as the account from this host to each target, several at a time, as Nova does."""
-    values = {
-        "check_one": _CHECK_ONE,
-        "targets": " ".join(target.address for target in targets),
-        "parallel": str(_PARALLEL_CHECKS),
-        "seconds": str(_CHECK_SECONDS),
-    }
-    return _group(_values(layout) | values, _COMMON + _CHECK)
+def check_script(
+    layout: HostLayout, source: str, copied: str, targets: Sequence[PathTarget]
+) -> str:
+    """Copies the file `copied` as the account from the host `source` to each target, several at a
+    time, as Nova does. Read by `read_checks`.
+    """
+    values = {**check_values(layout, source, copied), "targets": check_rows(targets)}
+    return _group(_values(layout) | values, _COMMON + CHECK)
 
 
 def _values(layout: HostLayout) -> dict[str, str]:
@@ -247,6 +260,7 @@ def _values(layout: HostLayout) -> dict[str, str]:
         "home": layout.home,
         "shell": layout.shell,
         "known_hosts": layout.known_hosts_file,
+        "instances": layout.instances,
         "tag": identity.tag,
         "include": identity.include,
         "ours": "; ".join(f"{pattern}p" for pattern in patterns),
@@ -288,10 +302,13 @@ def _step(layout: HostLayout, change: Change) -> tuple[str, ...]:
             return (_act("as_user", "remove", path),)
         case RemoveDirectory(path, as_root):
             return (_act(_who(as_root), "leave", path),)
-        case RemoveStaleFiles():
+        case RemoveStaleFiles(in_use):
             roots = _act("as_root", "tidy", layout.known_hosts_file)
             users = _act("as_user", "tidy", f"{layout.ssh_dir}/config")
-            return f"{roots}; step=$((step - 1))", users
+            folders = (layout.instances, layout.home)
+            checks = [_act("as_user", "clear", each, "" if in_use else _OLD) for each in folders]
+            again = "; step=$((step - 1))"
+            return f"{roots}{again}", f"{users}{again}", f"{checks[0]}{again}", checks[1]
 
 
 def _who(as_root: bool) -> str:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quiesce.keyring.act.path_check import read_checks
 from quiesce.keyring.act.reports import (
     UnreadableReport,
     last_line,
-    read_checks,
     read_failed_change,
     read_observation,
+    report_lines,
 )
 from quiesce.keyring.act.scripts import change_script, check_script, observe_script
 from quiesce.keyring.decide import (
@@ -33,7 +34,7 @@ from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login
 from quiesce.ssh.session import Session, Target, connect, presented_key
 
-_CHECK_SECONDS = 3.0
+_CHECK_SECONDS = 5.0
 """For each path that is checked, besides the time for the visit itself: several run at a time."""
 ROUNDS = 2
 """Of changes: the first may create the account, and only then can its home be observed."""
@@ -120,11 +121,11 @@ def _install(session: Session, order: VisitOrder, desired: DesiredState) -> Visi
             remedies=("Look for another tool on the host that manages the same files",),
         )
         return VisitResult(observed, failure, done)
-    return VisitResult(observed, changed=done, checks=_check(session, layout, order.targets))
+    return VisitResult(observed, changed=done, checks=_check(session, order, desired))
 
 
 def _remove(session: Session, layout: HostLayout) -> VisitResult:
-    observed = _observe(session, layout)
+    observed = _observe(session, layout, removing=True)
     if obstacle := removal_obstacle(layout, observed):
         return VisitResult(observed, _obstructed(obstacle))
     todo = removals(layout, observed)
@@ -134,7 +135,7 @@ def _remove(session: Session, layout: HostLayout) -> VisitResult:
         done = _change(session, layout, todo)
     except _ChangeFailed as error:
         return VisitResult(observed, _failed(error))
-    observed = _observe(session, layout)
+    observed = _observe(session, layout, removing=True)
     return VisitResult(observed, changed=done, removed=not removals(layout, observed))
 
 
@@ -146,8 +147,8 @@ def _failed(error: _ChangeFailed) -> HostFailure:
     return HostFailure(error.reason, str(error), False, error.remedies)
 
 
-def _observe(session: Session, layout: HostLayout) -> HostObservation:
-    done = session.run_script(observe_script(layout))
+def _observe(session: Session, layout: HostLayout, *, removing: bool = False) -> HostObservation:
+    done = session.run_script(observe_script(layout, removing=removing))
     if done.code and "sudo:" in done.errors:
         raise PermissionDenied(
             f"the login may not become root: {last_line(done.errors)}",
@@ -175,11 +176,13 @@ def _change(session: Session, layout: HostLayout, todo: Sequence[Change]) -> tup
 
 
 def _check(
-    session: Session, layout: HostLayout, targets: Sequence[PathTarget]
+    session: Session, order: VisitOrder, desired: DesiredState
 ) -> tuple[tuple[str, PathCheck], ...]:
+    layout, targets = order.layout, order.targets
     if not targets:
         return ()
-    done = session.run_script(check_script(layout, targets))
-    checks = read_checks(done.output)
+    public = f"{layout.ssh_dir}/{layout.identity.key_file(desired.key.public.id)}.pub"
+    done = session.run_script(check_script(layout, order.target.name, public, targets))
+    checks = read_checks(report_lines(done.output), targets)
     missing = PathCheck("NotProbed", f"the host sent no result: {last_line(done.errors)}")
-    return tuple((target.name, checks.get(target.address, missing)) for target in targets)
+    return tuple((target.name, checks.get(target.name, missing)) for target in targets)

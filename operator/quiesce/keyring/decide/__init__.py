@@ -1,7 +1,8 @@
 """PURE. From what is known of the hosts to what is done next: no I/O, no clock, no client."""
 
-from quiesce.keyring.decide.changes import Obstacle, changes, installation_obstacle
+from quiesce.keyring.decide.changes import changes, installation_obstacle
 from quiesce.keyring.decide.desired import desired_state, layout_of
+from quiesce.keyring.decide.obstacle import Obstacle
 from quiesce.keyring.decide.removal import removal_obstacle, removals
 from quiesce.keyring.decide.rotation import rotation
 from quiesce.keyring.decide.schedule import (

@@ -1,7 +1,7 @@
 """PURE. What a host looks like, and should look like -> what to change, or what prevents it."""
 
-from dataclasses import dataclass
-
+from quiesce.keyring.decide.compute_view import compute_obstacle
+from quiesce.keyring.decide.obstacle import Obstacle
 from quiesce.keyring.model.changes import (
     Change,
     InstallFile,
@@ -23,18 +23,6 @@ _NO_ACCOUNT = "UNKNOWN"
 """What `stat -c %U` calls the owner of a file whose account does not exist."""
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Something on the host that a person has to correct first; nothing is touched until then.
-
-    `remedies`: each a sentence or a command.
-    """
-
-    reason: str
-    message: str
-    remedies: tuple[str, ...] = ()
-
-
 def installation_obstacle(layout: HostLayout, observed: HostObservation) -> Obstacle | None:
     """The first thing that prevents an installation."""
     account = observed.account
@@ -53,7 +41,8 @@ def installation_obstacle(layout: HostLayout, observed: HostObservation) -> Obst
             (f"Install {layout.shell}, or set spec.nova.shell",),
         )
     return (
-        _wrong_home(layout, observed)
+        compute_obstacle(layout, observed)
+        or _wrong_home(layout, observed)
         or _wrong_ssh_dir(layout, observed)
         or not_regular(layout, observed)
     )

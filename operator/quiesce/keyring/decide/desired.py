@@ -12,7 +12,14 @@ from quiesce.ssh.pins import Pins, spelled
 
 def layout_of(spec: KeyringSpec, identity: Identity) -> HostLayout:
     account = spec.nova
-    return HostLayout(identity, account.user, account.home, account.shell, spec.known_hosts_file)
+    return HostLayout(
+        identity,
+        account.user,
+        account.home,
+        account.shell,
+        spec.known_hosts_file,
+        account.instances,
+    )
 
 
 def desired_state(
@@ -27,7 +34,7 @@ def desired_state(
     return DesiredState(
         layout=layout_of(spec, identity),
         known_lines=_known_lines(hosts, pins, spec.nova_port, identity.marker),
-        hosts=tuple(sorted({name for host in hosts for name in host.names})),
+        hosts=tuple((host.peer_address, host.names) for host in hosts),
         port=spec.nova_port,
         key=key,
         previous=previous,

@@ -1,12 +1,12 @@
 """PURE. What a host looks like -> how everything of ours is removed there, or what prevents it."""
 
 from quiesce.keyring.decide.changes import (
-    Obstacle,
     closed_ssh_dir,
     home_belongs_to_root,
     not_regular,
     not_root,
 )
+from quiesce.keyring.decide.obstacle import Obstacle
 from quiesce.keyring.model.changes import (
     Change,
     KeepLines,
@@ -26,7 +26,7 @@ def removals(layout: HostLayout, observed: HostObservation) -> tuple[Change, ...
     Keys stop being accepted first; the record of what was found goes last.
     """
     return (
-        *((RemoveStaleFiles(),) if observed.stale_files else ()),
+        *((RemoveStaleFiles(in_use=True),) if observed.stale_files else ()),
         *_account_files(layout, observed),
         *_restored_shell(layout, observed),
         *_created_account(layout, observed),

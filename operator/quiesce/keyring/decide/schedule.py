@@ -19,44 +19,45 @@ def is_ready(desired: DesiredState, record: HostRecord) -> bool:
 
 
 def paths_to_check(
-    probe: Probe, names: Collection[str], destinations: AbstractSet[str]
+    probe: Probe, names: Collection[str], up: AbstractSet[str]
 ) -> Mapping[str, tuple[str, ...]]:
     """Host -> the hosts that it must reach.
 
     Each begins with its successor, so that not all check the same host at once. A ring leads to the
-    next host to which Nova can move something, where there is one.
+    next host that is up, where there is one; one that is disabled is being drained, and has to be
+    reached as well.
     """
     ordered = sorted(names)
-    return {
-        name: _targets(probe, ordered, place, destinations) for place, name in enumerate(ordered)
-    }
+    return {name: _targets(probe, ordered, place, up) for place, name in enumerate(ordered)}
 
 
 def _targets(
-    probe: Probe, ordered: Sequence[str], place: int, destinations: AbstractSet[str]
+    probe: Probe, ordered: Sequence[str], place: int, up: AbstractSet[str]
 ) -> tuple[str, ...]:
     others = (*ordered[place + 1 :], *ordered[:place])
-    following = next((name for name in others if name in destinations), None)
+    following = next((name for name in others if name in up), None)
     ring = others[:1] if following is None else (following,)
     return {Probe.ALL: others, Probe.RING: ring, Probe.NONE: ()}[probe]
 
 
-def required_targets(targets: Sequence[str], destinations: AbstractSet[str]) -> tuple[str, ...]:
-    """Those of a host's targets to which cold migrations can go; all while Nova has none at all."""
-    return tuple(name for name in targets if name in destinations) or tuple(targets)
+def required_ends(ends: Sequence[str], destinations: AbstractSet[str]) -> tuple[str, ...]:
+    """Of the other ends of a host's paths those to which cold migrations can go; all while Nova has
+    none at all.
+    """
+    return tuple(name for name in ends if name in destinations) or tuple(ends)
 
 
 def due_visits(
     hosts: Mapping[str, HostRecord],
     desired: DesiredState,
     probe: Probe,
-    destinations: AbstractSet[str],
+    up: AbstractSet[str],
     check_every: float,
     now: float,
 ) -> tuple[DueVisit, ...]:
     """Healthy hosts first, each group by the time of its last visit."""
     ready = [name for name, record in hosts.items() if is_ready(desired, record)]
-    paths = paths_to_check(probe, ready, destinations)
+    paths = paths_to_check(probe, ready, up)
     found = [
         DueVisit(name, targets)
         for name, record in hosts.items()

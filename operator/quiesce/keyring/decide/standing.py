@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from quiesce.api.keyring.spec import Probe
-from quiesce.keyring.decide.schedule import is_ready, paths_to_check, required_targets
+from quiesce.keyring.decide.schedule import is_ready, paths_to_check, required_ends
 from quiesce.keyring.model import (
     DesiredState,
     HostRecord,
@@ -20,14 +20,20 @@ def decide(
     probe: Probe,
     hosts: Mapping[str, HostRecord],
     destinations: AbstractSet[str],
+    up: AbstractSet[str],
 ) -> KeyringDecision:
-    """`destinations`: where Nova can move something now."""
+    """`destinations`: where Nova can move something now. `up`: hosts whose nova-compute is up."""
     ready = tuple(name for name, record in hosts.items() if is_ready(desired, record))
-    paths = paths_to_check(probe, list(hosts), destinations)
+    paths = paths_to_check(probe, list(hosts), up)
     checks = {(a, b): _check(hosts, a, b) for a, targets in paths.items() for b in targets}
 
     def is_proven(name: str) -> bool:
-        found = (checks[name, target] for target in required_targets(paths[name], destinations))
+        """Both ways: a destination fetches a base image that is gone from Glance from here."""
+        sources = [source for source, targets in paths.items() if name in targets]
+        found = [
+            *(checks[name, target] for target in required_ends(paths[name], destinations)),
+            *(checks[source, name] for source in required_ends(sources, destinations)),
+        ]
         return all(check is not None and check.works for check in found)
 
     proven = tuple(sorted(name for name in ready if is_proven(name)))

@@ -6,13 +6,20 @@ from quiesce.keyring.model.desired import DesiredState, HostLayout
 from quiesce.keyring.model.hosts import HostRecord, PathRecord
 from quiesce.keyring.model.identity import Identity
 from quiesce.keyring.model.key_history import KeyHistory
-from quiesce.keyring.model.observation import Account, File, HostObservation, Original
+from quiesce.keyring.model.observation import (
+    Account,
+    ComputeView,
+    File,
+    HostObservation,
+    Original,
+)
 from quiesce.keyring.model.rotation import Rotation, RotationStep
 from quiesce.keyring.model.visit import DueVisit, HostFailure, PathCheck, PathTarget, VisitResult
 
 __all__ = [
     "Account",
     "Change",
+    "ComputeView",
     "DesiredState",
     "DueVisit",
     "File",

@@ -124,7 +124,12 @@ class RemoveDirectory:
 
 @dataclass(frozen=True, slots=True)
 class RemoveStaleFiles:
-    """Removes temporary files of ours that an interrupted change has left."""
+    """Removes temporary files of ours that an interrupted change or path check has left.
+
+    `in_use`: those of a path check that may still run as well.
+    """
+
+    in_use: bool = False
 
     @property
     def what(self) -> str:

@@ -14,7 +14,7 @@ from quiesce.keyring.model.visit import PathCheck
 class KeyringDecision:
     """`checks`: (source, target) -> the last check; None: not checked, or one of the two hosts has
     failed since. `ready_hosts`: observed as desired. `proven_hosts`: from these a cold migration
-    reaches every host that Nova could choose, as far as the probe checks paths.
+    reaches every host that Nova could choose, and those reach it, as far as the probe checks paths.
     """
 
     desired: DesiredState

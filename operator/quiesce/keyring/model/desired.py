@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 
 from quiesce.keyring.model.identity import Identity
 from quiesce.ssh.keys import KeyPair, PublicKey
@@ -10,6 +11,8 @@ from quiesce.ssh.pins import SSH_PORT
 
 CONNECT_SECONDS = 10
 """How long a login of the account may take to connect: bounds how old a key it can still use."""
+_ALIVE_SECONDS, _ALIVE_COUNT = 15, 4
+"""A copy whose other end is gone ends after a minute: Nova itself cannot abort one."""
 _HEADER = "# Managed by the MigrationKeyring {marker}. Edits here are reverted."
 
 
@@ -25,6 +28,8 @@ class HostLayout:
     home: str
     shell: str
     known_hosts_file: str
+    instances: str
+    """Where nova-compute keeps the servers' disks, and so where Nova copies them to."""
 
     @property
     def ssh_dir(self) -> str:
@@ -37,8 +42,8 @@ class DesiredState:
 
     layout: HostLayout
     known_lines: tuple[str, ...]
-    hosts: tuple[str, ...]
-    """Every name and address by which a host is reached."""
+    hosts: tuple[tuple[str, tuple[str, ...]], ...]
+    """Address at which the other hosts reach a host -> every name and address of it."""
     port: int
     key: KeyPair
     previous: tuple[PublicKey, ...]
@@ -69,7 +74,8 @@ class DesiredState:
         identity = self.layout.identity
         lines = [
             _HEADER.format(marker=identity.marker),
-            f"Host {' '.join(self.hosts)}",
+            *self._addresses(),
+            f"Host {' '.join(sorted({name for _, names in self.hosts for name in names}))}",
             f"    IdentityFile {self.layout.ssh_dir}/{identity.key_file(key_id)}",
             "    IdentitiesOnly yes",
             "    IdentityAgent none",
@@ -81,16 +87,38 @@ class DesiredState:
             "    ControlPath none",
             "    ForwardAgent no",
             f"    ConnectTimeout {CONNECT_SECONDS}",
+            f"    ServerAliveInterval {_ALIVE_SECONDS}",
+            f"    ServerAliveCountMax {_ALIVE_COUNT}",
         ]
         if self.port != SSH_PORT:
             lines.append(f"    Port {self.port}")
         return "".join(f"{line}\n" for line in lines)
+
+    def _addresses(self) -> list[str]:
+        """Nova copies to a host by address, and fetches a base image that is gone from Glance by
+        the host's name (libvirt/driver.py _try_fetch_image_cache): both lead to the same place,
+        whether or not the name resolves.
+        """
+        lines = []
+        for address, names in self.hosts:
+            others = [name for name in names if name != address and not _is_ip(name)]
+            if address and others:
+                lines += [f"Host {' '.join(others)}", f"    HostName {address}"]
+        return lines
 
 
 @lru_cache(maxsize=8)
 def _lines_digest(lines: tuple[str, ...]) -> str:
     """Of the lines as a file. They are compared with every host, at every tick."""
     return digest("".join(f"{line}\n" for line in lines))
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def digest(text: str) -> str:

@@ -56,6 +56,24 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
+class ComputeView:
+    """What a running nova-compute sees of the account, as `/proc/PID/root` shows it.
+
+    `where`: `host`, `container` or `pod`. `home`: of its user in its own account database, where
+    OpenSSH looks (it ignores HOME); empty: there is no such user. `same_home`, `same_known_hosts`:
+    these are the host's own. `instances`: device and inode of the folder of the servers' disks,
+    where it has that.
+    """
+
+    where: str
+    uid: int
+    home: str
+    same_home: bool
+    same_known_hosts: bool
+    instances: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class HostObservation:
     """A host at one moment. None means: it is not there."""
 
@@ -83,7 +101,9 @@ class HostObservation:
     own_files: Mapping[str, File] = field(default_factory=dict)
     """Our own files in `.ssh`."""
     stale_files: bool = False
-    """Temporary files of ours, left by an interrupted change."""
+    """Temporary files of ours, left by an interrupted change or path check."""
+    computes: tuple[ComputeView, ...] = ()
+    """Every nova-compute that runs there; none: nothing is known of where it looks."""
 
     @property
     def accepts(self) -> frozenset[str]:

@@ -21,7 +21,7 @@ class HostFailure:
 
 @dataclass(frozen=True, slots=True)
 class PathCheck:
-    """How a login of the account to another host went. `reason` None: it works."""
+    """How a copy by the account to another host went. `reason` None: it works."""
 
     reason: str | None = None
     message: str = ""
@@ -41,10 +41,16 @@ class DueVisit:
 
 @dataclass(frozen=True, slots=True)
 class PathTarget:
-    """Where the account logs in: `name` is the host's, `address` what Nova would copy to."""
+    """The other end of a copy: `name` is the host's, `address` what Nova would copy to.
+
+    `alias`: the name by which Nova would fetch a base image from it. `instances`: device and inode
+    of the folder that its nova-compute uses, where that is known.
+    """
 
     name: str
     address: str
+    alias: str
+    instances: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class KeyringObservation:
     hosts: tuple[ComputeHost, ...]
     destinations: frozenset[str]
     """Hosts whose nova-compute is up and enabled: Nova moves nothing to any other one."""
+    up: frozenset[str]
+    """Hosts whose nova-compute is up, enabled or not."""
     login: Login
     pins: Pins
     history: KeyHistory
@@ -63,7 +65,9 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
     login = login_of(secrets, namespace, spec.host_access)
     given = pins_of(secrets, namespace, spec.host_access)
     services, hypervisors = cloud_of(context, resource).computes()
-    hosts = compute_hosts(hypervisors, spec.hosts.addresses, spec.hosts.exclude)
+    hosts = compute_hosts(
+        hypervisors, spec.hosts.addresses, spec.hosts.exclude, spec.hosts.migration_addresses
+    )
     if not hosts and not resource.deleting:
         raise NoHosts("Nova lists no compute host besides those in spec.hosts.exclude")
     store = KeyStore(secrets, resource, spec)
@@ -74,6 +78,7 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
         layout=layout_of(spec, Identity(namespace, resource.key.name)),
         hosts=hosts,
         destinations=_destinations(services),
+        up=frozenset(service.host for service in services if service.state == "up"),
         login=login,
         pins=Pins(given.pins + store.trusted_pins(history).pins, given.revoked),
         history=history,

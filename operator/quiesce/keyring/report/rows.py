@@ -7,15 +7,40 @@ from quiesce.api.keyring.status import ProblemRow
 from quiesce.api.text import some
 from quiesce.keyring.model import HostFailure, PathCheck
 
-_CAUSE_LENGTH = 80
 _NEEDS_PERSON = frozenset(
-    {"HostKeyMismatch", "PermissionDenied", "ShellNotAllowed", "ClientConfig", "NoClient"}
+    {
+        "HostKeyMismatch",
+        "PermissionDenied",
+        "ShellNotAllowed",
+        "ClientConfig",
+        "NoClient",
+        "NoSFTP",
+        "NotWritable",
+        "ShellPrints",
+        "WrongFolder",
+        "WrongHost",
+    }
 )
-"""Failed logins between hosts that waiting does not correct."""
+"""Failed copies between hosts that waiting does not correct."""
+_NO_LOGIN = frozenset(
+    {
+        "Refused",
+        "Timeout",
+        "Unreachable",
+        "HostKeyMismatch",
+        "PermissionDenied",
+        "ShellNotAllowed",
+        "ClientConfig",
+        "NoClient",
+        "LoginFailed",
+    }
+)
 _REMEDIES = {
     "Refused": ("Start sshd on the target, or set spec.nova.port to the port where it listens",),
     "Timeout": ("Let the hosts reach each other's sshd: a firewall drops their packets",),
-    "Unreachable": ("Correct the routes between the hosts, or spec.hosts.addresses of the target",),
+    "Unreachable": (
+        "Correct the routes between the hosts, or spec.hosts.migrationAddresses of the target",
+    ),
     "HostKeyMismatch": (
         "Pin the target's present host key in the object named in knownHostsRef",
         "Let only this keyring write host keys for the target on the source",
@@ -28,6 +53,23 @@ _REMEDIES = {
     "ClientConfig": ("Correct the ssh client's configuration on the source",),
     "NoClient": ("Install the OpenSSH client on the source",),
     "LoginFailed": ("See sshd's log on the target",),
+    "NoSFTP": (
+        "Give the target's sshd its sftp subsystem: Subsystem sftp internal-sftp in sshd_config, "
+        "then restart sshd",
+    ),
+    "NotWritable": ("Let the account create folders where the target keeps its servers' disks",),
+    "DiskFull": ("Free disk space on the target, or raise the account's quota there",),
+    "ReadOnly": ("Find out why the target's file system is read-only, and remount it",),
+    "ShellPrints": ("Let the account's shell print nothing when scp starts it on the target",),
+    "CopyFailed": ("See sshd's log on the target",),
+    "WrongFolder": (
+        "Mount the folder of the servers' disks into nova-compute's container at the same path",
+        "Set spec.nova.port to the sshd that shares nova-compute's files",
+    ),
+    "WrongHost": (
+        "Correct spec.hosts.migrationAddresses of the target, or remove other settings for its "
+        "name from the ssh configuration of the source",
+    ),
 }
 
 
@@ -70,11 +112,8 @@ def host_problem(name: str, failure: HostFailure) -> Problem:
 def _path_problem(source: str, reason: str, failed: Sequence[tuple[str, PathCheck]]) -> Problem:
     """One for each source and cause."""
     targets = some(target for target, _ in failed)
-    message = f"no login from {source} to {targets}: {_end(failed[0][1].message)}"
-    row = ProblemRow(source, reason, message, _REMEDIES.get(reason, ()))
+    what = "login" if reason in _NO_LOGIN else "copy"
+    message = f"no {what} from {source} to {targets}: {failed[0][1].message}"
+    ends = tuple(sorted(target for target, _ in failed))
+    row = ProblemRow(source, reason, message, _REMEDIES.get(reason, ()), ends)
     return Problem(row, reason in _NEEDS_PERSON)
-
-
-def _end(text: str) -> str:
-    """ssh gives its cause last, after warnings of many lines."""
-    return text if len(text) <= _CAUSE_LENGTH else "…" + text[1 - _CAUSE_LENGTH :]

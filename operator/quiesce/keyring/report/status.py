@@ -82,7 +82,9 @@ def _paths_proven(decision: KeyringDecision) -> Condition:
         text = "spec.probe is None: no path is checked"
         return Condition("PathsProven", "Unknown", "NotProbed", text)
     if decision.all_proven:
-        return Condition("PathsProven", "True", "Proven", "every checked login works")
+        return Condition(
+            "PathsProven", "True", "Proven", "every checked copy from host to host works"
+        )
     return Condition("PathsProven", "False", "PathsUnproven", _numbers(decision))
 
 
