@@ -17,6 +17,7 @@ from tests.harness.inprocess import Boundary
 from tests.model.watch import Watch
 
 TOKEN = "token"
+_PREFIX = {"compute": "/v2.1", "network": "/v2.0", "placement": "", "block_storage": "/v3"}
 LATENCY = 0.05  # virtual seconds of each half of a request
 
 Fault = Literal[
@@ -81,7 +82,7 @@ class InProcess(Api):
         self, service: Any, method: str, path: str, query: Any = (), body: Any = None
     ) -> requests.Response:
         pairs = query.items() if isinstance(query, Mapping) else query
-        prefix = {"compute": "/v2.1", "network": "/v2.0", "placement": ""}[service]
+        prefix = _PREFIX[service]
         request = Request(
             service, method, prefix + path, [(k, str(v)) for k, v in pairs], self._headers, body
         )

@@ -7,17 +7,20 @@ every verb sends one request, once.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.errors import NotFound
 from quiesce.openstack.http import PAGE, Api
+from quiesce.openstack.lookups import Lookups
 from quiesce.openstack.records import (
     ActionEvents,
     Aggregate,
+    Confirmed,
     Hypervisor,
+    Image,
     LiveProgress,
     Migration,
     Port,
@@ -26,6 +29,7 @@ from quiesce.openstack.records import (
     ServerGroup,
     Service,
     Shape,
+    Volume,
     moment,
 )
 
@@ -63,6 +67,7 @@ class Cloud:
         self._api = api
         self.user_id = api.user_id
         self.identity = api.identity
+        self._lookups = Lookups(api, clock)
         self._services = _Shared(self._read_services, _SERVICES_AGE, clock)
         self._groups = _Shared(self._read_groups, _GROUPS_AGE, clock)
         self._hypervisors = _Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
@@ -164,6 +169,23 @@ class Cloud:
             if timedelta(seconds=-2) <= age <= timedelta(seconds=60)
         ]
         return self._events(server_id, min(near)[1]) if near else None
+
+    def last_confirm(self, server_id: str, since: datetime) -> Confirmed | None:
+        """The newest confirm of a move of this server that began at `since`; None: no such action,
+        or no such server.
+        """
+        try:
+            body = self._api.get("compute", f"/servers/{server_id}/os-instance-actions")
+        except NotFound:
+            return None
+        found = [
+            Confirmed(started, row.get("user_id"))
+            for row in rows(body, "instanceActions")
+            if row["action"] == "confirmResize"
+            and (started := moment(row["start_time"]))
+            and started >= since
+        ]
+        return max(found, key=lambda confirmed: confirmed.started, default=None)
 
     def _events(self, server_id: str, request_id: str) -> ActionEvents:
         body = self._api.get("compute", f"/servers/{server_id}/os-instance-actions/{request_id}")[
@@ -359,6 +381,19 @@ class Cloud:
             )
             for p in found
         )
+
+    @property
+    def shows_image_properties(self) -> bool:
+        """Whether a server's row has those of its image (microversion 2.98)."""
+        return tuple(map(int, self._api.microversion.split("."))) >= (2, 98)
+
+    def volumes(self, ids: Iterable[str]) -> Mapping[str, Volume]:
+        """Volumes by ID, of any project; those that are gone are left out. Raises NotInCatalog."""
+        return self._lookups.volumes(ids)
+
+    def images(self, ids: Iterable[str]) -> Mapping[str, Image]:
+        """Images by ID; those that are gone are left out. Raises NotInCatalog."""
+        return self._lookups.images(ids)
 
     # Verbs: each returns Nova's request id
 
