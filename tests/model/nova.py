@@ -87,7 +87,8 @@ class InProcess(Api):
             service, method, prefix + path, [(k, str(v)) for k, v in pairs], self._headers, body
         )
         if service in self.absent:
-            raise NotInCatalog(f"the cloud's catalog has no {service} service")
+            name = service.replace("_", " ")
+            raise NotInCatalog(f"the cloud's catalog has no {name} service")
         self._boundary.cross(f"before {method} {path}")
         self._cloud.clock.advance(LATENCY)
         answer = self._exchange(request, self._fault(method, path))
@@ -97,7 +98,7 @@ class InProcess(Api):
 
     def _exchange(self, request: Request, fault: Fault | None) -> Answer:
         if request.method != "GET":
-            self._watch.sent(request, answered=fault is None)
+            self._watch.sent(request, answered=fault in (None, "401", "403"))
         if fault is None or fault in AFTER:
             self._watch.before(request)
             response, _ = self._application.answer(request)

@@ -192,13 +192,14 @@ class Cloud:
             "instanceAction"
         ]
         events: list[dict[str, Any]] = body.get("events") or []
-        failed = next((e for e in events if e.get("result") not in ("Success", None)), {})
+        failures = [e for e in events if e.get("result") not in ("Success", None)]
+        failed = failures[0] if failures else {}
         unended = not failed and any(e.get("result") is None for e in events)
         started = moment(body["start_time"])
         if started is None:
             raise CloudUnreachable(f"instance action {request_id} has no start time")
         return ActionEvents(
-            request_id, body["action"], started, failed.get("event"), failed.get("details"), unended
+            request_id, body["action"], started, failed.get("event"), _details(failures), unended
         )
 
     def is_running(self, server_id: str) -> bool | None:
@@ -451,6 +452,18 @@ class Cloud:
 
     def _action(self, server_id: str, body: dict[str, Any]) -> str | None:
         return self._api.write("compute", "POST", f"/servers/{server_id}/action", body)
+
+
+def _details(failures: list[dict[str, Any]]) -> str | None:
+    """The message of the step that failed last, and of the one around it if that says more.
+
+    Newest first (nova/db/main/api.py action_events_get): where every host rejects a live migration,
+    each check is a failed step, and the step around them has what became of it.
+    """
+    texts = [e.get("details") for e in (failures[-1:] + failures[:1]) if e.get("details")]
+    if len(set(texts)) < 2:
+        return texts[-1] if texts else None
+    return f"{str(texts[0]).rstrip('.')}; last: {texts[-1]}"
 
 
 def _complete(services: tuple[Service, ...]) -> tuple[Service, ...]:

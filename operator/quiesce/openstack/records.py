@@ -73,8 +73,8 @@ class Server:
 
     `host` is OS-EXT-SRV-ATTR:host: None where no compute has it. `launched`: when its guest was
     last made on a host: by its build, a cold migration, an unshelve; not by a live migration.
-    `partial`: its cell is down, so that Nova shows its id and project and little else (microversion 2.69,
-    nova/api/openstack/compute/views/servers.py _show_from_down_cell). `volumes`: IDs of the
+    `partial`: its cell is down, so that Nova shows its id and project and little else (microversion
+    2.69, api/openstack/compute/views/servers.py _show_from_down_cell). `volumes`: IDs of the
     attached ones; `encrypted`: those of them that Cinder encrypts, None where it does not answer.
     """
 

@@ -151,6 +151,7 @@ def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
     now, migrations = observation.now, observation.migrations
     history = observation.history.observe(observation.servers, migrations, now)
     observation = read_elsewhere(cloud, drain, replace(observation, history=history))
+    observation = _look_into_errors(cloud, observation)
     history = observation.history.observe_elsewhere(
         observation.servers, observation.elsewhere, migrations, now
     )
@@ -163,6 +164,16 @@ def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
     observation = read_causes(cloud, drain, observation)
     observation = read_guests(cloud, drain, _read_checks(cloud, drain, observation))
     return read_progress(cloud, drain, observation)
+
+
+def _look_into_errors(cloud: Cloud, observation: Observation) -> Observation:
+    """Whether a server that failed elsewhere can be started by its owner only."""
+    failed = [s for s in observation.elsewhere.values() if s is not None and s.status == "ERROR"]
+    if not failed:
+        return observation
+    found, _ = read_volumes(cloud, tuple(failed))
+    elsewhere = {**observation.elsewhere, **{server.id: server for server in found}}
+    return replace(observation, elsewhere=elsewhere)
 
 
 def _read_checks(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
