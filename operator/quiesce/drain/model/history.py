@@ -52,7 +52,7 @@ class Refusal:
 
     @property
     def is_final(self) -> bool:
-        """Whether asking again is in vain: by Nova's own words, else by its status, else because it
+        """Whether asking again is in vain: by Nova's message, else by its status, else because it
         was asked often enough.
         """
         text = self.text.lower()
@@ -64,8 +64,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ForeignConfirm:
-    """A move of ours that somebody else confirmed. `by_nova`: Nova itself, because of its
-    resize_confirm_window.
+    """A move of ours that was confirmed by another user, or (`by_nova`) by Nova itself, because of
+    its resize_confirm_window.
     """
 
     migration_id: int

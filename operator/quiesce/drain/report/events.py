@@ -61,7 +61,7 @@ def _ready_reason(status: DrainStatus) -> str | None:
 def foreign_confirms(
     found: Sequence[ForeignConfirm], names: Mapping[str, str], asked: Confirmation
 ) -> tuple[Event, ...]:
-    """Moves of ours that somebody else has confirmed: what the spec asks for before a confirm was
+    """Moves of ours that were not confirmed by us: what the spec asks for before a confirm was
     not waited for.
     """
     checks = "checks, checks.soak" + (
