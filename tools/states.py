@@ -197,6 +197,7 @@ PLAIN = (
         when="locked, `servers.locked: Block`",
     ),
 )
+ENCRYPTED = {"volumes": ("v1",), "encrypted": ("v1",)}
 PROPERTIES = (
     Case(
         "ACTIVE",
@@ -212,6 +213,34 @@ PROPERTIES = (
         "ACTIVE",
         server={"flavor": Flavor(extra_specs={"hw:tpm_version": "2.0"})},
         when="virtual TPM with its owner's secret",
+    ),
+    *(
+        Case(
+            status,
+            server={
+                "flavor": Flavor(
+                    extra_specs={"hw:tpm_version": "2.0", "hw:tpm_secret_security": mode}
+                )
+            },
+            when=f"virtual TPM, `hw:tpm_secret_security={mode}`",
+        )
+        for mode in ("host", "deployment")
+        for status in ("ACTIVE", "SHUTOFF")
+    ),
+    *(
+        Case(status, server=ENCRYPTED, when="an encrypted volume")
+        for status in ("ACTIVE", "SHUTOFF")
+    ),
+    Case(
+        "ACTIVE",
+        server=ENCRYPTED,
+        spec={"servers": {"encryptedVolumes": "Move"}},
+        when="the same, `servers.encryptedVolumes: Move`",
+    ),
+    Case(
+        "ACTIVE",
+        server={"volumes": ("v1",), "encrypted": None},
+        when="volumes, and Cinder does not answer",
     ),
     Case(
         "ACTIVE",
@@ -389,9 +418,10 @@ FAILED = (
     Case("ACTIVE", when="the call was rejected again", **refused("migrate", 409, 2)),
     Case(
         "ACTIVE",
-        when="live migration was rejected as impossible (400)",
+        when="live migration was rejected as impossible (400, or in words that say so)",
         **refused("os-migrateLive", 400, 1),
     ),
+    Case("ACTIVE", when="the call was rejected with 403", **refused("migrate", 403, 2)),
     Case(
         "ACTIVE",
         when="the last live move from this host could not reach another libvirt",

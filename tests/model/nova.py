@@ -17,6 +17,7 @@ from tests.harness.inprocess import Boundary
 from tests.model.watch import Watch
 
 TOKEN = "token"
+_PREFIX = {"compute": "/v2.1", "network": "/v2.0", "placement": "", "block_storage": "/v3"}
 LATENCY = 0.05  # virtual seconds of each half of a request
 
 Fault = Literal[
@@ -81,12 +82,13 @@ class InProcess(Api):
         self, service: Any, method: str, path: str, query: Any = (), body: Any = None
     ) -> requests.Response:
         pairs = query.items() if isinstance(query, Mapping) else query
-        prefix = {"compute": "/v2.1", "network": "/v2.0", "placement": ""}[service]
+        prefix = _PREFIX[service]
         request = Request(
             service, method, prefix + path, [(k, str(v)) for k, v in pairs], self._headers, body
         )
         if service in self.absent:
-            raise NotInCatalog(f"the cloud's catalog has no {service} service")
+            name = service.replace("_", " ")
+            raise NotInCatalog(f"the cloud's catalog has no {name} service")
         self._boundary.cross(f"before {method} {path}")
         self._cloud.clock.advance(LATENCY)
         answer = self._exchange(request, self._fault(method, path))
@@ -96,7 +98,7 @@ class InProcess(Api):
 
     def _exchange(self, request: Request, fault: Fault | None) -> Answer:
         if request.method != "GET":
-            self._watch.sent(request, answered=fault is None)
+            self._watch.sent(request, answered=fault in (None, "401", "403"))
         if fault is None or fault in AFTER:
             self._watch.before(request)
             response, _ = self._application.answer(request)

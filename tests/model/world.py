@@ -94,7 +94,10 @@ class World(world.World):
     def reconcile_once(self) -> float:
         before, restarts, acts = self.status, self.restarts, len(self.boundary.meanwhile)
         self.watch.tick_begins()
-        with mock.patch("quiesce.drain.act.actions.ThreadPoolExecutor", OneAfterTheOther):
+        with (
+            mock.patch("quiesce.drain.act.actions.ThreadPoolExecutor", OneAfterTheOther),
+            mock.patch("quiesce.openstack.lookups.ThreadPoolExecutor", OneAfterTheOther),
+        ):
             wait = super().reconcile_once()
         disturbed = self.restarts > restarts or len(self.boundary.meanwhile) < acts
         self.boundary.meanwhile.clear()

@@ -23,7 +23,7 @@ from quiesce.drain.model.history import History
 from quiesce.drain.model.identity import DrainIdentity
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.observe import complete, observe, poll
-from quiesce.drain.report import Report, events, status, status_of_problem
+from quiesce.drain.report import Report, events, foreign_confirms, status, status_of_problem
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.ops import metrics
@@ -66,10 +66,11 @@ class Drains:
         access = self.connect(resource, drain)
         self.claim(resource, drain, access)
         observation, decision = self.observe_and_decide(resource, drain, access)
+        notices = self.notices(resource, drain, observation)
         self.remember(resource, observation, decision)
         if decision.released:
-            return Released(_farewell(decision.left_undone))
-        self.report(resource, drain, observation, decision)
+            return Released(_farewell(decision))
+        self.report(resource, drain, observation, decision, notices)
         self.act(resource, access, observation, decision)
         return max(0.0, decision.requeue - (time.monotonic() - began))
 
@@ -158,6 +159,14 @@ class Drains:
             settings.idle_interval,
         )
 
+    def notices(
+        self, resource: Resource, drain: Drain, observation: Observation
+    ) -> tuple[Event, ...]:
+        """What happened since the last tick that no status shows."""
+        before = self.histories.get(resource.uid, History()).foreign_confirms
+        new = observation.history.foreign_confirms[len(before) :]
+        return foreign_confirms(new, observation.history.names, drain.spec.confirmation)
+
     def remember(self, resource: Resource, observation: Observation, decision: Decision) -> None:
         """For the next tick, should this one not come to its end: its calls are expected to
         work.
@@ -169,11 +178,16 @@ class Drains:
         self.histories[resource.uid] = history.expect(decision.actions)
 
     def report(
-        self, resource: Resource, drain: Drain, observation: Observation, decision: Decision
+        self,
+        resource: Resource,
+        drain: Drain,
+        observation: Observation,
+        decision: Decision,
+        notices: tuple[Event, ...] = (),
     ) -> None:
         before = DrainStatus.read(resource.status)
         after = status(Report(drain, observation, decision, before, resource.generation))
-        self._publish(resource, before, after)
+        self._publish(resource, before, after, notices)
 
     def act(
         self, resource: Resource, access: _Access, observation: Observation, decision: Decision
@@ -215,18 +229,28 @@ class Drains:
         self.limiter.hold(uid, 0)
         metrics.drain_phase(key, None)
 
-    def _publish(self, resource: Resource, before: DrainStatus, after: DrainStatus) -> None:
+    def _publish(
+        self,
+        resource: Resource,
+        before: DrainStatus,
+        after: DrainStatus,
+        notices: tuple[Event, ...] = (),
+    ) -> None:
         metrics.drain_phase(resource.key, str(after.phase))
-        publish(self.context, resource, after.to_json(), events(before, after))
+        told = (*events(before, after), *notices)
+        publish(self.context, resource, after.to_json(), told)
 
 
-def _farewell(left_undone: str) -> tuple[Event, ...]:
+def _farewell(decision: Decision) -> tuple[Event, ...]:
     """Told before the resource goes, and with it the last place to read it."""
-    if not left_undone:
-        return (normal("Restored", "Restore", "host restored"),)
+    undone, text = decision.left_undone, "host restored"
+    if decision.restored_as:
+        text = f"host restored; {decision.restored_as}"
+    if not undone:
+        return (normal("Restored", "Restore", text),)
     return (
-        warning("NovaComputeNotRunning", "Restore", left_undone),
-        normal("Restored", "Restore", "host restored, except for nova-compute"),
+        warning("NovaComputeNotRunning", "Restore", undone),
+        normal("Restored", "Restore", f"{text}, except for nova-compute"),
     )
 
 

@@ -7,17 +7,20 @@ every verb sends one request, once.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.errors import NotFound
 from quiesce.openstack.http import PAGE, Api
+from quiesce.openstack.lookups import Lookups
 from quiesce.openstack.records import (
     ActionEvents,
     Aggregate,
+    Confirmed,
     Hypervisor,
+    Image,
     LiveProgress,
     Migration,
     Port,
@@ -26,6 +29,7 @@ from quiesce.openstack.records import (
     ServerGroup,
     Service,
     Shape,
+    Volume,
     moment,
 )
 
@@ -63,6 +67,7 @@ class Cloud:
         self._api = api
         self.user_id = api.user_id
         self.identity = api.identity
+        self._lookups = Lookups(api, clock)
         self._services = _Shared(self._read_services, _SERVICES_AGE, clock)
         self._groups = _Shared(self._read_groups, _GROUPS_AGE, clock)
         self._hypervisors = _Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
@@ -165,18 +170,36 @@ class Cloud:
         ]
         return self._events(server_id, min(near)[1]) if near else None
 
+    def last_confirm(self, server_id: str, since: datetime) -> Confirmed | None:
+        """The newest confirm of a move of this server that began at `since`; None: no such action,
+        or no such server.
+        """
+        try:
+            body = self._api.get("compute", f"/servers/{server_id}/os-instance-actions")
+        except NotFound:
+            return None
+        found = [
+            Confirmed(started, row.get("user_id"))
+            for row in rows(body, "instanceActions")
+            if row["action"] == "confirmResize"
+            and (started := moment(row["start_time"]))
+            and started >= since
+        ]
+        return max(found, key=lambda confirmed: confirmed.started, default=None)
+
     def _events(self, server_id: str, request_id: str) -> ActionEvents:
         body = self._api.get("compute", f"/servers/{server_id}/os-instance-actions/{request_id}")[
             "instanceAction"
         ]
         events: list[dict[str, Any]] = body.get("events") or []
-        failed = next((e for e in events if e.get("result") not in ("Success", None)), {})
+        failures = [e for e in events if e.get("result") not in ("Success", None)]
+        failed = failures[0] if failures else {}
         unended = not failed and any(e.get("result") is None for e in events)
         started = moment(body["start_time"])
         if started is None:
             raise CloudUnreachable(f"instance action {request_id} has no start time")
         return ActionEvents(
-            request_id, body["action"], started, failed.get("event"), failed.get("details"), unended
+            request_id, body["action"], started, failed.get("event"), _details(failures), unended
         )
 
     def is_running(self, server_id: str) -> bool | None:
@@ -360,6 +383,19 @@ class Cloud:
             for p in found
         )
 
+    @property
+    def shows_image_properties(self) -> bool:
+        """Whether a server's row has those of its image (microversion 2.98)."""
+        return tuple(map(int, self._api.microversion.split("."))) >= (2, 98)
+
+    def volumes(self, ids: Iterable[str]) -> Mapping[str, Volume]:
+        """Volumes by ID, of any project; those that are gone are left out. Raises NotInCatalog."""
+        return self._lookups.volumes(ids)
+
+    def images(self, ids: Iterable[str]) -> Mapping[str, Image]:
+        """Images by ID; those that are gone are left out. Raises NotInCatalog."""
+        return self._lookups.images(ids)
+
     # Verbs: each returns Nova's request id
 
     def disable_service(self, service_id: str, reason: str) -> str | None:
@@ -416,6 +452,18 @@ class Cloud:
 
     def _action(self, server_id: str, body: dict[str, Any]) -> str | None:
         return self._api.write("compute", "POST", f"/servers/{server_id}/action", body)
+
+
+def _details(failures: list[dict[str, Any]]) -> str | None:
+    """The message of the step that failed last, and of the one around it if that says more.
+
+    Newest first (nova/db/main/api.py action_events_get): where every host rejects a live migration,
+    each check is a failed step, and the step around them has what became of it.
+    """
+    texts = [e.get("details") for e in (failures[-1:] + failures[:1]) if e.get("details")]
+    if len(set(texts)) < 2:
+        return texts[-1] if texts else None
+    return f"{str(texts[0]).rstrip('.')}; last: {texts[-1]}"
 
 
 def _complete(services: tuple[Service, ...]) -> tuple[Service, ...]:

@@ -16,7 +16,7 @@ from openstack import exceptions as sdk
 from openstack.connection import Connection
 
 from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable, NotAllowed
-from quiesce.openstack.errors import NotFound, NotInCatalog, Refused, Unknown
+from quiesce.openstack.errors import Forbidden, NotFound, NotInCatalog, Refused, Unknown
 from quiesce.ops import metrics
 
 log = logging.getLogger(__name__)
@@ -26,15 +26,19 @@ log = logging.getLogger(__name__)
 # image properties (2.98).
 FLOOR, CEILING = (2, 80), (2, 100)
 _PLACEMENT_VERSION = "1.35"
+_NO_SUCH_SERVICE = "not present in the service catalog"
 PAGE = 1000  # nova [api]max_limit
+# Answers below 500 that are about the time, the size or the rate of requests, or of a proxy: they
+# do not tell what Nova did.
+_MAY_HAVE_HAPPENED = frozenset({408, 413, 425, 429, 499})
 
-Catalog = Literal["compute", "placement", "network"]
+Catalog = Literal["compute", "placement", "network", "block_storage", "image"]
 _Query = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
 _NO_QUERY: _Query = ()
 
 
 class Api:
-    """The three services of one cloud, with one microversion for all calls to Nova."""
+    """The services of one cloud, with one microversion for all calls to Nova."""
 
     broken = False
 
@@ -92,7 +96,7 @@ class Api:
     def write(self, service: Catalog, method: str, path: str, body: Any = None) -> str | None:
         """Sends once; the request id of the accepted call.
 
-        Raises Refused (no effect), Unknown, NotAllowed, BadCredentials.
+        Raises Refused (no effect), Unknown, Forbidden, BadCredentials.
         """
         try:
             answer = self._send(service, method, path, body=body)
@@ -134,10 +138,13 @@ class Api:
             adapter: Adapter = getattr(self._connection, service)
             answer: requests.Response = adapter.request(path, method, **options)
         except (ks.EndpointNotFound, ks.CatalogException) as error:
-            raise NotInCatalog(f"the cloud's catalog has no {service} service") from error
+            raise NotInCatalog(_missing(service)) from error
         except (ks.Unauthorized, ks.NotFound) as error:
             raise BadCredentials(f"Keystone refuses the credentials: {error}") from error
         except (sdk.SDKException, AssertionError, LookupError) as error:
+            # openstacksdk/service_description.py: said at the first use, and it does not change.
+            if isinstance(error, sdk.SDKException) and _NO_SUCH_SERVICE in str(error):
+                raise NotInCatalog(_missing(service)) from error
             # The SDK remembers a failed discovery of a service forever; keystoneauth asserts where
             # two threads renew one token at once, and keeps a token document in which something
             # is missing: only a new connection helps.
@@ -156,6 +163,10 @@ class Api:
         shown = {"request_id": request_id(answer), "seconds": seconds}
         log.debug("%s %s %s", method, path, answer.status_code, extra=shown)
         return answer
+
+
+def _missing(service: Catalog) -> str:
+    return f"the cloud's catalog has no {service.replace('_', ' ')} service"
 
 
 def cause(error: Exception) -> str:
@@ -185,13 +196,14 @@ def failure(answer: requests.Response, call: str, *, write: bool) -> Exception:
     if status == 401:
         return BadCredentials(f"OpenStack refuses the credentials: {text}")
     if status == 403:
-        return NotAllowed(
+        lacking = (
             f"the credentials lack a permission: {text}. "
             "Give the operator's user the role that this call needs"
         )
+        return Forbidden(lacking, detail, rid) if write else NotAllowed(lacking)
     if status == 404:
         return NotFound(status, detail, rid)
-    if status in (400, 409) and write:
+    if write and 400 <= status < 500 and status not in _MAY_HAVE_HAPPENED:
         return Refused(status, detail, rid)
     if write:
         return Unknown(text, retry_after(answer))

@@ -73,6 +73,9 @@ class Server:
 
     `host` is OS-EXT-SRV-ATTR:host: None where no compute has it. `launched`: when its guest was
     last made on a host: by its build, a cold migration, an unshelve; not by a live migration.
+    `partial`: its cell is down, so that Nova shows its id and project and little else (microversion
+    2.69, api/openstack/compute/views/servers.py _show_from_down_cell). `volumes`: IDs of the
+    attached ones; `encrypted`: those of them that Cinder encrypts, None where it does not answer.
     """
 
     id: str
@@ -90,19 +93,31 @@ class Server:
     addresses: tuple[str, ...] = ()
     project_id: str = ""
     launched: datetime | None = None
+    image_id: str = ""
+    volumes: tuple[str, ...] = ()
+    encrypted: tuple[str, ...] | None = ()
+    partial: bool = False
 
     @property
     def idle(self) -> bool:
-        """Nova is doing nothing with it."""
-        return self.task_state is None and self.status not in (
-            "RESIZE",
-            "MIGRATING",
-            "REVERT_RESIZE",
-        )
+        """Nova is doing nothing with it, as far as it shows."""
+        busy = ("RESIZE", "MIGRATING", "REVERT_RESIZE")
+        return not self.partial and self.task_state is None and self.status not in busy
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
         """Raises KeyError where the host attribute is missing: the user may not see hosts."""
+        if row["status"] == "UNKNOWN" and "OS-EXT-SRV-ATTR:host" not in row:
+            return cls(
+                id=row["id"],
+                name=row.get("name") or row["id"],
+                status=row["status"],
+                task_state=None,
+                power_state=NOSTATE,
+                host=None,
+                project_id=row.get("tenant_id") or "",
+                partial=True,
+            )
         flavor, image = row.get("flavor") or {}, row.get("image") or {}
         return cls(
             id=row["id"],
@@ -128,6 +143,10 @@ class Server:
             ),
             project_id=row.get("tenant_id") or "",
             launched=moment(row.get("OS-SRV-USG:launched_at")),
+            image_id=image.get("id") or "",
+            volumes=tuple(
+                v["id"] for v in row.get("os-extended-volumes:volumes_attached") or () if "id" in v
+            ),
         )
 
 
@@ -190,6 +209,14 @@ class ActionEvents:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """An instance action confirmResize. `user_id` None: Nova did it by itself."""
+
+    started: datetime
+    user_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LiveProgress:
     """A running live migration's counters (`GET /servers/{id}/migrations`), bytes."""
 
@@ -238,6 +265,37 @@ class Port:
     status: str
     bound_to: str | None
     vif_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A Cinder volume. `image_properties`: those it was made with, of one that a server boots
+    from.
+    """
+
+    id: str
+    encrypted: bool
+    image_properties: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        """Raises KeyError."""
+        boots = str(row.get("bootable")).lower() == "true"
+        properties = row.get("volume_image_metadata") or {} if boots else {}
+        return cls(row["id"], bool(row["encrypted"]), properties)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A Glance image's own properties."""
+
+    id: str
+    properties: Mapping[str, str]
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        texts = {name: value for name, value in row.items() if isinstance(value, str)}
+        return cls(row["id"], texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from tests.beds.sim.errors import (
     ConflictError,
     ForbiddenError,
     UnexpectedApiError,
+    WorkError,
 )
-from tests.beds.sim.records import Context, Server
+from tests.beds.sim.records import Context, Server, User
 from tests.beds.sim.state import State
 
 LIVE, COLD = "live-migration", "resize"  # nova/compute/instance_actions.py
@@ -49,6 +50,24 @@ def _cannot_live_migrate(specs: dict[str, str], old: bool) -> list[str]:
     if specs.get("hw:mem_encryption", "").lower() in ("1", "t", "true", "on", "y", "yes"):
         kinds.append("SEV-enabled" if old else "mem encryption enabled")
     return kinds
+
+
+def secret(server: Server, who: User, *, live: bool = False) -> None:
+    """Barbican gives the secret of a virtual TPM or a volume to its owner's project only.
+
+    nova/crypto.py ensure_vtpm_secret; the secret of a TPM in mode `host` travels with a live
+    migration (virt/libvirt/driver.py _add_vtpm_secret_to_live_migrate_data).
+    """
+    if who.project == server.owner.project:
+        return
+    specs = dict(server.flavor.extra_specs)
+    mode = specs.get("hw:tpm_secret_security", "user")
+    if "hw:tpm_version" in specs and not live and mode != "deployment":
+        words = "Key manager error: Forbidden: Secret payload retrieval attempt not allowed"
+        raise WorkError("VTPMSecretForbidden", words)
+    if any(volume.encrypted for volume in server.volumes):
+        words = "Key manager error: Forbidden: Secret payload retrieval attempt not allowed"
+        raise WorkError("KeyManagerError", words)
 
 
 def unlocked(server: Server, context: Context) -> None:

@@ -273,6 +273,7 @@ class ColdMigrations:
                 self.state.save(server, expect=("resize_migrated",), task_state="resize_finish")
                 self.state.bind_ports(server, target.host)
                 yield self.state.latency(self.state.timing.step)
+                checks.secret(server, move.context.user)
                 effect = self.state.faults.effect("finish_migration", target.host, server)
                 yield from carry_out(effect)
                 self.state.set_status(move.migration, "finished")

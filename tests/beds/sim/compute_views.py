@@ -111,7 +111,9 @@ class Views:
             "OS-DCF:diskConfig": "MANUAL",
             "config_drive": "",
             "key_name": None,
-            "os-extended-volumes:volumes_attached": [],
+            "os-extended-volumes:volumes_attached": [
+                {"id": volume.id, "delete_on_termination": False} for volume in server.volumes
+            ],
             "OS-EXT-AZ:availability_zone": self.state.zone_of(server.host) if server.host else "",
             "OS-SRV-USG:launched_at": iso_micro(launched) if launched else None,
             "OS-SRV-USG:terminated_at": iso_micro(terminated) if terminated else None,

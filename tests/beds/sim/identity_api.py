@@ -19,6 +19,7 @@ CATALOG = {
     "compute": ("nova", "/compute/v2.1"),
     "placement": ("placement", "/placement"),
     "network": ("neutron", "/network"),
+    "block-storage": ("cinder", "/block_storage/v3"),
 }
 
 

@@ -11,7 +11,7 @@ from tests.beds.sim.driver import Effect, carry_out, operate
 from tests.beds.sim.errors import BadRequestError, MaxRetriesError, NotFoundError, WorkError
 from tests.beds.sim.power import Power
 from tests.beds.sim.process import HANG, Work
-from tests.beds.sim.records import Context, Migration, Server
+from tests.beds.sim.records import Context, Migration, Server, User
 from tests.beds.sim.scheduler import Scheduler
 from tests.beds.sim.state import Compute, State
 from tests.beds.sim.states import LIVE_IN_PROGRESS, SHUTDOWN
@@ -257,7 +257,9 @@ class LiveMigrations:
     ) -> Work:
         self.state.set_status(migration, "preparing")
         try:
-            yield from source.process.call(target.process, self._prepare_target(server, target))
+            yield from source.process.call(
+                target.process, self._prepare_target(server, target, migration.initiator)
+            )
         except WorkError:
             self.state.set_status(migration, "error")
             yield self.state.latency(self.state.timing.settle)
@@ -270,9 +272,10 @@ class LiveMigrations:
         if (yield from self._copy(server, migration, source)):
             yield from self._hand_over(server, migration, source, target)
 
-    def _prepare_target(self, server: Server, target: Compute) -> Work:
+    def _prepare_target(self, server: Server, target: Compute, who: User) -> Work:
         with self.state.event(server, "compute_pre_live_migration", target.host):
             yield self.state.latency(self.state.timing.step)
+            checks.secret(server, who, live=True)
             yield from operate(self.state.faults, "pre_live_migration", target.host, server)
 
     def _copy(self, server: Server, migration: Migration, source: Compute) -> Work:

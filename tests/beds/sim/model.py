@@ -30,6 +30,7 @@ from tests.beds.sim.records import (
     ServerGroup,
     Service,
     User,
+    Volume,
 )
 from tests.beds.sim.scheduler import Scheduler
 from tests.beds.sim.state import Compute, Config, State, Timing
@@ -162,6 +163,15 @@ class Cloud:
         """Change the flavor that a server keeps for itself."""
         with self.hold():
             server.flavor = replace(server.flavor, extra_specs=tuple(specs.items()))
+
+    def attach_volume(
+        self, server: Server, *, encrypted: bool = False, boots: bool = False, **image: str
+    ) -> Volume:
+        """image: what the volume's image asked for."""
+        volume = Volume(self.state.new_uuid(), encrypted, boots, tuple(image.items()))
+        with self.hold():
+            server.volumes.append(volume)
+        return volume
 
     def guest_dies(self, server: Server) -> None:
         """End a guest as a crash of QEMU or a shutdown from inside does."""

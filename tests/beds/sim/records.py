@@ -62,6 +62,16 @@ class Fault:
     details: str = ""
 
 
+@dataclass(frozen=True)
+class Volume:
+    """A Cinder volume of a server. `encrypted`: with a secret of the server's owner."""
+
+    id: str
+    encrypted: bool = False
+    boots: bool = False
+    image_metadata: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass
 class Server:
     id: str
@@ -83,6 +93,7 @@ class Server:
     metadata: dict[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     image: str = ""  # "" for a server that was booted from a volume
+    volumes: list[Volume] = field(default_factory=list)
     locked_by: str | None = None
     locked_reason: str | None = None
     fault: Fault | None = None

@@ -14,6 +14,7 @@ from tests.beds.sim.identity_api import Identity
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.network_api import NetworkApi
 from tests.beds.sim.placement_api import PlacementApi
+from tests.beds.sim.volume_api import VolumeApi
 from tests.beds.sim.web import Application, Handler, HttpFault, Request, Response, Server
 
 CLOUDS = {"lab": "admin", "operator": "quiesce", "lab-demo": "demo"}
@@ -39,7 +40,7 @@ _NOVA_NAMES = {
 
 
 class CloudApplication(Application):
-    """All four services on one cloud; one request at a time sees and changes it."""
+    """All services on one cloud; one request at a time sees and changes it."""
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__()
@@ -51,6 +52,7 @@ class CloudApplication(Application):
             "compute": ComputeApi(cloud, self.identity).router(),
             "placement": PlacementApi(cloud.state, self.identity).router(),
             "network": NetworkApi(cloud.state, self.identity).router(),
+            "block_storage": VolumeApi(cloud.state, self.identity).router(),
         }
 
     def now(self) -> float:
@@ -84,6 +86,9 @@ class CloudApplication(Application):
                     {"status": error.status, "title": title, "detail": detail, "request_id": ""}
                 ]
             }
+        elif request.service == "block_storage":
+            name = _NOVA_NAMES.get(error.status, "computeFault")
+            body = {name: {"code": error.status, "message": error.message}}
         else:
             body = {"NeutronError": {"type": title, "message": error.message, "detail": ""}}
         return Response(error.status, body)

@@ -25,7 +25,7 @@ LONGEST_LINE = (
 class Request:
     """One request.
 
-    service: first segment of the path (identity, compute, placement, network); path: the rest;
+    service: first segment of the path (identity, compute, placement, …); path: the rest;
     route: the path with `{id}` for what varies; names: the values of those.
     """
 

@@ -29,7 +29,7 @@ from quiesce.drain.model.actions import (
     StartMove,
 )
 from quiesce.drain.model.history import History, Refusal
-from quiesce.openstack.errors import NotFound, Refused, Unknown
+from quiesce.openstack.errors import Forbidden, NotFound, Refused, Unknown
 from quiesce.openstack.records import Service
 from quiesce.ops.logging import TextLines, fields
 
@@ -119,6 +119,24 @@ def test_a_refusal_is_noted_in_novas_words_and_counted(
     found = history.refusals["s1"]
     assert (found.status, found.text, found.count, found.at) == (409, "in vm_state paused", 2, NOW)
     assert not history.unanswered
+
+
+@pytest.mark.field_case("F10")
+@pytest.mark.parametrize(("action", "call"), OF_SERVERS)
+def test_a_403_is_a_refusal_of_that_server(action: Action, call: tuple[Any, ...]) -> None:
+    words = "Forbidden with instances that have accelerators."
+    cloud = Recorder(**{call[0]: Forbidden("POST: HTTP 403", words, "req-9")})
+    history = carry_out(cloud, action, ConfirmMove("s2", 8))
+    assert len(cloud.calls) == 2
+    found = history.refusals["s1"]
+    assert (found.call, found.status, found.text) == (found.call, 403, words)
+
+
+@pytest.mark.field_case("F10")
+@pytest.mark.parametrize(("action", "call"), OF_THE_SERVICE)
+def test_a_403_for_the_host_is_the_credentials(action: Action, call: tuple[Any, ...]) -> None:
+    with pytest.raises(NotAllowed):
+        carry_out(Recorder(**{call[0]: Forbidden("PUT: HTTP 403", "no", None)}), action)
 
 
 def test_a_call_is_unanswered_from_when_it_was_given_up() -> None:

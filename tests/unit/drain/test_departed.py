@@ -35,7 +35,7 @@ from quiesce.drain.decide.departed import GRACE, SHORT_WORK
 from quiesce.drain.model.actions import ConfirmMove, RevertMove
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation
-from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert
+from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert, Wait
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Migration, Port, Server
 
 LONG_AGO = 100_000
@@ -450,3 +450,21 @@ def test_held_servers_keep_their_row_however_many_problems_there_are() -> None:
     assert {"id": "s1", "was": "ACTIVE"}.items() <= next(
         row for row in after["problems"] if row["id"] == "s1"
     ).items()
+
+
+@pytest.mark.field_case("F13")
+@pytest.mark.parametrize("status", ["migrating", "finished", "error"])
+def test_a_server_in_a_cell_that_is_down_is_waited_for(status: str) -> None:
+    """Nova shows its id and little else: no host, no state; nothing follows from that."""
+    unseen = server("s1", "UNKNOWN", host=None, partial=True)
+    sight = observed(
+        [],
+        [migration(status_=status)],
+        elsewhere=[unseen],
+        first_seen={(FOUND + 1, status): ago(9999)},
+        idle_since={"s1": ago(9999)},
+    )
+    found = verdict(sight)
+    assert isinstance(found, Wait)
+    assert found.reason == "CellDown"
+    assert not decided(sight).proof.complete

@@ -6,10 +6,12 @@ import pytest
 from tests.unit.drain.build import NOW, at, observed, server, status_of
 from tests.unit.drain.test_report import SIGHTS, shown
 
+from quiesce.api.drain.spec import Confirmation, ConfirmationPolicy
 from quiesce.api.drain.status import DrainStatus
 from quiesce.api.errors import CloudUnreachable
 from quiesce.api.events import Event
-from quiesce.drain.report import events, status_of_problem
+from quiesce.drain.model.history import ForeignConfirm
+from quiesce.drain.report import events, foreign_confirms, status_of_problem
 from quiesce.drain.report.events import AT_ONCE
 
 
@@ -75,3 +77,18 @@ def test_each_new_problem_is_a_warning_with_its_words_and_a_known_one_is_not() -
 def test_a_flood_of_problems_is_not_a_flood_of_events() -> None:
     many = status_of(observed([server(f"s{n}", "SUSPENDED") for n in range(50)]))
     assert len([event for event in between({}, many) if event.action == "Move"]) == AT_ONCE
+
+
+@pytest.mark.field_case("F25")
+@pytest.mark.parametrize("policy", list(ConfirmationPolicy))
+def test_a_confirm_that_was_not_ours_is_a_warning(policy: ConfirmationPolicy) -> None:
+    found = [ForeignConfirm(1, "s1", by_nova=True), ForeignConfirm(2, "s2", by_nova=False)]
+    told = foreign_confirms(found, {"s1": "web-1"}, Confirmation(policy=policy))
+    assert [(e.type, e.reason) for e in told] == [
+        ("Warning", "ConfirmedByNova"),
+        ("Warning", "ConfirmedByOthers"),
+    ]
+    assert told[0].message.startswith("web-1: ")
+    assert "resize_confirm_window" in told[0].message
+    assert told[1].message.startswith("s2: ")
+    assert ("Manual" in told[0].message) == (policy is ConfirmationPolicy.MANUAL)

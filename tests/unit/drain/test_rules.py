@@ -359,17 +359,6 @@ def test_our_offload_and_resume_count_as_moves_in_flight() -> None:
         assert not verdicts(observed([busy]))["s1"].in_flight
 
 
-@pytest.mark.parametrize(
-    "of_what", ["accel:device_profile", "pci_passthrough:alias", "hw:tpm_version"]
-)
-def test_what_cannot_live_migrate(of_what: str) -> None:
-    pinned = server(flavor=flavor(**{of_what: "2.0"}))
-    assert said(verdict(observed([pinned]), spec("Live"))) == "blocked CannotLiveMigrate"
-    assert said(verdict(observed([pinned]), spec("LiveThenCold"))) == "cold"
-    assert said(verdict(observed([pinned]), spec("Cold"))) == "cold"
-    assert said(verdict(observed([replace(pinned, status="SHUTOFF")]), spec("Live"))) == "cold"
-
-
 @pytest.mark.parametrize("where", ["flavor", "image"])
 def test_encrypted_memory_cannot_live_migrate(where: str) -> None:
     encrypted = (

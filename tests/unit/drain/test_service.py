@@ -147,6 +147,10 @@ def test_nothing_moves_while_the_scheduler_may_still_place_servers_here() -> Non
 # Give back
 
 
+NOVAS_OWN = ("AUTO: Connection to libvirt lost: 1", "AUTO: None", "set by vmwareapi host_state")
+
+
+@pytest.mark.field_case("F29")
 @pytest.mark.parametrize(
     ("record", "now", "wanted"),
     [
@@ -155,6 +159,16 @@ def test_nothing_moves_while_the_scheduler_may_still_place_servers_here() -> Non
             begun(found_status="disabled", found_reason=THEIRS),
             service(),
             (DisableService("svc-1", THEIRS),),
+        ),
+        *(
+            (begun(found_status="disabled", found_reason=reason), now, wanted)
+            for reason in NOVAS_OWN
+            for now, wanted in (
+                (service(), (EnableService("svc-1"),)),
+                (service(id="svc-2"), (EnableService("svc-2"),)),
+                (service("enabled", id="svc-2"), ()),
+                (service(disabled_reason=reason), ()),  # set again meanwhile: Nova lifts it itself
+            )
         ),
         (begun(found_status="disabled"), service(), (DisableService("svc-1", None),)),
         (begun(), service(disabled_reason=THEIRS), ()),  # no longer ours
@@ -350,3 +364,18 @@ def test_another_reason_is_another_call() -> None:
     assert actions(refused(ENABLED, [DISABLE]), spec(reason="RAM swap")) == (
         DisableService("svc-1", f"{OURS}: RAM swap"),
     )
+
+
+@pytest.mark.field_case("F29")
+def test_what_was_done_with_novas_own_disable_is_told() -> None:
+    found = begun(found_status="disabled", found_reason=NOVAS_OWN[0])
+    released = decided(empty(service=service("enabled")), record=found, deleting=True)
+    assert released.released
+    assert NOVAS_OWN[0] in released.restored_as
+    assert "enabled now" in released.restored_as
+    for record, now in (
+        (begun(), service("enabled")),
+        (begun(found_status="disabled", found_reason=THEIRS), service("enabled")),
+        (found, service(disabled_reason=NOVAS_OWN[0])),
+    ):
+        assert decided(empty(service=now), record=record, deleting=True).restored_as == ""

@@ -48,6 +48,21 @@ def migration(id_: int, **more: Any) -> dict[str, Any]:
     return row | more
 
 
+def action(name: str, start: str, user: str | None) -> dict[str, Any]:
+    return {"action": name, "request_id": f"req-{start}", "start_time": start, "user_id": user}
+
+
+@pytest.mark.field_case("F25")
+def test_who_confirmed_last() -> None:
+    first, second = "2026-03-01T12:00:01.000000", "2026-03-01T12:00:09.000000"
+    rows = [action("confirmResize", second, None), action("confirmResize", first, "me")]
+    began = datetime.fromisoformat(f"{first}+00:00")
+    listed = {"instanceActions": [action("migrate", second, "me"), *rows]}
+    there, _ = cloud(listed, {"instanceActions": rows[1:]}, {"instanceActions": []}, answer(404))
+    found = [there.last_confirm("s1", began) for _ in range(4)]
+    assert [each.user_id if each else "none" for each in found] == [None, "me", "none", "none"]
+
+
 # Servers
 
 
@@ -85,6 +100,35 @@ def test_one_server_or_none() -> None:
     assert there.server("s1") is None
     with pytest.raises(CloudUnreachable):
         there.server("s1")
+
+
+PARTIAL = {
+    "id": "s9", "tenant_id": "p", "created": T0, "status": "UNKNOWN", "links": [],
+}  # fmt: skip
+PARTIAL_ALONE = PARTIAL | {
+    "user_id": "u", "image": "", "flavor": {"vcpus": 1, "ram": 64, "disk": 1, "ephemeral": 0,
+    "swap": 0, "extra_specs": {}}, "OS-EXT-AZ:availability_zone": "UNKNOWN",
+    "OS-EXT-STS:power_state": 0, "server_groups": [],
+}  # fmt: skip
+
+
+@pytest.mark.field_case("F13")
+@pytest.mark.parametrize("row", [PARTIAL, PARTIAL_ALONE])
+def test_a_row_of_a_cell_that_is_down_is_a_value_of_its_own(row: dict[str, Any]) -> None:
+    """nova/api/openstack/compute/views/servers.py _show_from_down_cell, microversion 2.69."""
+    there, _ = cloud({"server": row}, {"servers": [row, server()]}, {"servers": [row]})
+    found = there.server("s9")
+    assert found is not None
+    assert (found.partial, found.name, found.host, found.idle) == (True, "s9", None, False)
+    assert [s.id for s in there.servers_on("cmp1")] == ["s1"]
+    assert there.servers_to_verify() == ()
+
+
+def test_volumes_and_image_of_a_server() -> None:
+    row = server(image={"id": "i1"}) | {
+        "os-extended-volumes:volumes_attached": [{"id": "v1", "delete_on_termination": False}]
+    }
+    assert (Server.read(row).volumes, Server.read(row).image_id) == (("v1",), "i1")
 
 
 def test_a_row_of_a_server() -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.openstack.answers import Wire, answer
 
 from quiesce.api.errors import BadCredentials, CloudUnreachable, NotAllowed
-from quiesce.openstack.errors import NotFound, Refused, Unknown
+from quiesce.openstack.errors import Forbidden, NotFound, Refused, Unknown
 from quiesce.openstack.http import cause, failure, message, retry_after, route
 
 
@@ -15,9 +15,11 @@ from quiesce.openstack.http import cause, failure, message, retry_after, route
     [
         (400, CloudUnreachable, Refused),
         (401, BadCredentials, BadCredentials),
-        (403, NotAllowed, NotAllowed),
+        (403, NotAllowed, Forbidden),
         (404, NotFound, NotFound),
+        (405, CloudUnreachable, Refused),
         (409, CloudUnreachable, Refused),
+        (422, CloudUnreachable, Refused),
         (413, CloudUnreachable, Unknown),
         (429, CloudUnreachable, Unknown),
         (500, CloudUnreachable, Unknown),

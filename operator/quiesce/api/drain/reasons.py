@@ -72,6 +72,7 @@ class ServerReason(StrEnum):
     BACKING_OFF = "BackingOff", False, True
     BUILDING = "Building"
     BUSY = "Busy"
+    CELL_DOWN = "CellDown", False, True
     DELETING = "Deleting"
     FOREIGN_MIGRATION = "ForeignMigration", False, True
     OFFLOADING = "Offloading"
@@ -79,7 +80,9 @@ class ServerReason(StrEnum):
     RECOVERING = "Recovering"
     SETTLING = "Settling"
     STARTING = "Starting"
+    VOLUMES_NOT_READ = "VolumesNotRead", False, True
     # A person is needed.
+    ACCELERATOR = "Accelerator", True
     AFFINITY_GROUP = "AffinityGroup", True
     AWAITING_DECISION = "AwaitingDecision", True
     CANNOT_LIVE_MIGRATE = "CannotLiveMigrate", True
@@ -87,6 +90,7 @@ class ServerReason(StrEnum):
     COLD_MIGRATION_PAUSED = "ColdMigrationPaused", True
     DESTINATION_FAILED = "DestinationFailed", True
     DESTINATION_NOT_WRITABLE = "DestinationNotWritable", True
+    ENCRYPTED_VOLUMES = "EncryptedVolumes", True
     FOREIGN_RESIZE = "ForeignResize", True
     HOST_UNCERTAIN = "HostUncertain", True
     LEFT_OFF = "LeftOff", True
@@ -113,6 +117,7 @@ class ServerReason(StrEnum):
     STUCK_MIGRATION = "StuckMigration", True
     SUSPENDED = "Suspended", True
     UNKNOWN_STATUS = "UnknownStatus", True
+    VIRTUAL_TPM = "VirtualTPM", True
 
 
 class Stage(StrEnum):

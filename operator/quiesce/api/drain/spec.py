@@ -47,6 +47,11 @@ class LockedPolicy(StrEnum):
     BLOCK = "Block"
 
 
+class EncryptedPolicy(StrEnum):
+    BLOCK = "Block"
+    MOVE = "Move"
+
+
 class ConfirmationPolicy(StrEnum):
     AUTOMATIC = "Automatic"
     MANUAL = "Manual"
@@ -97,6 +102,7 @@ class Servers(Model):
     shelved: ShelvedPolicy = ShelvedPolicy.OFFLOAD
     suspended: SuspendedPolicy = SuspendedPolicy.BLOCK
     locked: LockedPolicy = LockedPolicy.MOVE
+    encrypted_volumes: EncryptedPolicy = EncryptedPolicy.BLOCK
 
 
 class Checks(Model):

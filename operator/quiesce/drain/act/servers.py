@@ -17,7 +17,7 @@ from quiesce.drain.model.actions import (
 )
 from quiesce.drain.model.history import History
 from quiesce.openstack.cloud import Cloud
-from quiesce.openstack.errors import Refused, Unknown
+from quiesce.openstack.errors import Forbidden, Refused, Unknown
 from quiesce.ops import metrics
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,11 @@ log = logging.getLogger(__name__)
 def act_on_server(
     action: ServerAction, cloud: Cloud, host: str, now: Callable[[], datetime], drain: str
 ) -> Callable[[History], History]:
-    """Sends it, once. -> what it means for the history. Raises NotAllowed, BadCredentials."""
+    """Sends it, once. -> what it means for the history. Raises BadCredentials.
+
+    A refusal is that server's, 403 included: whether the credentials lack a permission is decided
+    from the refusals of several servers (decide.refusals).
+    """
     call, send = _call_of(action, cloud)
     extra = {"drain": drain, "server": action.server_id}
     if isinstance(action, RevertMove) and not source_is_up(cloud, host):
@@ -34,7 +38,7 @@ def act_on_server(
         return _unchanged
     at = now()
     try:
-        request_id = send()
+        request_id = _sent(send)
     except Refused as refused:
         extra |= {"request_id": refused.request_id or ""}
         log.warning("%s refused: %s", call, refused.message, extra=extra)
@@ -52,6 +56,13 @@ def act_on_server(
         log.info("%s%s", call, _detail(action), extra=extra)
         advance = partial(_accepted, action, at)
     return advance
+
+
+def _sent(send: Callable[[], str | None]) -> str | None:
+    try:
+        return send()
+    except Forbidden as forbidden:
+        raise forbidden.refusal from forbidden
 
 
 def source_is_up(cloud: Cloud, host: str) -> bool:

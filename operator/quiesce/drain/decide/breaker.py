@@ -11,6 +11,7 @@ from datetime import datetime
 
 from quiesce.api.drain.reasons import ServerReason
 from quiesce.drain.decide import causes
+from quiesce.drain.decide.obstacles import may_move_cold
 from quiesce.drain.decide.remedies import RESET_STATE, new_tries
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.migrations import LEFT_WELL, own_of_host, stale
@@ -167,7 +168,11 @@ def _guest_that_tries(
     if tried_since or any(_ran(drain, m.server_id) for m in in_flight):
         return None
     failed = {m.server_id for m in cold if m.status in FAILED}
-    running = [s for s in observation.servers if s.status == "ACTIVE" and s.idle]
+    running = [
+        s
+        for s in observation.servers
+        if s.status == "ACTIVE" and s.idle and may_move_cold(s, drain.spec)
+    ]
     fresh = [s for s in running if s.id not in failed] or running
     smallest = min(fresh, key=lambda s: (s.flavor.ram, s.flavor.disk, s.id), default=None)
     return smallest.id if smallest else None

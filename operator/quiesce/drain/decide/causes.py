@@ -16,9 +16,13 @@ SSH_REMEDIES = (
     "Repair the keys and host keys of the nova user: this host cannot reach the destination by SSH",
 )
 
+# Also names of errors, where Nova gives no more (nova/exception.py NoValidHost, MaxRetriesExceeded,
+# ComputeResourcesUnavailable, GroupAffinityViolation; conductor/manager.py and
+# tasks/live_migrate.py, scheduler/utils.py; read at 21.2.4, 29.4.0 and 34.0.0).
 _NO_HOST = re.compile(
     r"No valid host|NoValidHost|MaxRetriesExceeded|Exceeded maximum number of retries"
-    r"|Exceeded max scheduling|exhausted all hosts",
+    r"|Exceeded max scheduling|exhausted all hosts|not enough hosts available"
+    r"|Insufficient compute resources|ComputeResourcesUnavailable|group policy was violated",
     re.IGNORECASE,
 )
 _SSH_COMMAND = "not able to execute ssh command"

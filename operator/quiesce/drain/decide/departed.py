@@ -78,6 +78,10 @@ class DepartedServer:
 def judge(departed: DepartedServer) -> Verdict | None:
     """None: it has left the host and nothing of it concerns the host any more."""
     migration = departed.migration
+    if departed.server is not None and departed.server.partial:
+        text = "its cell is down, so that Nova shows neither its host nor its state"
+        ours = departed.ours and not migration.terminal
+        return Wait(ServerReason.CELL_DOWN, text, ours=ours)
     if migration.status == "finished":
         return judge_finished(departed) if departed.ours else _judge_foreign_finished(departed)
     if migration.status in FAILED:

@@ -4,12 +4,14 @@ from datetime import timedelta
 
 from quiesce.api import durations
 from quiesce.api.drain.reasons import ServerReason, Stage
-from quiesce.api.drain.spec import OnLiveTimeout
+from quiesce.api.drain.spec import DrainSpec, Method, OnLiveTimeout
 from quiesce.api.text import count
 from quiesce.drain.decide import causes
+from quiesce.drain.decide.kinds import has_pci_alias
+from quiesce.drain.decide.obstacles import cold_obstacle
+from quiesce.drain.decide.refusals import stop_or_restart
 from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, for_server, new_tries
 from quiesce.drain.model.drain import Drain
-from quiesce.drain.model.history import Refusal
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
 from quiesce.openstack.records import FAILED, WAITING, Migration, Server
@@ -27,6 +29,8 @@ _NO_HOST = frozenset(
     }
 )
 
+_CHECK_BOTH = "Check nova-compute's log on both hosts"
+_RESTART = "Use migration.method: LiveThenCold, which restarts the guest"
 REMEDIES: dict[ServerReason, tuple[str, ...]] = {
     ServerReason.SSH_PATH_BROKEN: causes.SSH_REMEDIES,
     ServerReason.DESTINATION_NOT_WRITABLE: (
@@ -39,11 +43,8 @@ REMEDIES: dict[ServerReason, tuple[str, ...]] = {
         "Add capacity to its availability zone: no other host there can take it",
     ),
     ServerReason.NO_CAPACITY: ("Add or enable capacity: no other host can take it",),
-    ServerReason.LIVE_MIGRATION_FAILED: (
-        "Check nova-compute's log on both hosts",
-        "Use migration.method: LiveThenCold, which restarts the guest",
-    ),
-    ServerReason.MIGRATION_FAILED: ("Check nova-compute's log on both hosts",),
+    ServerReason.LIVE_MIGRATION_FAILED: (_CHECK_BOTH, _RESTART),
+    ServerReason.MIGRATION_FAILED: (_CHECK_BOTH,),
 }
 
 
@@ -75,7 +76,7 @@ def exhausted(
             ("Check why its checks fail on the other hosts", new_tries(drain)),
         )
     reason = reason_of(text, server, observation, live=last.live)
-    remedies = (*REMEDIES[reason], new_tries(drain))
+    remedies = (*_remedies(reason, drain.spec, server, live=last.live), new_tries(drain))
     if reason in _NO_HOST and cause is not None:
         return Blocked(
             reason,
@@ -89,17 +90,29 @@ def exhausted(
     )
 
 
-def remedies_of(refusal: Refusal) -> tuple[str, ...]:
-    """For the one refusal that nobody would understand: the call is made only where nova-compute is
-    up.
+def _remedies(
+    reason: ServerReason, spec: DrainSpec, server: Server, *, live: bool
+) -> tuple[str, ...]:
+    """A paused server is never cold-migrated (nova/compute/api.py resize), and one that only live
+    migration brings away in one piece is not under LiveThenCold either.
     """
-    if refusal.call != "migrate" or "Service is unavailable" not in refusal.text:
-        return ()
-    return (
-        "nova-compute of this host is up: Nova mistakes a deleted service of the same host for it. "
-        "Remove the rows of deleted services from its database: nova-manage db "
-        "archive_deleted_rows",
-    )
+    if live and reason in _NO_HOST and has_pci_alias(server):
+        return (
+            *REMEDIES[reason],
+            "Its flavor passes a PCI device through: if the alias is not live_migratable, Nova "
+            "finds no host for a live migration",
+            *stop_or_restart(server, spec.migration.method),
+        )
+    if reason is not ServerReason.LIVE_MIGRATION_FAILED:
+        return REMEDIES[reason]
+    if server.status == "PAUSED":
+        unpause = for_server(server, "openstack server unpause {id}")
+        restart = () if spec.migration.method is Method.LIVE_THEN_COLD else (_RESTART,)
+        return (_CHECK_BOTH, *unpause, *restart)
+    obstacle = cold_obstacle(server, spec)
+    if obstacle is not None:
+        return (_CHECK_BOTH, *(obstacle.remedies if isinstance(obstacle, Blocked) else ()))
+    return REMEDIES[reason]
 
 
 def error_on_source(
@@ -136,7 +149,7 @@ def error_on_source(
 def error_on_destination(server: Server, migration: Migration, observation: Observation) -> Blocked:
     """In ERROR elsewhere after our move: nothing in Nova counts the copy on this host any more.
 
-    `server.fault` is whatever failed last, also a question for its console: Nova's message about the
+    `server.fault` is whatever failed last, also its console: Nova's message about the
     move itself goes first.
     """
     there = server.host or migration.dest

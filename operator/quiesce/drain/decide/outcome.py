@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from quiesce.api.drain.reasons import DrainReason, Phase, ServerReason
 from quiesce.api.drain.spec import AfterDrain, WhileRunning
 from quiesce.api.drain.status import PlanStatus, Progress
+from quiesce.api.errors import NotAllowed
 from quiesce.api.text import count, some, with_remedy
 from quiesce.drain.decide import service
 from quiesce.drain.decide.proof import ended_moves
+from quiesce.drain.decide.refusals import not_permitted
 from quiesce.drain.decide.schedule import starved
 from quiesce.drain.model.actions import DeleteService, DisableService
 from quiesce.drain.model.backoff import back_off
@@ -127,6 +129,8 @@ def _stall(case: _Case) -> Outcome | None:
         return _stalled(DrainReason.LEFTOVERS, "; ".join(decision.leftovers))
     if decision.proof.leaked:
         return _stalled(DrainReason.ALLOCATIONS_LEFT, _leaked(case))
+    if lacking := not_permitted(drain, observation):
+        return _stalled(NotAllowed.reason, lacking)
     failure = observation.history.host_failure
     if failure is not None and failure.person and decision.proof.complete:
         deletion = deletion_of(drain, observation, decision)

@@ -101,7 +101,7 @@ def make(
         blocked=sum(isinstance(v.verdict, Blocked | Held) for _, v in pairs),
         capacity=capacity,
         estimated_seconds=_estimate(spec, observation.migrations, live, cold),
-        reasons=_reasons(v for _, v in pairs),
+        reasons=(*_reasons(v for _, v in pairs), *observation.unread),
     )
     return Plan(status, message)
 

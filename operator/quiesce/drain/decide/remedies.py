@@ -1,5 +1,6 @@
 """Remedies, each a sentence or a command that can be copied."""
 
+from quiesce.drain.decide.kinds import is_bound_to_owner
 from quiesce.drain.model.drain import Drain
 from quiesce.openstack.records import Server
 
@@ -17,5 +18,11 @@ def new_tries(drain: Drain) -> str:
 
 
 def for_server(server: Server, *commands: str) -> tuple[str, ...]:
-    """The commands with this server's ID."""
-    return tuple(command.format(id=server.id) for command in commands)
+    """The commands with this server's ID, and who has to run them if that matters."""
+    return tuple(_as_whom(server, command) + command.format(id=server.id) for command in commands)
+
+
+def _as_whom(server: Server, command: str) -> str:
+    if command != HARD_REBOOT or not is_bound_to_owner(server):
+        return ""
+    return "As its owner, who alone may read the secret that it needs: "

@@ -23,7 +23,13 @@ from quiesce.api.drain.spec import (
 from quiesce.drain.decide import breaker, causes, failures
 from quiesce.drain.decide.breaker import Breakers
 from quiesce.drain.decide.foreign import foreign_unconfirmed
-from quiesce.drain.decide.obstacles import live_obstacle
+from quiesce.drain.decide.obstacles import (
+    cannot_live_migrate,
+    cold_obstacle,
+    live_obstacle,
+    unmovable,
+)
+from quiesce.drain.decide.refusals import remedies_of
 from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, START_COMPUTE, for_server
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
@@ -53,6 +59,7 @@ from quiesce.openstack.records import (
 _MOVE_TASKS = frozenset(
     {"resize_prep", "resize_migrating", "resize_migrated", "resize_finish", "migrating"}
 )
+_NEVER_FOR = timedelta(hours=1)
 # Tasks of what a drain begins besides migrations, and the method by which it is recorded.
 OTHER_TASKS = {"shelving_offloading": "offload", "resuming": "resume"}
 
@@ -326,6 +333,10 @@ def is_shelved(s: PresentServer) -> Verdict | None:
     )
 
 
+def cannot_be_moved(s: PresentServer) -> Verdict | None:
+    return unmovable(s.server)
+
+
 def is_suspended(s: PresentServer) -> Verdict | None:
     if s.server.status != "SUSPENDED":
         return None
@@ -366,17 +377,9 @@ def cannot_be_moved_by_method(s: PresentServer) -> Verdict | None:
             "paused; Nova cannot cold-migrate it in this state",
             (*for_server(s.server, "openstack server unpause {id}"), "Use migration.method: Live"),
         )
-    obstacle = live_obstacle(s.server) if method == "live" else None
-    if obstacle is None:
-        return None
-    return Blocked(
-        ServerReason.CANNOT_LIVE_MIGRATE,
-        f"runs and cannot live-migrate: {obstacle}",
-        (
-            *for_server(s.server, "openstack server stop {id}"),
-            "Use migration.method: LiveThenCold, which restarts it",
-        ),
-    )
+    if method == "cold":
+        return cold_obstacle(s.server, s.spec)
+    return cannot_live_migrate(s.server, s.spec)
 
 
 def affinity_holds_it(s: PresentServer) -> Verdict | None:
@@ -502,6 +505,7 @@ RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     is_locked,
     source_is_down,
     is_shelved,
+    cannot_be_moved,
     is_suspended,
     record_is_settling,
     is_of_unknown_status,
@@ -532,12 +536,22 @@ def method_for(s: PresentServer) -> MoveMethod:
         return "cold"
     if method is Method.LIVE or s.server.status == "PAUSED":
         return "live"
-    refusal = s.observation.history.refusals.get(s.server.id)
-    cannot = refusal is not None and (refusal.call, refusal.status) == ("os-migrateLive", 400)
+    if _never_live(s) or live_obstacle(s.server):
+        return "cold"
     if s.breakers.live is not None:  # a cause that is the host's takes no guest down
         return "live"
-    spent = len(s.spent("live")) >= s.spec.migration.attempts
-    return "cold" if spent or cannot or live_obstacle(s.server) else "live"
+    if cold_obstacle(s.server, s.spec) is not None:
+        return "live"
+    return "cold" if len(s.spent("live")) >= s.spec.migration.attempts else "live"
+
+
+def _never_live(s: PresentServer) -> bool:
+    """Nova has told so. A flavor may change and a cloud be upgraded, so it is asked again later."""
+    history, id_ = s.observation.history, s.server.id
+    last = history.refusals.get(id_)
+    now = last if last is not None and last.call == "os-migrateLive" and last.is_final else None
+    told = now or history.never_live.get(id_)
+    return told is not None and s.observation.now - told.at < _NEVER_FOR
 
 
 def stage_of(migration: Migration) -> Stage:
@@ -600,9 +614,10 @@ def _refused_lately(s: PresentServer, call: str) -> Verdict | None:
     until = refusal.at + back_off(refusal.count, s.server.id)
     if s.observation.now >= until:
         return None
-    if refusal.count > 1 or refusal.status == 400:
+    if refusal.count > 1 or refusal.is_final:
         text = f"Nova refuses {refusal.call}: {refusal.text}"
-        return Blocked(ServerReason.REFUSED, text, failures.remedies_of(refusal))
+        remedies = remedies_of(refusal, s.server, s.spec.migration.method)
+        return Blocked(ServerReason.REFUSED, text, remedies, until=until)
     return Wait(ServerReason.REFUSED, f"Nova refused {refusal.call}: {refusal.text}", until)
 
 

@@ -22,6 +22,7 @@ from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.decision import Decision, Proof
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import HostFailure
+from quiesce.drain.model.identity import is_novas_own
 from quiesce.drain.model.observation import Observation
 
 STOP_AGAIN = timedelta(minutes=2)
@@ -116,11 +117,31 @@ def restore(drain: Drain, observation: Observation) -> tuple[HostAction, ...]:
     registered_again = service.id != record.found_id
     aggregates = rejoin(record, observation) if registered_again else ()
     found = DisableService(service.id, record.found_reason or None)
-    if registered_again and service.status == "enabled" and record.found_status == "disabled":
+    disabled = record.found_status == "disabled" and not found_disabled_by_nova(record)
+    if registered_again and service.status == "enabled" and disabled:
         return (*aggregates, found)  # Nova registers it enabled
     if service.status != "disabled" or not drain.identity.owns(service.disabled_reason):
         return aggregates
-    return (*aggregates, found if record.found_status == "disabled" else EnableService(service.id))
+    return (*aggregates, found if disabled else EnableService(service.id))
+
+
+def found_disabled_by_nova(record: Record) -> bool:
+    """Such a disable is not put back: Nova lifts it only at the moment when the hypervisor returns,
+    which may have passed. It disables the service again, within a minute, where the cause still
+    stands.
+    """
+    return record.found_status == "disabled" and is_novas_own(record.found_reason)
+
+
+def enabled_instead(drain: Drain, observation: Observation) -> str:
+    """What a person is told of it; empty: nothing."""
+    service, record = observation.service, drain.record
+    if service is None or service.status != "enabled" or not found_disabled_by_nova(record):
+        return ""
+    return (
+        f"its service was found disabled by Nova itself ({record.found_reason}) and is enabled "
+        "now; if the cause still stands, Nova disables it again"
+    )
 
 
 def rejoin(record: Record, observation: Observation) -> tuple[HostAction, ...]:

@@ -94,7 +94,7 @@ class Decision:
     `first_write`: this tick saves how the host was found, and then writes to OpenStack for the
     first time. `record`: what the status remembers from now on. `requeue`: seconds from the
     beginning of this tick to the next one. `released`: the resource may go; `left_undone`: what is
-    left to a person then.
+    left to a person then; `restored_as`: how the host differs from how it was found.
     """
 
     goal: Goal
@@ -114,6 +114,7 @@ class Decision:
     requeue: float = 0.0
     released: bool = False
     left_undone: str = ""
+    restored_as: str = ""
 
     @property
     def problems(self) -> tuple[tuple[ServerVerdict, Blocked | Held], ...]:

@@ -14,6 +14,13 @@ from quiesce.drain.model.actions import Action, ConfirmMove, StartMove
 from quiesce.openstack.records import TERMINAL, LiveProgress, Migration, Server
 
 _FORGET_UNANSWERED = timedelta(minutes=2)
+# Nova's words for what it never does with a server of this kind, whatever the status: 400 since
+# Xena, 403 and 409 before, 409 for shares to this day (nova/exception.py *NotSupported*,
+# ForbiddenWith*, api/openstack/compute/migrate_server.py; read at 21.2.4, 29.4.0 and 34.0.0).
+_NEVER = ("not supported", "forbidden with", "not yet supported", "requires all compute services")
+# And for what passes, or is about something else than the kind of server.
+_NOT_NOW = ("while it is in", "invalid state", "is locked", "not ready", "unavailable", "policy")
+_NEVER_AFTER = 6  # refusals in a row with the same call: four to five minutes of back-off
 _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova sets first
 
 
@@ -43,6 +50,28 @@ class Refusal:
     text: str
     count: int
     at: datetime
+
+    @property
+    def is_final(self) -> bool:
+        """Whether asking again is in vain: by Nova's message, else by its status, else because it
+        was asked often enough.
+        """
+        text = self.text.lower()
+        if any(words in text for words in _NEVER) or self.status == 400:
+            return True
+        passes = any(words in text for words in _NOT_NOW) or self.status == 403
+        return not passes and self.count >= _NEVER_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignConfirm:
+    """A move of ours that was confirmed by another user, or (`by_nova`) by Nova itself, because of
+    its resize_confirm_window.
+    """
+
+    migration_id: int
+    server_id: str
+    by_nova: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +103,10 @@ class History:
     a server that stands idle with an open migration. `busy_since`: of a task on the host, by
     (server ID, task). `causes`: of failed migrations. `unanswered`: calls for a server whose answer
     never came. `refusals`: by server ID, or by the description of a call for the host.
-    `told_to_end`: live migrations that were aborted or forced. `copied`: bytes and when they last
+    `never_live`: by server ID, the refusal by which Nova told that it never live-migrates it.
+    `told_to_end`: live migrations that were aborted or forced. `confirms`: migrations that this
+    process has asked Nova to confirm; `foreign_confirms`: those of ours that it did not, and who
+    did. `copied`: bytes and when they last
     grew. `healthy`: failed migrations whose server is healthy. `servers`, `listed`: the host's
     servers as last listed; `listed` None: the list is void. `full_list`, `older_open`: when all
     migrations of the host were last listed, and which older ones were open then.
@@ -88,8 +120,11 @@ class History:
     causes: Mapping[int, Cause] = field(default_factory=dict)
     unanswered: Mapping[str, datetime] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    never_live: Mapping[str, Refusal] = field(default_factory=dict)
     told_to_end: Mapping[int, datetime] = field(default_factory=dict)
     least_left: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
+    confirms: frozenset[int] = frozenset()
+    foreign_confirms: tuple[ForeignConfirm, ...] = ()
     healthy: frozenset[int] = frozenset()
     servers: tuple[Server, ...] = ()
     listed: datetime | None = None
@@ -158,6 +193,9 @@ class History:
         }
         return tuple(m for m in migrations if m.terminal and m.id in before)
 
+    def note_foreign_confirm(self, found: ForeignConfirm) -> Self:
+        return replace(self, foreign_confirms=(*self.foreign_confirms, found))
+
     def note_healthy(self, migration_id: int) -> Self:
         return replace(self, healthy=self.healthy | {migration_id})
 
@@ -195,7 +233,9 @@ class History:
         tasks = {a.server_id: _BY_METHOD[a.method] for a in actions if isinstance(a, StartMove)}
         servers = tuple(replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers)
         known = all(isinstance(a, StartMove | ConfirmMove) for a in actions)
-        return replace(self, servers=servers, listed=self.listed if known else None)
+        confirms = self.confirms | {a.migration_id for a in actions if isinstance(a, ConfirmMove)}
+        listed = self.listed if known else None
+        return replace(self, servers=servers, listed=listed, confirms=confirms)
 
     def void_list(self) -> Self:
         """A call did not go as expected: the host's servers are listed again before anything is
@@ -212,7 +252,12 @@ class History:
         before = self.refusals.get(key)
         count = before.count + 1 if before and before.call == call else 1
         refusal = Refusal(call, status, text, count, now)
-        return replace(self.void_list(), refusals={**self.refusals, key: refusal})
+        never = {key: refusal} if call == "os-migrateLive" and refusal.is_final else {}
+        return replace(
+            self.void_list(),
+            refusals={**self.refusals, key: refusal},
+            never_live={**self.never_live, **never},
+        )
 
     def miss_answer(self, server_id: str, now: datetime) -> Self:
         return replace(self.void_list(), unanswered={**self.unanswered, server_id: now})

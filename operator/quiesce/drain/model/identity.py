@@ -5,6 +5,9 @@ from dataclasses import dataclass
 _REASON_LENGTH = 255  # nova services.disabled_reason
 _NAME_LENGTH = 200  # of the drain within it: its uid comes after the name and must fit
 _PREFIX = "quiesce: drain "
+# Reasons that drivers of Nova set, and lift themselves as long as they find them
+# (virt/libvirt/driver.py DISABLE_PREFIX, virt/vmwareapi/host.py _set_host_enabled).
+_NOVAS_OWN = ("AUTO: ", "set by vmwareapi host_state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +31,8 @@ class DrainIdentity:
         """Whether this drain has set it."""
         reason = disabled_reason or ""
         return reason.startswith(_PREFIX) and f"[{self.uid[:8]}]" in reason
+
+
+def is_novas_own(disabled_reason: str | None) -> bool:
+    """Whether Nova itself has disabled the service, for as long as the hypervisor is not usable."""
+    return (disabled_reason or "").startswith(_NOVAS_OWN)

@@ -19,6 +19,10 @@ from quiesce.openstack.records import (
 UNKNOWN_FOR = timedelta(seconds=15)
 
 
+Unread = tuple[str, int, str]
+"""A reason, of how many servers something is not known, and what it is, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProofReads:
     """The reads that only the proof needs. None: could not be read, `unproven` says why."""
@@ -66,7 +70,7 @@ class Observation:
     `running`: server ID -> whether its hypervisor says that it runs, where that was asked.
     `stopped_by_user`: servers that a user, not Nova, has stopped since their try began.
     `node`, `address`: name and `host_ip` of the hypervisor. `unit`: how nova-compute was found on
-    the host, before it is stopped for the first time.
+    the host, before it is stopped for the first time. `unread`: what a plan cannot know.
     """
 
     now: datetime
@@ -91,6 +95,7 @@ class Observation:
     plan: PlanReads | None = None
     unit: str | None = None
     paths: Paths = Paths()
+    unread: tuple[Unread, ...] = ()
     history: History = field(default_factory=History)
 
     @property

@@ -2,28 +2,32 @@
 what could not be read.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from quiesce.api.drain.spec import AfterDrain, Mode, WhileRunning
+from quiesce.api.text import count, some
 from quiesce.compute.host import HostCompute
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import History
 from quiesce.drain.model.migrations import own_of_host
-from quiesce.drain.model.observation import Observation, PlanReads, ProofReads
+from quiesce.drain.model.observation import Observation, PlanReads, ProofReads, Unread
 from quiesce.drain.model.shapes import shape_of
 from quiesce.drain.observe.moves import (
     read_causes,
+    read_confirms,
     read_elsewhere,
     read_guests,
     read_migrations,
     read_progress,
 )
 from quiesce.drain.observe.tcp import unreachable
+from quiesce.drain.observe.volumes import read_volumes
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
-from quiesce.openstack.records import FAILED
+from quiesce.openstack.records import FAILED, Server
 from quiesce.ssh.errors import SSHError
 
 # How old the host's list of servers may be in a poll.
@@ -61,6 +65,7 @@ def observe(
     if not (drain.begun or planning or drain.deleting or _only_watches(drain)):
         return _before_the_first_write(cloud, drain, observation)
     observation = read_migrations(cloud, drain, _list_servers(cloud, observation))
+    observation = read_confirms(cloud, drain, observation)
     observation = _read_closer(cloud, drain, observation)
     if planning:
         observation = _read_capacity(cloud, observation)
@@ -98,7 +103,8 @@ def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observa
         whole=False,
         history=history,
     )
-    return _read_closer(cloud, drain, read_migrations(cloud, drain, observation))
+    observation = read_confirms(cloud, drain, read_migrations(cloud, drain, observation))
+    return _read_closer(cloud, drain, observation)
 
 
 def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:
@@ -114,9 +120,9 @@ def _only_watches(drain: Drain) -> bool:
 
 
 def _list_servers(cloud: Cloud, observation: Observation) -> Observation:
-    servers = cloud.servers_on(observation.host)
+    servers, unread = read_volumes(cloud, cloud.servers_on(observation.host))
     history = observation.history.list_servers(servers, observation.now)
-    return replace(observation, servers=servers, history=history)
+    return replace(observation, servers=servers, unread=unread, history=history)
 
 
 def _before_the_first_write(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
@@ -145,10 +151,12 @@ def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
     now, migrations = observation.now, observation.migrations
     history = observation.history.observe(observation.servers, migrations, now)
     observation = read_elsewhere(cloud, drain, replace(observation, history=history))
+    observation = _look_into_errors(cloud, observation)
     history = observation.history.observe_elsewhere(
         observation.servers, observation.elsewhere, migrations, now
     )
-    left = {s.id for s in observation.elsewhere.values() if s and s.host != observation.host}
+    away = [s for s in observation.elsewhere.values() if s is not None and not s.partial]
+    left = {s.id for s in away if s.host != observation.host}
     servers = tuple(server for server in observation.servers if server.id not in left)
     observation = replace(observation, servers=servers, history=history.list_servers(servers, None))
     if servers:
@@ -156,6 +164,16 @@ def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
     observation = read_causes(cloud, drain, observation)
     observation = read_guests(cloud, drain, _read_checks(cloud, drain, observation))
     return read_progress(cloud, drain, observation)
+
+
+def _look_into_errors(cloud: Cloud, observation: Observation) -> Observation:
+    """Whether a server that failed elsewhere can be started by its owner only."""
+    failed = [s for s in observation.elsewhere.values() if s is not None and s.status == "ERROR"]
+    if not failed:
+        return observation
+    found, _ = read_volumes(cloud, tuple(failed))
+    elsewhere = {**observation.elsewhere, **{server.id: server for server in found}}
+    return replace(observation, elsewhere=elsewhere)
 
 
 def _read_checks(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
@@ -192,12 +210,30 @@ def _read_capacity(cloud: Cloud, observation: Observation) -> Observation:
     others = {member for g in observation.groups if g.members & here for member in g.members - here}
     found = {member: cloud.server(member) for member in sorted(others)[:_MOST_MEMBERS]}
     members = {member: server.host for member, server in found.items() if server and server.host}
+    unread = (*observation.unread, *_unseen(observation, found))
     try:
         capacity = cloud.rooms({shape_of(server) for server in observation.servers})
     except NotInCatalog:
         capacity = None
     history = observation.history.note_plan(observation.now)
-    return replace(observation, plan=PlanReads(capacity, members), history=history)
+    plan = PlanReads(capacity, members)
+    return replace(observation, plan=plan, unread=unread, history=history)
+
+
+def _unseen(observation: Observation, members: Mapping[str, Server | None]) -> tuple[Unread, ...]:
+    """What a cell that is down hides from a plan."""
+    found: list[Unread] = []
+    if observation.service is not None and observation.service.status == "UNKNOWN":
+        text = "the cell of this host is down: Nova lists none of its servers"
+        found.append(("CellDown", 0, text))
+    hidden = sorted(member for member, server in members.items() if server and server.partial)
+    if hidden:
+        text = (
+            f"{count(len(hidden), 'member')} of server groups ({some(hidden)}) in a cell that is "
+            "down: which hosts they occupy is not known"
+        )
+        found.append(("CellDown", len(hidden), text))
+    return tuple(found)
 
 
 def _read_proof(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from quiesce.api.drain.spec import ConfirmationPolicy
 from quiesce.drain.model.drain import Drain
-from quiesce.drain.model.history import Cause, History
+from quiesce.drain.model.history import Cause, ForeignConfirm, History
 from quiesce.drain.model.migrations import STALE_AFTER, own_migrations, own_of_host, stale
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
@@ -40,6 +40,23 @@ def read_migrations(cloud: Cloud, drain: Drain, observation: Observation) -> Obs
         found = (*(m for m in found if m.id > since), *older)
     history = history.list_migrations(older, observation.now)
     return replace(observation, migrations=found, history=history)
+
+
+def read_confirms(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+    """Who confirmed those of our moves that have been confirmed since the last reconciliation, and
+    not by a call of this process. Nova does by itself with resize_confirm_window, in an action
+    without a user (compute/manager.py _poll_unconfirmed_resizes).
+    """
+    history = observation.history
+    for m in history.ended(observation.migrations):
+        sent = m.id in history.confirms or m.live or m.status != "confirmed"
+        if sent or m not in own_migrations(m.server_id, drain, observation):
+            continue
+        found = cloud.last_confirm(m.server_id, m.created)
+        if found is not None and found.user_id != observation.user_id:
+            by_nova = found.user_id is None
+            history = history.note_foreign_confirm(ForeignConfirm(m.id, m.server_id, by_nova))
+    return replace(observation, history=history)
 
 
 def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:

@@ -2,12 +2,15 @@
 changed nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from quiesce.api.drain.reasons import DrainReason, Phase
+from quiesce.api.drain.spec import Confirmation, ConfirmationPolicy
 from quiesce.api.drain.status import DrainStatus
 from quiesce.api.events import Event
 from quiesce.api.text import with_remedy
+from quiesce.drain.model.history import ForeignConfirm
 
 AT_ONCE = 5  # problems that get an event of their own in one tick; the rest is in the status
 
@@ -53,3 +56,29 @@ def events(before: DrainStatus, after: DrainStatus) -> tuple[Event, ...]:
 
 def _ready_reason(status: DrainStatus) -> str | None:
     return str(status.ready.reason) if status.ready else None
+
+
+def foreign_confirms(
+    found: Sequence[ForeignConfirm], names: Mapping[str, str], asked: Confirmation
+) -> tuple[Event, ...]:
+    """Moves of ours that were not confirmed by us: what the spec asks for before a confirm was
+    not waited for.
+    """
+    checks = "checks, checks.soak" + (
+        " and policy: Manual" if asked.policy is ConfirmationPolicy.MANUAL else ""
+    )
+    return tuple(
+        Event(
+            "Warning",
+            "ConfirmedByNova" if each.by_nova else "ConfirmedByOthers",
+            "Confirm",
+            f"{names.get(each.server_id, each.server_id)}: its move was confirmed by "
+            + (
+                "Nova itself (resize_confirm_window in nova.conf)"
+                if each.by_nova
+                else "another user"
+            )
+            + f", not by this drain: {checks} were not waited for",
+        )
+        for each in found[:AT_ONCE]
+    )

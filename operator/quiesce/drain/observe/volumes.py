@@ -1,0 +1,83 @@
+"""What Nova does not show of a server and a move depends on: whether its volumes are encrypted
+(Cinder), and the properties of its image (in Nova from microversion 2.98, else in Glance).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.api.text import count, some
+from quiesce.drain.model.observation import Unread
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.errors import NotInCatalog
+from quiesce.openstack.records import Image, Server, Volume
+
+
+def read_volumes(
+    cloud: Cloud, servers: tuple[Server, ...]
+) -> tuple[tuple[Server, ...], tuple[Unread, ...]]:
+    """The same servers with what Cinder and Glance tell, and what stays unknown.
+
+    Where Cinder is not in the catalog or does not permit it, servers are moved all the same; where
+    it does not answer, `encrypted` is None and those servers wait.
+    """
+    with_volumes = tuple(server for server in servers if server.volumes)
+    volumes, unread = _volumes_of(cloud, with_volumes)
+    images, unread_images = _images_of(cloud, servers)
+    found = tuple(_complete(server, volumes, images) for server in servers)
+    return found, (*unread, *unread_images)
+
+
+def _volumes_of(
+    cloud: Cloud, servers: tuple[Server, ...]
+) -> tuple[Mapping[str, Volume] | None, tuple[Unread, ...]]:
+    """None: Cinder does not answer now."""
+    if not servers:
+        return {}, ()
+    try:
+        return cloud.volumes(v for server in servers for v in server.volumes), ()
+    except CloudUnreachable as error:
+        return None, (_unread("VolumesNotRead", servers, f"{error}. They wait"),)
+    except NotInCatalog as error:
+        return {}, (_unread("VolumesNotRead", servers, str(error)),)
+    except NotAllowed as error:
+        return {}, (_unread("VolumesNotRead", servers, str(error)),)
+
+
+def _images_of(
+    cloud: Cloud, servers: tuple[Server, ...]
+) -> tuple[Mapping[str, Image], tuple[Unread, ...]]:
+    imaged = tuple(server for server in servers if server.image_id)
+    if not imaged or cloud.shows_image_properties:
+        return {}, ()
+    try:
+        return cloud.images(server.image_id for server in imaged), ()
+    except (CloudUnreachable, NotInCatalog, NotAllowed) as error:
+        return {}, (_unread("ImagesNotRead", imaged, str(error)),)
+
+
+def _unread(reason: str, servers: tuple[Server, ...], error: str) -> Unread:
+    names = some(server.name for server in servers)
+    what = {
+        "VolumesNotRead": "whether their volumes are encrypted with a secret of their owner",
+        "ImagesNotRead": "whether their images ask for a virtual TPM or encrypted memory",
+    }[reason]
+    return reason, len(servers), f"{count(len(servers), 'server')} ({names}): {what}: {error}"
+
+
+def _complete(
+    server: Server, volumes: Mapping[str, Volume] | None, images: Mapping[str, Image]
+) -> Server:
+    properties = dict(server.image_properties)
+    if server.image_id in images:
+        properties = {**images[server.image_id].properties, **properties}
+    if not server.volumes:
+        return replace(server, image_properties=properties)
+    if volumes is None:
+        return replace(server, image_properties=properties, encrypted=None)
+    mine = [volumes[v] for v in server.volumes if v in volumes]
+    if server.volume_backed:
+        for volume in mine:
+            properties = {**volume.image_properties, **properties}
+    encrypted = tuple(v.id for v in mine if v.encrypted)
+    return replace(server, image_properties=properties, encrypted=encrypted)

@@ -1,0 +1,98 @@
+"""Volumes and images by ID, each read once an hour: what is asked of them hardly ever changes."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Generic, TypeVar
+
+from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.openstack.errors import NotFound, NotInCatalog
+from quiesce.openstack.http import Api
+from quiesce.openstack.records import Image, Volume
+
+T = TypeVar("T")
+
+_AGE = 3600.0  # seconds
+_SIDE_BY_SIDE = 8
+# Seconds for which a service that did not answer is not asked again: a tick does not wait for it.
+_REST = 60.0
+
+
+class _ById(Generic[T]):
+    """Objects of one service, read one by one; None: there is no such object (any more)."""
+
+    def __init__(self, read: Callable[[str], T], clock: Callable[[], float]) -> None:
+        self._read, self._clock = read, clock
+        self._lock = threading.Lock()
+        self._found: dict[str, tuple[float, T | None]] = {}
+        self._failed: tuple[float, Exception] | None = None
+
+    def get(self, ids: Iterable[str]) -> dict[str, T]:
+        """Those that exist. Raises what the first failed read raised, for a while."""
+        wanted, now = set(ids), self._clock()
+        with self._lock:
+            if self._failed is not None and now - self._failed[0] < _REST:
+                raise self._failed[1]
+            self._found = {i: row for i, row in self._found.items() if now - row[0] < _AGE}
+            missing = sorted(wanted - self._found.keys())
+        try:
+            read = self._read_all(missing)
+        except (CloudUnreachable, NotAllowed, NotInCatalog) as error:
+            with self._lock:
+                self._failed = (now, error)
+            raise
+        with self._lock:
+            self._failed = None
+            self._found |= {i: (now, value) for i, value in read.items()}
+            known = {i: self._found[i][1] for i in wanted if i in self._found}
+        return {i: value for i, value in known.items() if value is not None}
+
+    def _read_all(self, missing: list[str]) -> dict[str, T | None]:
+        if not missing:
+            return {}
+        # The first one alone: where the service is not there, nothing else is asked of it.
+        found = {missing[0]: self._one(missing[0])}
+        contexts = [copy_context() for _ in missing[1:]]
+        with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
+            rest = pool.map(lambda i, fields: fields.run(self._one, i), missing[1:], contexts)
+            found.update(zip(missing[1:], rest, strict=True))
+        return found
+
+    def _one(self, object_id: str) -> T | None:
+        try:
+            return self._read(object_id)
+        except NotFound:
+            return None
+
+
+class Lookups:
+    """What Cinder and Glance tell about volumes and images.
+
+    Reads raise NotInCatalog, CloudUnreachable, NotAllowed, BadCredentials.
+    """
+
+    def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self._volumes = _ById(self._read_volume, clock)
+        self._images = _ById(self._read_image, clock)
+
+    def volumes(self, ids: Iterable[str]) -> dict[str, Volume]:
+        return self._volumes.get(ids)
+
+    def images(self, ids: Iterable[str]) -> dict[str, Image]:
+        return self._images.get(ids)
+
+    def _read_volume(self, volume_id: str) -> Volume:
+        body = self._api.get("block_storage", f"/volumes/{volume_id}")
+        try:
+            return Volume.read(body["volume"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CloudUnreachable(f"Cinder's answer on volume {volume_id} is not one") from error
+
+    def _read_image(self, image_id: str) -> Image:
+        body = self._api.get("image", f"/images/{image_id}")
+        if not isinstance(body, dict):
+            raise CloudUnreachable(f"Glance's answer on image {image_id} is not one")
+        return Image.read(body)

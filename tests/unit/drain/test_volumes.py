@@ -1,0 +1,86 @@
+"""What Cinder and Glance know of the servers, and what a drain does where they say nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from tests.unit.drain.build import server
+
+from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.drain.observe.volumes import read_volumes
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.errors import NotInCatalog
+from quiesce.openstack.records import Image, Server, Volume
+
+NONE = NotInCatalog("the cloud's catalog has no block storage service")
+AWAY = CloudUnreachable("GET /volumes/v1: HTTP 503")
+
+
+@dataclass
+class Known:
+    """A cloud that knows these volumes and images, or raises."""
+
+    volumes_: Mapping[str, Volume] | Exception = field(default_factory=dict)
+    images_: Mapping[str, Image] | Exception = field(default_factory=dict)
+    shows_image_properties: bool = True
+
+    def volumes(self, ids: Any) -> Any:
+        return self._answer(self.volumes_, ids)
+
+    def images(self, ids: Any) -> Any:
+        return self._answer(self.images_, ids)
+
+    def _answer(self, found: Any, ids: Any) -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return {id_: found[id_] for id_ in ids if id_ in found}
+
+
+def read(cloud: Known, *servers: Server) -> tuple[tuple[Server, ...], list[str]]:
+    found, unread = read_volumes(cast(Cloud, cloud), servers)
+    return found, [reason for reason, _, _ in unread]
+
+
+@pytest.mark.field_case("F6")
+def test_which_volumes_are_encrypted() -> None:
+    cloud = Known({"v1": Volume("v1", False), "v2": Volume("v2", True)})
+    found, unread = read(cloud, server("s1", volumes=("v1", "v2", "gone")), server("s2"))
+    assert [one.encrypted for one in found] == [("v2",), ()]
+    assert unread == []
+
+
+@pytest.mark.field_case("F6")
+@pytest.mark.parametrize(
+    ("error", "encrypted"), [(NONE, ()), (NotAllowed("403"), ()), (AWAY, None)]
+)
+def test_what_is_not_known_is_said(error: Exception, encrypted: Any) -> None:
+    found, unread = read(Known(error), server("s1", volumes=("v1",)), server("s2"))
+    assert [one.encrypted for one in found] == [encrypted, ()]
+    assert unread == ["VolumesNotRead"]
+
+
+@pytest.mark.field_case("F6")
+def test_without_volumes_nothing_is_asked_and_nothing_unknown() -> None:
+    assert read(Known(NONE, NONE), server("s1"))[1] == []
+
+
+@pytest.mark.field_case("F5")
+def test_an_image_of_an_older_nova_is_asked_of_glance() -> None:
+    one = server("s1", image_id="i1", image_properties={"os_type": "windows"})
+    known = {"i1": Image("i1", {"hw_tpm_version": "2.0", "os_type": "linux"})}
+    (found,), _ = read(Known(images_=known, shows_image_properties=False), one)
+    assert found.image_properties == {"hw_tpm_version": "2.0", "os_type": "windows"}
+    (found,), _ = read(Known(images_=known), one)
+    assert "hw_tpm_version" not in found.image_properties
+    for error in (NONE, AWAY, NotAllowed("403")):
+        assert read(Known(images_=error, shows_image_properties=False), one)[1] == ["ImagesNotRead"]
+
+
+@pytest.mark.field_case("F5")
+def test_an_image_of_a_boot_volume_counts() -> None:
+    boot = Volume("v1", False, {"hw_tpm_version": "2.0"})
+    (found,), _ = read(Known({"v1": boot}), server("s1", volumes=("v1",), volume_backed=True))
+    assert found.image_properties["hw_tpm_version"] == "2.0"
+    (other,), _ = read(Known({"v1": boot}), server("s1", volumes=("v1",)))
+    assert not other.image_properties
