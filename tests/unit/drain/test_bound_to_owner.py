@@ -11,6 +11,7 @@ from tests.unit.drain.build import (
     migration,
     observed,
     replace,
+    said,
     server,
     service,
     spec,
@@ -18,7 +19,7 @@ from tests.unit.drain.build import (
     told,
     verdict,
 )
-from tests.unit.drain.test_rules import METHODS, said
+from tests.unit.drain.test_rules import METHODS
 
 from quiesce.api.drain.spec import DrainSpec
 from quiesce.drain.model.history import History

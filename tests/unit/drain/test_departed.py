@@ -20,6 +20,7 @@ from tests.unit.drain.build import (
     other,
     refusal,
     replace,
+    said,
     server,
     service,
     spec,
@@ -29,7 +30,6 @@ from tests.unit.drain.build import (
     verdict,
     verdicts,
 )
-from tests.unit.drain.test_rules import said
 
 from quiesce.drain.decide.departed import GRACE, SHORT_WORK
 from quiesce.drain.model.actions import ConfirmMove, RevertMove

@@ -13,13 +13,13 @@ from tests.unit.drain.build import (
     flavor,
     migration,
     observed,
+    said,
     server,
     spec,
     status_of,
     told,
     verdict,
 )
-from tests.unit.drain.test_rules import said
 
 from quiesce.drain.decide.failures import reason_of
 from quiesce.drain.model.history import History, Refusal
