@@ -5,7 +5,9 @@ import subprocess
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import yaml
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 from tests.beds.sim.model import Cloud
@@ -103,6 +105,11 @@ class RealLab(Lab):
     def connect(self, user: str) -> Connection:
         config = OpenStackConfig(config_files=[self._config_file], load_envvars=False)
         return Connection(config=config.get_one(cloud=user))
+
+    def entry(self, user: str) -> dict[str, Any]:
+        """Return the entry of clouds.yaml for a user."""
+        clouds = yaml.safe_load(Path(self._config_file).read_text())["clouds"]
+        return dict(clouds[user])
 
     def find_image(self) -> str:
         return str(next(iter(self.connection("operator").image.images(name="tiny"))).id)

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from tests.contract.lab import Answer, Lab
+
+from quiesce.drain.model.history import Refusal
 
 ANYWHERE = {"host": None, "block_migration": "auto"}
 ARGUMENTS = {"os-migrateLive": ANYWHERE}
@@ -32,6 +35,11 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 REFUSED = [(status, action) for status, (_, actions) in STATES.items() for action in actions]
+
+
+def refusal(action: str, answer: Answer, times: int = 1) -> Refusal:
+    """As a drain remembers it."""
+    return Refusal(action, answer.status, answer.message, times, datetime.now(UTC))
 
 
 def bring(nova: Lab, server: str, status: str) -> None:
@@ -79,6 +87,7 @@ def test_wrong_state(nova: Lab, by_status: dict[str, str], status: str, action: 
     )
     assert (answer.status, answer.message) == (409, words)
     assert set(answer.body) == {"conflictingRequest"}
+    assert not refusal(action, answer, times=99).is_final
     assert nova.show(server)["status"] == status
 
 
@@ -163,6 +172,7 @@ NEVER = {
 }
 
 
+@pytest.mark.field_case("F12")
 @pytest.mark.parametrize("kind", NEVER)
 def test_guests_that_nova_never_moves(nova: Lab, kind: str) -> None:
     """400 in words that name the kind: nothing to wait for, and nothing that a target changes."""
@@ -172,6 +182,7 @@ def test_guests_that_nova_never_moves(nova: Lab, kind: str) -> None:
     for action in actions:
         answer = nova.act(server, action, ARGUMENTS.get(action))
         assert (answer.status, answer.message) == (400, words.format(server=server))
+        assert refusal(action, answer).is_final
     assert nova.show(server)["OS-EXT-STS:task_state"] is None
 
 
