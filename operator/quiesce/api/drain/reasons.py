@@ -45,6 +45,7 @@ class DrainReason(StrEnum):
     DELETED = "Deleted"
     SUSPENDED = "Suspended"
     CAPACITY_SHORT = "CapacityShort", True
+    FORCED_DOWN = "ForcedDown", True
     ALLOCATIONS_LEFT = "AllocationsLeft", True
     LEFTOVERS = "Leftovers", True
     SERVERS_BLOCKED = "ServersBlocked", True
@@ -104,6 +105,7 @@ class ServerReason(StrEnum):
     NO_VALID_HOST_BY_ZONE = "NoValidHostByZone", True
     PAUSED = "Paused", True
     PORT_UNBOUND = "PortUnbound", True
+    PORTS_NOT_READ = "PortsNotRead", True
     REFUSED = "Refused", True
     RESCUED = "Rescued", True
     REVERTED = "Reverted", True

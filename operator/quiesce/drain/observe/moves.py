@@ -88,7 +88,7 @@ def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Obse
     for m in left:
         if found.get(m.server_id) is None and _needs_read(m, drain, observation, history):
             found[m.server_id] = server = cloud.server(m.server_id)
-            if m.status in FAILED and (server is None or _is_healthy(server)):
+            if m.status in FAILED and (server is None or is_healthy(server)):
                 history = history.note_healthy(m.id)
     return replace(observation, elsewhere=found, history=history)
 
@@ -101,7 +101,7 @@ def _needs_read(m: Migration, drain: Drain, observation: Observation, history: H
     return not m.terminal and (lasts > STALE_AFTER or unnamed)
 
 
-def _is_healthy(server: Server) -> bool:
+def is_healthy(server: Server) -> bool:
     return server.task_state is None and server.status in _HEALTHY
 
 
