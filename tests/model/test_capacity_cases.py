@@ -66,6 +66,20 @@ def test_a_running_server_does_not_begin_to_move_while_its_ports_cannot_be_read(
     world.until(lambda: ended(world))
 
 
+@pytest.mark.field_case("F16")
+def test_a_cause_that_cannot_be_read_holds_that_server_alone() -> None:
+    world = drain("active", "stopped", "stopped", migration={"maxParallel": 1})
+    first = servers(world)[0]
+    world.model.faults.set("migrate_disk_and_power_off", "ssh:denied,once", server="s0")
+    world.broken[f"/servers/{first.id}/os-instance-actions"] = "500 before"
+    world.until(lambda: all(s.host != HOST for s in servers(world)[1:]))
+    world.run(20)
+    assert world.actions(first.id) == ["migrate"]
+    assert "HTTP 500" in str(world.status)
+    world.broken.clear()
+    world.until(lambda: ended(world))
+
+
 @pytest.mark.field_case("F19")
 def test_a_plan_knows_which_hosts_have_dedicated_cpus() -> None:
     for dedicated, capacity in ((0, "Short"), (1, "Short"), (2, "Fits")):

@@ -34,7 +34,7 @@ from tests.unit.drain.build import (
 from quiesce.drain.decide.departed import GRACE, SHORT_WORK
 from quiesce.drain.model.actions import ConfirmMove, RevertMove
 from quiesce.drain.model.migrations import STALE_AFTER
-from quiesce.drain.model.observation import UNKNOWN_FOR, Observation
+from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, ProofReads
 from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert, Wait
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Migration, Port, Server
 
@@ -204,6 +204,15 @@ def test_a_server_whose_ports_cannot_be_read_is_neither_confirmed_nor_rolled_bac
     assert isinstance(verdict(left(**unread), switched_off, was("ACTIVE")), Confirm)
     decision = spec(confirmation={"decisions": [{"server": "s1", "action": "Confirm"}]})
     assert isinstance(verdict(left(**unread), decision, was("ACTIVE")), Confirm)
+
+
+@pytest.mark.field_case("F16")
+def test_a_server_that_cannot_be_read_is_neither_gone_nor_healthy() -> None:
+    failed = migration(status_="error")
+    assert not verdicts(observed(migrations=[failed]))
+    unread = observed(migrations=[failed], unreadable={"s1": "GET /servers/s1: HTTP 500"})
+    assert said(verdict(unread)) == "wait ServerNotRead"
+    assert not decided(replace(unread, proof=ProofReads(frozenset(), True))).proof.clean
 
 
 @pytest.mark.field_case("F14")

@@ -79,6 +79,7 @@ class ServerReason(StrEnum):
     OFFLOADING = "Offloading"
     PATHS_NOT_PROVEN = "PathsNotProven"
     RECOVERING = "Recovering"
+    SERVER_NOT_READ = "ServerNotRead", False, True
     SETTLING = "Settling"
     STARTING = "Starting"
     VOLUMES_NOT_READ = "VolumesNotRead", False, True

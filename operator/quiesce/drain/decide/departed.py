@@ -181,7 +181,10 @@ def judge_failed(departed: DepartedServer) -> Verdict | None:
     """A move from here failed and the server is not here: healthy elsewhere is fine, in ERROR there
     it blocks.
     """
-    server = departed.server
+    server, unread = departed.server, departed.observation.unreadable.get(departed.server_id)
+    if server is None and unread is not None:
+        text = f"its move failed, and how it is cannot be read: {unread}"
+        return Wait(ServerReason.SERVER_NOT_READ, text)
     if server is None:
         return None
     if server.status == "ERROR":

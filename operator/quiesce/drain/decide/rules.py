@@ -39,6 +39,7 @@ from quiesce.drain.decide.remedies import (
 )
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import CAUSE_UNREAD
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import (
@@ -446,7 +447,9 @@ def cause_is_awaited(s: PresentServer) -> Verdict | None:
     cause = s.observation.history.causes.get(last.id) if last else None
     if cause is None or cause.final:
         return None
-    return Wait(ServerReason.SETTLING, "its last move failed, and Nova has not given the cause yet")
+    unread = cause.text.startswith(CAUSE_UNREAD)
+    why = cause.text if unread else "Nova has not given the cause yet"
+    return Wait(ServerReason.SETTLING, f"its last move failed, and {why}")
 
 
 def ports_are_lost(s: PresentServer) -> Verdict | None:

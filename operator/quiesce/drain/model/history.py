@@ -24,6 +24,9 @@ _NEVER_AFTER = 6  # refusals in a row with the same call: four to five minutes o
 _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova sets first
 
 
+CAUSE_UNREAD = "its cause cannot be read"  # how the text of such a Cause begins
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a migration failed, as Nova's message says; `first_seen` is when this process first saw
