@@ -150,15 +150,19 @@ def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
     """What names the host in placement, and where it is reached: Nova forgets both with the
     service.
 
-    Raises HostNotSupported where it is not one hypervisor: the proof is about one.
+    Raises HostNotSupported where there are several: a proof is about one.
     """
     mine = [h for h in cloud.hypervisors() if h.host == observation.host]
-    if len(mine) > 1 or any(h.type.lower() == "ironic" for h in mine):
-        names = some(sorted(h.hypervisor_hostname for h in mine))
+    if len(mine) > 1:
+        names = some(h.hypervisor_hostname for h in mine)
         raise HostNotSupported(
-            f"nova-compute on {observation.host} is not of one hypervisor with servers that can "
-            f"move, but of {len(mine)} {mine[0].type or 'of them'} ({names}), as with Ironic: "
-            "such a host is not drained"
+            f"nova-compute on {observation.host} has {len(mine)} hypervisors ({names}); only a "
+            "host with one can be drained"
+        )
+    if any(h.type.lower() == "ironic" for h in mine):
+        raise HostNotSupported(
+            f"nova-compute on {observation.host} manages bare metal (Ironic), which Nova cannot "
+            "migrate"
         )
     if not mine:
         return replace(observation, node=observation.host, address=None)
