@@ -157,6 +157,10 @@ DOWN: dict[str, Any] = {
     "service": Service("7", HOST, "disabled", "down", "quiesce: drain"),
     "services": (Service("7", HOST, "disabled", "down", "quiesce: drain"),),
 }
+FORCED: dict[str, Any] = {
+    "service": Service("7", HOST, "disabled", "down", "quiesce: drain", forced_down=True),
+    "services": (),
+}
 TENANT: dict[str, Any] = {"type": "resize", "user_id": THEM}
 ADMIN: dict[str, Any] = {"user_id": THEM}
 INBOUND: dict[str, Any] = {"source": THIRD, "dest": HOST, "user_id": THEM}
@@ -364,6 +368,8 @@ BESIDE_A_BROKEN_ONE = (
 )
 FAILED = (
     Case("ACTIVE", when="nova-compute of this host is down", facts=DOWN),
+    Case("ACTIVE", when="the service of this host is forced down", facts=FORCED),
+    Case("ACTIVE", when="Neutron cannot be read", facts={"ports_error": "GET /ports: HTTP 503"}),
     Case(
         "ACTIVE",
         when="a cold attempt failed a moment ago",
@@ -515,6 +521,14 @@ DEPARTED: tuple[Case, ...] = (
         moves=(move("finished"),),
         was="ACTIVE",
         facts={"ports": (UNBOUND,)},
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="Neutron cannot be read",
+        server=away(),
+        moves=(move("finished"),),
+        was="ACTIVE",
+        facts={"ports_error": "GET /ports: HTTP 503"},
     ),
     Case(
         "VERIFY_RESIZE",

@@ -170,6 +170,14 @@ def test_a_port_that_is_administratively_down(nova: Lab) -> None:
     (port,) = nova.get(f"/ports?device_id={server}", "ports", service="network")
     down = {"port": {"admin_state_up": False}}
     assert nova.api("PUT", f"/ports/{port['id']}", down, service="network").status == 200
+    query = f"binding:host_id={nova.source}&status=DOWN&status=ERROR&status=N/A"
+
+    def found() -> bool:
+        rows = nova.get(f"/ports?{query}", "ports", service="network")
+        assert all(row["binding:host_id"] == nova.source for row in rows)
+        return port["id"] in {row["id"] for row in rows}
+
+    nova.wait("the port among those of its host that do not work", found)
     to_verify(nova, server)
     (shown,) = nova.get(f"/ports?device_id={server}", "ports", service="network")
     assert (shown["admin_state_up"], shown["binding:host_id"]) == (False, nova.spare)

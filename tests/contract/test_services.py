@@ -92,6 +92,29 @@ def test_host_status(untouched: Lab) -> None:
     assert put(nova, nova.spare, forced_down=False).body["service"]["state"] == "up"
 
 
+def test_a_service_that_is_forced_down_shows_whether_its_process_reports(emptied: Lab) -> None:
+    """`state` says nothing of the process; `updated_at` moves with each of its reports, and with
+    nothing else that happens by itself.
+    """
+    nova = emptied
+    put(nova, nova.spare, status="disabled", forced_down=True)
+
+    def reported() -> str:
+        row = service(nova, nova.spare)
+        assert row["state"] == "down"
+        return str(row["updated_at"])
+
+    for _ in range(2):
+        before = reported()
+        nova.wait("a report", lambda before=before: reported() != before)  # type: ignore[misc]
+    nova.kill_compute(nova.spare)
+    last = reported()
+    nova.pause(15)
+    assert reported() == last
+    assert put(nova, nova.spare, forced_down=False).body["service"]["state"] == "down"
+    put(nova, nova.spare, status="enabled")
+
+
 def test_bad_updates(nova: Lab) -> None:
     path = f"/os-services/{service(nova, nova.spare)['id']}"
     for body in (
@@ -181,6 +204,34 @@ def test_delete_waits_for_a_confirmation(emptied: Lab) -> None:
     nova.settled(server, "VERIFY_RESIZE")
     answer = nova.api("DELETE", f"/os-services/{service(nova, nova.spare)['id']}")
     assert (answer.status, answer.message) == (409, IN_PROGRESS)
+    nova.delete(server)
+
+
+def test_delete_releases_what_evacuated_servers_still_hold(emptied: Lab) -> None:
+    """Of a host that died: each holds resources there and where it is now. `--up` is refused.
+
+    The delete releases what is held on the dead host, and nothing else.
+    """
+    nova = emptied
+    server = nova.active(host=nova.spare)
+    put(nova, nova.spare, status="disabled", forced_down=True)
+    nova.kill_compute(nova.spare)
+    assert nova.act(server, "evacuate", {"host": nova.source}).status == 200
+    nova.until(server, "done")
+    nova.settled(server, "SHUTOFF")
+    query = f"source_compute={nova.spare}&migration_type=evacuation&status=done"
+    rows = nova.get(f"/os-migrations?{query}", "migrations")
+    assert {row["instance_uuid"] for row in rows} == {server}
+    assert server in nova.held(nova.spare)
+    assert server in nova.held(nova.source)
+    refused = put(nova, nova.spare, forced_down=False)
+    assert refused.status == 400
+    assert "`done` evacuation migration records remain" in refused.message
+    path = f"/os-services/{service(nova, nova.spare)['id']}"
+    assert nova.api("DELETE", path).status == 204
+    assert nova.provider(nova.spare) is None
+    held = nova.get(f"/allocations/{server}", "allocations", service="placement")
+    assert set(held) == {nova.provider(nova.source)}
     nova.delete(server)
 
 

@@ -1,12 +1,32 @@
 """Promises that are broken on purpose beside those of test_mutants.py, in the same form."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from quiesce.api import annotations
-from quiesce.drain.decide import breaker
+from quiesce.drain.decide import breaker, departed, remember, schedule
+from quiesce.drain.model.observation import Observation
+from quiesce.drain.observe import host
+from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.records import ServerGroup
 from quiesce.ops import logging
-from tests.model.test_mutants import Patch, answer
+from tests.model.test_mutants import Patch, answer, wrap
 from tests.model.test_scenarios import SCENARIOS
+
+
+def groups_allow_one_more(original: Any, group: Any, busy: Any) -> bool:
+    return bool(len(group.members & busy) > group.most)
+
+
+def read_without_rules(row: Mapping[str, Any]) -> ServerGroup:
+    return ServerGroup(row["id"], row["name"], row["policy"], frozenset(row["members"]))
+
+
+def every_port_was_idle(original: Any, port: Any, server: Any, idle: Any) -> str:
+    return str(original(port, server, (port.id,)))
+
 
 MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
     "logs secrets as they come": (
@@ -28,6 +48,36 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
     "moves guests cold for a cause of the host": (
         answer(breaker, "_live_breaker", None),
         "restarts_no_guest_for_a_cause_of_the_host",
+    ),
+    "takes a service that is forced down for a nova-compute that has stopped": (
+        lambda m: m.setattr(
+            Observation, "compute_is_down", property(lambda self: self.service_is_down)
+        ),
+        "takes_no_service_that_is_forced_down_for_a_nova_compute_that_has_stopped",
+    ),
+    "takes every evacuated server for a healthy one": (
+        answer(host, "is_healthy", True),
+        "retires_a_dead_host_whose_servers_were_evacuated",
+    ),
+    "does not see what Nova releases itself": (
+        answer(Cloud, "evacuations", {}),
+        "retires_a_dead_host_whose_servers_were_evacuated",
+    ),
+    "moves one more of a group than a host may hold": (
+        wrap(schedule, "_is_full", groups_allow_one_more),
+        "moves_one_of_an_anti_affinity_group_at_a_time",
+    ),
+    "takes every group for one that allows one member a host": (
+        lambda m: m.setattr(ServerGroup, "read", read_without_rules),
+        "moves_as_many_of_an_anti_affinity_group_as_a_host_may_hold",
+    ),
+    "takes every port that is down for one that was": (
+        wrap(departed, "wrong_port", every_port_was_idle),
+        "reverts_a_guest_whose_port_went_down_in_the_move",
+    ),
+    "forgets how ports were": (
+        answer(remember, "_idle_ports", ()),
+        "confirms_a_guest_whose_ports_are_as_they_were",
     ),
     "ignores that it is abandoned": (
         lambda m: m.setattr(annotations, "ABANDON", "quiesce.dev/none"),

@@ -258,6 +258,38 @@ def confirms_no_guest_that_is_cut_off() -> None:
     assert server.vm_state == "resized"
 
 
+@scenario("always-1")
+def confirms_a_guest_whose_ports_are_as_they_were() -> None:
+    """One is administratively down, one was DOWN before; after a restart in between, too."""
+    world = drain("active", "active", "active", confirmation={"onFailedCheck": "Revert"})
+    disabled, idle, sound = servers(world)
+    (port,) = world.model.state.ports_of[disabled.id]
+    port.admin_state_up, port.status = False, "DOWN"
+    take_down(world, idle)
+    world.until(lambda: any("idlePorts" in row for row in world.status.get("tries") or ()))
+    world.start()
+    world.until(lambda: ended(world))
+    for server in (disabled, idle, sound):
+        assert world.actions(server.id) == ["migrate", "confirmResize"]
+
+
+@scenario("never-3")
+def reverts_a_guest_whose_port_went_down_in_the_move() -> None:
+    world = drain("active", confirmation={"onFailedCheck": "Revert"}, migration={"attempts": 2})
+    (server,) = servers(world)
+    world.until(lambda: bool(world.status.get("moving")))
+    take_down(world, server)
+    world.until(lambda: "revertResize" in world.actions(server.id))
+    world.until(lambda: world.status["phase"] == "Stalled")
+    assert world.problems() == {"CheckFailed"}
+
+
+def take_down(world: World, server: Server) -> None:
+    """Its ports are DOWN, as if nothing had wired them."""
+    for port in world.model.state.ports_of[server.id]:
+        port.status = "DOWN"
+
+
 @scenario("never-3")
 def reverts_where_the_spec_says_so() -> None:
     world, server = moved_and_broken("crash", onFailedCheck="Revert")
@@ -342,6 +374,48 @@ def takes_no_allocation_left_in_placement_for_nothing() -> None:
     assert not ended(world)
     world.model.placement.release("leaked")
     world.until(lambda: world.status["phase"] in ("Deleted", "Stalled"))
+
+
+def force_down(world: World, forced: bool = True) -> None:
+    service = world.model.service(HOST)
+    assert service is not None
+    world.model.computes.update(service.id, status=None, reason=None, forced_down=forced)
+
+
+@scenario("never-4")
+def takes_no_service_that_is_forced_down_for_a_nova_compute_that_has_stopped() -> None:
+    world = drain("active")
+    world.until(lambda: ended(world))
+    force_down(world)
+    world.run(60)
+    assert world.condition("ServiceDeleted")["reason"] == "ForcedDown"
+    world.start()
+    world.run(5)
+    world.model.kill_compute(HOST)
+    world.until(lambda: world.status["phase"] == "Deleted")
+
+
+@scenario("never-4", "always-6")
+def retires_a_dead_host_whose_servers_were_evacuated() -> None:
+    world = World()
+    evacuated = [world.boot(f"s{n}") for n in range(3)]
+    world.model.kill_compute(HOST)
+    force_down(world)
+    world.model.clock.advance(70)
+    for server in evacuated:
+        world.model.evacuations.evacuate(world.model.as_user("admin"), server.id)
+    world.model.clock.advance(30)
+    world.model.guests.reset_state(world.model.as_user("admin"), evacuated[0].id, "error")
+    world.apply("Cold")
+    world.run(40)
+    assert not ended(world)
+    assert "evacuated from this host and not healthy: s0 (ERROR on" in world.status["message"]
+    world.do("reset to active", evacuated[0])
+    world.until(lambda: world.status["phase"] == "Deleted")
+    for server in evacuated:
+        assert set(world.model.placement.of(server.id)) == {
+            world.model.compute(server.host or "").provider
+        }
 
 
 @scenario("never-4", "always-6")
@@ -431,6 +505,21 @@ def moves_one_of_an_anti_affinity_group_at_a_time() -> None:
     world.model.computes.add("cmp4")
     world.group("anti-affinity", *servers(world))
     world.until(lambda: ended(world))
+
+
+@scenario("never-5")
+def moves_as_many_of_an_anti_affinity_group_as_a_host_may_hold() -> None:
+    """Of four with two a host, the other two hosts take all, two at a time."""
+    world = World()
+    for n in range(4):
+        world.boot(f"s{n}")
+    world.group("anti-affinity", *servers(world))
+    (group,) = world.model.state.groups.values()
+    group.rules["max_server_per_host"] = 2
+    world.apply("Cold", migration={"requireCapacity": True})
+    world.until(lambda: len(world.status.get("moving") or ()) == 2)
+    world.until(lambda: ended(world))
+    assert all(world.actions(s.id).count("confirmResize") == 1 for s in servers(world))
 
 
 # Never 6: disables by others

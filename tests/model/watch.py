@@ -205,9 +205,11 @@ class Watch:
         group = self.cloud.state.groups.get(server.group or "")
         if group is not None and group.policy == "anti-affinity":
             others = flying & set(group.members)
+            allowed = group.rules.get("max_server_per_host", 1)
             promise(
-                not others,
-                f"{name} of {server.name} with another member of its anti-affinity group in flight",
+                len(others) < allowed,
+                f"{name} of {server.name} with {len(others)} others of its anti-affinity group in "
+                f"flight, which allows {allowed} on one host",
             )
 
     def in_flight(self) -> set[str]:
@@ -348,11 +350,9 @@ class Watch:
         service = self.cloud.state.services.get(service_id)
         if service is None:
             return
-        running = (
-            self.cloud.state.is_up(service)
-            and self.policy("service", "whileRunning", "Wait") == "Wait"
-        )
-        promise(not running, "the service is deleted while nova-compute is up")
+        runs = self.cloud.state.is_up(service) or self.cloud.state.computes[HOST].process.running
+        waits = self.policy("service", "whileRunning", "Wait") == "Wait"
+        promise(not (runs and waits), "the service is deleted while nova-compute is up")
         promise(service.disabled, "the service is deleted while it is enabled")
         against = self.against_empty()
         promise(not against, f"the service is deleted, and {against}")
@@ -367,9 +367,24 @@ class Watch:
             return f"{servers[0].name} ({status}) is on the host"
         if moves := state.in_progress(HOST):
             return f"migration {moves[0].id} is {moves[0].status}"
-        if held := state.placement.on(state.computes[HOST].provider):
-            return f"{next(iter(held))} holds resources of the host"
+        held = set(state.placement.on(state.computes[HOST].provider)) - self.evacuated()
+        if held:
+            return f"{min(held)} holds resources of the host"
         return self.lost_copy()
+
+    def evacuated(self) -> set[str]:
+        """Servers that were evacuated and are well elsewhere: Nova's own delete of the service
+        releases what they hold here.
+        """
+        servers = self.cloud.state.servers
+        return {
+            m.server
+            for m in self.cloud.state.migrations
+            if (m.kind, m.status, m.source) == ("evacuation", "done", HOST)
+            and servers[m.server].vm_state != "error"
+            and servers[m.server].task_state is None
+            and servers[m.server].host != HOST
+        }
 
     def lost_copy(self) -> str:
         """A server in ERROR elsewhere after a failed move: its good disk may be here."""

@@ -32,6 +32,12 @@ class HostNotFound(Terminal):
     reason = "HostNotFound"
 
 
+class HostNotSupported(Terminal):
+    """Its nova-compute is of several hypervisors, or of bare metal."""
+
+    reason = "HostNotSupported"
+
+
 class HostTaken(Terminal):
     reason = "HostTaken"
 

@@ -19,6 +19,7 @@ from quiesce.openstack.records import (
     ActionEvents,
     Aggregate,
     Confirmed,
+    Holdings,
     Hypervisor,
     Image,
     LiveProgress,
@@ -38,6 +39,7 @@ T = TypeVar("T")
 _SERVICES_AGE = _HYPERVISORS_AGE = 10.0
 """Seconds for which a list may be shared between resources, and between ticks."""
 _GROUPS_AGE = 30.0
+_PORTS_AT_ONCE = 100
 
 
 class _Shared(Generic[T]):
@@ -249,8 +251,8 @@ class Cloud:
         )
         return LiveProgress(row["id"], row["status"], done, remaining)
 
-    def allocations(self, node: str) -> dict[str, dict[str, int]] | None:
-        """consumer uuid -> resources held on a hypervisor's resource providers, children included.
+    def allocations(self, node: str) -> Holdings | None:
+        """What is held on a hypervisor's resource providers, children included.
 
         `node`: the hypervisor_hostname, which names the root provider. None where there is
         no such provider. Raises NotInCatalog where the cloud shows no placement.
@@ -262,14 +264,12 @@ class Cloud:
             return None
         inside = {"in_tree": found[0]["uuid"]}
         tree = rows(self._api.get("placement", "/resource_providers", inside), "resource_providers")
-        held: dict[str, dict[str, int]] = {}
-        for provider in tree:
-            body = self._api.get("placement", f"/resource_providers/{provider['uuid']}/allocations")
-            for consumer, allocation in body["allocations"].items():
-                mine = held.setdefault(consumer, {})
-                for name, amount in allocation["resources"].items():
-                    mine[name] = mine.get(name, 0) + amount
-        return held
+        held: dict[str, tuple[str, ...]] = {}
+        for provider in (each["uuid"] for each in tree):
+            body = self._api.get("placement", f"/resource_providers/{provider}/allocations")
+            for consumer in body["allocations"]:
+                held[consumer] = (*held.get(consumer, ()), provider)
+        return Holdings(found[0]["uuid"], held)
 
     def rooms(self, shapes: Iterable[Shape]) -> tuple[Room, ...]:
         """Free capacity on every host that placement offers for one of these shapes.
@@ -294,12 +294,13 @@ class Cloud:
 
     def _candidates(self, shape: Shape) -> dict[str, dict[str, int]]:
         """root provider uuid -> what is free of each resource class of the shape's candidates."""
-        required = ",".join(["!COMPUTE_STATUS_DISABLED", *shape.traits])
         query: dict[str, str | int] = {
             "resources": ",".join(f"{name}:{amount}" for name, amount in shape.resources),
-            "root_required": required,
+            "root_required": "!COMPUTE_STATUS_DISABLED",
             "limit": PAGE,
         }
+        if shape.traits:
+            query["required"] = ",".join(shape.traits)
         summaries = self._api.get("placement", "/allocation_candidates", query)[
             "provider_summaries"
         ]
@@ -317,7 +318,12 @@ class Cloud:
     def _read_hypervisors(self) -> tuple[Hypervisor, ...]:
         found = rows(self._api.get("compute", "/os-hypervisors/detail"), "hypervisors")
         return tuple(
-            Hypervisor(h["hypervisor_hostname"], h["service"]["host"], h.get("host_ip") or "")
+            Hypervisor(
+                h["hypervisor_hostname"],
+                h["service"]["host"],
+                h.get("host_ip") or "",
+                h.get("hypervisor_type") or "",
+            )
             for h in found
         )
 
@@ -363,25 +369,49 @@ class Cloud:
             if not page:
                 break
         return tuple(
-            ServerGroup(g["id"], g["name"], g["policy"], frozenset(g["members"]))
-            for g in found
-            if g["policy"] in ("affinity", "anti-affinity")
+            ServerGroup.read(g) for g in found if g["policy"] in ("affinity", "anti-affinity")
         )
 
     def ports(self, server_ids: Iterable[str]) -> tuple[Port, ...]:
-        """The Neutron ports of these servers, in one request. Raises NotInCatalog."""
-        query: list[tuple[str, str | int]] = [("device_id", server_id) for server_id in server_ids]
+        """The Neutron ports of these servers. Raises NotInCatalog.
+
+        Of _PORTS_AT_ONCE servers in one request: web servers and proxies refuse a request line of
+        more than 8 KiB (HTTP 414), and each server takes 47 bytes of it.
+        """
+        wanted, found = list(server_ids), []
+        for first in range(0, len(wanted), _PORTS_AT_ONCE):
+            some = wanted[first : first + _PORTS_AT_ONCE]
+            query: list[tuple[str, str | int]] = [("device_id", server_id) for server_id in some]
+            found += rows(self._api.get("network", "/ports", query), "ports")
+        return tuple(Port.read(p) for p in found)
+
+    def ports_not_working_on(self, host: str) -> tuple[Port, ...]:
+        """Ports on a host that are DOWN or not bound, whatever they are of. Raises NotInCatalog."""
+        query: list[tuple[str, str | int]] = [("binding:host_id", host)]
+        query += [("status", status) for status in ("DOWN", "ERROR", "N/A")]
         found = rows(self._api.get("network", "/ports", query), "ports")
-        return tuple(
-            Port(
-                p["id"],
-                p["device_id"],
-                p["status"],
-                p.get("binding:host_id"),
-                p.get("binding:vif_type"),
-            )
-            for p in found
-        )
+        return tuple(port for port in map(Port.read, found) if not port.works)
+
+    def evacuations(self, host: str) -> dict[str, int]:
+        """Servers that were evacuated from this host -> ID of the migration.
+
+        Their resources on the host are counted until its nova-compute returns or its service is
+        deleted: only then `done` becomes `completed` (compute/manager.py
+        _destroy_evacuated_instances, scheduler/client/report.py
+        _remove_allocations_for_evacuated_instances).
+        """
+        query: dict[str, str | int] = {
+            "source_compute": host,
+            "migration_type": "evacuation",
+            "status": "done",
+        }
+        found = self._api.pages("/os-migrations", "migrations", query)
+        return {
+            row["instance_uuid"]: row["id"]
+            for row in found
+            if row["source_compute"] == host
+            and (row["migration_type"], row["status"]) == ("evacuation", "done")
+        }
 
     @property
     def shows_image_properties(self) -> bool:

@@ -31,7 +31,10 @@ def moment(text: str | None) -> datetime | None:
 class Service:
     """A nova-compute of `GET /os-services`.
 
-    `status`: enabled|disabled, UNKNOWN while its cell is down; `state`: up|down.
+    `status`: enabled|disabled, UNKNOWN while its cell is down; `state`: up|down. `forced_down`: an
+    administrator or a tool has set it to down, whatever the process does (nova/servicegroup/api.py
+    service_is_up). `reported`: when its row was last written, by the reports of a running process
+    or by a change of the row itself; two rows that differ in nothing else are equal.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Service:
     disabled_reason: str | None
     forced_down: bool = False
     zone: str = ""
+    reported: str = field(default="", compare=False)
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
@@ -53,6 +57,7 @@ class Service:
             disabled_reason=row.get("disabled_reason"),
             forced_down=bool(row.get("forced_down")),
             zone=row.get("zone") or "",
+            reported=row.get("updated_at") or "",
         )
 
 
@@ -236,35 +241,81 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class ServerGroup:
-    """A server group with a hard policy rule: `affinity` or `anti-affinity`."""
+    """A server group with a hard policy rule: `affinity` or `anti-affinity`.
+
+    `most`: members that anti-affinity allows on one host (rule max_server_per_host, 2.64).
+    """
 
     id: str
     name: str
     policy: str
     members: frozenset[str]
+    most: int = 1
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        most = (row.get("rules") or {}).get("max_server_per_host") or 1
+        return cls(row["id"], row["name"], row["policy"], frozenset(row["members"]), int(most))
 
 
 @dataclass(frozen=True, slots=True)
 class Hypervisor:
     """One row of `GET /os-hypervisors/detail`.
 
-    `host`: of its service. `host_ip`: where Nova migrates to by default.
+    `host`: of its service. `host_ip`: where Nova migrates to by default. `type`: of the virt
+    driver, as it names itself (QEMU, ironic, …).
     """
 
     hypervisor_hostname: str
     host: str
     host_ip: str
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A Neutron port of a server: `status` ACTIVE|DOWN|…, `bound_to` is binding:host_id."""
+    """A Neutron port of a server: `status` ACTIVE|DOWN|…, `bound_to` is binding:host_id.
+
+    `enabled`: its admin_state_up; a port that is administratively down is DOWN.
+    """
 
     id: str
     server_id: str
     status: str
     bound_to: str | None
     vif_type: str | None
+    enabled: bool = True
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        return cls(
+            row["id"],
+            row["device_id"],
+            row["status"],
+            row.get("binding:host_id"),
+            row.get("binding:vif_type"),
+            row.get("admin_state_up") is not False,
+        )
+
+    @property
+    def unbound(self) -> bool:
+        return self.vif_type in ("binding_failed", "unbound")
+
+    @property
+    def works(self) -> bool:
+        return self.status == "ACTIVE" and not self.unbound
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What consumers hold on one hypervisor by placement.
+
+    `root`: uuid of its root provider. `by_consumer`: consumer uuid -> uuids of the providers, of
+    the root and below, on which it holds something.
+    """
+
+    root: str
+    by_consumer: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +353,8 @@ class Image:
 class Shape:
     """What servers of one kind request from placement.
 
-    Resource classes with amounts, and required traits; both sorted.
+    Resource classes with amounts, and traits: required ones, and with `!` forbidden ones; both
+    sorted.
     """
 
     resources: tuple[tuple[str, int], ...]

@@ -29,6 +29,7 @@ from tests.unit.drain.build import (
 )
 
 from quiesce.api.drain.record import Record
+from quiesce.drain.decide.schedule import starved
 from quiesce.drain.model.actions import (
     ConfirmMove,
     DeleteService,
@@ -185,6 +186,31 @@ def test_one_move_at_a_time_in_an_anti_affinity_group() -> None:
         len(started(observed(many(4), groups=anti("s0", "s1", "s2", "else", policy="affinity"))))
         == 4
     )
+
+
+@pytest.mark.field_case("F18")
+@pytest.mark.parametrize(("most", "wanted"), [(1, 1), (2, 2), (3, 3), (9, 4)])
+def test_a_group_that_allows_several_on_one_host_may_have_as_many_in_flight(
+    most: int, wanted: int
+) -> None:
+    """All of them may go to the same host."""
+    group = ServerGroup("g1", "web", "anti-affinity", frozenset({"s0", "s1", "s2", "s3"}), most)
+    assert len(started(observed(many(4), groups=(group,)))) == wanted
+
+
+@pytest.mark.field_case("F18")
+def test_a_held_member_holds_up_only_a_group_that_allows_no_other() -> None:
+    manual = spec(confirmation={"policy": "Manual"})
+    for most, wanted in ((1, []), (2, ["s0"])):
+        group = ServerGroup("g1", "web", "anti-affinity", frozenset({"s0", "x"}), most)
+        sight = observed(
+            [server("s0")],
+            [migration(server_id="x")],
+            elsewhere=[arrived_elsewhere("x")],
+            groups=(group,),
+        )
+        assert started(sight, manual) == wanted
+        assert bool(starved(manual, sight, decided(sight, manual).verdicts)) is not bool(wanted)
 
 
 @pytest.mark.parametrize("state", IN_FLIGHT)

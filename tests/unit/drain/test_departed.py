@@ -34,7 +34,7 @@ from tests.unit.drain.build import (
 from quiesce.drain.decide.departed import GRACE, SHORT_WORK
 from quiesce.drain.model.actions import ConfirmMove, RevertMove
 from quiesce.drain.model.migrations import STALE_AFTER
-from quiesce.drain.model.observation import UNKNOWN_FOR, Observation
+from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, ProofReads
 from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert, Wait
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Migration, Port, Server
 
@@ -157,6 +157,73 @@ def test_a_stopped_server_needs_no_active_port_and_no_answer() -> None:
     asked = spec(confirmation={"checks": {"tcpPort": 22}})
     sight = left(arrived(SHUTDOWN), ports=(port(status="DOWN"),), unreachable={"s1": "no answer"})
     assert isinstance(verdict(sight, asked, was("SHUTOFF")), Confirm)
+
+
+@pytest.mark.field_case("F17")
+@pytest.mark.parametrize(
+    ("found", "idle", "wanted"),
+    [
+        (port(status="DOWN", enabled=False), (), "confirm"),
+        (port(status="DOWN"), ("p1",), "confirm"),
+        (port(status="ERROR", vif_type="binding_failed"), ("p1",), "confirm"),
+        (port(status="DOWN"), ("p2",), "held"),
+        (port(status="DOWN", bound_to=HOST), ("p1",), "held"),
+        (port(vif_type="binding_failed", enabled=False), (), "held"),
+    ],
+    ids=[
+        "administratively down",
+        "down before",
+        "not bound before",
+        "another was down",
+        "left behind",
+        "lost its binding",
+    ],
+)
+@pytest.mark.parametrize("how", ["Hold", "Revert"])
+def test_a_port_is_compared_with_how_it_was(
+    found: Port, idle: tuple[str, ...], wanted: str, how: str
+) -> None:
+    record = begun(tries={"s1": replace(tried("ACTIVE"), idle_ports=idle)})
+    judged = verdict(left(ports=(found,)), spec(confirmation={"onFailedCheck": how}), record)
+    failed = Held if how == "Hold" else Revert
+    assert isinstance(judged, Confirm if wanted == "confirm" else failed)
+
+
+@pytest.mark.field_case("F16")
+@pytest.mark.parametrize("how", ["Hold", "Revert"])
+def test_a_server_whose_ports_cannot_be_read_is_neither_confirmed_nor_rolled_back(how: str) -> None:
+    asked = spec(confirmation={"onFailedCheck": how})
+    unread: dict[str, Any] = {"ports_error": "GET /ports: HTTP 414 URI Too Long"}
+    early = left(finished_for=GRACE.total_seconds() - 1, **unread)
+    assert said(verdict(early, asked, was("ACTIVE"))) == "follow Verifying"
+    found = verdict(left(**unread), asked, was("ACTIVE"))
+    assert isinstance(found, Held)
+    assert found.reason == "PortsNotRead"
+    assert "HTTP 414" in found.message
+    switched_off = spec(confirmation={"checks": {"ports": False}})
+    assert isinstance(verdict(left(**unread), switched_off, was("ACTIVE")), Confirm)
+    decision = spec(confirmation={"decisions": [{"server": "s1", "action": "Confirm"}]})
+    assert isinstance(verdict(left(**unread), decision, was("ACTIVE")), Confirm)
+
+
+@pytest.mark.field_case("F16")
+def test_a_server_that_cannot_be_read_is_neither_gone_nor_healthy() -> None:
+    failed = migration(status_="error")
+    assert not verdicts(observed(migrations=[failed]))
+    unread = observed(migrations=[failed], unreadable={"s1": "GET /servers/s1: HTTP 500"})
+    assert said(verdict(unread)) == "wait ServerNotRead"
+    assert not decided(replace(unread, proof=ProofReads(frozenset(), True))).proof.clean
+
+
+@pytest.mark.field_case("F14")
+def test_a_service_that_is_forced_down_is_not_said_to_have_no_process() -> None:
+    forced = service(state="down", forced_down=True)
+    found = verdict(left(service=forced), record=was("ACTIVE"))
+    assert isinstance(found, Held)
+    assert (found.reason, "forced down" in found.message) == ("SourceDown", True)
+    remedies = " ".join(found.remedies)
+    assert "openstack compute service set --up cmp1 nova-compute" in remedies
+    assert "systemctl start" not in remedies
 
 
 def test_where_nobody_knows_how_it_was_a_guest_that_is_off_is_not_confirmed() -> None:

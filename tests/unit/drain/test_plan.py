@@ -202,6 +202,26 @@ def test_an_anti_affinity_group_takes_a_host_each() -> None:
     assert planned(servers, both, groups=groups, members={"c": "cmp3"}).status.capacity == "Short"
 
 
+@pytest.mark.field_case("F18")
+@pytest.mark.parametrize(
+    ("most", "members", "capacity"),
+    [
+        (2, {}, "Fits"),
+        (1, {}, "Short"),
+        (2, {"c": "cmp2"}, "Short"),
+        (3, {"c": "cmp2"}, "Fits"),
+        (3, {"c": "cmp2", "d": "cmp2"}, "Short"),
+    ],
+)
+def test_a_group_may_allow_several_members_on_a_host(
+    most: int, members: dict[str, str], capacity: str
+) -> None:
+    servers = [sized("a"), sized("b")]
+    groups = (ServerGroup("g", "web", "anti-affinity", frozenset("abcd"), most),)
+    plan = planned(servers, (room("cmp2", servers),), groups=groups, members=members)
+    assert plan.status.capacity == capacity
+
+
 def test_a_host_that_placement_does_not_offer_for_a_shape_takes_none_of_it() -> None:
     servers = [sized("a", replace(SMALL, extra_specs={"trait:HW_CPU_X86_AVX2": "required"}))]
     assert planned(servers, (room("cmp2", [sized("b")]),)).status.capacity == "Short"

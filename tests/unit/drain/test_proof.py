@@ -127,19 +127,48 @@ def test_an_allocation_that_nobody_gives_up_needs_a_person(
         assert next(iter(sight.history.held_since)) in stalled["message"]
 
 
-def test_what_is_done_about_an_allocation_depends_on_whose_it_is() -> None:
-    """Of a server, `allocation delete` would give up what it holds where it is now, too."""
-    moves = (
-        condition(
-            status_of(held("uuid-101", 1000, migrations=[migration(status_="error")])), "Stalled"
-        )
-        or {}
+RELEASE = (
+    "openstack resource provider allocation unset --provider rp-1 --provider rp-1-gpu CONSUMER"
+)
+
+
+@pytest.mark.field_case("F15")
+@pytest.mark.parametrize(
+    ("consumer", "audit"), [("uuid-101", False), ("s9", True)], ids=["of a move", "of a server"]
+)
+def test_an_allocation_is_released_on_this_host_alone(consumer: str, audit: bool) -> None:
+    """`allocation delete` would take what a server holds where it is now, too."""
+    sight = held(consumer, 1000, migrations=[migration(status_="error")])
+    reads = replace(sight.proof, root="rp-1", providers=("rp-1", "rp-1-gpu"))
+    message = (condition(status_of(replace(sight, proof=reads)), "Stalled") or {})["message"]
+    assert RELEASE in message
+    assert "allocation delete" not in message
+    assert ("nova-manage placement audit" in message) is audit
+
+
+@pytest.mark.field_case("F15")
+def test_servers_that_were_evacuated_and_are_well_are_no_obstacle() -> None:
+    """Nova's own delete of the service releases what they hold."""
+    reads = ProofReads(frozenset({"s1", "s2"}), True, evacuated=frozenset({"s1", "s2"}))
+    assert decided(empty(proof=reads)).proof.complete
+    one = replace(reads, evacuated=frozenset({"s1"}))
+    assert decided(empty(proof=one)).proof.against == (
+        "1 allocation left in placement (consumers s2)",
     )
-    assert "openstack resource provider allocation delete" in moves["message"]
-    assert "nova-manage" not in moves["message"]
-    others = condition(status_of(held("s9", 1000)), "Stalled") or {}
-    assert "nova-manage placement audit" in others["message"]
-    assert "allocation delete" not in others["message"]
+    unwell = replace(one, unwell=("web-2 (ERROR on cmp2)",))
+    proof = decided(empty(proof=unwell, held_since={"s2": ago(1000)})).proof
+    assert "evacuated from this host and not healthy: web-2 (ERROR on cmp2)" in proof.against[0]
+    assert not proof.leaked
+
+
+@pytest.mark.field_case("F15")
+def test_what_an_older_nova_leaves_behind_is_released_on_this_host_alone() -> None:
+    """Before Yoga its delete of a service leaves what evacuated servers hold."""
+    reads = ProofReads(frozenset({"s1"}), True, root="rp-1", providers=("rp-1",))
+    message = (condition(status_of(empty(service=None, proof=reads)), "Stalled") or {})["message"]
+    assert "allocation unset --provider rp-1 CONSUMER" in message
+    assert "openstack resource provider delete rp-1" in message
+    assert "allocation delete" not in message
 
 
 def test_what_was_proven_stays_proven_while_it_is_clean() -> None:

@@ -11,6 +11,7 @@ from tests.unit.drain.build import (
     HOST,
     IDENTITY,
     actions,
+    ago,
     arrived_elsewhere,
     begun,
     decided,
@@ -24,19 +25,23 @@ from tests.unit.drain.build import (
     service,
     spec,
     status_of,
+    verdict,
 )
 
 from quiesce.api.drain.record import FoundAggregate, Record
 from quiesce.drain.decide import service as service_calls
 from quiesce.drain.model.actions import (
     AddToAggregate,
+    DeleteService,
     DisableService,
     EnableService,
     HostAction,
+    StopCompute,
     describe,
 )
 from quiesce.drain.model.identity import DrainIdentity
-from quiesce.drain.model.observation import Observation
+from quiesce.drain.model.observation import SILENT_FOR, Observation
+from quiesce.drain.model.verdict import Blocked, Follow
 from quiesce.openstack.records import RUNNING, Aggregate
 
 OURS = IDENTITY.mark
@@ -379,3 +384,64 @@ def test_what_was_done_with_novas_own_disable_is_told() -> None:
         (found, service(disabled_reason=NOVAS_OWN[0])),
     ):
         assert decided(empty(service=now), record=record, deleting=True).restored_as == ""
+
+
+# Forced down
+
+FORCED = service(state="down", forced_down=True, reported="2026-03-01T11:00:00")
+LONG_SILENT = (FORCED.reported, ago(SILENT_FOR.total_seconds()))
+
+
+@pytest.mark.field_case("F14")
+@pytest.mark.parametrize(
+    ("report", "gone"),
+    [
+        (None, False),
+        ((FORCED.reported, ago(SILENT_FOR.total_seconds() - 1)), False),
+        (("2026-03-01T10:59:50", ago(10_000)), False),
+        (LONG_SILENT, True),
+    ],
+    ids=["read once", "not for long", "has reported since", "silent"],
+)
+def test_a_service_is_never_deleted_because_it_is_forced_down(report: Any, gone: bool) -> None:
+    """nova/servicegroup/api.py service_is_up says down of it, whatever nova-compute does."""
+    found = decided(empty(service=FORCED, report=report))
+    assert found.actions == ((DeleteService("svc-1"),) if gone else ())
+    assert found.outcome is not None
+    if not gone:
+        assert found.outcome.reason == "ForcedDown"
+        assert "says nothing about nova-compute" in found.outcome.message
+        assert "openstack compute service set --up cmp1 nova-compute" in found.outcome.message
+
+
+@pytest.mark.field_case("F14")
+def test_a_service_that_shows_no_reports_is_never_taken_to_be_silent() -> None:
+    blind = replace(FORCED, reported="")
+    assert not decided(empty(service=blind, report=("", ago(10_000)))).actions
+
+
+@pytest.mark.field_case("F14")
+def test_a_nova_compute_whose_service_is_forced_down_is_stopped_where_that_is_asked_for() -> None:
+    stop = spec(service={"whileRunning": "Stop"})
+    record = begun(found_unit="running,enabled")
+    assert decided(empty(service=FORCED), stop, record).actions == (StopCompute(),)
+    assert decided(empty(service=FORCED, report=LONG_SILENT), stop, record).actions == (
+        DeleteService("svc-1"),
+    )
+
+
+@pytest.mark.field_case("F14")
+def test_servers_of_a_service_that_is_forced_down_are_told_so() -> None:
+    found = verdict(observed([server()], service=FORCED))
+    assert isinstance(found, Blocked)
+    assert (found.reason, "forced down" in found.message) == ("SourceDown", True)
+    assert any("set --up cmp1" in remedy for remedy in found.remedies)
+    moving = observed(
+        [server(task="resize_migrating")], [migration(status_="migrating")], service=FORCED
+    )
+    assert isinstance(verdict(moving), Follow)
+
+
+def test_reports_are_no_difference_between_two_reads_of_a_service() -> None:
+    """Every running nova-compute writes its row every ten seconds."""
+    assert replace(FORCED, reported="later") == FORCED

@@ -2,13 +2,22 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from tests.unit.openstack.answers import Wire, answer
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.cloud import Cloud
-from quiesce.openstack.records import LiveProgress, Migration, Server, Service, moment
+from quiesce.openstack.records import (
+    Holdings,
+    LiveProgress,
+    Migration,
+    Server,
+    Service,
+    Shape,
+    moment,
+)
 
 T0 = "2026-03-01T12:00:00.000000"
 
@@ -377,14 +386,14 @@ def test_progress_of_a_live_migration() -> None:
 # Placement
 
 
-def test_allocations_of_a_node_and_its_children_are_added_up() -> None:
+def test_allocations_of_a_node_are_those_of_its_children_too() -> None:
     there, _ = cloud(
         {"resource_providers": [{"uuid": "root"}]},
         {"resource_providers": [{"uuid": "root"}, {"uuid": "gpu"}]},
         {"allocations": {"s1": {"resources": {"VCPU": 2}}}},
         {"allocations": {"s1": {"resources": {"VGPU": 1}}, "m1": {"resources": {"VGPU": 1}}}},
     )
-    assert there.allocations("node") == {"s1": {"VCPU": 2, "VGPU": 1}, "m1": {"VGPU": 1}}
+    assert there.allocations("node") == Holdings("root", {"s1": ("root", "gpu"), "m1": ("gpu",)})
 
 
 def test_a_provider_that_is_not_there_is_not_an_empty_one() -> None:
@@ -401,7 +410,59 @@ def test_allocations_that_cannot_be_read_are_an_error(broken: Any) -> None:
         there.allocations("node")
 
 
+@pytest.mark.field_case("F19")
+def test_a_plan_asks_for_traits_of_the_request_and_for_hosts_that_are_enabled() -> None:
+    """The traits may be of a child of the host's provider; Nova asks so too."""
+    empty: dict[str, Any] = {"provider_summaries": {}}
+    there, wire = cloud(empty, {"resource_providers": []}, {"hypervisors": []})
+    there.rooms([Shape((("PCPU", 4),), ("!HW_A", "HW_B"))])
+    query = wire.sent[0][3]
+    assert query["resources"] == "PCPU:4"
+    assert (query["required"], query["root_required"]) == ("!HW_A,HW_B", "!COMPUTE_STATUS_DISABLED")
+
+
+# Ports
+
+LONGEST_LINE = 8190  # Apache LimitRequestLine, and about what nginx, HAProxy and uWSGI allow
+
+
+@pytest.mark.field_case("F16")
+@pytest.mark.parametrize("n", [0, 1, 100, 101, 1000])
+def test_the_ports_of_many_servers_are_read_in_short_requests(n: int) -> None:
+    there, wire = cloud(*[{"ports": []}] * 100)
+    ids = [f"{number:036}" for number in range(n)]
+    there.ports(ids)
+    queries = [query for *_, query, _ in wire.sent]
+    assert [value for query in queries for _, value in query] == ids
+    assert all(len(urlencode(query)) < LONGEST_LINE - 2000 for query in queries)
+
+
+# Evacuations
+
+
+def test_only_evacuations_from_the_host_that_hold_something_there_are_read() -> None:
+    """Nova ignores filters that it does not know, so each row is checked."""
+    row = {"id": 7, "uuid": "u", "instance_uuid": "s1", "source_compute": "cmp1"}
+    evacuated = row | {"migration_type": "evacuation", "status": "done"}
+    others = [
+        evacuated | {"instance_uuid": "s2", "source_compute": "cmp2"},
+        evacuated | {"instance_uuid": "s3", "status": "completed"},
+        evacuated | {"instance_uuid": "s4", "migration_type": "migration"},
+    ]
+    there, wire = cloud({"migrations": [evacuated, *others]})
+    assert there.evacuations("cmp1") == {"s1": 7}
+    assert wire.sent[0][3]["source_compute"] == "cmp1"
+
+
 # Groups
+
+
+@pytest.mark.field_case("F18")
+def test_the_rule_of_a_group_is_read() -> None:
+    group = {"id": "g", "name": "web", "policy": "anti-affinity", "members": ["s1"]}
+    ruled = group | {"rules": {"max_server_per_host": 3}}
+    there, _ = cloud({"server_groups": [group, group | {"rules": {}}, ruled]})
+    assert [found.most for found in there.groups()] == [1, 1, 3]
 
 
 def test_groups_are_paged_by_offset_and_soft_ones_left_out() -> None:

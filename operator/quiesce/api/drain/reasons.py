@@ -45,6 +45,7 @@ class DrainReason(StrEnum):
     DELETED = "Deleted"
     SUSPENDED = "Suspended"
     CAPACITY_SHORT = "CapacityShort", True
+    FORCED_DOWN = "ForcedDown", True
     ALLOCATIONS_LEFT = "AllocationsLeft", True
     LEFTOVERS = "Leftovers", True
     SERVERS_BLOCKED = "ServersBlocked", True
@@ -78,6 +79,7 @@ class ServerReason(StrEnum):
     OFFLOADING = "Offloading"
     PATHS_NOT_PROVEN = "PathsNotProven"
     RECOVERING = "Recovering"
+    SERVER_NOT_READ = "ServerNotRead", False, True
     SETTLING = "Settling"
     STARTING = "Starting"
     VOLUMES_NOT_READ = "VolumesNotRead", False, True
@@ -104,6 +106,7 @@ class ServerReason(StrEnum):
     NO_VALID_HOST_BY_ZONE = "NoValidHostByZone", True
     PAUSED = "Paused", True
     PORT_UNBOUND = "PortUnbound", True
+    PORTS_NOT_READ = "PortsNotRead", True
     REFUSED = "Refused", True
     RESCUED = "Rescued", True
     REVERTED = "Reverted", True

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 REQUEST_LENGTH = 256  # characters of status.lastHandledRequestedAt
+IDLE_PORTS = 8  # of one server; with more of them, the others count as if they had worked
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +23,24 @@ class Try:
     """A server's tries to leave the host: from the first one until the server has left.
 
     `was`: its status before the move (ACTIVE, SHUTOFF, …); None: not known. `method`: cold, live,
-    offload or resume. `began`: when this attempt began, as a timestamp of the API.
+    offload or resume. `began`: when this attempt began, as a timestamp of the API. `idle_ports`:
+    IDs of its ports that did not work before the move, at most IDLE_PORTS.
     """
 
     was: str | None
     method: str | None
     attempt: int
     began: str
+    idle_ports: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
         return cls(
-            row.get("was"), row.get("method"), row.get("attempt") or 1, row.get("since") or ""
+            row.get("was"),
+            row.get("method"),
+            row.get("attempt") or 1,
+            row.get("since") or "",
+            tuple(row.get("idlePorts") or ()),
         )
 
     def to_json(self, server_id: str) -> dict[str, Any]:
@@ -43,6 +50,7 @@ class Try:
             "method": self.method,
             "attempt": self.attempt,
             "since": self.began or None,
+            "idlePorts": list(self.idle_ports) or None,
         }
 
 
@@ -85,6 +93,11 @@ class Record:
         """The server's status before its move, if it is known."""
         tried = self.tries.get(server_id)
         return tried.was if tried else None
+
+    def idle_ports(self, server_id: str) -> tuple[str, ...]:
+        """Its ports that did not work before its move."""
+        tried = self.tries.get(server_id)
+        return tried.idle_ports if tried else ()
 
     def acknowledge(self, requested_at: str | None, newest_migration: int) -> Self:
         """`quiesce.dev/requestedAt` has a new value: from here on every server has all its tries

@@ -38,7 +38,7 @@ def act_on_service(
     history.
     """
     extra, call = {"drain": drain, "host": observation.host}, describe(action)
-    if not isinstance(action, AddToAggregate) and _changed_since(cloud, observation):
+    if not isinstance(action, AddToAggregate) and _changed_since(action, cloud, observation):
         log.info("the service has changed since it was read; reading it again", extra=extra)
         return _unchanged
     try:
@@ -60,11 +60,16 @@ def act_on_service(
     return lambda history: history.accept(call)
 
 
-def _changed_since(cloud: Cloud, observation: Observation) -> bool:
-    """Nova has no compare-and-set for services, so the row is read again just before the write."""
-    services = cloud.services(fresh=True)
+def _changed_since(action: ServiceAction, cloud: Cloud, observation: Observation) -> bool:
+    """Nova has no compare-and-set for services, so the row is read again just before the write.
+
+    Nor is one deleted that is forced down and has reported meanwhile: its nova-compute runs.
+    """
+    services, before = cloud.services(fresh=True), observation.service
     now = next((s for s in services if s.host == observation.host), None)
-    return now != observation.service
+    if isinstance(action, DeleteService) and now and before and now.forced_down:
+        return now != before or now.reported != before.reported
+    return now != before
 
 
 def _send(action: ServiceAction, cloud: Cloud) -> str | None:

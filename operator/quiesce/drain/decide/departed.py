@@ -7,7 +7,7 @@ from quiesce.api.drain.reasons import ServerReason, Stage
 from quiesce.api.drain.spec import ConfirmationPolicy, DecisionAction, DrainSpec, OnFailedCheck
 from quiesce.drain.decide import failures
 from quiesce.drain.decide.foreign import foreign_unconfirmed
-from quiesce.drain.decide.remedies import START_COMPUTE
+from quiesce.drain.decide.remedies import of_source
 from quiesce.drain.decide.rules import stage_of
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
@@ -181,7 +181,10 @@ def judge_failed(departed: DepartedServer) -> Verdict | None:
     """A move from here failed and the server is not here: healthy elsewhere is fine, in ERROR there
     it blocks.
     """
-    server = departed.server
+    server, unread = departed.server, departed.observation.unreadable.get(departed.server_id)
+    if server is None and unread is not None:
+        text = f"its move failed, and how it is cannot be read: {unread}"
+        return Wait(ServerReason.SERVER_NOT_READ, text)
     if server is None:
         return None
     if server.status == "ERROR":
@@ -199,13 +202,9 @@ def judge_finished(departed: DepartedServer) -> Verdict:
     if server is None or server.status != "VERIFY_RESIZE" or server.task_state is not None:
         return never_ending(departed) or Follow(Stage.VERIFYING, migration)
     if source_is_down(departed):
-        return Held(
-            ServerReason.SOURCE_DOWN,
-            "moved; nova-compute of this host is down, and without it Nova neither confirms nor "
-            "reverts",
-            migration,
-            START_COMPUTE,
-        )
+        what, remedies = of_source(departed.observation.service)
+        text = f"moved; {what}, and without it Nova neither confirms nor reverts"
+        return Held(ServerReason.SOURCE_DOWN, text, migration, remedies)
     if departed.observation.awaits_answer(departed.server_id):
         return Follow(Stage.VERIFYING, migration)
     if (refused := _refused(departed)) is not None:
@@ -224,6 +223,8 @@ def _verified(departed: DepartedServer, server: Server) -> Verdict:
     failed = failed_checks(departed, server)
     if failed and decided is not DecisionAction.CONFIRM:
         return _on_failed(departed, failed)
+    if decided is None and confirmation.checks.ports and departed.observation.ports_error:
+        return _unread(departed)
     if departed.since_finished < _soak(departed):
         return Follow(Stage.SOAKING, migration)
     if confirmation.policy is ConfirmationPolicy.MANUAL and decided is None:
@@ -245,6 +246,20 @@ def _soak(departed: DepartedServer) -> timedelta:
     known = departed.server_id in departed.observation.running
     checked = departed.spec.confirmation.checks.power
     return max(soak, POWER_LAG) if ran and checked and not known else soak
+
+
+def _unread(departed: DepartedServer) -> Verdict:
+    """Nothing is known of its ports: no reason to confirm it, and none to roll it back."""
+    migration = departed.migration
+    if departed.since_finished < GRACE:
+        return Follow(Stage.VERIFYING, migration)
+    return Held(
+        ServerReason.PORTS_NOT_READ,
+        f"moved to {migration.dest}, not confirmed yet: its ports cannot be read: "
+        f"{departed.observation.ports_error}",
+        migration,
+        ("Repair Neutron, and it is verified", *_decide(departed.server_id)),
+    )
 
 
 def _decide(server_id: str) -> tuple[str, ...]:
@@ -305,7 +320,8 @@ def failed_checks(departed: DepartedServer, server: Server) -> str:
         wrong.append(f"it is on {server.host}, and its migration went to {departed.migration.dest}")
     if checks.ports:
         mine = [p for p in observation.ports or () if p.server_id == server.id]
-        wrong += [text for p in mine if (text := wrong_port(p, server))]
+        idle = departed.drain.record.idle_ports(server.id) if departed.ours else ()
+        wrong += [text for p in mine if (text := wrong_port(p, server, idle))]
     unreachable = observation.unreachable.get(server.id, "")
     if checks.tcp_port and server.power_state == RUNNING and unreachable:
         wrong.append(unreachable)
@@ -327,11 +343,16 @@ def wrong_power(was: str | None, power: int, *, ours: bool) -> str:
     return ""
 
 
-def wrong_port(port: Port, server: Server) -> str:
-    unbound = port.vif_type in ("binding_failed", "unbound")
-    if unbound or port.bound_to != server.host:
+def wrong_port(port: Port, server: Server, idle: tuple[str, ...]) -> str:
+    """`idle`: ports of it that did not work before the move either: these need not work now.
+
+    Nor does one that is administratively down, which is DOWN wherever it is.
+    """
+    was_idle = port.id in idle
+    if port.bound_to != server.host or (port.unbound and not was_idle):
         where = port.bound_to or "no host"
         return f"port {port.id} is not bound to {server.host} ({port.vif_type}, {where})"
-    if server.power_state == RUNNING and port.status != "ACTIVE":
+    expected = port.enabled and not was_idle
+    if expected and server.power_state == RUNNING and port.status != "ACTIVE":
         return f"port {port.id} is {port.status}"
     return ""

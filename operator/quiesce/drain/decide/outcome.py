@@ -2,24 +2,25 @@
 
 from dataclasses import dataclass
 
+from quiesce.api import durations
 from quiesce.api.drain.reasons import DrainReason, Phase, ServerReason
 from quiesce.api.drain.spec import AfterDrain, WhileRunning
 from quiesce.api.drain.status import PlanStatus, Progress
 from quiesce.api.errors import NotAllowed
 from quiesce.api.text import count, some, with_remedy
 from quiesce.drain.decide import service
-from quiesce.drain.decide.proof import ended_moves
+from quiesce.drain.decide.allocations import left_behind
 from quiesce.drain.decide.refusals import not_permitted
+from quiesce.drain.decide.remedies import SET_UP
 from quiesce.drain.decide.schedule import starved
 from quiesce.drain.model.actions import DeleteService, DisableService
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.decision import Decision, Deletion, Goal, Limits, Outcome
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import HostFailure, Refusal
-from quiesce.drain.model.observation import Observation
+from quiesce.drain.model.observation import SILENT_FOR, Observation
 from quiesce.drain.model.verdict import Blocked, Held, Wait
 
-_CLAIMS = 10  # named in one message: each is to be released by a person
 _ABANDON = "to release it at once: annotate with quiesce.dev/abandon=true"
 _AT_ONCE = 1.0  # seconds after a call for the host
 _SOON = 5.0  # seconds: nova-compute of an empty host is watched that closely while it runs
@@ -128,7 +129,8 @@ def _stall(case: _Case) -> Outcome | None:
     if _gone(case) and decision.leftovers:
         return _stalled(DrainReason.LEFTOVERS, "; ".join(decision.leftovers))
     if decision.proof.leaked:
-        return _stalled(DrainReason.ALLOCATIONS_LEFT, _leaked(case))
+        text = left_behind(observation, decision.proof.leaked)
+        return _stalled(DrainReason.ALLOCATIONS_LEFT, text)
     if lacking := not_permitted(drain, observation):
         return _stalled(NotAllowed.reason, lacking)
     failure = observation.history.host_failure
@@ -162,30 +164,6 @@ def lacks_capacity(drain: Drain, decision: Decision) -> bool:
     return drain.spec.migration.require_capacity and (
         plan is None or plan.status.capacity != "Fits"
     )
-
-
-def _leaked(case: _Case) -> str:
-    """What placement still counts, and how it is released: of a server that would release its place
-    elsewhere, too.
-    """
-    leaked, ended = case.decision.proof.leaked, ended_moves(case.observation)
-    moves, others = [c for c in leaked if c in ended], [c for c in leaked if c not in ended]
-    parts = [
-        f"no server is left, but placement still counts {count(len(leaked), 'allocation')} on the "
-        "host "
-        "that Nova forgot"
-    ]
-    if moves:
-        parts.append(
-            f"of moves that have ended: {some(moves, _CLAIMS)} "
-            "(openstack resource provider allocation delete UUID)"
-        )
-    if others:
-        parts.append(
-            f"of others: {some(others)} (nova-manage placement audit tells whose they are, and "
-            "--delete releases them)"
-        )
-    return "; ".join(parts)
 
 
 def _problems(case: _Case) -> str:
@@ -264,6 +242,8 @@ def deletion_of(drain: Drain, observation: Observation, decision: Decision) -> D
         return Deletion(failure.reason, text)
     if any(isinstance(a, DeleteService) for a in decision.actions):
         return Deletion(DrainReason.DELETING, "the host is empty; deleting its service")
+    if found is not None and found.forced_down and not observation.compute_is_down:
+        return _forced_down(drain)
     if found is not None and drain.spec.service.while_running is WhileRunning.WAIT:
         return Deletion(
             DrainReason.NOVA_COMPUTE_RUNNING,
@@ -272,6 +252,23 @@ def deletion_of(drain: Drain, observation: Observation, decision: Decision) -> D
             "down",
         )
     return Deletion(DrainReason.DELETING, "the host is empty")
+
+
+def _forced_down(drain: Drain) -> Deletion:
+    """Nova does not tell when nova-compute has stopped: only its silence does."""
+    waits = (
+        f"once nova-compute has reported nothing for {durations.text(SILENT_FOR.total_seconds())}"
+    )
+    text = (
+        "the host is empty. Nova shows its service as down because it is forced down, which says "
+        f"nothing about nova-compute; it is deleted {waits}"
+    )
+    if drain.spec.service.while_running is WhileRunning.WAIT:
+        text += (
+            f". Stop nova-compute on {drain.host} now, or power the host off. To see whether it "
+            f"runs: {SET_UP.format(host=drain.host)}"
+        )
+    return Deletion(DrainReason.FORCED_DOWN, text)
 
 
 def _restoring(case: _Case) -> str:

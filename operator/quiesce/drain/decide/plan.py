@@ -24,7 +24,14 @@ from quiesce.drain.model.verdict import (
     Resume,
     ServerVerdict,
 )
-from quiesce.openstack.records import SUCCEEDED, Migration, Room, Server, Shape
+from quiesce.openstack.records import (
+    SUCCEEDED,
+    Migration,
+    Room,
+    Server,
+    ServerGroup,
+    Shape,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +48,13 @@ class _Candidate:
 class _Packing:
     """Hosts being filled. `free`: host -> what is left of each resource class.
 
-    `taken`: anti-affinity group ID -> hosts that hold a member of it.
+    `taken`: anti-affinity group ID -> how many members of it each host holds.
     """
 
     observation: Observation
     free: dict[str, dict[str, int]]
     allowed: Mapping[Shape, set[str]]
-    taken: dict[str, set[str]]
+    taken: dict[str, Counter[str]]
     zones: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, mover: _Candidate, hosts: Iterable[str]) -> bool:
@@ -58,20 +65,20 @@ class _Packing:
         for name, amount in mover.shape.resources:
             self.free[host][name] -= amount
         for group in self._groups_of(mover):
-            self.taken[group].add(host)
+            self.taken[group.id][host] += 1
         return True
 
     def _takes(self, host: str, mover: _Candidate) -> bool:
         pinned = mover.server.zone_pinned
         if host not in self.allowed[mover.shape] or (pinned and self.zones.get(host) != pinned):
             return False
-        if any(host in self.taken[group] for group in self._groups_of(mover)):
+        if any(self.taken[g.id][host] >= g.most for g in self._groups_of(mover)):
             return False
         return all(self.free[host].get(name, 0) >= amount for name, amount in mover.shape.resources)
 
-    def _groups_of(self, mover: _Candidate) -> list[str]:
+    def _groups_of(self, mover: _Candidate) -> list[ServerGroup]:
         return [
-            g.id
+            g
             for g in self.observation.groups
             if g.id in self.taken and mover.server.id in g.members
         ]
@@ -166,11 +173,11 @@ def _homeless(
     return names
 
 
-def _group_members_elsewhere(observation: Observation, reads: PlanReads) -> dict[str, set[str]]:
-    """Anti-affinity group ID -> hosts that already hold a member of it."""
+def _group_members_elsewhere(observation: Observation, reads: PlanReads) -> dict[str, Counter[str]]:
+    """Anti-affinity group ID -> how many members of it each host already holds."""
     groups = [g for g in observation.groups if g.policy == "anti-affinity"]
     return {
-        group.id: {host for member, host in reads.members.items() if member in group.members}
+        group.id: Counter(host for member, host in reads.members.items() if member in group.members)
         for group in groups
     }
 

@@ -32,10 +32,15 @@ def weigh(
         against.append("Nova lists no service of this host")
     if service is not None and service.status not in ("enabled", "disabled"):
         against.append("Nova cannot tell the status of the service: its cell is down")
-    leaked = () if against else _leaks(observation, reads.consumers or frozenset())
-    if reads.consumers:
-        left = count(len(reads.consumers), "allocation")
-        against.append(f"{left} left in placement (consumers {some(reads.consumers)})")
+    if reads.unwell:
+        against.append(
+            f"evacuated from this host and not healthy: {some(reads.unwell)}; what they left here "
+            "may be their only good disk"
+        )
+    leaked = () if against else _leaks(observation, reads.held)
+    if reads.held:
+        left = count(len(reads.held), "allocation")
+        against.append(f"{left} left in placement (consumers {some(reads.held)})")
     since = observation.history.clean_since
     long_enough = since is not None and observation.now - since >= settle
     complete = not against and (drain.record.proven or long_enough)

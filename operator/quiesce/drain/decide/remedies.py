@@ -2,11 +2,12 @@
 
 from quiesce.drain.decide.kinds import is_bound_to_owner
 from quiesce.drain.model.drain import Drain
-from quiesce.openstack.records import Server
+from quiesce.openstack.records import Server, Service
 
 HARD_REBOOT = "openstack server reboot --hard {id}"
 RESET_STATE = "openstack server set --state active {id}"
 START_COMPUTE = ("Start nova-compute on this host: systemctl start nova-compute",)
+SET_UP = "openstack compute service set --up {host} nova-compute"
 NEW_TRIES = (
     "For a new set of tries: kubectl annotate --overwrite computenodedrain {name} -n {namespace} "
     'quiesce.dev/requestedAt="$(date -Is)"'
@@ -26,3 +27,16 @@ def _as_whom(server: Server, command: str) -> str:
     if command != HARD_REBOOT or not is_bound_to_owner(server):
         return ""
     return "As its owner, who alone may read the secret that it needs: "
+
+
+def of_source(service: Service | None) -> tuple[str, tuple[str, ...]]:
+    """Why Nova takes this host's nova-compute for down, and the remedies.
+
+    A service that is forced down may have a nova-compute that runs: to start it changes nothing.
+    """
+    if service is None or not service.forced_down:
+        return "nova-compute of this host is down", START_COMPUTE
+    return "the service of this host is forced down", (
+        "Find out what forced it down: tools for high availability do so before they evacuate",
+        SET_UP.format(host=service.host),
+    )

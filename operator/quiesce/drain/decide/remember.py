@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from quiesce.api.drain.record import FoundAggregate, Record, Try
+from quiesce.api.drain.record import IDLE_PORTS, FoundAggregate, Record, Try
 from quiesce.api.drain.status import Progress
 from quiesce.api.text import timestamp
 from quiesce.drain.model.decision import Decision, Outcome
@@ -123,7 +123,17 @@ def _this_try(
     same = known is not None and known.attempt == v.attempt and not _is_new(known, v, starts)
     method = _method(v) or (known.method if known else None)
     began = known.began if known and same else timestamp(observation.now)
-    return Try(was, method, v.attempt, began)
+    return Try(was, method, v.attempt, began, _idle_ports(v, known, observation, starts))
+
+
+def _idle_ports(
+    v: ServerVerdict, known: Try | None, observation: Observation, starts: bool
+) -> tuple[str, ...]:
+    """As they were before its first try: a try that failed may have cost a port its binding."""
+    if known is not None and _migrates(known):
+        return known.idle_ports
+    found = observation.idle_ports.get(v.server_id, ()) if starts else ()
+    return tuple(sorted(found))[:IDLE_PORTS]
 
 
 def _is_new(known: Try, v: ServerVerdict, starts: bool) -> bool:

@@ -30,9 +30,16 @@ from quiesce.drain.decide.obstacles import (
     unmovable,
 )
 from quiesce.drain.decide.refusals import remedies_of
-from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, START_COMPUTE, for_server
+from quiesce.drain.decide.remedies import (
+    HARD_REBOOT,
+    RESET_STATE,
+    START_COMPUTE,
+    for_server,
+    of_source,
+)
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import CAUSE_UNREAD
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import (
@@ -196,7 +203,7 @@ def waits_for_owner(s: PresentServer) -> Verdict | None:
 def follows_our_move(s: PresentServer) -> Verdict | None:
     if s.idle or s.open is None or s.open not in s.own:
         return None
-    if s.observation.service_is_down:
+    if s.observation.compute_is_down:
         return Blocked(
             ServerReason.SOURCE_DOWN,
             f"its {s.open.type} {s.open.id} stays {s.open.status} while nova-compute of this host "
@@ -310,11 +317,9 @@ def source_is_down(s: PresentServer) -> Verdict | None:
     """
     if not s.observation.service_is_down:
         return None
-    return Blocked(
-        ServerReason.SOURCE_DOWN,
-        "nova-compute of this host is down, and without it no server leaves the host",
-        START_COMPUTE,
-    )
+    what, remedies = of_source(s.observation.service)
+    text = f"{what}, and without it no server leaves the host"
+    return Blocked(ServerReason.SOURCE_DOWN, text, remedies)
 
 
 def is_shelved(s: PresentServer) -> Verdict | None:
@@ -426,6 +431,14 @@ def paths_are_not_proven(s: PresentServer) -> Verdict | None:
     return Wait(ServerReason.PATHS_NOT_PROVEN, s.observation.paths.text)
 
 
+def ports_are_not_read(s: PresentServer) -> Verdict | None:
+    """Whether a port works after the move tells nothing without how it was before."""
+    if not s.observation.ports_error or s.server.power_state != RUNNING:
+        return None
+    text = f"its ports cannot be read: {s.observation.ports_error}"
+    return Wait(ServerReason.PORTS_NOT_READ, text)
+
+
 def cause_is_awaited(s: PresentServer) -> Verdict | None:
     """Nova shows that a move has failed a moment before it says why; what is to be done depends on
     it.
@@ -434,7 +447,9 @@ def cause_is_awaited(s: PresentServer) -> Verdict | None:
     cause = s.observation.history.causes.get(last.id) if last else None
     if cause is None or cause.final:
         return None
-    return Wait(ServerReason.SETTLING, "its last move failed, and Nova has not given the cause yet")
+    unread = cause.text.startswith(CAUSE_UNREAD)
+    why = cause.text if unread else "Nova has not given the cause yet"
+    return Wait(ServerReason.SETTLING, f"its last move failed, and {why}")
 
 
 def ports_are_lost(s: PresentServer) -> Verdict | None:
@@ -442,7 +457,8 @@ def ports_are_lost(s: PresentServer) -> Verdict | None:
     if not s.failed("live"):
         return None
     mine = [p for p in s.observation.ports or () if p.server_id == s.server.id]
-    lost = [p for p in mine if p.vif_type in ("binding_failed", "unbound") or not p.bound_to]
+    idle = s.record.idle_ports(s.server.id)
+    lost = [p for p in mine if (p.unbound or not p.bound_to) and p.id not in idle]
     if not lost:
         return None
     return Blocked(
@@ -513,6 +529,7 @@ RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     affinity_holds_it,
     stays_by_decision,
     paths_are_not_proven,
+    ports_are_not_read,
     cause_is_awaited,
     ports_are_lost,
     is_exhausted,
@@ -572,7 +589,7 @@ def _never_ends(
     task = s.server.task_state
     if task is None:
         return None
-    if s.observation.service_is_down:
+    if s.observation.compute_is_down:
         text = f"its task {task} does not end while nova-compute of this host is down"
         return Blocked(ServerReason.SOURCE_DOWN, text, START_COMPUTE, ours=ours)
     since = s.observation.history.busy_since.get((s.server.id, task), s.observation.now)

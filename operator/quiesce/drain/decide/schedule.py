@@ -1,5 +1,5 @@
-"""Which servers move now: at most `maxParallel` at once, the largest first, one of an anti-affinity
-group at a time.
+"""Which servers move now: at most `maxParallel` at once, the largest first, and of an anti-affinity
+group no more than it allows on one host: its moves may all go to the same one.
 """
 
 from datetime import timedelta
@@ -30,7 +30,7 @@ from quiesce.drain.model.verdict import (
     Revert,
     ServerVerdict,
 )
-from quiesce.openstack.records import WAITING, Migration
+from quiesce.openstack.records import WAITING, Migration, ServerGroup
 
 # Nova takes some seconds to begin a live migration; one that waits longer waits for its turn.
 QUEUED_AFTER = timedelta(seconds=5)
@@ -45,20 +45,24 @@ def choose(
         free = min(free, limits.slots)
     if free <= 0:
         return ()
-    groups = [g.members for g in observation.groups if g.policy == "anti-affinity"]
+    groups = [g for g in observation.groups if g.policy == "anti-affinity"]
     busy = {v.server_id for v in verdicts if v.in_flight or isinstance(v.verdict, Held)}
     live = _live_slots(observation, verdicts)
     chosen: list[ServerVerdict] = []
     for v in sorted(waiting(verdicts), key=_order):
-        mine = [members for members in groups if v.server_id in members]
+        mine = [g for g in groups if v.server_id in g.members]
         goes_live = isinstance(v.verdict, Move) and v.verdict.method == "live"
         if len(chosen) >= free or (goes_live and live <= 0):
             continue
-        if not any(members & busy for members in mine):
+        if not any(_is_full(g, busy) for g in mine):
             chosen.append(v)
             busy.add(v.server_id)
             live -= goes_live
     return tuple(chosen)
+
+
+def _is_full(group: ServerGroup, busy: set[str]) -> bool:
+    return len(group.members & busy) >= group.most
 
 
 def _live_slots(observation: Observation, verdicts: tuple[ServerVerdict, ...]) -> int:
@@ -96,7 +100,9 @@ def starved(
     full = sum(v.in_flight for v in ended_by_people) >= spec.migration.max_parallel
     holders = {v.server_id for v in ended_by_people}
     taken = [
-        g.members for g in observation.groups if g.policy == "anti-affinity" and g.members & holders
+        g.members
+        for g in observation.groups
+        if g.policy == "anti-affinity" and _is_full(g, holders)
     ]
     return tuple(
         v for v in waiting(verdicts) if full or any(v.server_id in members for members in taken)

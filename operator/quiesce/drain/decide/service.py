@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import AfterDrain, WhileRunning
-from quiesce.api.text import count, some
+from quiesce.api.text import count
+from quiesce.drain.decide.allocations import left_after_delete
 from quiesce.drain.model.actions import (
     AddToAggregate,
     DeleteService,
@@ -64,16 +65,19 @@ def _is_as_found(record: Record, disabled_reason: str | None) -> bool:
 
 def end_service(drain: Drain, observation: Observation, proof: Proof) -> tuple[HostAction, ...]:
     """Once the host is proven empty: stop nova-compute where the spec says so, and delete the
-    service when it is down.
+    service when nova-compute is down.
+
+    That a service is forced down says nothing about nova-compute: one that runs would register the
+    host again, enabled.
     """
     service, spec = observation.service, drain.spec.service
     if spec.after_drain is not AfterDrain.DELETE or not proof.complete or service is None:
         return ()
-    if service.state != "down" and spec.while_running is WhileRunning.STOP:
+    if observation.compute_is_down or spec.while_running is WhileRunning.DELETE:
+        return (DeleteService(service.id),)
+    if spec.while_running is WhileRunning.STOP:
         return _stop_compute(drain, observation)
-    if service.state != "down" and spec.while_running is WhileRunning.WAIT:
-        return ()
-    return (DeleteService(service.id),)
+    return ()
 
 
 def _stop_compute(drain: Drain, observation: Observation) -> tuple[HostAction, ...]:
@@ -90,18 +94,7 @@ def leftovers(drain: Drain, observation: Observation) -> tuple[str, ...]:
     """What a deleted service left in OpenStack, although Nova answered 204."""
     if observation.service is not None or observation.proof is None or not drain.begun:
         return ()
-    found, consumers = [], observation.proof.consumers
-    if consumers:
-        held = count(len(consumers), "allocation")
-        found.append(f"placement still holds {held} on the host (consumers {some(consumers)})")
-    if observation.proof.provider_exists:
-        found.append(
-            f"placement still has the resource provider {drain.record.node or drain.host}: delete "
-            "it "
-            "(openstack resource provider delete) once nova-compute is stopped for good; a running "
-            "nova-compute creates it again"
-        )
-    return tuple(found)
+    return left_after_delete(observation.proof, drain.record.node or drain.host)
 
 
 # Restored

@@ -24,6 +24,9 @@ _NEVER_AFTER = 6  # refusals in a row with the same call: four to five minutes o
 _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova sets first
 
 
+CAUSE_UNREAD = "its cause cannot be read"  # how the text of such a Cause begins
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a migration failed, as Nova's message says; `first_seen` is when this process first saw
@@ -109,7 +112,8 @@ class History:
     did. `copied`: bytes and when they last
     grew. `healthy`: failed migrations whose server is healthy. `servers`, `listed`: the host's
     servers as last listed; `listed` None: the list is void. `full_list`, `older_open`: when all
-    migrations of the host were last listed, and which older ones were open then.
+    migrations of the host were last listed, and which older ones were open then. `report`: when
+    the service's row was last written, as Nova shows it, and since when that is shown.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +135,7 @@ class History:
     full_list: datetime | None = None
     older_open: tuple[Migration, ...] = ()
     planned: datetime | None = None
+    report: tuple[str, datetime] | None = None
     clean_since: datetime | None = None
     stopped_at: datetime | None = None
     started_at: datetime | None = None
@@ -215,6 +220,12 @@ class History:
 
     def note_consumers(self, consumers: Iterable[str], now: datetime) -> Self:
         return replace(self, held_since={c: self.held_since.get(c, now) for c in consumers})
+
+    def note_report(self, reported: str, now: datetime) -> Self:
+        """The service was read, whose row was last written then."""
+        if self.report is not None and self.report[0] == reported:
+            return self
+        return replace(self, report=(reported, now))
 
     def note_plan(self, now: datetime) -> Self:
         return replace(self, planned=now)

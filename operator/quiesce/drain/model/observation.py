@@ -17,6 +17,9 @@ from quiesce.openstack.records import (
 
 # A POST without an answer may still be at work in the API: nothing is repeated meanwhile.
 UNKNOWN_FOR = timedelta(seconds=15)
+# A service that is forced down is taken to have no process once it has reported nothing for that
+# long: many times Nova's own report_interval (10 s) and service_down_time (60 s).
+SILENT_FOR = timedelta(minutes=5)
 
 
 Unread = tuple[str, int, str]
@@ -25,11 +28,26 @@ Unread = tuple[str, int, str]
 
 @dataclass(frozen=True, slots=True)
 class ProofReads:
-    """The reads that only the proof needs. None: could not be read, `unproven` says why."""
+    """The reads that only the proof needs. None: could not be read, `unproven` says why.
+
+    `consumers`: all that hold something on the host. `evacuated`: those of them that were evacuated
+    from it and are healthy elsewhere: Nova releases what they hold here with the service.
+    `unwell`: evacuated servers that are not healthy, in words. `root`: uuid of the host's resource
+    provider. `providers`: on which providers, children of it included, something is held.
+    """
 
     consumers: frozenset[str] | None = None
     provider_exists: bool | None = None
     unproven: tuple[str, ...] = ()
+    evacuated: frozenset[str] = frozenset()
+    unwell: tuple[str, ...] = ()
+    root: str = ""
+    providers: tuple[str, ...] = ()
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Consumers that speak against an empty host."""
+        return (self.consumers or frozenset()) - self.evacuated
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,9 @@ class Observation:
     destination, newest first: all above `found_migration`, and all others that were not terminal at
     the last full list. `elsewhere`: servers that left with an unfinished or failed migration of
     this host; None where the server is gone. `ports` None: the cloud has no network service.
+    `unreadable`: server ID -> why a server that left cannot be read. `idle_ports`: server ID -> IDs of
+    its ports on the host that do not work, as far as servers are to be moved. `ports_error`: why
+    ports could not be read; empty: they were.
     `unreachable`: server ID -> why no address of it takes a connection. `progressing`: live
     migrations over their time that still make progress. `aggregates` None: not read in this tick.
     `running`: server ID -> whether its hypervisor says that it runs, where that was asked.
@@ -82,8 +103,11 @@ class Observation:
     whole: bool = True
     migrations: tuple[Migration, ...] = ()
     elsewhere: Mapping[str, Server | None] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[ServerGroup, ...] = ()
     ports: tuple[Port, ...] | None = ()
+    idle_ports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ports_error: str = ""
     unreachable: Mapping[str, str] = field(default_factory=dict)
     progressing: frozenset[int] = frozenset()
     running: Mapping[str, bool] = field(default_factory=dict)
@@ -100,8 +124,22 @@ class Observation:
 
     @property
     def service_is_down(self) -> bool:
-        """Nova knows the host's nova-compute, and it does not report."""
+        """Nova takes the host's nova-compute for down: it moves and confirms nothing."""
         return self.service is not None and self.service.state == "down"
+
+    @property
+    def compute_is_down(self) -> bool:
+        """nova-compute itself does not report to Nova.
+
+        Of a service that is forced down Nova does not say so. But a process that runs goes on
+        writing its row (nova/servicegroup/drivers/db.py _report_state): it is silent once that has
+        not changed for SILENT_FOR.
+        """
+        if self.service is None or self.service.state != "down":
+            return False
+        reported, since = self.history.report or ("", self.now)
+        silent = reported == self.service.reported != "" and self.now - since >= SILENT_FOR
+        return silent if self.service.forced_down else True
 
     @property
     def newest_migration(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from quiesce.api.drain.spec import AfterDrain, Mode, WhileRunning
+from quiesce.api.errors import CloudUnreachable, HostNotSupported
 from quiesce.api.text import count, some
 from quiesce.compute.host import HostCompute
 from quiesce.drain.model.backoff import back_off
@@ -16,6 +17,7 @@ from quiesce.drain.model.migrations import own_of_host
 from quiesce.drain.model.observation import Observation, PlanReads, ProofReads, Unread
 from quiesce.drain.model.shapes import shape_of
 from quiesce.drain.observe.moves import (
+    is_healthy,
     read_causes,
     read_confirms,
     read_elsewhere,
@@ -27,12 +29,13 @@ from quiesce.drain.observe.tcp import unreachable
 from quiesce.drain.observe.volumes import read_volumes
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
-from quiesce.openstack.records import FAILED, Server
+from quiesce.openstack.records import FAILED, RUNNING, Holdings, Server, Service
 from quiesce.ssh.errors import SSHError
 
 # How old the host's list of servers may be in a poll.
 LIST_AGE = timedelta(seconds=10)
 _MOST_MEMBERS = 50  # members of server groups that a plan looks up: it is a plausibility
+_MOST_EVACUATED = 100  # evacuated servers that one tick looks up: each once in a process
 
 
 def observe(
@@ -50,7 +53,7 @@ def observe(
     incomplete observation is never returned.
     """
     services = cloud.services(fresh=drain.deleting or not drain.begun)
-    service = next((s for s in services if s.host == drain.host), None)
+    service = _service_of(drain.host, services)
     observation = Observation(
         now,
         drain.host,
@@ -58,7 +61,7 @@ def observe(
         service,
         services,
         node=drain.record.node,
-        history=history,
+        history=_note_report(history, service, now),
     )
     if service is None and not drain.begun:
         return observation
@@ -92,16 +95,17 @@ def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observa
     if not drain.begun or not history.servers or listed is None or now - listed >= LIST_AGE:
         return None
     services = cloud.services()
+    service = _service_of(drain.host, services)
     observation = Observation(
         now,
         drain.host,
         cloud.user_id,
-        next((s for s in services if s.host == drain.host), None),
+        service,
         services,
         node=drain.record.node,
         servers=history.servers,
         whole=False,
-        history=history,
+        history=_note_report(history, service, now),
     )
     observation = read_confirms(cloud, drain, read_migrations(cloud, drain, observation))
     return _read_closer(cloud, drain, observation)
@@ -113,6 +117,14 @@ def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:
     here = {server.id for server in observation.servers}
     away = {id_: server for id_, server in polled.elsewhere.items() if id_ not in here}
     return _read_closer(cloud, drain, replace(observation, elsewhere=away, whole=True))
+
+
+def _service_of(host: str, services: tuple[Service, ...]) -> Service | None:
+    return next((s for s in services if s.host == host), None)
+
+
+def _note_report(history: History, service: Service | None, now: datetime) -> History:
+    return history.note_report(service.reported, now) if service else history
 
 
 def _only_watches(drain: Drain) -> bool:
@@ -137,10 +149,24 @@ def _before_the_first_write(cloud: Cloud, drain: Drain, observation: Observation
 def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
     """What names the host in placement, and where it is reached: Nova forgets both with the
     service.
+
+    Raises HostNotSupported where there are several: a proof is about one.
     """
-    found = next((h for h in cloud.hypervisors() if h.host == observation.host), None)
-    if found is None:
+    mine = [h for h in cloud.hypervisors() if h.host == observation.host]
+    if len(mine) > 1:
+        names = some(h.hypervisor_hostname for h in mine)
+        raise HostNotSupported(
+            f"nova-compute on {observation.host} has {len(mine)} hypervisors ({names}); only a "
+            "host with one can be drained"
+        )
+    if any(h.type.lower() == "ironic" for h in mine):
+        raise HostNotSupported(
+            f"nova-compute on {observation.host} manages bare metal (Ironic), which Nova cannot "
+            "migrate"
+        )
+    if not mine:
         return replace(observation, node=observation.host, address=None)
+    found = mine[0]
     return replace(observation, node=found.hypervisor_hostname, address=found.host_ip or None)
 
 
@@ -177,8 +203,8 @@ def _look_into_errors(cloud: Cloud, observation: Observation) -> Observation:
 
 
 def _read_checks(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """Ports and TCP connects of servers that wait for a confirm; ports of those whose live try
-    failed, which may have cost them a binding.
+    """Ports and TCP connects of servers that wait for a confirm; ports of those that may begin to
+    move, and of those whose live try failed, which may have cost them a binding.
     """
     checks = drain.spec.confirmation.checks
     failed = {m.server_id for m in own_of_host(drain, observation) if m.live and m.status in FAILED}
@@ -189,17 +215,36 @@ def _read_checks(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
         if s is not None and s.status == "VERIFY_RESIZE" and s.task_state is None
     ]
     wanted = [*(verify if checks.ports else ()), *tried]
-    if wanted and not observation.ports:
-        try:
-            ports = cloud.ports(server.id for server in wanted)
-        except NotInCatalog:
-            observation = replace(observation, ports=None)
-        else:
-            observation = replace(observation, ports=ports)
+    if drain.begun:
+        observation = _read_ports(cloud, drain, observation, wanted)
     if verify and checks.tcp_port:
         refused = unreachable(verify, checks.tcp_port)
         observation = replace(observation, unreachable=refused)
     return observation
+
+
+def _read_ports(
+    cloud: Cloud, drain: Drain, observation: Observation, wanted: list[Server]
+) -> Observation:
+    """Where Neutron gives no answer, only these servers wait for it."""
+    checked = drain.spec.confirmation.checks.ports
+    moves = observation.whole and not (drain.deleting or _only_watches(drain))
+    may_move = (
+        checked and moves and any(s.idle and s.power_state == RUNNING for s in observation.servers)
+    )
+    try:
+        if wanted and not observation.ports:
+            observation = replace(observation, ports=cloud.ports(server.id for server in wanted))
+        if may_move:
+            idle: dict[str, tuple[str, ...]] = {}
+            for port in cloud.ports_not_working_on(observation.host):
+                idle[port.server_id] = (*idle.get(port.server_id, ()), port.id)
+            observation = replace(observation, idle_ports=idle)
+    except NotInCatalog:
+        return replace(observation, ports=None)
+    except CloudUnreachable as error:
+        return replace(observation, ports_error=str(error))
+    return replace(observation, ports_error="")
 
 
 def _read_capacity(cloud: Cloud, observation: Observation) -> Observation:
@@ -240,23 +285,59 @@ def _read_proof(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     """The expensive reads of the proof: the service again, and what placement still holds. All
     migrations were listed in this tick.
     """
-    services, history = cloud.services(fresh=True), observation.history
-    service = next((s for s in services if s.host == observation.host), None)
+    services = cloud.services(fresh=True)
+    service = _service_of(observation.host, services)
+    history = _note_report(observation.history, service, observation.now)
+    observation = replace(observation, services=services, service=service, history=history)
     try:
-        held = cloud.allocations(drain.record.node or observation.host)
+        holdings = cloud.allocations(drain.record.node or observation.host)
     except NotInCatalog as error:
-        reads = ProofReads(unproven=(str(error),))
-    else:
-        reads = ProofReads(frozenset(held or ()), held is not None)
-        history = history.note_consumers(held or (), observation.now)
-    return replace(observation, services=services, service=service, proof=reads, history=history)
+        return replace(observation, proof=ProofReads(unproven=(str(error),)))
+    if holdings is None:
+        history = observation.history.note_consumers((), observation.now)
+        proof = ProofReads(frozenset(), provider_exists=False)
+        return replace(observation, proof=proof, history=history)
+    return _read_holders(cloud, observation, holdings)
+
+
+def _read_holders(cloud: Cloud, observation: Observation, holdings: Holdings) -> Observation:
+    """Which consumers Nova will release by itself: those that were evacuated, while the service is
+    there to be deleted.
+    """
+    consumers = frozenset(holdings.by_consumer)
+    moved = {}
+    if consumers and observation.service is not None:
+        evacuated = cloud.evacuations(observation.host)
+        moved = {server_id: evacuated[server_id] for server_id in consumers & evacuated.keys()}
+    history, unwell = observation.history, []
+    unread = sorted(server_id for server_id, m in moved.items() if m not in history.healthy)
+    for server_id in unread[:_MOST_EVACUATED]:
+        server = cloud.server(server_id)
+        if server is not None and is_healthy(server) and server.host != observation.host:
+            history = history.note_healthy(moved[server_id])
+        elif server is not None:
+            unwell.append(f"{server.name} ({server.status} on {server.host or 'no host'})")
+    well = frozenset(server_id for server_id, m in moved.items() if m in history.healthy)
+    proof = ProofReads(
+        consumers,
+        provider_exists=True,
+        evacuated=well,
+        unwell=tuple(unwell),
+        root=holdings.root,
+        providers=tuple(sorted({p for those in holdings.by_consumer.values() for p in those})),
+    )
+    return replace(
+        observation,
+        proof=proof,
+        history=history.note_consumers(proof.held, observation.now),
+    )
 
 
 def _wants_unit(drain: Drain, observation: Observation) -> bool:
     """Before nova-compute is stopped for the first time, how it was found is recorded."""
     spec, failure = drain.spec.service, observation.history.host_failure
     stops = spec.while_running is WhileRunning.STOP and spec.after_drain is AfterDrain.DELETE
-    running = observation.service is not None and observation.service.state == "up"
+    running = observation.service is not None and not observation.compute_is_down
     rested = failure is None or observation.now >= failure.at + back_off(
         failure.count, observation.host
     )

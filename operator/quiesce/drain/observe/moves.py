@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from quiesce.api.drain.spec import ConfirmationPolicy
+from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.model.drain import Drain
-from quiesce.drain.model.history import Cause, ForeignConfirm, History
+from quiesce.drain.model.history import CAUSE_UNREAD, Cause, ForeignConfirm, History
 from quiesce.drain.model.migrations import STALE_AFTER, own_migrations, own_of_host, stale
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
@@ -23,6 +24,9 @@ CAUSE_WITHIN = timedelta(seconds=30)
 PROGRESS_WITHIN = timedelta(minutes=2)
 LONGEST_PROGRESS = 3  # times migration.timeout: then also one that makes progress is late
 CAUSE_LENGTH = 1024
+# Servers that cannot be read one by one: with more of them it is no longer a matter of theirs, and
+# each may have taken the whole time that a request may take.
+_MOST_UNREAD = 5
 _HEALTHY = ("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED")
 
 
@@ -84,13 +88,21 @@ def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Obse
             for server_id in arrived
             if server_id not in here or server_id in waiting
         }
-    history = observation.history
+    history, unread = observation.history, dict(observation.unreadable)
     for m in left:
         if found.get(m.server_id) is None and _needs_read(m, drain, observation, history):
-            found[m.server_id] = server = cloud.server(m.server_id)
-            if m.status in FAILED and (server is None or _is_healthy(server)):
+            try:
+                server = cloud.server(m.server_id)
+            except CloudUnreachable as error:
+                unread[m.server_id] = str(error)
+                if len(unread) >= _MOST_UNREAD:
+                    raise
+                continue
+            unread.pop(m.server_id, None)
+            found[m.server_id] = server
+            if m.status in FAILED and (server is None or is_healthy(server)):
                 history = history.note_healthy(m.id)
-    return replace(observation, elsewhere=found, history=history)
+    return replace(observation, elsewhere=found, unreadable=unread, history=history)
 
 
 def _needs_read(m: Migration, drain: Drain, observation: Observation, history: History) -> bool:
@@ -101,7 +113,7 @@ def _needs_read(m: Migration, drain: Drain, observation: Observation, history: H
     return not m.terminal and (lasts > STALE_AFTER or unnamed)
 
 
-def _is_healthy(server: Server) -> bool:
+def is_healthy(server: Server) -> bool:
     return server.task_state is None and server.status in _HEALTHY
 
 
@@ -126,6 +138,8 @@ def read_cause(cloud: Cloud, m: Migration, before: Cause | None, now: datetime) 
         found = cloud.action_events(m.server_id, kinds, m.created)
     except NotFound:  # deleted meanwhile
         found = None
+    except CloudUnreachable as error:
+        return Cause(f"{CAUSE_UNREAD}: {error}"[:CAUSE_LENGTH], since, final=False)
     event = (found.failed_event if found else None) or ""
     text = ((found.details if found else None) or event)[:CAUSE_LENGTH]
     final = found is None or not found.open or now - since >= CAUSE_WITHIN
@@ -139,17 +153,21 @@ def read_progress(cloud: Cloud, drain: Drain, observation: Observation) -> Obser
     """
     now, history = observation.now, observation.history
     timeout = timedelta(seconds=drain.spec.migration.timeout)
-    moving = set()
+    moving: set[int] = set()
     for m in observation.migrations:
         since = history.first_seen.get((m.id, "running"))
         if not m.live or m.status != "running" or since is None or now - since < timeout:
             continue
-        progress = cloud.live_progress(m.server_id)
+        endless = now - since >= LONGEST_PROGRESS * timeout
+        try:
+            progress = cloud.live_progress(m.server_id)
+        except CloudUnreachable:
+            moving |= set() if endless else {m.id}  # nothing is known against it
+            continue
         if progress is None:
             continue
         history = history.note_progress(progress, m.id, now)
         _, at = history.least_left[m.id]
-        endless = now - since >= LONGEST_PROGRESS * timeout
         if now - at < PROGRESS_WITHIN and progress.remaining > 0 and not endless:
             moving.add(m.id)
     return replace(observation, progressing=frozenset(moving), history=history)
