@@ -124,7 +124,7 @@ def test_hosts_in_trouble(standing: Standing, kinds: tuple[str, ...]) -> None:
     for name in failing:
         assert named(keyring, name)["reason"] in KINDS[failing[name]][1], failing[name]
     status = keyring.until("no trouble but this", lambda s: only_these_fail(s, failing))
-    assert "hanging shell" not in kinds or "was cut off after 20s" in str(status["problems"])
+    assert "hanging shell" not in kinds or "closed after 20s" in str(status["problems"])
     assert status["provenHosts"] == []  # Nova would move servers to the failing ones
     assert condition(status, "Ready")["status"] == "False"
     # kstatus: Stalled where only a person helps, Reconciling where it may pass, never both.
