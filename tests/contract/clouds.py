@@ -1,18 +1,23 @@
-"""The two clouds that the cases run on."""
+"""The clouds that the cases run on."""
 
 import json
+import os
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
+from tests.beds.cloud.cloudbed.releases import NEWEST, RELEASES
+from tests.beds.cloud.cloudbed.settings import PREFIX, Knobs, find_paths
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
 from tests.beds.sim.state import Config
+from tests.contract.changes import numbers
 from tests.contract.lab import Lab
 
 
@@ -23,7 +28,7 @@ class SimLab(Lab):
     source, spare = "cmp5", "cmp4"
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(numbers(RELEASES[NEWEST].nova))
         config = Config(max_concurrent_live_migrations=4)  # as the real bed has it
         self.simulator = Simulator(Cloud(start=time.time(), config=config)).start()
         self.cloud = self.simulator.cloud
@@ -70,8 +75,9 @@ class RealLab(Lab):
     name = "real"
     command = Path(__file__).parents[1] / "beds" / "cloud" / "cloud"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        super().__init__(numbers(find_paths(environment).release.nova))
         self.run("up")
         self._began = time.monotonic()
         exports = self.run("env")
@@ -92,7 +98,11 @@ class RealLab(Lab):
 
     def run(self, *arguments: str) -> str:
         done = subprocess.run(
-            [self.command, *arguments], check=True, stdout=subprocess.PIPE, text=True
+            [self.command, *arguments],
+            env=self._environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         return done.stdout
 
@@ -135,3 +145,37 @@ class RealLab(Lab):
 
     def forget_deleted_services(self) -> None:
         self.run("purge-deleted")
+
+    def close(self) -> None:
+        """Nothing to do: the bed stays up."""
+
+
+class OlderLab(RealLab):
+    """A real Nova of an older release, in a bed beside the others.
+
+    It is stopped and forgotten afterwards unless it was up.
+    """
+
+    name = "older"
+
+    def __init__(self, release: str) -> None:
+        environment = beside(os.environ, release)
+        status = subprocess.run(
+            [self.command, "status"], env=environment, capture_output=True, check=False
+        )
+        self._was_up = status.returncode == 0
+        super().__init__(environment)
+
+    def close(self) -> None:
+        if not self._was_up:
+            self.run("down", "--wipe")
+
+
+def beside(environ: Mapping[str, str], release: str) -> dict[str, str]:
+    """Return the environment of the bed of an older release: a run folder and ports of its own."""
+    run = find_paths(environ).run
+    base = int(environ.get(PREFIX + "PORT_BASE") or Knobs.port_base) + 20 * list(RELEASES).index(
+        release
+    )
+    own = {"RELEASE": release, "RUN": f"{run}-{release}", "PORT_BASE": str(base)}
+    return {**environ, **{PREFIX + name: value for name, value in own.items()}}

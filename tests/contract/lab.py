@@ -9,8 +9,12 @@ from typing import Any, TypeVar
 
 import requests
 from openstack.connection import Connection
+from tests.contract.changes import Change, Version, numbers
 
-VERSION = "2.96"
+VERSIONS = {
+    "compute": "2.96",
+    "placement": "1.39",
+}  # spoken unless a cloud is older, which is then spoken to in its newest
 ENDED = ("confirmed", "reverted", "completed", "error", "failed", "cancelled")
 Json = dict[str, Any]
 Value = TypeVar("Value")
@@ -66,15 +70,17 @@ class Lab(ABC):
     """A cloud with at least two computes that nobody else uses: `source` and `spare`.
 
     `api` sends one request as it is; what it answers is never raised. Users: `operator` and `lab`
-    are admins of one project, `lab-demo` is a member of another.
+    are admins of one project, `lab-demo` is a member of another. version: Nova's.
     """
 
     name: str
     source: str
     spare: str
 
-    def __init__(self) -> None:
+    def __init__(self, version: Version) -> None:
+        self.version = version
         self._connections: dict[str, Connection] = {}
+        self._newest: dict[str, Version] = {}
         self._image = ""
         self._network = ""
         self._flavors: dict[str, str] = {}
@@ -127,13 +133,32 @@ class Lab(ABC):
     ) -> Answer:
         adapter = getattr(self.connection(user), service)
         wanted = version or (
-            VERSION if service == "compute" else "1.39" if service == "placement" else None
+            self.spoken(service, VERSIONS[service]) if service in VERSIONS else None
         )
         answer: requests.Response = adapter.request(
             path, method, json=body, microversion=wanted, raise_exc=False, redirect=False
         )
         content = answer.json() if answer.content.startswith((b"{", b"[")) else None
         return Answer(answer.status_code, content, answer.headers.get("x-openstack-request-id", ""))
+
+    def has(self, change: Change) -> bool:
+        """Return whether the cloud's Nova has a change."""
+        return change.is_in(self.version)
+
+    def speaks(self, version: str, service: str = "compute") -> bool:
+        """Return whether the cloud has a microversion."""
+        return numbers(version) <= self.newest(service)
+
+    def spoken(self, service: str, version: str) -> str:
+        """Return a microversion, or the newest one of a cloud that does not have it."""
+        return ".".join(map(str, min(numbers(version), self.newest(service))))
+
+    def newest(self, service: str) -> Version:
+        if service not in self._newest:
+            self._newest[service] = (
+                getattr(self.connection("operator"), service).get_endpoint_data().max_microversion
+            )
+        return self._newest[service]
 
     def get(self, path: str, key: str = "", **options: Any) -> Any:
         """Return the body of a GET, or what it has under a key; AssertionError unless it is 200."""
@@ -219,7 +244,9 @@ class Lab(ABC):
         return identity
 
     def show(self, server: str) -> Json:
-        shown: Json = self.get(f"/servers/{server}", "server", version="2.100")
+        shown: Json = self.get(
+            f"/servers/{server}", "server", version=self.spoken("compute", "2.100")
+        )
         return shown
 
     def settled(self, server: str, *statuses: str) -> Json:
@@ -352,6 +379,10 @@ class Lab(ABC):
     @abstractmethod
     def set_extra_specs(self, server: str, specs: dict[str, str]) -> None:
         """Change the flavor that a server without extra specs keeps for itself."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what this has started, unless it is meant to stay."""
 
     @abstractmethod
     def forget_deleted_services(self) -> None:

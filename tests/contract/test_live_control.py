@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
+from tests.contract.changes import ABORT_IN_THE_QUEUE_CLEANS_UP
 from tests.contract.lab import Answer, Json, Lab, different, in_order
 
 
@@ -106,9 +107,23 @@ def test_the_queue(nova: Lab, crowd: Crowd) -> None:
         " Cannot force complete while the migration is in this state."
     )
     assert (forced.status, forced.message) == (400, words)
-    assert abort(nova, server, migration).status == 202
+    aborted = abort(nova, server, migration)
+    assert aborted.status == 202
     nova.until(server, "cancelled")
+    if not nova.has(ABORT_IN_THE_QUEUE_CLEANS_UP):
+        nova.wait(
+            "the end of the abort", lambda: succeeded(nova.event(server, aborted.request_id)[1])
+        )
+        left = nova.sight(server)
+        assert (left.status, left.task, left.host) == ("MIGRATING", "migrating", nova.source)
+        assert server in nova.held(nova.spare)
+        assert migration["uuid"] in nova.held(nova.source)
+        assert nova.act(server, "os-resetState", {"state": "active"}).status == 202
     assert nova.settled(server, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.source
+
+
+def succeeded(events: dict[str, Json]) -> bool:
+    return events.get("compute_live_migration_abort", {}).get("result") == "Success"
 
 
 def test_abort(nova: Lab, crowd: Crowd) -> None:

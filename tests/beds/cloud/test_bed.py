@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.beds.cloud.cloudbed import cli, faults, packages, processes, settings
+from tests.beds.cloud.cloudbed import cli, faults, packages, processes, releases, settings
 from tests.beds.cloud.cloudbed.errors import BedError
 
 TABLE = {
@@ -73,12 +73,52 @@ class TestFolders:
     def test_a_folder_with_something_else_in_it_is_never_taken_over(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").touch()
         with pytest.raises(BedError, match="is not empty and not a cloud's"):
-            cli.claim(tmp_path)
+            cli.claim(tmp_path, "2026.2")
 
     def test_a_folder_once_taken_stays_ours(self, tmp_path: Path) -> None:
-        cli.claim(tmp_path / "run")
+        cli.claim(tmp_path / "run", "2026.2")
         (tmp_path / "run/state").touch()
-        cli.claim(tmp_path / "run")
+        cli.claim(tmp_path / "run", "2026.2")
+
+
+class TestReleases:
+    def find(self, run: Path, release: str = "") -> settings.Paths:
+        return settings.find_paths(
+            {"QUIESCE_CLOUD_RUN": os.fspath(run), "QUIESCE_CLOUD_RELEASE": release}
+        )
+
+    def test_an_older_one_has_an_environment_of_its_own_for_nova_alone(
+        self, tmp_path: Path
+    ) -> None:
+        newest, older = self.find(tmp_path / "a"), self.find(tmp_path / "b", "2024.1")
+        assert newest.nova_venv == newest.venv == older.venv
+        assert older.nova_venv != older.venv
+
+    def test_a_run_folder_stays_with_its_release(self, tmp_path: Path) -> None:
+        cli.claim(tmp_path / "run", "ussuri")
+        assert self.find(tmp_path / "run").release.name == "ussuri"
+        with pytest.raises(
+            BedError, match=r"holds a cloud of ussuri, not of 2024.1; unset QUIESCE_CLOUD_RELEASE"
+        ):
+            self.find(tmp_path / "run", "2024.1")
+
+    def test_one_that_is_not_there_is_refused_with_those_that_are(self, tmp_path: Path) -> None:
+        with pytest.raises(BedError, match=r"no release 'bexar'; there are 2026.2, .*ussuri"):
+            self.find(tmp_path / "run", "bexar")
+
+    @pytest.mark.parametrize("release", releases.RELEASES.values(), ids=releases.RELEASES)
+    def test_the_lock_has_the_nova_that_is_promised(self, release: releases.Release) -> None:
+        assert f"\nnova=={release.nova} " in (settings.HERE / release.lock).read_text()
+
+    def test_a_python_that_does_not_run_is_no_python(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shim = tmp_path / "python3.8"  # as pyenv has them for versions that are not chosen
+        shim.write_text("#!/bin/sh\nexit 127\n")
+        shim.chmod(0o755)
+        monkeypatch.setenv("PATH", os.fspath(tmp_path))
+        monkeypatch.setenv("PYENV_ROOT", os.fspath(tmp_path))
+        assert "needs Python 3.8" in releases.why_not(releases.RELEASES["ussuri"])
 
 
 class TestServicesStayStopped:

@@ -18,10 +18,9 @@ from . import databases, faults, packages
 from .backing import sql
 from .errors import BedError
 from .services import Cloud
-from .settings import PREFIX, Knobs, Paths, current, find_paths, remember, remembered
+from .settings import MARK, PREFIX, Knobs, Paths, current, find_paths, remember, remembered
 
 BEGAN = time.monotonic()
-MARK = ".quiesce-cloud"  # in every run folder
 
 
 def say(text: str) -> None:
@@ -42,7 +41,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def claim(run: Path) -> None:
+def claim(run: Path, release: str) -> None:
     """Make the run folder ours; BedError for a folder with something else in it.
 
     A wipe removes the whole folder, so it must never be one that was there before.
@@ -50,30 +49,34 @@ def claim(run: Path) -> None:
     if run.is_dir() and any(run.iterdir()) and not (run / MARK).exists():
         raise BedError(f"{run} is not empty and not a cloud's; name another folder in {PREFIX}RUN")
     run.mkdir(parents=True, exist_ok=True)
-    (run / MARK).touch()
+    (run / MARK).write_text(f"{release}\n")
 
 
 def install(paths: Paths) -> None:
     """Install what is missing; shown, because it takes a while on a fresh machine."""
-    made = packages.venv_is_made(paths)
-    if missing := packages.missing_packages(made):
-        say(f"Debian packages: {' '.join(missing)}")
-        packages.install_debian(missing, paths.log / "apt.out")
-    if not made:
-        say("virtual environment with Nova, Keystone, Placement, Glance and Neutron (a minute)")
-        packages.install_venv(paths, paths.log / "venv.out")
+    with locked(paths.venv.parent):  # other clouds may want the same
+        made = packages.is_made(paths.venv)
+        if missing := packages.missing_packages(made):
+            say(f"Debian packages: {' '.join(missing)}")
+            packages.install_debian(missing, paths.log / "apt.out")
+        if not made:
+            say("virtual environment: Keystone, Placement, Glance, Neutron and Nova (a minute)")
+            packages.install_venv(paths, paths.log / "venv.out")
+    with locked(paths.kept):
+        if not packages.is_made(paths.nova_venv):
+            say(f"virtual environment: Nova {paths.release.nova} and its Placement (minutes)")
+            packages.install_release(paths, paths.log / "venv.out")
 
 
 def up(paths: Paths) -> None:
-    claim(paths.run)
+    claim(paths.run, paths.release.name)
     for folder in (paths.run / "pid", paths.log):
         folder.mkdir(exist_ok=True)
     if not Cloud(paths, current(paths), say).processes.alive():
         paths.settings.unlink(missing_ok=True)  # of a cloud that ended without `down`
     was_up = remembered(paths) is not None
     cloud = Cloud(paths, current(paths), say)
-    with locked(paths.kept):
-        install(paths)
+    install(paths)
     try:
         remember(paths, cloud.knobs)
         cloud.up()

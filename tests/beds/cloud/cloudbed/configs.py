@@ -135,6 +135,10 @@ def nova(paths: Paths, knobs: Knobs) -> Ini:
             "state_path": paths.run / "state/nova",
             "use_rootwrap_daemon": "false",
             "concurrency_backend": "threading",
+            # Of the API as a daemon, which older releases are run with.
+            "osapi_compute_listen": LOOPBACK,
+            "osapi_compute_listen_port": knobs.port("nova"),
+            "osapi_compute_workers": 2,
             "report_interval": knobs.report_interval,
             "service_down_time": knobs.service_down_time,
             "max_concurrent_live_migrations": knobs.max_live_migrations,
@@ -152,7 +156,10 @@ def nova(paths: Paths, knobs: Knobs) -> Ini:
         "quota": dict.fromkeys(unlimited, -1),
         "conductor": {"workers": 1},
         "scheduler": {"workers": 1, "discover_hosts_in_cells_interval": 5},
-        "wsgi": {"api_paste_config": paths.venv / "etc/nova/api-paste.ini"},
+        "wsgi": {
+            "api_paste_config": paths.nova_venv / "etc/nova/api-paste.ini",
+            "keep_alive": "false",
+        },
         "vnc": {"enabled": "false"},
         **{section: service_credentials(knobs, user) for section, user in clients.items()},
         "service_user": {"send_service_user_token": "true", **service_credentials(knobs, "nova")},

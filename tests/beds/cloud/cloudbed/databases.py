@@ -114,7 +114,7 @@ def keystone_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
 def placement_glance_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
     etc = paths.run / "etc"
     return [
-        [paths.bin("placement-manage"), "--config-dir", str(etc / "placement"), "db", "sync"],
+        [paths.nova_bin("placement-manage"), "--config-dir", str(etc / "placement"), "db", "sync"],
         [paths.bin("glance-manage"), "--config-dir", str(etc / "glance"), "db_sync"],
     ]
 
@@ -126,7 +126,7 @@ def neutron_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
 
 def nova_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
     """Return the steps for the API database and cell0, which is what [database] names."""
-    manage = [paths.bin("nova-manage"), "--config-file", str(paths.run / "etc/nova/nova.conf")]
+    manage = [paths.nova_bin("nova-manage"), "--config-file", str(paths.run / "etc/nova/nova.conf")]
     cell1 = [
         "--name",
         "cell1",
@@ -152,7 +152,7 @@ def nova_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
 def nova_cell_steps(paths: Paths, knobs: Knobs) -> list[list[str]]:
     etc = paths.run / "etc/nova"
     configs = ["--config-file", str(etc / "nova.conf"), "--config-file", str(etc / "cell1.conf")]
-    return [[paths.bin("nova-manage"), *configs, "db", "sync", "--local_cell"]]
+    return [[paths.nova_bin("nova-manage"), *configs, "db", "sync", "--local_cell"]]
 
 
 def relocate(paths: Paths, knobs: Knobs) -> None:
@@ -177,6 +177,22 @@ def relocate(paths: Paths, knobs: Knobs) -> None:
             f"the databases do not look like a cloud's; see {paths.log / 'sql.out'}, "
             "then run `cloud down --wipe` and `cloud up`"
         )
+
+
+def map_hosts(paths: Paths) -> None:
+    """Map hosts to the cell by their services, as an administrator does where Nova forgets it."""
+    nova_conf = str(paths.run / "etc/nova/nova.conf")
+    command = [
+        paths.nova_bin("nova-manage"),
+        "--config-file",
+        nova_conf,
+        "cell_v2",
+        "discover_hosts",
+        "--by-service",
+    ]
+    log = paths.log / "discover-hosts.out"
+    if not run_logged(command, log, clean_environment(paths.run)):
+        raise BedError(f"`{' '.join(command)}` failed; see {log}")
 
 
 def purge_deleted(paths: Paths) -> None:

@@ -22,15 +22,22 @@ Where faults come from, the first match wins:
    one host. A fault taken out of the file lets go of what it is delaying.
 """
 
+from __future__ import (
+    annotations,
+)  # read by older releases of Nova too, on older versions of Python
+
 import fnmatch
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import BedError
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 OPS = frozenset(
     (
@@ -76,7 +83,7 @@ HELP = (
     + ", ".join(sorted(OWN))
     + ", comma separated"
 )
-Table = dict[str, Any]
+Table: TypeAlias = "dict[str, Any]"
 
 
 @dataclass(frozen=True)
@@ -120,9 +127,7 @@ def _candidates(
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, str]]]:
     """Yield the places that may hold a fault for a server on a host, the first to win first."""
     prefix = "fault."
-    named = {
-        key.removeprefix(prefix): spec for key, spec in metadata.items() if key.startswith(prefix)
-    }
+    named = {key[len(prefix) :]: spec for key, spec in metadata.items() if key.startswith(prefix)}
     yield ("metadata", uuid), named
     for pattern, specs in table.get("servers", {}).items():
         if uuid == pattern or fnmatch.fnmatchcase(name, pattern):

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .errors import BedError
-from .settings import HERE, Paths
+from .releases import find_python, why_not
+from .settings import HERE, PREFIX, Paths
 
 RABBITMQ_BIN = Path("/usr/lib/rabbitmq/bin")
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -88,16 +89,14 @@ def install_debian(packages: Sequence[str], log: Path) -> None:
             raise BedError(f"apt-get could not install {wanted}; see {log}")
 
 
-def venv_is_made(paths: Paths) -> bool:
-    return (paths.venv / ".complete").exists()
+def is_made(venv: Path) -> bool:
+    return (venv / ".complete").exists()
 
 
 def install_venv(paths: Paths, log: Path) -> None:
-    """Make the virtual environment of the lock; every download is checked against its hash."""
-    shutil.rmtree(paths.venv, ignore_errors=True)
-    paths.kept.mkdir(parents=True, exist_ok=True)
+    """Make the virtual environment of `requirements.txt`, and the installer in it."""
     python = paths.bin("python")
-    steps: list[list[str]] = [
+    steps = [
         [sys.executable, "-m", "venv", str(paths.venv)],
         [
             python,
@@ -109,23 +108,63 @@ def install_venv(paths: Paths, log: Path) -> None:
             "-r",
             str(HERE / "installer.txt"),
         ],
+        install_lock(paths, paths.venv, "requirements.txt"),
+    ]
+    carry_out(steps, paths.venv, log)
+
+
+def install_release(paths: Paths, log: Path) -> None:
+    """Make the virtual environment of an older Nova and Placement; the newest has the installer."""
+    version = paths.release.python
+    python = find_python(version) if version else sys.executable
+    if python is None:
+        raise BedError(
+            f"{why_not(paths.release)}; install it, or choose another release in {PREFIX}RELEASE"
+        )
+    steps = [
         [
             paths.bin("uv"),
-            "pip",
-            "install",
+            "venv",
             "-q",
+            "--no-python-downloads",
             "--python",
             python,
-            "--require-hashes",
-            "-r",
-            str(HERE / "requirements.txt"),
+            str(paths.nova_venv),
+        ],
+        [
+            *install_lock(paths, paths.nova_venv, paths.release.lock),
+            "--build-constraints",
+            str(HERE / "releases/build.txt"),
         ],
     ]
-    downloads = paths.kept / "downloads"  # kept for another try, of no use after success
+    carry_out(steps, paths.nova_venv, log)
+
+
+def install_lock(paths: Paths, venv: Path, lock: str) -> list[str]:
+    """Return the command that installs a lock; every download is checked against its hash."""
+    python = str(venv / "bin" / "python")
+    return [
+        paths.bin("uv"),
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        python,
+        "--require-hashes",
+        "-r",
+        str(HERE / lock),
+    ]
+
+
+def carry_out(steps: Sequence[Sequence[str]], venv: Path, log: Path) -> None:
+    """Make a virtual environment; it counts as made only when all steps are done."""
+    shutil.rmtree(venv, ignore_errors=True)
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    downloads = venv.parent / "downloads"  # kept for another try, of no use after success
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["UV_CACHE_DIR"] = str(downloads)
     for step in steps:
         if not run_logged(step, log, environment):
             raise BedError(f"`{' '.join(step)}` failed; see {log}")
     shutil.rmtree(downloads, ignore_errors=True)
-    (paths.venv / ".complete").touch()
+    (venv / ".complete").touch()

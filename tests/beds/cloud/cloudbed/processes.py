@@ -5,6 +5,10 @@ A process is recorded as `<pid> <start time>` (clock ticks since boot, field 22 
 Every recorded process leads a session of its own; ending it ends that session.
 """
 
+from __future__ import (
+    annotations,
+)  # read by older releases of Nova too, on older versions of Python
+
 import contextlib
 import os
 import signal

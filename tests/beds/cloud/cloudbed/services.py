@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from . import backing, configs, databases, seed
@@ -113,41 +114,62 @@ class Cloud:
     def start_apis(self) -> None:
         self.say("API services")
         etc = self.paths.run / "etc"
-        venv = self.paths.venv
         self.start_api(
-            "keystone", "keystone.wsgi.api", {"OS_KEYSTONE_CONFIG_DIR": f"{etc}/keystone"}
+            "keystone",
+            "keystone.wsgi.api:application",
+            {"OS_KEYSTONE_CONFIG_DIR": f"{etc}/keystone"},
         )
+        release, nova_venv = self.paths.release, self.paths.nova_venv
         self.start_api(
-            "placement", "placement.wsgi.api", {"OS_PLACEMENT_CONFIG_DIR": f"{etc}/placement"}
+            "placement",
+            release.placement,
+            {"OS_PLACEMENT_CONFIG_DIR": f"{etc}/placement"},
+            nova_venv,
         )
+        self.start_nova_api()
         self.start_api(
-            "nova",
-            "nova.wsgi.osapi_compute",
-            {
-                # Nova reads the first one as its paste configuration.
-                "OS_NOVA_CONFIG_FILES": f"{venv}/etc/nova/api-paste.ini;{etc}/nova/nova.conf",
-            },
+            "glance", "glance.wsgi.api:application", {"OS_GLANCE_CONFIG_DIR": f"{etc}/glance"}
         )
-        self.start_api("glance", "glance.wsgi.api", {"OS_GLANCE_CONFIG_DIR": f"{etc}/glance"})
         self.start_api(
             "neutron",
-            "lab_neutron",
+            "lab_neutron:application",
             {
                 "OS_NEUTRON_CONFIG_FILES": f"{etc}/neutron/neutron.conf",
                 "PYTHONPATH": f"{HERE}/plugins/neutron:{etc}/neutron/plugins",
             },
         )
 
-    def start_api(self, name: str, module: str, env: dict[str, str]) -> None:
+    def start_nova_api(self) -> None:
+        """Under uWSGI; with eventlet as a daemon of its own, which is what it was made for."""
+        nova_conf = f"{self.paths.run}/etc/nova/nova.conf"
+        if self.paths.release.eventlet:
+            log = f"{self.paths.log}/nova-api.log"
+            command = [
+                self.paths.nova_bin("nova-api-os-compute"),
+                "--config-file",
+                nova_conf,
+                "--log-file",
+                log,
+            ]
+            self.processes.start("nova-api", command)
+            return
+        paste = f"{self.paths.nova_venv}/etc/nova/api-paste.ini"  # Nova takes the first one for it
+        files = {"OS_NOVA_CONFIG_FILES": f"{paste};{nova_conf}"}
+        self.start_api("nova", "nova.wsgi.osapi_compute:application", files)
+
+    def start_api(
+        self, name: str, module: str, env: dict[str, str], venv: Path | None = None
+    ) -> None:
+        venv = venv or self.paths.venv
         address = f"{LOOPBACK}:{self.knobs.port(name)}"
         self.processes.start(
             f"{name}-api",
             [
-                self.paths.bin("uwsgi"),
+                str(venv / "bin/uwsgi"),
                 "--http-socket",
                 address,
                 "--module",
-                f"{module}:application",
+                module,
                 "--master",
                 "--processes",
                 "1",
@@ -171,7 +193,7 @@ class Cloud:
                 "--procname-prefix",
                 f"{name} ",
                 "--virtualenv",
-                str(self.paths.venv),
+                str(venv),
                 "--pyargv",
                 "",
             ],
@@ -209,11 +231,14 @@ class Cloud:
 
     def start_forker(self) -> None:
         command = [
-            self.paths.bin("python"),
+            self.paths.nova_bin("python"),
             str(HERE / "plugins/nova_forker.py"),
             str(self.paths.run),
         ]
-        self.processes.start(FORKER, command, {"PYTHONPATH": str(HERE)})
+        threads = (
+            {} if self.paths.release.eventlet else {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "true"}
+        )
+        self.processes.start(FORKER, command, {"PYTHONPATH": str(HERE), **threads})
 
     def ask_forker(self, names: Sequence[str]) -> bool:
         """Have daemons forked; return whether the forker was ready for it."""
@@ -262,6 +287,10 @@ class Cloud:
                     f"not up after {STARTUP:.0f} s: {' '.join(sorted(missing))}; "
                     f"see {self.paths.log}"
                 )
+            if self.paths.release.forgets_cells and missing <= {
+                row["host"] for row in self.compute_services()
+            }:
+                databases.map_hosts(self.paths)
             time.sleep(0.5)
 
     def usable_hosts(self) -> set[str]:

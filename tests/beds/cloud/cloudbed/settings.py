@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BedError
+from .releases import NEWEST, Release, find_release
 
 HERE = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
 PASSWORD = "secret"  # of every user; the cloud listens on loopback only
 PREFIX = "QUIESCE_CLOUD_"
+MARK = ".quiesce-cloud"  # in every run folder; it holds the release of the cloud in it
 PORTS = ("keystone", "placement", "glance", "neutron", "nova", "rabbitmq", "erlang", "epmd")
 
 
@@ -104,15 +106,31 @@ class Paths:
     """Where things are; nothing is ever written into the checkout."""
 
     run: Path
-    kept: Path  # what outlives a wipe: the virtual environment and the dump of fresh databases
+    home: Path  # of what outlives a wipe: a folder for each lock
+    release: Release
+
+    @property
+    def kept(self) -> Path:
+        """The folder of this release: its virtual environment and the dump of fresh databases."""
+        return self.home / file_hash(self.release.lock)
 
     @property
     def venv(self) -> Path:
+        """The newest release's virtual environment; an older Nova and Placement have theirs."""
+        return self.home / file_hash("requirements.txt") / "venv"
+
+    @property
+    def nova_venv(self) -> Path:
         return self.kept / "venv"
 
     @property
     def golden(self) -> Path:
-        made_by = ("requirements.txt", "cloudbed/databases.py", "cloudbed/seed.py")
+        made_by = (
+            "requirements.txt",
+            self.release.lock,
+            "cloudbed/databases.py",
+            "cloudbed/seed.py",
+        )
         return self.kept / f"golden-{file_hash(*made_by)}"
 
     @property
@@ -138,15 +156,35 @@ class Paths:
     def bin(self, program: str) -> str:
         return str(self.venv / "bin" / program)
 
+    def nova_bin(self, program: str) -> str:
+        return str(self.nova_venv / "bin" / program)
+
 
 def find_paths(environ: Mapping[str, str]) -> Paths:
-    """Return the paths, `QUIESCE_CLOUD_RUN` overriding the run folder."""
+    """Return the paths.
+
+    `QUIESCE_CLOUD_RUN` names the run folder, `QUIESCE_CLOUD_RELEASE` the release of a new one.
+    """
     cache = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     home = Path(cache) / "quiesce" / "cloud"
     run = Path(environ.get(PREFIX + "RUN") or home / "run").absolute()
     if len(str(run)) > 80:  # a unix socket path may have 107 bytes
         raise BedError(f"{PREFIX}RUN={run} is too long for a unix socket; choose a shorter path")
-    return Paths(run, home / file_hash("requirements.txt"))
+    return Paths(run, home, find_release(_release_of(run, environ.get(PREFIX + "RELEASE", ""))))
+
+
+def _release_of(run: Path, wanted: str) -> str:
+    """Return the name of the release of a run folder; its databases are of one, so it stays."""
+    try:
+        there = (run / MARK).read_text().strip() or NEWEST
+    except FileNotFoundError:
+        return wanted or NEWEST
+    if wanted and wanted != there:
+        raise BedError(
+            f"{run} holds a cloud of {there}, not of {wanted}; unset {PREFIX}RELEASE or name"
+            f" another folder in {PREFIX}RUN"
+        )
+    return there
 
 
 def remembered(paths: Paths) -> Knobs | None:

@@ -11,6 +11,8 @@ This is also where Nova gets to see our driver: it imports compute_driver from n
 so our folder is added to that package's path, and no file of Nova is touched.
 """
 
+from __future__ import annotations  # older releases of Nova run on older versions of Python
+
 import gc
 import importlib
 import os
@@ -22,13 +24,9 @@ from pathlib import Path
 
 from cloudbed.processes import record
 
-# Before nova is imported: plain threads, as in the services' configuration.
-os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "true"
-
+# The first one chooses the threading backend; all register options, which comes before reading any.
+COMMANDS = ("nova.cmd.compute", "nova.cmd.conductor", "nova.cmd.scheduler")
 PRELOADED = (
-    "nova.cmd.compute",
-    "nova.cmd.conductor",
-    "nova.cmd.scheduler",
     "nova.virt.drainfake",
     "nova.compute.manager",
     "nova.conductor.manager",
@@ -39,7 +37,8 @@ COMPUTE = "nova-compute-"
 
 
 def preload(run: Path) -> None:
-    importlib.import_module("nova.cmd.compute")  # first: it chooses the threading backend
+    for module in COMMANDS:
+        importlib.import_module(module)
     # Managers read the spacing of their periodic tasks (host discovery) when imported.
     conf = importlib.import_module("nova.conf").CONF
     conf(["--config-file", f"{run}/etc/nova/nova.conf"], project="nova")
@@ -55,21 +54,23 @@ def arguments(run: Path, name: str) -> tuple[str, list[str]]:
     """Return the module of a daemon's main() and its command line."""
     nova_conf = ["--config-file", f"{run}/etc/nova/nova.conf"]
     if name.startswith(COMPUTE):
-        host = name.removeprefix(COMPUTE)
+        host = name[len(COMPUTE) :]
         own_conf = ["--config-file", f"{run}/etc/compute/{host}.conf"]
         return "nova.cmd.compute", ["nova-compute", *nova_conf, *own_conf]
     cell = ["--config-file", f"{run}/etc/nova/cell1.conf"] if name == "nova-conductor" else []
-    module = f"nova.cmd.{name.removeprefix('nova-')}"
+    module = "nova.cmd." + name[len("nova-") :]
     return module, [name, *nova_conf, *cell, "--log-file", f"{run}/log/{name}.log"]
 
 
 def become(run: Path, name: str) -> None:
     """Turn this process into a daemon; does not return before the daemon ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if greenthreads():
+        importlib.import_module("eventlet.hubs").use_hub()  # the parent's is not to be shared
     out = os.open(run / "log" / f"{name}.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    Path("/proc/self/comm").write_text(name.removeprefix("nova-")[:15])
+    Path("/proc/self/comm").write_text(name[len("nova-") :][:15])
     module, sys.argv = arguments(run, name)
     importlib.import_module(module).main()
 
@@ -93,10 +94,20 @@ def spawn(run: Path, name: str, sockets: tuple[socket.socket, ...]) -> None:
     os._exit(status)
 
 
+def greenthreads() -> bool:
+    """Return whether Nova was imported with eventlet in place of threads."""
+    return "eventlet" in sys.modules and bool(
+        importlib.import_module("eventlet.patcher").is_monkey_patched("socket")
+    )
+
+
 def serve(run: Path) -> None:
     path = run / "nova-forker.sock"
     path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as listener:
+    plain = (
+        importlib.import_module("eventlet.patcher").original("socket") if greenthreads() else socket
+    )
+    with plain.socket(plain.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # daemons that ended leave no zombies
