@@ -184,7 +184,7 @@ def test_where_a_login_works_and_a_copy_does_not(standing: Keyring, kind: str) -
     assert left_behind(standing.bed) == NOTHING
 
 
-@pytest.mark.field_case("F9")
+@pytest.mark.field_case("F9", "D8")
 def test_a_base_image_can_be_fetched_by_the_name_of_the_source(standing: Keyring) -> None:
     """As the destination does where Glance no longer has the image (libvirt/utils.py copy_image,
     receive=True); the name resolves nowhere.
@@ -197,7 +197,7 @@ def test_a_base_image_can_be_fetched_by_the_name_of_the_source(standing: Keyring
     assert cmp2.run(f"cat {INSTANCES}/_base/image") == "base\n"
 
 
-@pytest.mark.field_case("F9")
+@pytest.mark.field_case("F9", "D8")
 def test_a_name_that_leads_to_another_machine(standing: Keyring) -> None:
     config = f"{HOME}/.ssh/quiesce.openstack.cold.conf"
     wrong = replace(

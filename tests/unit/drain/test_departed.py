@@ -31,7 +31,7 @@ from tests.unit.drain.build import (
     verdicts,
 )
 
-from quiesce.drain.decide.departed import GRACE, SHORT_WORK
+from quiesce.drain.decide.departed import GRACE, POWER_LAG, SHORT_WORK
 from quiesce.drain.model.actions import ConfirmMove, RevertMove
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, ProofReads
@@ -290,6 +290,17 @@ def test_a_server_soaks_before_it_is_confirmed() -> None:
     assert said(verdict(fresh, asked, was("ACTIVE"))) == "follow Soaking"
 
 
+@pytest.mark.field_case("D7")
+def test_a_guest_that_ran_is_confirmed_only_while_it_runs_on_its_hypervisor() -> None:
+    """Nova shows it as running for some time after its death."""
+    ran = was("ACTIVE")
+    assert said(verdict(left(finished_for=1, running={"s1": True}), record=ran)) == "confirm"
+    assert said(verdict(left(running={"s1": False}), record=ran)) == "held"
+    lag = POWER_LAG.total_seconds()
+    assert said(verdict(left(finished_for=lag - 1), record=ran)) == "follow Soaking"
+    assert said(verdict(left(finished_for=lag), record=ran)) == "confirm"
+
+
 def test_held_servers_do_not_stop_the_drain_but_stop_its_end() -> None:
     sight = left(arrived(SHUTDOWN))
     found = verdicts(sight, record=was("ACTIVE"))["s1"]
@@ -435,6 +446,7 @@ def test_a_move_that_failed_on_its_destination_blocks_the_end_and_is_urgent(
     assert not decided(sight).proof.clean
 
 
+@pytest.mark.field_case("F26")
 def test_a_live_migration_that_ended_in_error_is_reported_without_alarm() -> None:
     """The guest was never shut down: a reboot would be the outage."""
     sight = observed(

@@ -245,6 +245,7 @@ def test_a_live_migration_is_not_told_to_end_at_every_look(how: str, verb: str) 
     assert said(verdict(replace(sight, told_to_end={late.id: ago(61)}), asked)) == verb
 
 
+@pytest.mark.field_case("D6")
 def test_a_late_cold_migration_is_reported_and_still_counts_as_a_move_in_flight() -> None:
     found = verdicts(
         observed(
@@ -254,6 +255,20 @@ def test_a_late_cold_migration_is_reported_and_still_counts_as_a_move_in_flight(
     )
     assert said(found["s1"].verdict) == "blocked Stuck"
     assert found["s1"].in_flight
+    assert "Nova cannot abort a cold migration" in told(found["s1"].verdict)
+
+
+@pytest.mark.field_case("D5")
+def test_a_failed_copy_names_the_destination_and_where_its_message_is() -> None:
+    """All that Nova shows is the name of an exception."""
+    copy = migration(status_="error")
+    sight = observed(
+        [server("s1", "ERROR")], [copy], causes={copy.id: cause("ProcessExecutionError")}
+    )
+    found = verdict(sight)
+    assert said(found) == "blocked SourceFailed"
+    assert "the copy to cmp2 failed" in told(found)
+    assert "nova-compute's log on cmp1" in told(found)
 
 
 def test_a_server_taken_in_hand_for_a_move_that_never_gets_a_record_is_reported() -> None:
