@@ -44,3 +44,17 @@ def test_a_copy_that_fails_leaves_the_guest_off(nova: Lab) -> None:
     assert nova.settled(server, "ERROR")["OS-EXT-STS:power_state"] == RUNNING
     nova.wait("the guest heard to be off", lambda: power(nova, server) == SHUTDOWN, HEARD)
     assert nova.show(server)["status"] == "ERROR"
+
+
+def test_diagnostics_know_of_a_death_at_once(nova: Lab) -> None:
+    """nova-compute looks at the guest itself: 409, while the server still shows it as running."""
+    server = nova.active(metadata={"fault.finish_migration": "dies"})
+    path = f"/servers/{server}/diagnostics"
+    assert nova.api("GET", path).status == 200
+    assert nova.migrate(server).status == 202
+    nova.settled(server, "VERIFY_RESIZE")
+    nova.wait("the hypervisor's answer", lambda: nova.api("GET", path).status == 409 or None, 10.0)
+    assert power(nova, server) == RUNNING
+    assert "power state" in nova.api("GET", path).message
+    assert nova.act(server, "revertResize").status == 202
+    nova.settled(server, "ACTIVE")

@@ -43,7 +43,7 @@ SERVERS = {
     "PAUSED": ("demo-pause-1", "demo-pause-2"),
     "SUSPENDED": ("demo-sleep-1",),
 }
-STUBBORN = "demo-web-6"  # its live migration fails
+STUBBORN = "demo-web-6"  # no host can take it live
 DRAIN = (f"cnd/{NAME}", "-n", NAMESPACE)
 PROBLEMS = (
     '{range .status.problems[*]}{.name}: {.reason}: {.message}{"\\n"}'
@@ -108,7 +108,9 @@ class Demo:
         for status, names in SERVERS.items():
             self.servers |= dict.fromkeys(self.cloud.boot(HOST, names, status), status)
         self.table("STATUS", lambda server: server["status"])
-        self.cloud.fault(f"server:{STUBBORN}", live_migration="fail")  # the first match counts
+        self.cloud.fault(  # the first match counts
+            f"server:{STUBBORN}", check_can_live_migrate_destination="fail:MigrationPreCheckError"
+        )
         self.cloud.fault("server:demo-*", live_migration="sleep:2", finish_migration="sleep:2")
 
     def play(self) -> None:
