@@ -121,7 +121,8 @@ def test_a_confirm_by_another_user_is_told(nova: Lab, drain: Drain) -> None:
     drain.apply("Cold", confirmation={"policy": "Manual"})
     drain.until(lambda: drain.reasons() == {server: "AwaitingDecision"})
     assert nova.act(server, "confirmResize", user="lab").status == 204
-    drain.until(lambda: drain.status.get("phase") == "Drained")
+    drain.until(lambda: drain.status["progress"]["moved"] == 1 and not drain.reasons())
+    drain.until(lambda: bool(drain.told("ConfirmedByOthers")))
     assert len(drain.told("ConfirmedByOthers")) == 1
 
 
@@ -133,7 +134,7 @@ def test_a_disable_of_novas_own_is_not_put_back(nova: Lab, drain: Drain) -> None
     disable = {"status": "disabled", "disabled_reason": words}
     assert nova.api("PUT", f"/os-services/{service['id']}", disable).status == 200
     drain.apply("Cold")
-    drain.until(lambda: drain.status.get("phase") == "Drained")
+    drain.until(lambda: (nova.service(nova.source) or {})["disabled_reason"] != words)
     drain.delete()
     found = nova.service(nova.source)
     assert found is not None
