@@ -31,6 +31,7 @@ from quiesce.drain.model.verdict import Blocked
 from quiesce.openstack.records import Flavor, Port
 
 NO_ROUTE = "unable to connect to server at 'cmp2:16514': No route to host"
+NO_CPU = "Migration pre-check error: Unacceptable CPU info: CPU doesn't have compatibility."
 MKDIR = (
     "Resize error: not able to execute ssh command: Unexpected error while running command.\n"
     "Command: ssh -o BatchMode=yes 192.0.2.2 mkdir -p /var/lib/nova/instances/1\nExit code: {}\n"
@@ -185,6 +186,8 @@ def refused(texts: Mapping[str, str], **fields: Any) -> Observation:
         ({"s1": "odd", "s2": "other"}, False),
         ({"s1": causes.UNKNOWN, "s2": causes.UNKNOWN}, True),
         ({"s1": NO_HOST, "s2": NO_HOST}, False),
+        ({"s1": NO_CPU, "s2": NO_CPU}, False),
+        ({"s1": f"Migration pre-check error: {NO_ROUTE}"}, True),
     ],
 )
 def test_a_cause_of_the_host_pauses_live_migration_and_sends_nobody_cold(

@@ -230,11 +230,12 @@ def _of_one_cause(observation: Observation, failed: list[Migration]) -> list[Mig
         if text != texts[0]:
             break
         alike.append(m)
-    if causes.is_no_host(causes.text_of(observation, failed[0])):
+    text = causes.text_of(observation, failed[0])
+    if causes.is_host_wide(text):
+        return alike
+    if causes.is_no_host(text) or causes.is_check(text):
         return []
-    host_wide = causes.is_host_wide(causes.text_of(observation, failed[0]))
-    several = len({m.server_id for m in alike}) >= _SAME_CAUSE
-    return alike if host_wide or several else []
+    return alike if len({m.server_id for m in alike}) >= _SAME_CAUSE else []
 
 
 def _failed_live(live: Iterable[Migration], server_id: str) -> bool:

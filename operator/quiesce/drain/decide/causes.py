@@ -29,6 +29,9 @@ _SSH_COMMAND = "not able to execute ssh command"
 _EXIT_CODE = re.compile(r"Exit code: (\d+)")
 _NOT_AVAILABLE = "This account is currently not ava"  # nologin(8), cut
 _SSH_HOST = re.compile(r"Command: ssh (?:-\S+ |-o \S+ )*([^\s-]\S*) mkdir")
+_CHECK = re.compile(
+    r"pre-check error|Unacceptable CPU info|is not on (?:shared|local) storage", re.IGNORECASE
+)
 # libvirt and QEMU on the way to the destination: virnetclient, virnetsocket, virnettlscontext, ssh.
 _HOST_WIDE = re.compile(
     r"host key verification failed|remote host identification has changed"
@@ -93,6 +96,13 @@ def is_no_host(text: str) -> bool:
 def is_copy(text: str) -> bool:
     """The copy of the disk failed. Nova drops scp's own message (oslo.concurrency's error)."""
     return "ProcessExecutionError" in text
+
+
+def is_check(text: str) -> bool:
+    """Nova has checked the guest against its destinations and found that they do not match: alike
+    for alike guests, and nothing that anybody repairs (nova/exception.py MigrationPreCheckError).
+    """
+    return _CHECK.search(text) is not None
 
 
 def is_host_wide(text: str) -> bool:
