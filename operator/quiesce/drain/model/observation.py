@@ -83,8 +83,8 @@ class Observation:
     destination, newest first: all above `found_migration`, and all others that were not terminal at
     the last full list. `elsewhere`: servers that left with an unfinished or failed migration of
     this host; None where the server is gone. `ports` None: the cloud has no network service.
-    `unreadable`: server ID -> why a server that left cannot be read. `idle_ports`: server ID -> IDs of
-    its ports on the host that do not work, as far as servers are to be moved. `ports_error`: why
+    `unreadable`: server ID -> why a server that left cannot be read. `idle_ports`: server ID -> IDs
+    of its ports on the host that do not work, as far as servers are to be moved. `ports_error`: why
     ports could not be read; empty: they were.
     `unreachable`: server ID -> why no address of it takes a connection. `progressing`: live
     migrations over their time that still make progress. `aggregates` None: not read in this tick.
