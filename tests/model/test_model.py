@@ -87,16 +87,24 @@ class Drain(RuleBasedStateMachine):
         spec=specs,
         states=st.lists(st.sampled_from(STATES), min_size=1, max_size=5),
         group=st.sampled_from([None, "anti-affinity", "affinity"]),
+        most=st.integers(1, 2),
         found=st.sampled_from(["", "", "rack team", None]),
     )
     def begin(
-        self, spec: dict[str, Any], states: list[str], group: str | None, found: str | None
+        self,
+        spec: dict[str, Any],
+        states: list[str],
+        group: str | None,
+        most: int,
+        found: str | None,
     ) -> None:
         self.world = World()
         self.people_touched_the_service = False
         servers = [self.world.boot(f"s{n}", state=state) for n, state in enumerate(states)]
         if group:
-            self.world.group(group, *servers[:2])
+            self.world.group(group, *servers[:3])
+            (made,) = self.world.model.state.groups.values()
+            made.rules = {"max_server_per_host": most} if group == "anti-affinity" else {}
         aggregate = self.world.model.computes.add_aggregate("ssd")
         self.world.model.computes.add_host(aggregate.id, HOST)
         if found != "":
@@ -178,6 +186,25 @@ class Drain(RuleBasedStateMachine):
         self.world.model.kill_compute(host)
         self.world.run(ticks)
 
+    @rule(forced=st.booleans(), ticks=st.integers(0, 3))
+    def a_tool_forces_the_service_down(self, forced: bool, ticks: int) -> None:
+        service = self.world.model.service(HOST)
+        if service is not None:
+            with self.world.trying():
+                self.world.model.computes.update(
+                    service.id, status=None, reason=None, forced_down=forced
+                )
+        self.world.run(ticks)
+
+    @rule(index=st.integers(0, 7), ticks=st.integers(0, 3))
+    def a_server_is_evacuated(self, index: int, ticks: int) -> None:
+        server = self.some_server(index)
+        if server.host == HOST and not self.world.model.compute(HOST).process.running:
+            with self.world.trying():
+                admin = self.world.model.as_user("admin")
+                self.world.model.evacuations.evacuate(admin, server.id)
+        self.world.run(ticks)
+
     @rule(host=st.sampled_from(HOSTS))
     def nova_compute_returns(self, host: str) -> None:
         self.world.model.start_compute(host)
@@ -256,6 +283,9 @@ class Drain(RuleBasedStateMachine):
         for host in HOSTS:
             world.model.start_compute(host)
         world.model.clock.advance(15)
+        service = world.model.service(HOST)
+        if service is not None:
+            service.forced_down = False
         for server in world.model.state.servers.values():
             for m in world.model.migrations_of(server):
                 if m.status == "finished" and not (
