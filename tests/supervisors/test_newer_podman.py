@@ -21,7 +21,7 @@ def newer(request: pytest.FixtureRequest, supervised: Supervised, rootfs: str) -
     if request.param == "its own database":
         supervised.run(f"mv {STORE} {STORE}.away; rm -rf /run/libpod")
     supervised.run("cp /usr/bin/podman /var/lib/older-podman")
-    (supervised.host.dir / "containers/newer-podman").write_bytes(newer_podman().read_bytes())
+    (supervised.host.dir / "disks/containers/newer-podman").write_bytes(newer_podman().read_bytes())
     supervised.run("install /var/lib/containers/newer-podman /usr/bin/podman")
     assert VERSION in supervised.run("podman --version")
     supervised.run(f"podman import {rootfs} nova")
