@@ -43,7 +43,7 @@ def test_twenty_servers_move_once_each_and_nothing_is_left(
 
     drain.wait("Drained")
     assert drain.row()[1:-1] == [host, "Drained", "20/20", "0", "0", "disabled"]
-    assert "stop nova-compute on cmp1" in drain.status["message"]
+    assert "Stop nova-compute on cmp1 now" in drain.status["message"]
     cloud.stop_compute(host)
     drain.wait("Ready")
 

@@ -64,7 +64,7 @@ def waits_for_the_stop(drain: Drain, operator: Operator, host: str) -> None:
     status = drain.status
     assert status["phase"] == "Drained"
     assert status["message"].startswith(
-        f"the host is empty. Now stop nova-compute on {host} (systemctl disable --now"
+        f"the host is empty. Stop nova-compute on {host} now (systemctl disable --now"
     )
     assert drain.condition("ServiceDeleted")["reason"] == "NovaComputeRunning"
     assert drain.condition("Ready")["status"] == "Unknown"
