@@ -205,7 +205,7 @@ def moved_and_broken(how: str, **confirmation: Any) -> tuple[World, Server]:
     return world, server
 
 
-@scenario("never-3")
+@scenario("never-3", "never-13")
 def confirms_no_guest_that_is_off() -> None:
     world, server = moved_and_broken("crash")
     world.run(60)
@@ -213,7 +213,7 @@ def confirms_no_guest_that_is_off() -> None:
     assert world.problems() == {"CheckFailed"}
 
 
-@scenario("never-3", "always-1")
+@scenario("never-3", "never-13", "always-1")
 def confirms_no_guest_that_is_off_after_a_restart() -> None:
     world, server = moved_and_broken("crash")
     for _ in range(30):
@@ -223,7 +223,7 @@ def confirms_no_guest_that_is_off_after_a_restart() -> None:
     assert server.vm_state == "resized"
 
 
-@scenario("never-3")
+@scenario("never-3", "never-13")
 def confirms_no_guest_whose_death_nova_has_not_noticed() -> None:
     world, server = moved_and_broken("die")
     world.run(60)
@@ -848,7 +848,7 @@ def restarted_in_a_copy() -> tuple[World, Server]:
     return world, server
 
 
-@scenario("always-3", "always-5")
+@scenario("never-13", "always-3", "always-5")
 def names_a_record_that_never_ends() -> None:
     world, server = restarted_in_a_copy()
     assert server.host != HOST

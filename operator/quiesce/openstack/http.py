@@ -119,23 +119,9 @@ class Api:
         self, service: Catalog, method: str, path: str, query: _Query = _NO_QUERY, body: Any = None
     ) -> requests.Response:
         started = time.monotonic()
-        headers = (
-            {"OpenStack-API-Version": f"placement {_PLACEMENT_VERSION}"}
-            if service == "placement"
-            else {}
-        )
-        options: dict[str, Any] = {
-            "params": query,
-            "headers": headers,
-            "timeout": self._timeout,
-            "raise_exc": False,
-        }
-        if service == "compute":
-            options["microversion"] = self.microversion
-        if body is not None:
-            options["json"] = body
         try:
             adapter: Adapter = getattr(self._connection, service)
+            options = self._options(service, query, body)
             answer: requests.Response = adapter.request(path, method, **options)
         except (ks.EndpointNotFound, ks.CatalogException) as error:
             raise NotInCatalog(_missing(service)) from error
@@ -163,6 +149,16 @@ class Api:
         shown = {"request_id": request_id(answer), "seconds": seconds}
         log.debug("%s %s %s", method, path, answer.status_code, extra=shown)
         return answer
+
+    def _options(self, service: Catalog, query: _Query, body: Any) -> dict[str, Any]:
+        options: dict[str, Any] = {"params": query, "timeout": self._timeout, "raise_exc": False}
+        if service == "placement":
+            options["headers"] = {"OpenStack-API-Version": f"placement {_PLACEMENT_VERSION}"}
+        if service == "compute":
+            options["microversion"] = self.microversion
+        if body is not None:
+            options["json"] = body
+        return options
 
 
 def _missing(service: Catalog) -> str:
