@@ -25,7 +25,7 @@ from tests.unit.drain.build import (
 from quiesce.api.drain.record import Record
 from quiesce.drain.decide import causes
 from quiesce.drain.decide.breaker import Breakers, breakers_of
-from quiesce.drain.model.history import Cause
+from quiesce.drain.model.history import CUT_OFF, Cause
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked
 from quiesce.openstack.records import Flavor, Port
@@ -185,6 +185,7 @@ def refused(texts: Mapping[str, str], **fields: Any) -> Observation:
         ({"s1": "odd", "s2": "odd"}, True),
         ({"s1": "odd", "s2": "other"}, False),
         ({"s1": causes.UNKNOWN, "s2": causes.UNKNOWN}, True),
+        ({"s1": f"{CUT_OFF} (1)", "s2": f"{CUT_OFF} (2)"}, False),
         ({"s1": NO_HOST, "s2": NO_HOST}, False),
         ({"s1": NO_CPU, "s2": NO_CPU}, False),
         ({"s1": f"Migration pre-check error: {NO_ROUTE}"}, True),

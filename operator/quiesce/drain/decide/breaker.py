@@ -14,6 +14,7 @@ from quiesce.drain.decide import causes
 from quiesce.drain.decide.obstacles import may_move_cold
 from quiesce.drain.decide.remedies import RESET_STATE, new_tries
 from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import CUT_OFF
 from quiesce.drain.model.migrations import LEFT_WELL, own_of_host, stale
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import MoveMethod
@@ -202,7 +203,10 @@ def _live_breaker(drain: Drain, observation: Observation, live: list[Migration])
     failed = [
         m
         for m in live
-        if m.status in FAILED and m.status != "cancelled" and (since is None or _ended(m) > since)
+        if m.status in FAILED
+        and m.status != "cancelled"
+        and (since is None or _ended(m) > since)
+        and _says_something(observation, m)
     ]
     tries = _of_one_cause(observation, failed)
     if not tries:
@@ -216,6 +220,12 @@ def _live_breaker(drain: Drain, observation: Observation, live: list[Migration])
         ("Check libvirt's path from this host to the others: port, TLS certificate, host key",),
         tries=frozenset(m.id for m in tries),
     )
+
+
+def _says_something(observation: Observation, m: Migration) -> bool:
+    """Of the path to the others: a migration whose nova-compute died says nothing of it."""
+    cause = observation.history.causes.get(m.id)
+    return cause is not None and cause.final and not cause.text.startswith(CUT_OFF)
 
 
 def _of_one_cause(observation: Observation, failed: list[Migration]) -> list[Migration]:

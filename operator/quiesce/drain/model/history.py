@@ -24,7 +24,9 @@ _NEVER_AFTER = 6  # refusals in a row with the same call: four to five minutes o
 _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova sets first
 
 
-CAUSE_UNREAD = "its cause cannot be read"  # how the text of such a Cause begins
+# How the texts of such a Cause begin.
+CAUSE_UNREAD = "its cause cannot be read"
+CUT_OFF = "its last step never ended, as where nova-compute was restarted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from quiesce.api.drain.spec import ConfirmationPolicy
 from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.model.drain import Drain
-from quiesce.drain.model.history import CAUSE_UNREAD, Cause, ForeignConfirm, History
+from quiesce.drain.model.history import CAUSE_UNREAD, CUT_OFF, Cause, ForeignConfirm, History
 from quiesce.drain.model.migrations import STALE_AFTER, own_migrations, own_of_host, stale
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
@@ -143,8 +143,8 @@ def read_cause(cloud: Cloud, m: Migration, before: Cause | None, now: datetime) 
     event = (found.failed_event if found else None) or ""
     text = ((found.details if found else None) or event)[:CAUSE_LENGTH]
     final = found is None or not found.open or now - since >= CAUSE_WITHIN
-    unknown = f"Nova gives no cause (migration {m.id} is {m.status})"
-    return Cause(text or unknown, since, final, event)
+    none = CUT_OFF if found is not None and found.open and final else "Nova gives no cause"
+    return Cause(text or f"{none} (migration {m.id} is {m.status})", since, final, event)
 
 
 def read_progress(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
