@@ -127,9 +127,9 @@ LIVE_FAILURES = {
     "all-hosts-refuse": Failure(
         {"check_can_live_migrate_destination": "fail:MigrationPreCheckError"},
         LIVE * 2,
-        reason="LiveMigrationFailed",
+        reason="NoValidHostByZone",
         says=(
-            "Migration pre-check error",
+            "last: Migration pre-check error",
             "injected failure in check_can_live_migrate_destination",
             "the guest is as it was",
         ),
@@ -137,7 +137,7 @@ LIVE_FAILURES = {
     "check-fails-here": Failure(
         {"check_can_live_migrate_source": "fail"},
         LIVE * 2,
-        reason="LiveMigrationFailed",
+        reason="NoValidHostByZone",
         says=("injected failure in check_can_live_migrate_source", "the guest is as it was"),
     ),
     "end-fails-here": Failure(

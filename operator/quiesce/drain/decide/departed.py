@@ -187,6 +187,8 @@ def judge_failed(departed: DepartedServer) -> Verdict | None:
         return Wait(ServerReason.SERVER_NOT_READ, text)
     if server is None:
         return None
+    if server.host == departed.drain.host:  # returned since the list of the host was read
+        return Wait(ServerReason.SETTLING, f"its move failed; it is {server.status} on this host")
     if server.status == "ERROR":
         return failures.error_on_destination(server, departed.migration, departed.observation)
     unsettled = ("RESIZE", "MIGRATING", "REVERT_RESIZE", "BUILD", "REBUILD", "UNKNOWN")
