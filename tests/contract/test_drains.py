@@ -89,8 +89,8 @@ def stays(nova: Lab, server: str) -> bool:
 
 @pytest.mark.field_case("F5", "F7", "F11", "F12")
 def test_what_nova_never_does_and_what_it_is_asked(nova: Lab, drain: Drain) -> None:
-    """A mode that Nova 34 rejects live goes cold by its words; what only looks immovable goes
-    live.
+    """A mode that Nova 34 rejects live goes cold by its message; what only looks immovable goes
+    live. The hosts of a real Nova's bed have no TPM, so that its scheduler finds none for it.
     """
     plain, tpm, gpu, deployment, pci = nova.many({} for _ in range(5))
     nova.set_extra_specs(tpm, TPM)
@@ -99,7 +99,8 @@ def test_what_nova_never_does_and_what_it_is_asked(nova: Lab, drain: Drain) -> N
     nova.set_extra_specs(pci, {"pci_passthrough:alias": "nic:1"})
     drain.apply("LiveThenCold")
     drain.until(lambda: drain.status.get("phase") == "Stalled")
-    assert drain.reasons() == {tpm: "VirtualTPM", gpu: "Accelerator"}
+    tried = {deployment: "NoCapacity"} if isinstance(nova, RealLab) else {}
+    assert drain.reasons() == {tpm: "VirtualTPM", gpu: "Accelerator"} | tried
     assert stays(nova, tpm)
     assert stays(nova, gpu)
     kinds = {
