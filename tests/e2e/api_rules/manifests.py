@@ -178,6 +178,7 @@ FULL_STATUS: dict[str, Any] = {
             "method": "cold",
             "attempt": 1,
             "since": "2026-01-02T03:04:05Z",
+            "idlePorts": ["5f0e6a86-0b0e-4c0e-9d5e-1f4a8b9b7c11"],
         }
     ],
     "startTime": "2026-01-02T03:04:05Z",

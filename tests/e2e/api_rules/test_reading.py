@@ -20,7 +20,12 @@ DEFAULTS = {
         "onLiveTimeout": "Abort",
         "requireCapacity": False,
     },
-    "servers": {"shelved": "Offload", "suspended": "Block", "locked": "Move"},
+    "servers": {
+        "shelved": "Offload",
+        "suspended": "Block",
+        "locked": "Move",
+        "encryptedVolumes": "Block",
+    },
     "confirmation": {
         "policy": "Automatic",
         "checks": {"power": True, "ports": True, "soak": "0s"},

@@ -90,6 +90,11 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("suspended", at("servers.suspended", "Move"), ("spec.servers.suspended", '"Resume"')),
     ("locked", at("servers.locked", "Unlock"), ("spec.servers.locked", '"Move"')),
     (
+        "encrypted volumes",
+        at("servers.encryptedVolumes", "Copy"),
+        ("spec.servers.encryptedVolumes", '"Move"'),
+    ),
+    (
         "soak below zero",
         at("confirmation.checks.soak", "-5s"),
         ("spec.confirmation.checks.soak", DURATION),
@@ -247,6 +252,7 @@ ALLOWED: list[tuple[str, Any]] = [
     ("servers.shelved", "Block"),
     ("servers.suspended", "Resume"),
     ("servers.locked", "Block"),
+    ("servers.encryptedVolumes", "Move"),
     ("confirmation.policy", "Manual"),
     ("confirmation.checks.power", False),
     ("confirmation.checks.ports", False),
