@@ -14,6 +14,7 @@ from tests.unit.drain.build import (
     drain,
     migration,
     observed,
+    replace,
     said,
     server,
     spec,
@@ -198,6 +199,13 @@ def test_a_cause_of_the_host_pauses_live_migration_and_sends_nobody_cold(
     assert (found["zz"] == "blocked LiveMigrationPaused") is paused
     assert "cold" not in found.values()
     assert list(found.values()).count("live") <= (1 if paused else len(found))
+
+
+def test_a_guest_that_has_arrived_says_nothing_of_the_path() -> None:
+    sight = refused({"s1": causes.UNKNOWN, "s2": causes.UNKNOWN})
+    arrived = replace(sight, servers=sight.servers[1:], elsewhere={"s1": server("s1", "ERROR")})
+    assert breakers_of(drain(), sight).live is not None
+    assert breakers_of(drain(), arrived).live is None
 
 
 @pytest.mark.field_case("F8")

@@ -223,8 +223,12 @@ def _live_breaker(drain: Drain, observation: Observation, live: list[Migration])
 
 
 def _says_something(observation: Observation, m: Migration) -> bool:
-    """Of the path to the others: a migration whose nova-compute died says nothing of it."""
+    """Of the path to the others: a migration whose nova-compute died says nothing of it, nor does
+    one that failed when its guest had arrived.
+    """
     cause = observation.history.causes.get(m.id)
+    if observation.elsewhere.get(m.server_id) is not None:
+        return False
     return cause is not None and cause.final and not cause.text.startswith(CUT_OFF)
 
 
