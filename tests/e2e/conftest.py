@@ -1,7 +1,9 @@
 """Real beds for every story: started once per run, and stopped where this run started them."""
 
+import fcntl
 import secrets
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +44,17 @@ def kube(kube_bed: None) -> Kube:
     found = Kube(kubernetes.bed_environment())
     found.install()
     return found
+
+
+@pytest.fixture(autouse=True)
+def beside_others(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Stories run side by side in namespaces of their own, on one cluster; one whose operator
+    watches all namespaces waits for the others, and they for it.
+    """
+    alone = request.node.get_closest_marker("all_namespaces") is not None
+    with (Path(tempfile.gettempdir()) / "quiesce-stories.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture(scope="session")

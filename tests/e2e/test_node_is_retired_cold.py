@@ -33,6 +33,7 @@ def operator(account: Path, tmp_path: Path) -> Iterator[Operator]:
     print(running.text()[-20000:])
 
 
+@pytest.mark.all_namespaces
 @pytest.mark.promise("never-5", "never-7", "always-6")
 def test_twenty_servers_move_once_each_and_nothing_is_left(
     kube: Kube, cloud: Lab, operator: Operator, credentials: str, host: str

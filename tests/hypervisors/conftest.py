@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.conftest import account, kube, kube_bed, namespace, up
+from tests.e2e.conftest import account, beside_others, kube, kube_bed, namespace, up
 from tests.harness import openstack
 from tests.harness.hypervisors import BED, Guest, Hypervisors, Report
 from tests.harness.kubernetes import FLAGS, SOONER, Json, Kube, Operator, condition
 from tests.harness.openstack import until
 
-__all__ = ["account", "kube", "kube_bed", "namespace"]
+__all__ = ["account", "beside_others", "kube", "kube_bed", "namespace"]
 
 KEYRING = "compute"
 
