@@ -130,8 +130,7 @@ def error_on_source(
             "here as before",
             (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
         )
-    cause = observation.history.causes.get(own[0].id)
-    text = causes.in_one_line((cause.text if cause else None) or server.fault or causes.UNKNOWN)
+    text = _why(server, own[0], observation)
     if causes.is_copy(text):
         text = (
             f"the copy to {own[0].dest or 'the destination'} failed (disk full there? network?); "
@@ -144,6 +143,14 @@ def error_on_source(
         for_server(server, RESET_STATE, HARD_REBOOT),
         urgent=True,
     )
+
+
+def _why(server: Server, migration: Migration, observation: Observation) -> str:
+    """Nova's message about the move; where it has none, as of a confirm that failed, the fault."""
+    cause = observation.history.causes.get(migration.id)
+    if cause is not None and not cause.text.startswith(causes.UNKNOWN):
+        return causes.in_one_line(cause.text)
+    return causes.in_one_line(server.fault or causes.UNKNOWN)
 
 
 def error_on_destination(server: Server, migration: Migration, observation: Observation) -> Blocked:
@@ -159,8 +166,7 @@ def error_on_destination(server: Server, migration: Migration, observation: Obse
             f"its live migration to {there} ended in ERROR there; the guest most likely runs there",
             (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
         )
-    cause = observation.history.causes.get(migration.id)
-    text = causes.in_one_line(cause.text if cause else server.fault or causes.UNKNOWN).rstrip(".")
+    text = _why(server, migration, observation).rstrip(".")
     return Blocked(
         ServerReason.DESTINATION_FAILED,
         f"moved to {there} and failed there ({text}); the full copy of its disk on "
