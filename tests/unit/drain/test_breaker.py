@@ -84,6 +84,23 @@ def test_after_a_guest_was_left_down_the_smallest_running_one_tries_and_stopped_
 
 
 @pytest.mark.field_case("F4")
+def test_the_one_that_tries_is_not_one_that_must_stay() -> None:
+    """Everybody would wait for it without end."""
+    locked = [server("s1", "ERROR"), server("s2"), server("s3", locked=True, flavor=Flavor(ram=1))]
+    asked = spec(servers={"locked": "Block"})
+    found = verdicts(broken(servers=locked), asked, ran("s1"))
+    assert said(found["s2"].verdict) == "cold"
+    failed = migration(FOUND + 1, "failed", "s1", type="live-migration")
+    sight = observed(
+        [server("s1", locked=True), server("s2", "SHUTOFF"), server("s3")],
+        [failed],
+        causes={failed.id: cause(NO_ROUTE)},
+    )
+    live = spec("Live", servers={"locked": "Block"})
+    assert said(verdicts(sight, live)["s3"].verdict) == "live"
+
+
+@pytest.mark.field_case("F4")
 def test_once_that_one_has_tried_nobody_does() -> None:
     second = migration(FOUND + 2, "error", "s3", created=ago(20))
     sight = broken(moves=(second,), causes={second.id: cause("disk full")})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from quiesce.api.drain.reasons import ServerReason
+from quiesce.api.drain.spec import LockedPolicy
 from quiesce.drain.decide import causes
 from quiesce.drain.decide.obstacles import may_move_cold
 from quiesce.drain.decide.remedies import RESET_STATE, new_tries
@@ -59,7 +60,7 @@ def breakers_of(drain: Drain, observation: Observation) -> Breakers:
     own = [m for m in own_of_host(drain, observation) if m.id > drain.record.attempts_from]
     cold, live = [m for m in own if not m.live], [m for m in own if m.live]
     return Breakers(
-        _ssh_breaker(observation) or _left_down_breaker(drain, observation, cold),
+        _ssh_breaker(drain, observation) or _left_down_breaker(drain, observation, cold),
         _live_breaker(drain, observation, live),
     )
 
@@ -67,7 +68,7 @@ def breakers_of(drain: Drain, observation: Observation) -> Breakers:
 # Cold
 
 
-def _ssh_breaker(observation: Observation) -> Breaker | None:
+def _ssh_breaker(drain: Drain, observation: Observation) -> Breaker | None:
     """The last cold migration from the host, anybody's, failed on SSH, and none has succeeded
     since.
 
@@ -88,7 +89,7 @@ def _ssh_breaker(observation: Observation) -> Breaker | None:
         "cold",
         ServerReason.SSH_PATH_BROKEN,
         causes.in_one_line(cause.text),
-        _last_or_first(observation, cold[0].server_id),
+        _last_or_first(drain, observation, cold[0].server_id, ("ACTIVE", "SHUTOFF")),
         (elsewhere, *causes.SSH_REMEDIES) if elsewhere else causes.SSH_REMEDIES,
     )
 
@@ -170,9 +171,7 @@ def _guest_that_tries(
         return None
     failed = {m.server_id for m in cold if m.status in FAILED}
     running = [
-        s
-        for s in observation.servers
-        if s.status == "ACTIVE" and s.idle and may_move_cold(s, drain.spec)
+        s for s in _free_to_try(drain, observation, ("ACTIVE",)) if may_move_cold(s, drain.spec)
     ]
     fresh = [s for s in running if s.id not in failed] or running
     smallest = min(fresh, key=lambda s: (s.flavor.ram, s.flavor.disk, s.id), default=None)
@@ -216,7 +215,7 @@ def _live_breaker(drain: Drain, observation: Observation, live: list[Migration])
         "live",
         ServerReason.LIVE_MIGRATION_PAUSED,
         f"every try fails alike ({causes.text_of(observation, last)})",
-        _last_or_first(observation, last.server_id),
+        _last_or_first(drain, observation, last.server_id, ("ACTIVE", "PAUSED")),
         ("Check libvirt's path from this host to the others: port, TLS certificate, host key",),
         tries=frozenset(m.id for m in tries),
     )
@@ -260,10 +259,28 @@ def _failed_live(live: Iterable[Migration], server_id: str) -> bool:
 # Both
 
 
-def _last_or_first(observation: Observation, last: str) -> str | None:
-    """The one that failed last, or, where that one is gone, the first of the host."""
-    here = sorted(server.id for server in observation.servers)
-    return last if last in here else next(iter(here), None)
+def _last_or_first(
+    drain: Drain, observation: Observation, last: str, statuses: tuple[str, ...]
+) -> str | None:
+    """The one that failed last, or, where that one is gone or kept, the first that is free."""
+    free = sorted(server.id for server in _free_to_try(drain, observation, statuses))
+    tries = any(server.id == last and not server.idle for server in observation.servers)
+    return last if tries or last in free else next(iter(free), None)
+
+
+def _free_to_try(
+    drain: Drain, observation: Observation, statuses: tuple[str, ...]
+) -> Iterable[Server]:
+    """One that is locked or refused would never try, and all others would wait for it."""
+    kept = drain.spec.servers.locked is LockedPolicy.BLOCK
+    return [
+        s
+        for s in observation.servers
+        if s.status in statuses
+        and s.idle
+        and not (kept and s.locked)
+        and s.id not in observation.history.refusals
+    ]
 
 
 def _ended(m: Migration) -> datetime:
