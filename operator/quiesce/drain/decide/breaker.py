@@ -16,7 +16,7 @@ from quiesce.drain.decide.obstacles import may_move_cold
 from quiesce.drain.decide.remedies import RESET_STATE, new_tries
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import CUT_OFF
-from quiesce.drain.model.migrations import LEFT_WELL, own_of_host, stale
+from quiesce.drain.model.migrations import LEFT_WELL, broke_off, own_of_host
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import MoveMethod
 from quiesce.openstack.records import FAILED, Migration, Server
@@ -148,17 +148,11 @@ def was_left_off(drain: Drain, observation: Observation, server: Server) -> bool
         return False
     if server.task_state is not None or server.id in observation.stopped_by_user:
         return False
-    if not _broke_off(drain, observation, server):
+    if not broke_off(drain, observation, server):
         return False
     return server.status == "SHUTOFF" or (
         server.status == "ACTIVE" and observation.running.get(server.id) is False
     )
-
-
-def _broke_off(drain: Drain, observation: Observation, server: Server) -> bool:
-    """Its newest own move failed or was cut off."""
-    own = [m for m in own_of_host(drain, observation) if m.server_id == server.id]
-    return bool(own) and (own[0].status in FAILED or stale(own[0], server, observation))
 
 
 def _guest_that_tries(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
-from quiesce.openstack.records import Migration, Server
+from quiesce.openstack.records import FAILED, Migration, Server
 
 # A server whose open migration record does not move while the server itself stands idle:
 # the record is left over (a nova-compute was restarted), the server can be moved again.
@@ -40,3 +40,9 @@ def stale(m: Migration, server: Server, observation: Observation) -> bool:
         return False
     since = observation.history.idle_since.get(server.id, observation.now)
     return observation.now - since >= STALE_AFTER
+
+
+def broke_off(drain: Drain, observation: Observation, server: Server) -> bool:
+    """The newest of our moves of it failed or was cut off."""
+    own = own_migrations(server.id, drain, observation)
+    return bool(own) and (own[0].status in FAILED or stale(own[0], server, observation))

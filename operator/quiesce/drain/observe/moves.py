@@ -9,7 +9,7 @@ from quiesce.api.drain.spec import ConfirmationPolicy
 from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import CAUSE_UNREAD, CUT_OFF, Cause, ForeignConfirm, History
-from quiesce.drain.model.migrations import STALE_AFTER, own_migrations, own_of_host, stale
+from quiesce.drain.model.migrations import STALE_AFTER, broke_off, own_migrations, own_of_host
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotFound
@@ -188,7 +188,7 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
         began = moment(tried.began)
         if server.status == "SHUTOFF" and began and cloud.stopped_by_user(server.id, began):
             stopped.add(server.id)
-        if server.status == "ACTIVE" and _broke_off(drain, observation, server):
+        if server.status == "ACTIVE" and broke_off(drain, observation, server):
             _ask(cloud, server, running)
     for moved in observation.elsewhere.values():
         if moved is not None and _is_to_be_confirmed(drain, observation, moved):
@@ -200,11 +200,6 @@ def _ask(cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
     found = cloud.is_running(server.id)
     if found is not None:
         running[server.id] = found
-
-
-def _broke_off(drain: Drain, observation: Observation, server: Server) -> bool:
-    own = own_migrations(server.id, drain, observation)
-    return bool(own) and (own[0].status in FAILED or stale(own[0], server, observation))
 
 
 def _is_to_be_confirmed(drain: Drain, observation: Observation, server: Server) -> bool:
