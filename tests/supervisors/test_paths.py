@@ -156,9 +156,9 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
         "This account is currently not available.",
     ),
     "another host key than the published one": (
-        "ssh-keygen -q -t ed25519 -N '' -f /root/other && "
-        f"sed -i 's#^HostKey .*#HostKey /root/other#' /etc/ssh/sshd_config; {RESTART}",
-        "rm /root/other*; sed -i 's#^HostKey .*#HostKey /etc/ssh/ssh_host_ed25519_key#' "
+        "ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/other_key && "
+        f"sed -i 's#^HostKey .*#HostKey /etc/ssh/other_key#' /etc/ssh/sshd_config; {RESTART}",
+        "rm /etc/ssh/other_key*; sed -i 's#^HostKey .*#HostKey /etc/ssh/ssh_host_ed25519_key#' "
         f"/etc/ssh/sshd_config; {RESTART}",
         "HostKeyMismatch",
         "Host key verification failed.",

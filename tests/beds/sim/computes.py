@@ -79,7 +79,7 @@ class Computes:
         compute.live_line.clear()
 
     def start(self, host: str) -> None:
-        """Start nova-compute; it is up, registered anew if its record is gone, some seconds
+        """Start nova-compute; it is up, registered again if its record is gone, some seconds
         later.
         """
         compute = self.state.compute(host)
