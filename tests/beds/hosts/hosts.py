@@ -446,6 +446,10 @@ class Bed:
 
     def _plug_in(self, host: Host) -> None:
         port = f"{self.leg}-{host.name}"
+        # The kernel takes away the network of a host that stopped in its own time, and the port of
+        # that host's last life with it: until then the name is taken.
+        with suppress(BedError):
+            ip("link", "delete", port, inside=self.switch)
         # Both ends are made here, where both pids are known, and then moved. A host keeps its
         # address on the wire when it starts again: this machine would go on sending to the old one
         # for a while.
