@@ -85,7 +85,7 @@ def idle(
     for name, document in documents.items():
         files[name].write_text(yaml.safe_dump(document))
     operator = Operator(account, folder / "operator.log", ("--namespace", namespace), FLAGS)
-    kube.kubectl("create", "namespace", namespace)
+    kube.make_namespace(namespace)
     cloud.tidy([HOST])
     yield Idle(kube, namespace, operator, files, Drain(kube, namespace, "reboot"))
     operator.kill()
