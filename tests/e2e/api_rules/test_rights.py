@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes.client import ApiClient, CustomObjectsApi
+from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi
 from kubernetes.watch import Watch
 from tests.e2e.api_rules.installs import ALL, INSTALLS, ONE, Install
 from tests.e2e.api_rules.manifests import drain
@@ -21,7 +21,7 @@ from quiesce.kube.errors import KubeForbidden, call
 from quiesce.kube.events import Events
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secrets
-from quiesce.kube.store import Store
+from quiesce.kube.store import MERGE, Store
 
 FINALIZERS = {"computenodedrains": DRAIN_FINALIZER, "migrationkeyrings": KEYRING_FINALIZER}
 KEYRING: dict[str, Any] = {
@@ -75,8 +75,8 @@ class Operator:
             yield from self.calls_for(plural)
         yield "read a Secret", lambda: secrets.get(namespace, "given")
         yield "read a ConfigMap", lambda: secrets.config_map(namespace, "given")
-        yield "write a new Secret", lambda: self.write_secret(new)
-        yield "write a Secret again", lambda: self.write_secret("given")
+        yield "make a Secret", lambda: self.make_secret(new)
+        yield "change a Secret", self.change_secret
         yield "record an event, and its count", self.record_twice
 
     def calls_for(self, plural: str) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -112,9 +112,15 @@ class Operator:
 
         call(first_event)
 
-    def write_secret(self, name: str) -> None:
-        data = {"number": str(next(self.names)).encode()}
-        Secrets(self.client).apply(self.namespace, name, data, "Opaque", None)
+    def make_secret(self, name: str) -> None:
+        """With the verbs of quiesce.kube.secrets, here and below."""
+        body = {"metadata": {"name": name}}
+        call(CoreV1Api(self.client).create_namespaced_secret, self.namespace, body)
+
+    def change_secret(self) -> None:
+        labels = {"metadata": {"labels": {"number": str(next(self.names))}}}
+        patch = CoreV1Api(self.client).patch_namespaced_secret
+        call(patch, "given", self.namespace, labels, _content_type=MERGE)
 
     def record_twice(self) -> None:
         """`emit` only logs what is refused, so what it calls is called here."""
@@ -133,11 +139,8 @@ def operator_as(
     for name, value in (os.environ | kube.environment).items():
         monkeypatch.setenv(name, value)
     given = {"metadata": {"name": "given"}, "apiVersion": "v1"}
-    kube.apply(drain(), KEYRING, {**given, "kind": "ConfigMap"}, namespace=namespace)
-    kube.kubectl(
-        "apply", "--server-side", "--field-manager=quiesce", "-n", namespace, "-f", "-",
-        stdin=json.dumps({**given, "kind": "Secret"}),
-    )  # fmt: skip
+    objects = [{**given, "kind": kind} for kind in ("ConfigMap", "Secret")]
+    kube.apply(drain(), KEYRING, *objects, namespace=namespace)
     admin, names = connect(None, 1).client, count(1)
 
     def made(user: str) -> Operator:
