@@ -16,30 +16,14 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from quiesce.api.outside import bounded, names_a_secret, redact
+
 _LEVELS = {"kopf": "WARNING", "urllib3": "ERROR", "paramiko": "CRITICAL"}
 """Everything else that is not ours: WARNING. At debug level clients show the bodies of Secrets."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _OF_KOPF = frozenset({"k8s_ref", "k8s_skip", "settings"})
+_TRACE_LINES = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-_NAME = (
-    r"(?:passw(?:or)?d|passphrase|credential_?secret|private_?key|authorization|"
-    r"(?:auth|access|x-[a-z-]*)[_-]?token)"
-)
-_VALUE = r"""(?:b?"[^"]*"|b?'[^']*'|[^\s,;&}\])]+)"""
-_SECRET_NAME = re.compile(_NAME, re.I)
-_SECRETS = tuple(
-    re.compile(pattern, re.I | re.S)
-    for pattern in (
-        r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*-----|\Z)",
-        rf"({_NAME}\\*[\"']?\s*[:=]\s*(?:(?:bearer|basic)\s+)?){_VALUE}",
-        rf"((?:\btoken=|[\"']token\\*[\"']\s*:\s*)){_VALUE}",
-        r"(\bbearer\s+)[\w.~+/=-]{8,}",
-        r"(://[^/\s:@]+:)[^/\s@]+(?=@)",  # user:password@host
-        r"(\b)gAAAA[\w-]{20,}=*",  # a token of Keystone
-        r"(\b)eyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]*)?",  # a token of a service account
-    )
-)
 
 _fields: ContextVar[dict[str, Any]] = ContextVar("fields", default={})  # noqa: B039 - never changed
 
@@ -70,13 +54,6 @@ def set_up(form: str, level: str) -> None:
         logging.getLogger(name).setLevel(fixed)
     logging.captureWarnings(True)
     threading.excepthook = _log_thread_death
-
-
-def redact(text: str) -> str:
-    """The text with what looks like a secret masked."""
-    for pattern in _SECRETS:
-        text = pattern.sub(r"\1***", text)
-    return text
 
 
 class TextLines(logging.Formatter):
@@ -112,7 +89,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _message(record: logging.LogRecord) -> str:
-    return _one_line(redact(record.getMessage()))
+    return _logged(record.getMessage())
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
@@ -125,16 +102,21 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _clean(key: str, value: Any) -> Any:
-    if _SECRET_NAME.search(key):
+    if names_a_secret(key):
         return "***"
-    return value if isinstance(value, bool | int | float) else _one_line(redact(str(value)))
+    return value if isinstance(value, bool | int | float) else _logged(str(value))
 
 
 def _trace(record: logging.LogRecord) -> list[str]:
     """Lines of the traceback. kopf's own are left out: its message says the same."""
     if not record.exc_info or record.name.startswith("kopf._"):
         return []
-    return redact(logging.Formatter().formatException(record.exc_info)).splitlines()
+    lines = logging.Formatter().formatException(record.exc_info).split("\n")
+    return redact("\n".join(_one_line(bounded(line)) for line in lines[-_TRACE_LINES:])).split("\n")
+
+
+def _logged(text: str) -> str:
+    return _one_line(redact(bounded(text)))
 
 
 def _one_line(text: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from quiesce.ops.logging import JsonLines, TextLines, fields, get_logger, redact, set_up
+from quiesce.api.outside import redact
+from quiesce.ops.logging import JsonLines, TextLines, fields, get_logger, set_up
 
 FORMS = ["text", "json"]
 
