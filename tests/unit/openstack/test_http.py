@@ -59,7 +59,7 @@ def test_the_text_names_the_call_the_status_novas_words_and_its_request() -> Non
         ({}, "Bad Gateway"),
         ({"a": "b"}, "Bad Gateway"),
         (None, "Bad Gateway"),
-        ({"x": {"message": "m" * 9999}}, "m" * 500),
+        ({"x": {"message": "m" * 9999}}, "m" * 499 + "…"),
     ],
 )
 def test_novas_own_words(body: Any, said: str) -> None:
