@@ -7,12 +7,13 @@ from quiesce.api.model import CloudCredentialsRef
 from quiesce.kube.resource import Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.runtime.kinds import Context
+from quiesce.runtime.turn import joins
 
 
 def cloud_of(context: Context, resource: Resource) -> Cloud:
     """An authenticated connection, shared by all resources with the same Secret and cloud name.
 
-    Raises BadCredentials, CloudUnreachable, CloudTooOld, InvalidSpec, KubeError.
+    Raises BadCredentials, CloudUnreachable, CloudTooOld, InvalidSpec, KubeError, Postponed.
     """
     ref, namespace = _credentials_ref(resource), resource.key.namespace
     secret = context.secrets.get(namespace, ref.secret_name)
@@ -21,7 +22,7 @@ def cloud_of(context: Context, resource: Resource) -> Cloud:
             f"Secret {namespace}/{ref.secret_name} does not exist: "
             f"create it with a key clouds.yaml that has a cloud named {ref.cloud_name!r}"
         )
-    return context.clouds.get(secret, ref.cloud_name)
+    return context.clouds.get(secret, ref.cloud_name, joins)
 
 
 def forget_cloud(context: Context, resource: Resource) -> None:

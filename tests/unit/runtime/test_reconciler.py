@@ -65,7 +65,7 @@ class Clouds:
     def __init__(self) -> None:
         self.dropped: list[str] = []
 
-    def get(self, secret: Any, cloud_name: str) -> str:
+    def get(self, secret: Any, cloud_name: str, _using: Any) -> str:
         return f"{secret.namespace}/{secret.name}/{cloud_name}"
 
     def forget(self, secret: Any, cloud_name: str) -> None:
