@@ -2,7 +2,8 @@
 
 A cloud that does not answer holds a worker for the whole time of a reconciliation, whatever is done
 about its requests. So that others are served meanwhile, a group holds at most half of the workers
-that the others of its kind leave, and at least one; where there is no other, it may hold them all.
+that the others leave, and at least one; where all keys are of one group, it may hold them all. A
+cloud is known once a reconciliation has named it: until then a key might be of any.
 """
 
 from collections import Counter
@@ -63,17 +64,14 @@ class Shares(Generic[_K]):
         return fits
 
     def _has_share(self, group: _Group) -> bool:
-        alone = not any(
-            known and other[0] == group[0] and other != group
-            for other, known in self._known.items()
-        )
+        held, alone = self._held[group], self._known[group] == len(self._groups)
         if not self.workers or alone:
             return True
-        held = self._held[group]
-        return held < max(1, (self.workers - (len(self._busy) - held)) // 2)
+        left_by_others = self.workers - (len(self._busy) - held)
+        return held < max(1, min(self.workers // 2, (left_by_others + 1) // 2))
 
     def _put(self, key: _K, groups: tuple[_Group, ...]) -> None:
         self._known.subtract(self._groups.get(key, ()))
         self._groups[key] = groups
         self._known.update(groups)
-        self._known = +self._known  # those of which no key is known any more
+        self._known = +self._known  # without those of which no key is known any more
