@@ -18,7 +18,7 @@ SCOPE  := $(if $(NAMESPACE),--namespace $(NAMESPACE))
 CODE   := operator tests tools
 export PYTHONPATH := $(CURDIR)/operator
 
-.PHONY: help demo run test unit supervisors hypervisors model faults contract e2e \
+.PHONY: help demo run test unit security supervisors hypervisors model faults contract e2e \
         docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock image
 
 help:  ## list the targets
@@ -40,6 +40,9 @@ test: venv  ## every tier except bench and nightly
 
 unit: venv  ## tables for the pure parts (seconds)
 	$(PYTEST) tests/unit
+
+security: venv  ## hostile clouds and Secrets, and random input to what reads them
+	$(PYTEST) tests/security
 
 supervisors: venv  ## stop and restore nova-compute under systemd, podman and dockerd
 	$(PYTEST) tests/supervisors

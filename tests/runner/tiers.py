@@ -96,6 +96,7 @@ FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (  # without beds; lint goes first in this lane
     Tier("docs"),
     Tier("unit"),
+    Tier("security"),
     Tier("beds"),
     Tier("model"),
     Tier("faults"),

@@ -36,6 +36,7 @@ FLOOR, CEILING = (2, 80), (2, 100)
 _PLACEMENT_VERSION = "1.35"
 PAGE = 1000  # nova [api]max_limit
 _MOST_PAGES = 100
+_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,6})", re.ASCII)
 _LONGEST_WAIT = 300.0
 """Seconds: a server that asks for more is asked again after that."""
 # Answers below 500 that are about the time, the size or the rate of requests, or of a proxy: they
@@ -119,7 +120,7 @@ class Api:
             raise NotInCatalog(_missing(service)) from error
         return str(found.catalog_url)
 
-    def _version_document(self, nova: str) -> Any:
+    def _version_document(self, nova: str) -> requests.Response:
         answer = self._session.request(f"{nova}/", "GET", raise_exc=False)
         if answer.status_code == 401:
             raise BadCredentials("Nova refuses the token that Keystone gave for the credentials")
@@ -128,7 +129,7 @@ class Api:
                 f"Nova's version document at {nova} could not be read: HTTP {answer.status_code}",
                 retry_after(answer),
             )
-        return _json(answer)
+        return answer
 
     def get(self, service: Catalog, path: str, query: _Query = _NO_QUERY) -> Any:
         """The JSON body of a 200.
@@ -155,6 +156,8 @@ class Api:
             found = body.get(key) if isinstance(body, dict) else None
             if not isinstance(found, list):
                 raise CloudUnreachable(f"GET {path}: the answer has no list {key!r}")
+            if len(found) > int(query["limit"]):
+                raise CloudUnreachable(f"GET {path}: the page has more rows than were asked for")
             yield from found
             if not found or not body.get(f"{key}_links"):
                 return
@@ -228,10 +231,11 @@ def _options(api: Api, service: Catalog, query: _Query, body: Any) -> dict[str, 
     return options
 
 
-def _microversion(document: Any) -> str:
+def _microversion(document: requests.Response) -> str:
     """The newest one that both sides know. Raises CloudTooOld, CloudUnreachable."""
     try:
-        newest = tuple(int(part) for part in document["version"]["version"].split(".", 1))
+        found = _VERSION.fullmatch(_json(document)["version"]["version"])
+        newest = int(found[1]), int(found[2])  # type: ignore[index]
     except MISREAD as error:
         raise CloudUnreachable("Nova's version document could not be read") from error
     if newest < FLOOR:
