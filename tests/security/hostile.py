@@ -8,6 +8,7 @@ Everything that is not named answers as Keystone and Nova do.
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -66,6 +67,7 @@ class HostileCloud:
     requests: list[Request] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -80,7 +82,8 @@ class HostileCloud:
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def secret(self, namespace: str = "ns", **entry: Any) -> Secret:
         auth = {"auth_url": f"{self.base}/v3", "username": "quiesce", "password": "{hunter2}"}
@@ -99,6 +102,11 @@ class HostileCloud:
             threading.Thread(target=self._serve, args=[accepted], daemon=True).start()
 
     def _serve(self, accepted: socket.socket) -> None:
+        if self.tls is not None:
+            try:
+                accepted = self.tls.wrap_socket(accepted, server_side=True)
+            except OSError:
+                return
         with accepted, accepted.makefile("rb") as stream:
             try:
                 while line := stream.readline():

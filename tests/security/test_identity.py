@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from tests.security.hostile import HostileCloud
 
 from quiesce.openstack.session import Clouds
+from tests.security.hostile import HostileCloud
 
 
 def endpoint(interface: str, url: str, region: str = "R") -> dict[str, Any]:
@@ -13,7 +13,7 @@ def endpoint(interface: str, url: str, region: str = "R") -> dict[str, Any]:
 
 
 def found(there: HostileCloud, **entry: Any) -> str:
-    return Clouds(5).get(there.secret(**entry), "openstack").identity
+    return Clouds(30).get(there.secret(**entry), "openstack").identity
 
 
 @pytest.mark.finding("H6")
