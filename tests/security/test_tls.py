@@ -6,6 +6,7 @@ import socket
 import ssl
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -50,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, by
     return tls, pem
 
 
-def connect(there: HostileCloud, ca: bytes | None, timeout: float = 30.0, **entry: object) -> Cloud:
+def connect(there: HostileCloud, ca: bytes | None, timeout: float = 30.0, **entry: Any) -> Cloud:
     secret = there.secret(**entry)
     data = dict(secret.data) if ca is None else {**secret.data, "cacert": ca}
     return Clouds(timeout).get(replace(secret, data=data), "openstack")

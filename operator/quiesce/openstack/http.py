@@ -4,7 +4,6 @@ Reads raise on anything but a complete answer; writes are never repeated.
 """
 
 import http
-import json
 import logging
 import re
 import time
@@ -140,7 +139,7 @@ class Api:
         if answer.status_code != 200:
             raise failure(answer, f"GET {path}", write=False)
         try:
-            return _json(answer)
+            return answer.json()
         except MISREAD as error:
             raise CloudUnreachable(f"GET {path}: the answer is not complete JSON") from error
 
@@ -234,7 +233,7 @@ def _options(api: Api, service: Catalog, query: _Query, body: Any) -> dict[str, 
 def _microversion(document: requests.Response) -> str:
     """The newest one that both sides know. Raises CloudTooOld, CloudUnreachable."""
     try:
-        found = _VERSION.fullmatch(_json(document)["version"]["version"])
+        found = _VERSION.fullmatch(document.json()["version"]["version"])
         newest = int(found[1]), int(found[2])  # type: ignore[index]
     except MISREAD as error:
         raise CloudUnreachable("Nova's version document could not be read") from error
@@ -245,10 +244,6 @@ def _microversion(document: requests.Response) -> str:
             "(OpenStack Ussuri, 2020)"
         )
     return ".".join(map(str, min(newest, CEILING)))
-
-
-def _json(answer: requests.Response) -> Any:
-    return json.loads(answer.content.decode("utf-8", "replace"))
 
 
 def _marker(row: Any) -> str | None:
@@ -312,7 +307,7 @@ def failure(answer: requests.Response, call: str, *, write: bool) -> Exception:
 def message(answer: requests.Response) -> str:
     """The message of Nova or Placement, at most 500 characters."""
     try:
-        body = _json(answer)
+        body = answer.json()
         if isinstance(errors := body.get("errors"), list) and errors:
             return cleaned(str(errors[0].get("detail")), 500)
         return cleaned(str(next(iter(body.values()))["message"]), 500)
