@@ -263,19 +263,23 @@ def _missing(service: Catalog) -> str:
     return f"the cloud's catalog has no {service.replace('_', ' ')} service"
 
 
+_WORDY = re.compile(r"(?:HTTPS?)?Connection(?:Pool)?\(|\('Connection (?:aborted|broken)")
+
+
 def cause(error: Exception) -> str:
     """The cause of a failed connection, without urllib3's long texts around it.
 
     Those differ from time to time.
     """
     text = cleaned(str(error), 1000)
-    whole, pool, inner = text.partition("ConnectionPool(")
-    if not pool:
+    wordy = _WORDY.search(text)
+    if wordy is None:
         return cleaned(text)
+    whole, inner = text[: wordy.start()], text[wordy.start() :]
     match = re.search(
         r"(?:\[(?:Errno -?\d+|SSL: \w+)\] |timed out|Remote end closed)[^'\"()]*", inner
     )
-    before = re.sub(r"[:\s]*HTTPS?$", "", whole)
+    before = whole.rstrip(": ")
     found = match[0].strip(" .") if match else "the connection broke"
     return ": ".join(part for part in (before, found) if part)
 
