@@ -38,6 +38,12 @@ class TimedOut(SSHError):
     reason = "Timeout"
 
 
+class SentTooMuch(SSHError):
+    """What answers there sends without end, or claims to."""
+
+    reason = "SentTooMuch"
+
+
 class HostKeyUnknown(SSHError):
     """No key of this host is pinned. The text shows the fingerprint that it presents."""
 
