@@ -13,8 +13,8 @@ from quiesce.kube.secrets import Secrets
 from quiesce.ssh.errors import BadKey
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login, login_key
-from quiesce.ssh.pins import Pins, read_pins, spelled
-from quiesce.ssh.session import Session, Target, connect, presented_key
+from quiesce.ssh.pins import HostKeys, Pins, read_pins, trusted_line
+from quiesce.ssh.session import Session, Target, connect, presented_key, refuse_revoked
 
 SESSION_SECONDS = 120.0
 """Stopping nova-compute may take a while: systemd gives a unit 90 s (DefaultTimeoutStopSec)."""
@@ -103,18 +103,20 @@ def host_session(
     namespace = owner.key.namespace
     login, given = login_of(secrets, namespace, access), pins_of(secrets, namespace, access)
     store = _FirstUse(secrets, owner)
-    pins = Pins(given.pins + store.pins().pins, given.revoked)
+    keys = HostKeys(given, store.pins() if access.trust_on_first_use else Pins())
     place = place_of(host, access.port, hypervisors, {})
-    pinned = pins.of(place.names, access.port)
-    if not pinned and access.trust_on_first_use:
+    pinned = keys.of(host, place.names, access.port)
+    if not pinned and access.trust_on_first_use and host in place.names:
         pinned = (presented_key(place.target, SESSION_SECONDS),)
-        store.save(place.names, access.port, pinned[0])
-    with connect(place.target, login, pinned, pins.revoked, SESSION_SECONDS) as session:
+        refuse_revoked(pinned[0], keys.revoked)
+        store.save(host, access.port, pinned[0])
+    with connect(place.target, login, pinned, keys.revoked, SESSION_SECONDS) as session:
         yield session
 
 
 class _FirstUse:
-    """The host key that was trusted on first use, in the Secret `NAME-host-key`.
+    """The host key that was trusted on first use, in the Secret `NAME-host-key`, under the host of
+    its service alone: any other name could be another host's.
 
     It is never changed by itself.
     """
@@ -129,9 +131,9 @@ class _FirstUse:
         text = found.data.get(_KNOWN_HOSTS, b"").decode(errors="replace") if found else ""
         return stored_pins(text, f"Secret {self._namespace}/{self._name}")
 
-    def save(self, names: Iterable[str], port: int, key: PublicKey) -> None:
+    def save(self, host: str, port: int, key: PublicKey) -> None:
         """Raises BadHostAccess where the operator's own rights do not allow it."""
-        line = f"{','.join(spelled(name, port) for name in names)} {key.line}\n"
+        line = trusted_line(host, port, key)
         try:
             self._secrets.apply(
                 self._namespace, self._name, {_KNOWN_HOSTS: line.encode()}, "Opaque", self._owner

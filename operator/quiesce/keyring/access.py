@@ -10,7 +10,7 @@ from quiesce.keyring.model import KeyHistory
 from quiesce.keyring.observe import KeyStore
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
-from quiesce.ssh.pins import Pins
+from quiesce.ssh.pins import HostKeys
 from quiesce.ssh.session import Session, connect
 
 
@@ -26,9 +26,8 @@ def keyring_session(
     access = spec.host_access
     login, given = login_of(secrets, namespace, access), pins_of(secrets, namespace, access)
     store = KeyStore(secrets, keyring, spec)
-    trusted = store.trusted_pins(store.history() or KeyHistory())
-    pins = Pins(given.pins + trusted.pins, given.revoked)
+    keys = HostKeys(given, store.trusted_pins(store.history() or KeyHistory()))
     place = place_of(host, access.port, hypervisors, spec.hosts.addresses)
-    pinned = pins.of(place.names, access.port)
-    with connect(place.target, login, pinned, pins.revoked, SESSION_SECONDS) as session:
+    pinned = keys.of(host, place.names, access.port)
+    with connect(place.target, login, pinned, keys.revoked, SESSION_SECONDS) as session:
         yield session

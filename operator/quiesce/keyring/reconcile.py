@@ -17,7 +17,7 @@ from quiesce.api.keyring.spec import KeyringSpec, OnDelete
 from quiesce.api.keyring.status import KeyringRecord, KeyringStatus
 from quiesce.keyring import report
 from quiesce.keyring.act import Fleet, Lanes, VisitOrder, current_goal, run_visits, visit
-from quiesce.keyring.decide import decide, seconds_until_due
+from quiesce.keyring.decide import conflicts, decide, seconds_until_due
 from quiesce.keyring.model import KeyringDecision, Rotation, RotationStep, VisitResult
 from quiesce.keyring.observe import KeyringObservation, KeyStore, observe
 from quiesce.kube.resource import Key, Resource
@@ -25,7 +25,7 @@ from quiesce.runtime.kinds import Context, Reconciler, Released
 from quiesce.runtime.publish import announce, publish
 from quiesce.runtime.reconciler import AT_ONCE, ResourceReconciler
 from quiesce.ssh.keys import PublicKey
-from quiesce.ssh.pins import spelled
+from quiesce.ssh.pins import trusted_line
 
 log = logging.getLogger(__name__)
 
@@ -107,11 +107,8 @@ class Keyrings:
         self, resource: Resource, observed: KeyringObservation, presented: Mapping[str, PublicKey]
     ) -> float:
         """Keys on first use, where the spec trusts them: saved before anything else is sent."""
-        port, hosts = observed.spec.host_access.port, {host.name: host for host in observed.hosts}
-        lines = [
-            f"{','.join(spelled(name, port) for name in hosts[host].names)} {key.line}\n"
-            for host, key in sorted(presented.items())
-        ]
+        port = observed.spec.host_access.port
+        lines = [trusted_line(host, port, key) for host, key in sorted(presented.items())]
         history = replace(observed.history, trusted=observed.history.trusted + "".join(lines))
         self._keys(resource, observed.spec).save(history)
         announce(self.context, resource, report.pinned(presented))
@@ -142,6 +139,7 @@ class Keyrings:
             fleet.hosts,
             observed.destinations,
             observed.up,
+            conflicts(observed.hosts),
         )
         self._publish_report(resource, found, fleet)
         return self._next_tick(observed, fleet, rotation)
@@ -152,7 +150,7 @@ class Keyrings:
         fresh = any(record.at is None for record in found.hosts.values())
         if fresh and before.has_counted(resource.generation):
             return
-        failures = {name: record.failure for name, record in found.hosts.items() if record.failure}
+        failures = found.failures
         events = report.host_events(fleet.announced, failures)
         self._publish(resource, before, report.status(found, resource.generation), events)
         fleet.announced = {name: failure.reason for name, failure in failures.items()}

@@ -238,12 +238,8 @@ def _presented(transport: paramiko.Transport) -> PublicKey:
 def _check_host_key(
     target: Target, presented: PublicKey, pinned: Sequence[PublicKey], revoked: frozenset[PublicKey]
 ) -> None:
+    refuse_revoked(presented, revoked)
     shown = f"the host presents {presented.fingerprint}"
-    if presented in revoked:
-        raise HostKeyMismatch(
-            f"{shown} ({presented.type}), which known_hosts marks @revoked",
-            ["Give the host a new key, and pin that one"],
-        )
     if not pinned:
         raise HostKeyUnknown(
             f"{shown} ({presented.type}), and no key of {target.name} is pinned",
@@ -259,6 +255,16 @@ def _check_host_key(
                 f"Compare the fingerprint on the host: {_show_key(presented)}",
                 "If the host was reinstalled, pin its new key; if not, find out who answers there",
             ],
+        )
+
+
+def refuse_revoked(presented: PublicKey, revoked: frozenset[PublicKey]) -> None:
+    """Raises HostKeyMismatch."""
+    if presented in revoked:
+        raise HostKeyMismatch(
+            f"the host presents {presented.fingerprint} ({presented.type}), which known_hosts "
+            "marks @revoked",
+            ["Give the host a new key, and pin that one"],
         )
 
 

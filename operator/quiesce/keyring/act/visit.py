@@ -32,7 +32,7 @@ from quiesce.keyring.model import (
 from quiesce.ssh.errors import ConnectionRefused, PermissionDenied, SSHError, TimedOut, Unreachable
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login
-from quiesce.ssh.session import Session, Target, connect, presented_key
+from quiesce.ssh.session import Session, Target, connect, presented_key, refuse_revoked
 
 _CHECK_SECONDS = 5.0
 """For each path that is checked, besides the time for the visit itself: several run at a time."""
@@ -80,7 +80,9 @@ def visit(order: VisitOrder, timeout: float) -> VisitResult:
     """In `timeout` seconds, and some for each path. What went wrong is the result, no exception."""
     try:
         if order.trust and not order.pinned:
-            return VisitResult(presented=presented_key(order.target, timeout))
+            key = presented_key(order.target, timeout)
+            refuse_revoked(key, order.revoked)
+            return VisitResult(presented=key)
         seconds = timeout + _CHECK_SECONDS * len(order.targets)
         with connect(order.target, order.login, order.pinned, order.revoked, seconds) as session:
             if order.desired is None:

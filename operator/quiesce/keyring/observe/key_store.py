@@ -56,7 +56,12 @@ class KeyStore:
         )
 
     def trusted_pins(self, history: KeyHistory) -> Pins:
-        """The host keys pinned on first use, where the spec lets it. Raises BadHostAccess."""
+        """The host keys pinned on first use; none while the spec trusts no first key.
+
+        Raises BadHostAccess.
+        """
+        if not self._spec.host_access.trust_on_first_use:
+            return Pins()
         return stored_pins(history.trusted, f"Secret {self._namespace}/{self.history_name}")
 
     def ensure_keys(self, now: datetime) -> Keys:
@@ -120,8 +125,10 @@ class KeyStore:
 
 
 def _created(data: Mapping[str, bytes]) -> datetime:
-    """A time that cannot be read counts as long ago: then a new key is generated."""
+    """A time that cannot be read counts as long ago: then a new key is generated. One without a
+    zone is in UTC."""
     try:
-        return datetime.fromisoformat(data[_CREATED].decode())
+        found = datetime.fromisoformat(data[_CREATED].decode())
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, UnicodeDecodeError):
         return datetime.fromtimestamp(0, UTC)

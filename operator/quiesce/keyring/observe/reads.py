@@ -17,7 +17,7 @@ from quiesce.openstack.records import Service
 from quiesce.runtime.clouds import cloud_of
 from quiesce.runtime.kinds import Context
 from quiesce.ssh.login import Login
-from quiesce.ssh.pins import Pins
+from quiesce.ssh.pins import HostKeys
 from quiesce.ssh.session import Target
 
 
@@ -33,7 +33,7 @@ class KeyringObservation:
     up: frozenset[str]
     """Hosts whose nova-compute is up, enabled or not."""
     login: Login
-    pins: Pins
+    pins: HostKeys
     history: KeyHistory
     keys: Keys | None
 
@@ -80,7 +80,7 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
         destinations=_destinations(services),
         up=frozenset(service.host for service in services if service.state == "up"),
         login=login,
-        pins=Pins(given.pins + store.trusted_pins(history).pins, given.revoked),
+        pins=HostKeys(given, store.trusted_pins(history)),
         history=history,
         keys=keys,
     )

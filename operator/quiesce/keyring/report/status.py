@@ -24,9 +24,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def _problems(decision: KeyringDecision) -> tuple[Problem, ...]:
-    hosts = decision.hosts.items()
-    failures = {name: record.failure for name, record in hosts if record.failure}
-    return problems(failures, decision.checks)
+    return problems(decision.failures, decision.checks)
 
 
 def _host_counts(decision: KeyringDecision) -> HostCounts:
