@@ -48,8 +48,8 @@ class ComputeHost:
 
 
 class _Rank(IntEnum):
-    """How a host comes by a name. What its nova-compute reports to Nova comes last: whoever has
-    taken over a host can have that show anything."""
+    """How a host comes by a name. What its nova-compute reports to Nova comes last: on a host that
+    was taken over, that can be anything."""
 
     OWN = 0  # the host of its service, by which Nova sends it messages
     GIVEN = 1  # an address in the spec

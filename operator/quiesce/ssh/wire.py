@@ -1,8 +1,8 @@
 """The connection below the SSH library: what a host may send, and with which algorithms.
 
 paramiko keeps everything that arrives: it has no limit for a packet, for lines before the
-version, or for what a host sends beyond the window that it was given. Whoever answers at an
-address, the operator reads no more of it than is counted here.
+version, or for what a host sends beyond the window that it was given. Of what
+answers at an address, the operator reads no more than is counted here.
 """
 
 import socket

@@ -15,7 +15,7 @@ from quiesce.api.annotations import KEYRING_FINALIZER
 from quiesce.api.keyring.status import KeyringRecord
 from quiesce.keyring.act import VisitOrder
 from quiesce.keyring.decide import changes, removals
-from quiesce.keyring.model import HostFailure, PathCheck, VisitResult
+from quiesce.keyring.model import HostFailure, Identity, PathCheck, VisitResult
 from quiesce.keyring.reconcile import Keyrings
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.session import Clouds
@@ -24,6 +24,11 @@ from quiesce.runtime.reconciler import ResourceReconciler
 from quiesce.settings import Settings
 
 KEY = Key("openstack", "cold")
+
+
+def disk() -> Disk:
+    """A host with nothing of the keyring, whose files will bear its mark."""
+    return Disk(identity=Identity.of(KEY.namespace, KEY.name, f"uid-{KEY.name}-0000"))
 
 
 class Objects(MemoryStore):
@@ -36,7 +41,7 @@ class World:
     """Two hosts, and a keyring of them."""
 
     spec: dict[str, Any] = field(default_factory=dict)
-    disks: dict[str, Disk] = field(default_factory=lambda: {"cmp1": Disk(), "cmp2": Disk()})
+    disks: dict[str, Disk] = field(default_factory=lambda: {"cmp1": disk(), "cmp2": disk()})
     down: set[str] = field(default_factory=set)
     bug: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -120,7 +125,7 @@ def test_a_deleted_keyring_removes_everything_then_goes() -> None:
     world.tick(2)
     assert KEY not in world.store.objects
     assert world.told[-1] == "KeysRemoved"
-    assert [disk.seen for disk in world.disks.values()] == [Disk().seen] * 2
+    assert [each.seen for each in world.disks.values()] == [Disk().seen] * 2
     assert world.keyrings.fleets == {}
 
 

@@ -10,7 +10,10 @@ from quiesce.ssh.keys import KeyPair, PublicKey
 from quiesce.ssh.pins import HostKeys, spelled
 
 
-def layout_of(spec: KeyringSpec, identity: Identity) -> HostLayout:
+def layout_of(
+    spec: KeyringSpec, identity: Identity, keys: tuple[PublicKey, ...] = ()
+) -> HostLayout:
+    """`keys`: of this keyring, in use or earlier."""
     account = spec.nova
     return HostLayout(
         identity,
@@ -19,6 +22,8 @@ def layout_of(spec: KeyringSpec, identity: Identity) -> HostLayout:
         account.shell,
         spec.known_hosts_file,
         account.instances,
+        account.user_id,
+        keys,
     )
 
 
@@ -32,7 +37,7 @@ def desired_state(
 ) -> DesiredState:
     """`may_switch` is False: it depends on what every host shows (see `rotation`)."""
     return DesiredState(
-        layout=layout_of(spec, identity),
+        layout=layout_of(spec, identity, (key.public, *previous)),
         known_lines=_known_lines(hosts, pins, spec.nova_port, identity.marker),
         hosts=tuple((host.peer_address, host.names) for host in hosts),
         port=spec.nova_port,

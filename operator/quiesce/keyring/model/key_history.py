@@ -16,6 +16,11 @@ class KeyHistory:
     previous: tuple[PublicKey, ...] = ()
     trusted: str = ""
 
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The current one first."""
+        return (*((self.current,) if self.current else ()), *self.previous)
+
     def with_current(self, key: PublicKey) -> "KeyHistory":
         """The key is `key` from now on; the one before it is remembered."""
         if self.current is None or key == self.current:

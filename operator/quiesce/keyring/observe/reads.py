@@ -73,9 +73,10 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
     store = KeyStore(secrets, resource, spec)
     keys = None if resource.deleting else store.ensure_keys(now)
     history = keys.history if keys else store.history() or KeyHistory()
+    identity = Identity.of(namespace, resource.key.name, resource.uid)
     return KeyringObservation(
         spec=spec,
-        layout=layout_of(spec, Identity(namespace, resource.key.name)),
+        layout=layout_of(spec, identity, history.keys),
         hosts=hosts,
         destinations=_destinations(services),
         up=frozenset(service.host for service in services if service.state == "up"),
