@@ -10,7 +10,8 @@ from quiesce.compute.hosts import Hypervisor, compute_hosts
 from quiesce.kube.errors import KubeForbidden
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
-from quiesce.ssh.errors import BadKey
+from quiesce.ops.shares import Shares
+from quiesce.ssh.errors import BadKey, TooManySessions
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login, login_key
 from quiesce.ssh.pins import HostKeys, Pins, read_pins, trusted_line
@@ -18,6 +19,8 @@ from quiesce.ssh.session import Session, Target, connect, presented_key, refuse_
 
 SESSION_SECONDS = 120.0
 """Stopping nova-compute may take a while: systemd gives a unit 90 s (DefaultTimeoutStopSec)."""
+_SESSIONS = Shares(4, 2)
+"""Of all drains, and of those of one namespace: fewer than there are workers (--workers)."""
 _KNOWN_HOSTS = "known_hosts"
 """The key in our own Secrets that holds lines of a known_hosts file."""
 
@@ -106,12 +109,28 @@ def host_session(
     keys = HostKeys(given, store.pins() if access.trust_on_first_use else Pins())
     place = place_of(host, access.port, hypervisors, {})
     pinned = keys.of(host, place.names, access.port)
-    if not pinned and access.trust_on_first_use and host in place.names:
-        pinned = (presented_key(place.target, SESSION_SECONDS),)
-        refuse_revoked(pinned[0], keys.revoked)
-        store.save(host, access.port, pinned[0])
-    with connect(place.target, login, pinned, keys.revoked, SESSION_SECONDS) as session:
-        yield session
+    with session_of(namespace):
+        if not pinned and access.trust_on_first_use and host in place.names:
+            pinned = (presented_key(place.target, SESSION_SECONDS),)
+            refuse_revoked(pinned[0], keys.revoked)
+            store.save(host, access.port, pinned[0])
+        with connect(place.target, login, pinned, keys.revoked, SESSION_SECONDS) as session:
+            yield session
+
+
+@contextmanager
+def session_of(namespace: str) -> Iterator[None]:
+    """One of the sessions that drains may have at a time. Raises TooManySessions.
+
+    A drain works on its host within its reconciliation, so a host that hardly answers holds up a
+    worker: it must not hold up all of them.
+    """
+    with _SESSIONS.held(namespace) as entered:
+        if not entered:
+            raise TooManySessions(
+                f"drains of {namespace} have as many SSH sessions open as they may: tried again"
+            )
+        yield
 
 
 class _FirstUse:

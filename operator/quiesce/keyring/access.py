@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from quiesce.api.keyring.spec import KeyringSpec
-from quiesce.compute.access import SESSION_SECONDS, login_of, pins_of, place_of
+from quiesce.compute.access import SESSION_SECONDS, login_of, pins_of, place_of, session_of
 from quiesce.compute.hosts import Hypervisor
 from quiesce.keyring.model import KeyHistory
 from quiesce.keyring.observe import KeyStore
@@ -29,5 +29,8 @@ def keyring_session(
     keys = HostKeys(given, store.trusted_pins(store.history() or KeyHistory()))
     place = place_of(host, access.port, hypervisors, spec.hosts.addresses)
     pinned = keys.of(host, place.names, access.port)
-    with connect(place.target, login, pinned, keys.revoked, SESSION_SECONDS) as session:
+    with (
+        session_of(namespace),
+        connect(place.target, login, pinned, keys.revoked, SESSION_SECONDS) as session,
+    ):
         yield session

@@ -38,6 +38,12 @@ class TimedOut(SSHError):
     reason = "Timeout"
 
 
+class TooManySessions(SSHError):
+    """Others work on their hosts just now; nothing was tried."""
+
+    reason = "TooManySessions"
+
+
 class SentTooMuch(SSHError):
     """What answers there sends without end, or claims to."""
 

@@ -9,7 +9,7 @@ from tests.unit.keyring.build import NEW, OLD, UNTOUCHED, desired
 from tests.unit.keyring.test_report import NAMES, fleet
 
 from quiesce.api.keyring.spec import Probe
-from quiesce.keyring.act import Fleet, Lane, Lanes, LaneSize, VisitOrder
+from quiesce.keyring.act import Fleet, Lane, Lanes, VisitOrder
 from quiesce.keyring.decide import due_visits, paths_to_check, seconds_until_due
 from quiesce.keyring.decide.schedule import CHECKS_PER_VISIT
 from quiesce.keyring.model import HostFailure, HostObservation, HostRecord, PathCheck, VisitResult
@@ -110,7 +110,7 @@ def test_a_ring_leads_to_the_next_host_that_nova_can_move_to() -> None:
 
 
 def test_failing_hosts_have_a_lane_of_their_own() -> None:
-    lanes = Lanes({lane: LaneSize(1, 1) for lane in Lane})
+    lanes = Lanes(dict.fromkeys(Lane, (1, 1)))
     assert lanes.enter(Lane.FAILING, "a")
     assert not lanes.enter(Lane.FAILING, "a")
     assert lanes.enter(Lane.HEALTHY, "a")
@@ -121,7 +121,7 @@ def test_failing_hosts_have_a_lane_of_their_own() -> None:
 
 @pytest.mark.finding("M10")
 def test_no_keyring_has_a_whole_lane() -> None:
-    lanes = Lanes({lane: LaneSize(4, 3) for lane in Lane})
+    lanes = Lanes(dict.fromkeys(Lane, (4, 3)))
     taken = [lanes.enter(Lane.NEW, "tarpits") for _ in range(9)]
     assert sum(taken) == 3
     assert [lanes.enter(Lane.NEW, "b") for _ in range(2)] == [True, False], "the lane is full"

@@ -8,13 +8,13 @@ one; and no keyring can have a whole lane, so that its hosts hold up those of no
 import logging
 import queue
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from quiesce.keyring.act.visit import VisitOrder
 from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
+from quiesce.ops.shares import Shares
 from quiesce.runtime.incident import reference
 
 log = logging.getLogger(__name__)
@@ -38,19 +38,12 @@ class Lane(StrEnum):
         return cls.NEW if record.observation is None else cls.HEALTHY
 
 
-@dataclass(frozen=True, slots=True)
-class LaneSize:
-    """Visits at a time: of all keyrings together, and of one keyring."""
-
-    all: int
-    each: int
-
-
 _SIZES = {
-    Lane.HEALTHY: LaneSize(24, HEALTHY_LANE),
-    Lane.NEW: LaneSize(24, 16),
-    Lane.FAILING: LaneSize(6, 4),
+    Lane.HEALTHY: (24, HEALTHY_LANE),
+    Lane.NEW: (24, 16),
+    Lane.FAILING: (6, 4),
 }
+"""Visits at a time: of all keyrings together, and of one keyring."""
 
 
 class Lanes:
@@ -60,25 +53,15 @@ class Lanes:
     slowly, or not at all, delay their own keyring only.
     """
 
-    def __init__(self, sizes: Mapping[Lane, LaneSize] = _SIZES) -> None:
-        self._sizes, self._lock = sizes, threading.Lock()
-        self._held: Counter[tuple[Lane, object]] = Counter()
+    def __init__(self, sizes: Mapping[Lane, tuple[int, int]] = _SIZES) -> None:
+        self._shares = {lane: Shares(*size) for lane, size in sizes.items()}
 
     def enter(self, lane: Lane, keyring: object) -> bool:
         """False: the lane is full, or the share of the keyring is in use."""
-        size = self._sizes[lane]
-        with self._lock:
-            own = self._held[lane, keyring]
-            everyone = sum(count for (each, _), count in self._held.items() if each is lane)
-            if own >= size.each or (own > 0 and everyone >= size.all):
-                return False
-            self._held[lane, keyring] += 1
-            return True
+        return self._shares[lane].enter(keyring)
 
     def leave(self, lane: Lane, keyring: object) -> None:
-        with self._lock:
-            self._held[lane, keyring] -= 1
-            self._held += Counter()  # without those that hold nothing
+        self._shares[lane].leave(keyring)
 
 
 @dataclass
