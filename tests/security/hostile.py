@@ -152,7 +152,7 @@ BEFORE_LOGIN: dict[str, Raw] = {
     "lines without end": _repeat(b"hello\r\n" * 9000),
     "a line that drips": _repeat(b"x", pause=0.2),
     "bytes that are no text": _repeat(b"\xff\xfe\x80\n" * 9000),
-    "a packet of 1 GiB": _repeat(b"x" * 65536, _VERSION + b"\x40\x00\x00\x00\x05\x14"),
+    "a packet of 1 GiB": _repeat(b"x" * 65536, _VERSION + b"\x40\x00\x00\x0c\x05\x14"),
     "a packet of 4 GiB": _repeat(b"x" * 65536, _VERSION + b"\xff\xff\xff\xfc\x05\x14"),
     "an empty packet": _repeat(b"\x00" * 65536, _VERSION),
     "packets without end": _repeat((b"\x00\x00\x00\x0c\x0a\x02" + b"x" * 10) * 4000, _VERSION),

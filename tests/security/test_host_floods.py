@@ -18,7 +18,7 @@ from tests.security.hostile import (
 )
 
 DEADLINE = 3.0
-MEMORY = 16 * 1024
+MEMORY = 8 * 1024
 """KiB. A session takes 2 MiB at most, and is held a few times: as received, as read, as text."""
 PINNED = f"{HOST_KEY.get_name()} {HOST_KEY.get_base64()}"
 

@@ -166,6 +166,7 @@ whole() { errors=$("$@" 2>&1) || failed "$errors"; did; }
 make_account() { # no password, and not locked either: sshd lets no locked account in
     set -- --system --no-create-home --home-dir "$home" --shell "$shell" --password '*'
     owner=$(stat -c %u:%U -- "$home" 2>/dev/null) || owner=
+    [ -z "$user_id" ] || owner=$user_id:UNKNOWN
     case $owner in *:UNKNOWN) set -- "$@" --uid "${owner%:*}" ;; esac
     group=$(stat -c %g:%G -- "$home" 2>/dev/null) || group=
     if getent group -- "$user" >/dev/null; then
@@ -292,6 +293,7 @@ def _values(layout: HostLayout) -> dict[str, str]:
     patterns = _patterns(identity)
     return {
         "user": layout.user,
+        "user_id": "" if layout.user_id is None else str(layout.user_id),
         "home": layout.home,
         "shell": layout.shell,
         "known_hosts": layout.known_hosts_file,
