@@ -150,3 +150,35 @@ def test_the_account_reports_on_its_own_files_only(bed: Bed) -> None:
     assert found.observation.account is not None
     assert found.observation.account.home == HOME
     assert f"quiesce uid 5 {marker}" not in everything(bed)
+
+
+@pytest.mark.finding("L8")
+def test_only_files_of_the_keyring_are_relabeled(bed: Bed) -> None:
+    base = keyring_of(bed)
+    keyring = Installed(bed, base.desired, base.login).of(HERE)
+    bed["cmp1"].run(
+        "printf '#!/bin/sh\\necho \"$*\" >>/root/relabeled\\n' >/usr/sbin/restorecon; "
+        f"chmod +x /usr/sbin/restorecon; install -d -o nova -g nova -m 700 {SSH}; "
+        f"ln -s /etc/shadow {SSH}/{HERE.tag}.link; touch {SSH}/id_rsa"
+    )
+    assert keyring.visit("cmp1").failure is None
+    named = set(bed["cmp1"].run("cat /root/relabeled").split())
+    own = {SSH, f"{SSH}/authorized_keys", f"{SSH}/config", "/etc/ssh/ssh_known_hosts"}
+    assert own <= named
+    assert all(name in own or name.startswith(f"{SSH}/{HERE.tag}.") for name in named - {"--"})
+    assert f"{SSH}/{HERE.tag}.link" not in named
+
+
+@pytest.mark.finding("M4")
+def test_a_missing_account_gets_the_id_of_the_spec(bed: Bed) -> None:
+    bed["cmp1"].run(f"userdel nova; groupdel nova 2>/dev/null; rm -rf {HOME}", check=False)
+    base = keyring_of(bed)
+    keyring = Installed(bed, base.desired, base.login).of(HERE)
+    layout = replace(keyring.desired.layout, user_id=42436)
+    keyring.desired = replace(keyring.desired, layout=layout)
+    found = keyring.visit("cmp1")
+    assert found.failure is None
+    assert bed["cmp1"].run("id -u nova").strip() == "42436"
+    keyring.desired = replace(keyring.desired, layout=replace(layout, user_id=None))
+    refused = keyring.visit("cmp1").failure
+    assert refused is not None and refused.reason == "NotSystemAccount"

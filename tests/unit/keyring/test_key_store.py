@@ -143,3 +143,13 @@ def test_a_secret_without_a_key_is_named_and_not_overwritten(text: bytes) -> Non
 def test_a_damaged_memory_is_no_empty_memory() -> None:
     with pytest.raises(BadMigrationKey):
         KeyHistory.read({"keys.json": b"{}", "known_hosts": b""}, "Secret ns/x")
+
+
+@pytest.mark.finding("L12")
+@pytest.mark.parametrize(("age", "generated"), [(1, False), (3, True)])
+def test_a_time_without_a_zone_is_in_utc(age: int, *, generated: bool) -> None:
+    shelf = Shelf()
+    store(shelf).ensure_keys(NOW)
+    created = (NOW - timedelta(hours=age)).replace(tzinfo=None)
+    shelf.held["cold-migration-key"]["created-at"] = created.isoformat().encode()
+    assert store(shelf, rotateAfter="2h").ensure_keys(NOW).generated is generated
