@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from quiesce.api.host import KeyType
 from quiesce.api.keyring.spec import KeyringSpec
 from quiesce.compute import ComputeHost, access, compute_hosts
+from quiesce.compute.access import place_of
 from quiesce.keyring.decide import conflicts, desired_state
 from quiesce.keyring.model import KeyHistory
 from quiesce.openstack.records import Hypervisor
@@ -82,6 +83,13 @@ def test_an_excluded_hosts_own_name_stays_its_own() -> None:
     assert evil.names == ("evil", "192.0.2.9")
     (good,) = compute_hosts([HONEST, Hypervisor("evil", "evil", "192.0.2.1")], exclude=("evil",))
     assert "192.0.2.1" in good.names, "an excluded host claims nothing but its own name"
+
+
+@pytest.mark.finding("M5")
+def test_a_drain_reaches_a_host_by_names_that_only_an_excluded_host_claims_too() -> None:
+    rows = [HONEST, Hypervisor("evil", "evil", "192.0.2.1")]
+    assert "192.0.2.1" not in place_of("good", 22, rows, {}).names
+    assert "192.0.2.1" in place_of("good", 22, rows, {}, ["evil", "good"]).names
 
 
 @pytest.mark.finding("M5")

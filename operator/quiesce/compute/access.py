@@ -78,13 +78,18 @@ def stored_pins(text: str, where: str) -> Pins:
 
 
 def place_of(
-    host: str, port: int, hypervisors: Iterable[Hypervisor], addresses: Mapping[str, str]
+    host: str,
+    port: int,
+    hypervisors: Iterable[Hypervisor],
+    addresses: Mapping[str, str],
+    exclude: Iterable[str] = (),
 ) -> Place:
-    """`addresses`: host -> where it is reached, instead of Nova's `host_ip`.
+    """`addresses`: host -> where it is reached, instead of Nova's `host_ip`. `exclude`: other hosts
+    whose claims to names and addresses do not count.
 
     A host of which Nova lists no hypervisor is reached at its address there, or by its name.
     """
-    listed = compute_hosts(hypervisors, addresses)
+    listed = compute_hosts(hypervisors, addresses, {*exclude} - {host})
     found = next((each for each in listed if each.name == host), None)
     address = found.address if found else addresses.get(host, host)
     return Place(Target(host, address, port), found.names if found else (host, address))

@@ -27,7 +27,7 @@ def keyring_session(
     login, given = login_of(secrets, namespace, access), pins_of(secrets, namespace, access)
     store = KeyStore(secrets, keyring, spec)
     keys = HostKeys(given, store.trusted_pins(store.history() or KeyHistory()))
-    place = place_of(host, access.port, hypervisors, spec.hosts.addresses)
+    place = place_of(host, access.port, hypervisors, spec.hosts.addresses, spec.hosts.exclude)
     pinned = keys.of(host, place.names, access.port)
     with (
         session_of(namespace),
