@@ -7,18 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quiesce.api.host import KeyType
-from quiesce.api.keyring.spec import KeyringSpec
+from quiesce.api.keyring.spec import KeyringSpec, Probe
 from quiesce.compute import ComputeHost, access, compute_hosts
 from quiesce.compute.access import place_of
-from quiesce.keyring.decide import conflicts, desired_state
-from quiesce.keyring.model import KeyHistory
+from quiesce.keyring import report
+from quiesce.keyring.decide import conflicts, decide, desired_state
+from quiesce.keyring.model import KeyHistory, Rotation, RotationStep
 from quiesce.openstack.records import Hypervisor
 from quiesce.ssh.keys import PublicKey, generate
 from quiesce.ssh.pins import HostKeys, Pins, read_pins, trusted_line
 from tests.security.examples import fuzzed
 from tests.unit.compute.test_access import LISTED, Host, log_in
-from tests.unit.keyring.build import IDENTITY, NEW, OLD
+from tests.unit.keyring.build import IDENTITY, NEW, OLD, desired
 from tests.unit.keyring.test_key_store import Shelf, store
+from tests.unit.keyring.test_report import fleet
 
 GOOD, EVIL = generate(KeyType.ED25519).public, generate(KeyType.ED25519).public
 SPEC = KeyringSpec.read({"hostAccess": {"privateKeySecretRef": {"name": "login"}}})
@@ -174,3 +176,27 @@ def test_each_name_is_of_one_host(rows: dict[str, tuple[str, str]]) -> None:
     every = [name.lower() for host in hosts for name in {n.lower() for n in host.names}]
     assert len(every) == len(set(every))
     assert all(host.name in host.names for host in hosts)
+
+
+@pytest.mark.finding("M5")
+def test_a_conflict_is_a_row_of_the_status_and_the_keyring_is_not_ready() -> None:
+    hosts = compute_hosts([HONEST, Hypervisor("evil", "evil", "192.0.2.1")])
+    found = decide(
+        desired(),
+        Rotation(RotationStep.STABLE),
+        Probe.NONE,
+        {name: fleet()["cmp1"] for name in ("good", "evil")},
+        frozenset(),
+        frozenset(),
+        conflicts(hosts),
+    )
+    shown = report.status(found, 1)
+    assert {(row.host, row.reason) for row in shown.problems} == {
+        ("good", "NameConflict"),
+        ("evil", "NameConflict"),
+    }
+    assert all(len(row.as_json()["message"]) < 160 for row in shown.problems)
+    assert [(each.type, each.status) for each in shown.conditions[:2]] == [
+        ("Ready", "False"),
+        ("Stalled", "True"),
+    ]
