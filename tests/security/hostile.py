@@ -1,4 +1,4 @@
-"""A host that does as it likes with whoever connects: raw bytes, or an SSH server gone bad."""
+"""A host that does as it likes with anyone who connects: raw bytes, or an SSH server gone bad."""
 
 import contextlib
 import socket
