@@ -12,6 +12,7 @@ import yaml
 from openstack.config import OpenStackConfig
 from openstack.exceptions import ConfigException
 
+from quiesce.api.labels import CLOUD_CREDENTIALS
 from quiesce.exits import Exit
 from quiesce.kube.client import NoCluster, connect
 from quiesce.kube.errors import KubeError
@@ -113,7 +114,7 @@ def _content(file: Path) -> bytes:
 def _store(data: Mapping[str, bytes], namespace: str | None, context: str | None) -> None:
     cluster = connect(context, connections=1)
     where = namespace or cluster.namespace
-    Secrets(cluster.client).apply(where, _SECRET, data, "Opaque", None)
+    Secrets(cluster.client).apply(where, _SECRET, data, "Opaque", {CLOUD_CREDENTIALS: "true"})
     print(
         f"Secret {where}/{_SECRET} holds it as cloud {_CLOUD!r}, at {cluster.server}"
         f" ({cluster.found})",

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from quiesce.api.labels import CLOUD_CREDENTIALS
 from tests.harness.openstack import until
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +84,7 @@ class Kube:
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "labels": {CLOUD_CREDENTIALS: "true"}},
             "stringData": {"clouds.yaml": clouds_yaml},
         }
         self.apply(secret, namespace=namespace)

@@ -109,7 +109,12 @@ def keyring(kube: Kube, hypervisors: Hypervisors, namespace: str) -> Iterator[Ke
     }
     known = {"data": {"known_hosts": hypervisors.cluster.known_hosts}}
     kube.apply(
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "host-login"}} | login,
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "host-login", "labels": {"quiesce.dev/host-login": "true"}},
+        }
+        | login,
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "compute-host-keys"}}
         | known,
         namespace=namespace,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from quiesce.api.errors import BadHostAccess
 from quiesce.api.host import Become, HostAccess, ObjectKind
+from quiesce.api.labels import HOST_LOGIN, not_released
 from quiesce.compute.hosts import Hypervisor, compute_hosts
 from quiesce.kube.errors import KubeForbidden
 from quiesce.kube.resource import Resource
@@ -37,6 +38,8 @@ def login_of(secrets: Secrets, namespace: str, access: HostAccess) -> Login:
     found = secrets.get(namespace, ref.name)
     if found is None or ref.key not in found.data:
         raise BadHostAccess(f"{what} does not exist: put the operator's private login key there")
+    if not found.allows(HOST_LOGIN):
+        raise BadHostAccess(not_released(namespace, ref.name, HOST_LOGIN))
     try:
         key = login_key(found.data[ref.key], what)
     except BadKey as error:
@@ -98,7 +101,7 @@ def host_session(
     """A session on `host` by a `hostAccess`. Raises Problem, KubeError, SSHError.
 
     Where no key of the host is pinned and the spec trusts the first one, that is stored in a Secret
-    of `owner` before anything is sent to the host; the Secret is deleted with its owner.
+    made for `owner` before anything is sent to the host; the Secret is deleted after its owner.
     """
     namespace = owner.key.namespace
     login, given = login_of(secrets, namespace, access), pins_of(secrets, namespace, access)
@@ -113,6 +116,11 @@ def host_session(
         yield session
 
 
+def host_key_secret(owner: Resource) -> str:
+    """The name of the Secret with the host key that was trusted on first use."""
+    return f"{owner.key.name}-host-key"
+
+
 class _FirstUse:
     """The host key that was trusted on first use, in the Secret `NAME-host-key`.
 
@@ -121,11 +129,13 @@ class _FirstUse:
 
     def __init__(self, secrets: Secrets, owner: Resource) -> None:
         self._secrets, self._owner = secrets, owner
-        self._namespace, self._name = owner.key.namespace, f"{owner.key.name}-host-key"
+        self._namespace, self._name = owner.key.namespace, host_key_secret(owner)
 
     def pins(self) -> Pins:
-        """None before the first use. Raises BadHostAccess where the Secret is damaged."""
-        found = self._secrets.get(self._namespace, self._name)
+        """None before the first use. Raises ForeignSecret, BadHostAccess where it is damaged."""
+        found = self._secrets.own(self._owner, self._name)
+        if found is not None and not self._owner.deleting:
+            self._secrets.keep(self._owner, found)
         text = found.data.get(_KNOWN_HOSTS, b"").decode(errors="replace") if found else ""
         return stored_pins(text, f"Secret {self._namespace}/{self._name}")
 
@@ -133,9 +143,7 @@ class _FirstUse:
         """Raises BadHostAccess where the operator's own rights do not allow it."""
         line = f"{','.join(spelled(name, port) for name in names)} {key.line}\n"
         try:
-            self._secrets.apply(
-                self._namespace, self._name, {_KNOWN_HOSTS: line.encode()}, "Opaque", self._owner
-            )
+            self._secrets.save(self._owner, self._name, {_KNOWN_HOSTS: line.encode()}, "Opaque")
         except KubeForbidden as error:
             raise BadHostAccess(
                 f"the host's key cannot be stored: {error}. Pin it with knownHostsRef, or bind the "

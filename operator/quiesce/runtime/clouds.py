@@ -3,6 +3,7 @@
 from pydantic import ValidationError
 
 from quiesce.api.errors import BadCredentials, InvalidSpec
+from quiesce.api.labels import CLOUD_CREDENTIALS, not_released
 from quiesce.api.model import CloudCredentialsRef
 from quiesce.kube.resource import Resource
 from quiesce.openstack.cloud import Cloud
@@ -19,8 +20,11 @@ def cloud_of(context: Context, resource: Resource) -> Cloud:
     if secret is None:
         raise BadCredentials(
             f"Secret {namespace}/{ref.secret_name} does not exist: "
-            f"create it with a key clouds.yaml that has a cloud named {ref.cloud_name!r}"
+            f"create it with a key clouds.yaml that has a cloud named {ref.cloud_name!r}, and the "
+            f"label {CLOUD_CREDENTIALS}=true"
         )
+    if not secret.allows(CLOUD_CREDENTIALS):
+        raise BadCredentials(not_released(namespace, ref.secret_name, CLOUD_CREDENTIALS))
     return context.clouds.get(secret, ref.cloud_name)
 
 

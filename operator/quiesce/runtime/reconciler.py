@@ -109,6 +109,7 @@ class ResourceReconciler:
     def _release(self, resource: Resource, released: Released) -> None:
         """Events first: once its finalizer is removed the resource is gone."""
         announce(self._context, resource, released.events)
+        self._context.secrets.hand_over(resource, self._actuator.secrets_of(resource))
         self._context.store.remove_finalizer(resource)
         self._forget(resource.key, resource.uid)
 

@@ -64,7 +64,7 @@ class Keyring:
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "kubernetes.io/ssh-auth",
-            "metadata": {"name": "login"},
+            "metadata": {"name": "login", "labels": {"quiesce.dev/host-login": "true"}},
             "stringData": {"ssh-privatekey": self.bed.login_key},
         }
         self.kube.apply(secret, namespace=self.namespace)

@@ -53,7 +53,9 @@ class Idle:
 
 
 def manifest(kind: str, name: str, version: str, **rest: Any) -> dict[str, Any]:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **rest}
+    labels = {"quiesce.dev/cloud-credentials": "true"} if kind == "Secret" else {}
+    metadata = {"name": name, "labels": labels}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,18 @@
 """A drain's own way into its host: by a pinned key, or by the one that was seen first and kept."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from tests.harness.shelf import HOST_LOGIN, Shelf
 from tests.unit.keyring.build import NEW, OLD
-from tests.unit.keyring.test_key_store import Shelf
 
 from quiesce.api.errors import BadHostAccess
 from quiesce.api.host import HostAccess
 from quiesce.compute import access
 from quiesce.kube.errors import KubeForbidden
 from quiesce.kube.resource import Resource
-from quiesce.kube.secrets import Secret
 from quiesce.openstack.records import Hypervisor
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.session import Target
@@ -53,7 +52,7 @@ class Host:
 @pytest.fixture
 def shelf() -> Shelf:
     found = Shelf()
-    found.held["login"] = {"ssh-privatekey": OLD.private.encode()}
+    found.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
     return found
 
 
@@ -105,12 +104,10 @@ def test_a_pinned_key_goes_before_first_use(shelf: Shelf, host: Host) -> None:
 def test_a_key_that_cannot_be_kept_is_not_trusted(
     shelf: Shelf, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(
-        namespace: str, name: str, data: Mapping[str, bytes], type_: str, owner: Resource | None
-    ) -> Secret:
+    def refuse(*_: Any) -> None:
         raise KubeForbidden("secrets is forbidden")
 
-    monkeypatch.setattr(shelf, "apply", refuse)
+    monkeypatch.setattr(shelf, "save", refuse)
     with pytest.raises(BadHostAccess, match="knownHostsRef"):
         log_in(shelf, trustOnFirstUse=True)
     assert host.logins == []

@@ -69,6 +69,7 @@ def test_one_cloud_is_stored_whole_and_no_other(
     assert found["cacert"] == b"PEM"
     auth = {"auth_url": "https://keystone", "username": "quiesce", "password": "hunter2"}
     assert yaml.safe_load(found["clouds.yaml"]) == {"clouds": {"openstack": {"auth": auth}}}
+    assert request.body["metadata"]["labels"] == {"quiesce.dev/cloud-credentials": "true"}
     shown = capsys.readouterr()
     assert "Secret ns/openstack-clouds" in shown.out
     assert "hunter2" not in shown.out + shown.err

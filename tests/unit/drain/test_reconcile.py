@@ -361,5 +361,6 @@ def test_an_older_drain_that_is_being_deleted_keeps_its_host_until_it_is_restore
     older, mine = Key("openstack", "older"), store.objects[KEY]
     store.put(older, {"host": HOST, "migration": {"method": "Cold"}}, NOW - timedelta(hours=1))
     store.objects[older]["metadata"]["deletionTimestamp"] = "2026-03-01T12:30:00Z"
+    store.objects[older]["status"] = {"service": {"foundStatus": "enabled"}}
     process.reconcile()
     assert condition(mine["status"], "Ready")["reason"] == "HostTaken"  # type: ignore[index]

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from tests.harness.shelf import CLOUD_CREDENTIALS, HOST_LOGIN, Shelf
 from tests.unit.keyring.build import OLD
-from tests.unit.keyring.test_key_store import Shelf
 from tests.unit.openstack.answers import Wire
 
 from quiesce.api.errors import BadCredentials, BadHostAccess, CloudUnreachable
@@ -83,8 +83,8 @@ def observed(
 
 def secrets() -> Shelf:
     shelf = Shelf()
-    shelf.held["login"] = {"ssh-privatekey": OLD.private.encode()}
-    shelf.held["openstack-clouds"] = {}
+    shelf.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
+    shelf.put("openstack-clouds", {}, CLOUD_CREDENTIALS)
     return shelf
 
 
@@ -126,6 +126,6 @@ def test_a_cloud_without_hosts_is_told_unless_nothing_is_wanted_any_more() -> No
 )
 def test_a_missing_secret_is_named(missing: str, error: type[Exception]) -> None:
     shelf = secrets()
-    del shelf.held[missing]
+    shelf.drop(missing)
     with pytest.raises(error, match=f"Secret ns/{missing}"):
         observed({"cmp1": UP}, shelf)

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 from tests.harness.inprocess import Boundary, MemoryEvents, MemoryStore
+from tests.harness.shelf import CLOUD_CREDENTIALS, HOST_LOGIN, Shelf
 from tests.unit.drain.build import NOW
 from tests.unit.keyring.build import OLD, Disk
-from tests.unit.keyring.test_key_store import Shelf
 from tests.unit.keyring.test_observe import UP, Nova
 
 from quiesce.api.annotations import KEYRING_FINALIZER
@@ -43,8 +43,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.store, self.events, self.shelf = Objects(Boundary()), MemoryEvents(), Shelf()
-        self.shelf.held["login"] = {"ssh-privatekey": OLD.private.encode()}
-        self.shelf.held["openstack-clouds"] = {}
+        self.shelf.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
+        self.shelf.put("openstack-clouds", {}, CLOUD_CREDENTIALS)
         access = {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}
         self.store.put(KEY, {"hostAccess": access, **self.spec}, NOW)
         self.store.objects[KEY]["metadata"]["finalizers"] = [KEYRING_FINALIZER]
@@ -151,11 +151,11 @@ def test_leave_or_nothing_installed_means_no_visit(*, installed: bool) -> None:
 def test_a_missing_secret_is_a_problem_of_the_whole_keyring_and_keeps_what_is_known() -> None:
     world = World()
     world.tick(4)
-    del world.shelf.held["login"]
+    world.shelf.drop("login")
     assert world.tick() == 15.0
     assert world.record.ready == ("False", "BadHostAccess")
     assert world.record.status.proven_hosts == ("cmp1", "cmp2")
-    world.shelf.held["login"] = {"ssh-privatekey": OLD.private.encode()}
+    world.shelf.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
     world.tick()
     assert world.record.ready == ("True", "Proven")
 

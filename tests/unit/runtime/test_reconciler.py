@@ -40,6 +40,9 @@ class Lamps:
     def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
         return (warning("Abandoned", "TurnOff", "the lamp stays on"),) if abandoned else ()
 
+    def secrets_of(self, resource: Resource) -> tuple[str, ...]:
+        return ()
+
     def tick(self, resource: Resource) -> float | Released:
         self.ticks += 1
         publish(

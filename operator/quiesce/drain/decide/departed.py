@@ -1,5 +1,6 @@
 """Verdicts for servers that have left the host with a migration that still concerns it."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -33,6 +34,9 @@ SHORT_WORK = timedelta(minutes=5)
 POWER_LAG = timedelta(seconds=20)
 # Nova refuses a confirm mostly because it came a moment too early.
 _REFUSALS_BEFORE_HELD = 3
+# What a statement for a database may quote.
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_STATUS = re.compile("[a-z-]{1,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +150,7 @@ def _ways_out(m: Migration, server: Server) -> tuple[str, ...]:
     if server.status == "VERIFY_RESIZE":
         return (
             "Its confirm or revert was cut off; set the record back in the cell's database, and it "
-            "is "
-            f"continued: {_statement(m, 'finished')}",
+            f"is continued: {_statement(m, 'finished')}",
         )
     return (
         "End the record in the cell's database, which touches no guest: " + _statement(m, "error"),
@@ -161,7 +164,12 @@ def _ways_out(m: Migration, server: Server) -> tuple[str, ...]:
 
 
 def _statement(m: Migration, status: str) -> str:
-    """For the database of Nova's cell."""
+    """For the database of Nova's cell. Without SQL where Nova shows what no such record has: a
+    compromised nova-compute writes the status, and a person with all rights runs the statement.
+    """
+    plain = isinstance(m.id, int) and _UUID.fullmatch(m.uuid) and _STATUS.fullmatch(m.status)
+    if not plain:
+        return f"find out why the record of this migration is damaged, then set it to {status}"
     where = f"id={m.id} AND uuid='{m.uuid}' AND status='{m.status}'"
     return f"UPDATE migrations SET status='{status}' WHERE {where};"  # noqa: S608 -- for a person to read, never sent
 

@@ -41,3 +41,12 @@ class Identity:
 
     def owns(self, file: str) -> bool:
         return file == self.config or self.key_id(file.removesuffix(".pub")) is not None
+
+    @property
+    def by_hand(self) -> str:
+        """How a person removes from a host what this keyring has installed there."""
+        return (
+            f"delete the files {self.tag}.* in .ssh of the migration account, and the lines with "
+            f"{self.marker} or {self.config} in authorized_keys and config there and in the "
+            "known hosts file"
+        )

@@ -36,6 +36,8 @@ class KeyringObservation:
     pins: Pins
     history: KeyHistory
     keys: Keys | None
+    remembered: bool = True
+    """Whether the history was stored."""
 
     def target(self, host: ComputeHost) -> Target:
         return Target(host.name, host.address, self.spec.host_access.port)
@@ -71,8 +73,9 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
     if not hosts and not resource.deleting:
         raise NoHosts("Nova lists no compute host besides those in spec.hosts.exclude")
     store = KeyStore(secrets, resource, spec)
-    keys = None if resource.deleting else store.ensure_keys(now)
-    history = keys.history if keys else store.history() or KeyHistory()
+    keys = None if resource.deleting else store.ensure_keys(now, login.public_key)
+    stored = keys.history if keys else store.history()
+    history = stored or KeyHistory()
     return KeyringObservation(
         spec=spec,
         layout=layout_of(spec, Identity(namespace, resource.key.name)),
@@ -83,6 +86,7 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
         pins=Pins(given.pins + store.trusted_pins(history).pins, given.revoked),
         history=history,
         keys=keys,
+        remembered=keys.remembered if keys else stored is not None,
     )
 
 
