@@ -1,6 +1,7 @@
 """The clouds that every case runs on.
 
-`sim` (the stand-in), `real` (a real Nova), and at night real Novas of older releases.
+`sim` (the stand-in), `real` (a real Nova), and at night real Novas of older releases and, for the
+cases of `every_driver`, a real Nova whose hosts are real hypervisors.
 """
 
 import os
@@ -10,8 +11,10 @@ import pytest
 from tests.beds.cloud.cloudbed.releases import NEWEST, RELEASES, why_not
 from tests.contract.clouds import OlderLab, RealLab, SimLab
 from tests.contract.lab import Lab
+from tests.contract.libvirt import LibvirtLab
 
-OLDER = [name for name in RELEASES if name != NEWEST] if "QUIESCE_NIGHTLY" in os.environ else []
+NIGHTLY = "QUIESCE_NIGHTLY" in os.environ
+OLDER = [name for name in RELEASES if name != NEWEST] if NIGHTLY else []
 NOT_TRIED = {name: reason for name in OLDER if (reason := why_not(RELEASES[name]))}
 CLOUDS = [
     "sim",
@@ -21,12 +24,28 @@ CLOUDS = [
         for name in OLDER
         if name not in NOT_TRIED
     ),
+    *([pytest.param("libvirt", marks=[pytest.mark.real, pytest.mark.libvirt])] if NIGHTLY else ()),
 ]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real: runs on a real Nova, which tests/beds/cloud starts")
     config.addinivalue_line("markers", "older: runs on a real Nova of an older release")
+    config.addinivalue_line("markers", "libvirt: runs on a real Nova with real hypervisors")
+    config.addinivalue_line(
+        "markers", "every_driver: what it needs can be had of a real hypervisor too"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Most cases break the fake driver on purpose, which a hypervisor can't be told to do."""
+    beyond = [
+        item
+        for item in items
+        if item.get_closest_marker("libvirt") and not item.get_closest_marker("every_driver")
+    ]
+    items[:] = [item for item in items if item not in beyond]
+    config.hook.pytest_deselected(items=beyond)
 
 
 def pytest_report_header() -> list[str]:
@@ -50,6 +69,8 @@ def open_cloud(name: str) -> Lab:
             return SimLab()
         case "real":
             return RealLab(os.environ)
+        case "libvirt":
+            return LibvirtLab(os.environ)
     return OlderLab(name)
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.contract.changes import ABORT_IN_THE_QUEUE_CLEANS_UP
 from tests.contract.lab import Answer, Json, Lab, different, in_order
 
+LONG = {"fault.live_migration": "sleep:600"}
+
 
 @dataclass
 class Crowd:
@@ -20,7 +22,7 @@ class Crowd:
 @pytest.fixture(scope="module")
 def crowd(cloud: Lab) -> Iterator[Crowd]:
     with cloud.case():
-        servers = cloud.many({"metadata": {"fault.live_migration": "sleep:600"}} for _ in range(5))
+        servers = cloud.many({"metadata": LONG} for _ in range(5))
         for server in servers:
             assert cloud.migrate_live(server).status == 202
 
@@ -68,6 +70,7 @@ def test_progress(nova: Lab, crowd: Crowd) -> None:
     assert "links" in nova.migration(server)
 
 
+@pytest.mark.every_driver
 def test_a_copy_that_does_not_converge(nova: Lab) -> None:
     """More is copied than there is, while what remains goes down and up; forced, it ends."""
     server = nova.active(host=nova.spare, metadata={"fault.live_migration": "busy"})
@@ -126,13 +129,21 @@ def succeeded(events: dict[str, Json]) -> bool:
     return events.get("compute_live_migration_abort", {}).get("result") == "Success"
 
 
-def test_abort(nova: Lab, crowd: Crowd) -> None:
+def copying(nova: Lab) -> tuple[str, Json]:
+    """Return a server whose live migration, from `spare`, goes on for long; and that migration."""
+    server = nova.active(host=nova.spare, metadata=LONG)
+    assert nova.migrate_live(server, nova.source).status == 202
+    return server, nova.until(server, "running")
+
+
+@pytest.mark.every_driver
+def test_abort(nova: Lab) -> None:
     """202; ACTIVE where it was, for a moment, then ERROR there without a fault: `error`. Again:
     409.
 
     The guest was never touched: when the state is reset it is as before.
     """
-    server, migration = list(crowd.running.items())[1]
+    server, migration = copying(nova)
     assert abort(nova, server, migration).status == 202
     way = nova.watch(server, lambda sight: sight.status == "ERROR")
     statuses, records = (
@@ -141,13 +152,13 @@ def test_abort(nova: Lab, crowd: Crowd) -> None:
     assert in_order(statuses, ("MIGRATING", "ACTIVE", "ERROR"))
     assert in_order(records, ("running", "cancelled", "error"))
     shown = nova.settled(server, "ERROR")
-    assert shown["OS-EXT-SRV-ATTR:host"] == nova.source
+    assert shown["OS-EXT-SRV-ATTR:host"] == nova.spare
     assert "fault" not in shown
     again = abort(nova, server, migration)
     assert again.status == 409
     assert again.message == f"Instance {server} is in an invalid state for 'abort live migration'"
     assert nova.api("GET", f"/servers/{server}/migrations/{migration['id']}").status == 404
-    nova.wait("the resources back", lambda: server in nova.held(nova.source))
+    nova.wait("the resources back", lambda: server in nova.held(nova.spare))
     assert nova.act(server, "os-resetState", {"state": "active"}).status == 202
     assert nova.settled(server, "ACTIVE")["OS-EXT-STS:power_state"] == 1
 
@@ -165,12 +176,13 @@ def test_abort_in_2025_1(nova: Lab) -> None:
     assert nova.settled(server, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.spare
 
 
-def test_force_complete(nova: Lab, crowd: Crowd) -> None:
+@pytest.mark.every_driver
+def test_force_complete(nova: Lab) -> None:
     """202, `completed`, ACTIVE on the destination; again: 409."""
-    server, migration = list(crowd.running.items())[2]
+    server, migration = copying(nova)
     assert force(nova, server, migration).status == 202
     nova.until(server, "completed")
-    assert nova.settled(server, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.spare
+    assert nova.settled(server, "ACTIVE")["OS-EXT-SRV-ATTR:host"] == nova.source
     again = force(nova, server, migration)
     assert again.status == 409
     assert again.message == f"Instance {server} is in an invalid state for 'force_complete'"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from tests.contract.lab import Json, Lab, Sight, different, in_order
 
+pytestmark = pytest.mark.every_driver
 COLD = ("pre-migrating", "migrating", "post-migrating", "finished")
 CONFIRM = ("finished", "confirming", "confirmed")
 REVERT = ("finished", "reverting", "reverted")

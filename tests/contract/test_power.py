@@ -1,7 +1,9 @@
 """Power states: what Nova says of a guest is what it heard last."""
 
+import pytest
 from tests.contract.lab import Lab
 
+pytestmark = pytest.mark.every_driver
 RUNNING, SHUTDOWN = 1, 4
 HEARD = 40.0  # seconds: a hypervisor tells of a guest that stopped 15 s later
 
@@ -40,10 +42,13 @@ def test_a_guest_that_dies_before_its_confirmation(nova: Lab) -> None:
 def test_a_copy_that_fails_leaves_the_guest_off(nova: Lab) -> None:
     """ERROR on the source, shown as running until Nova hears that it is off."""
     server = nova.active(metadata={"fault.migrate_disk_and_power_off": "scp"})
-    assert nova.migrate(server).status == 202
+    answer = nova.migrate(server)
+    assert answer.status == 202
     assert nova.settled(server, "ERROR")["OS-EXT-STS:power_state"] == RUNNING
     nova.wait("the guest heard to be off", lambda: power(nova, server) == SHUTDOWN, HEARD)
     assert nova.show(server)["status"] == "ERROR"
+    details = nova.event(server, answer.request_id)[1]["compute_resize_instance"]["details"]
+    assert 0 < len(details.encode()) <= 255
 
 
 def test_diagnostics_know_of_a_death_at_once(nova: Lab) -> None:
