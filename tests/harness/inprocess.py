@@ -162,6 +162,9 @@ class MemoryEvents:
     """(reason, message) of every event, oldest first."""
 
     emitted: list[tuple[str, str]] = field(default_factory=list)
+    typed: list[tuple[str, str]] = field(default_factory=list)
+    """(type, reason) of the same."""
 
     def emit(self, resource: Resource, type_: str, reason: str, action: str, message: str) -> None:
+        self.typed.append((type_, reason))
         self.emitted.append((reason, outgoing_text(message)))

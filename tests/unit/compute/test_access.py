@@ -8,7 +8,7 @@ import pytest
 from tests.harness.shelf import HOST_LOGIN, Shelf
 from tests.unit.keyring.build import NEW, OLD
 
-from quiesce.api.errors import BadHostAccess
+from quiesce.api.errors import BadHostAccess, ForeignSecret
 from quiesce.api.host import HostAccess
 from quiesce.compute import access
 from quiesce.kube.errors import KubeForbidden
@@ -110,4 +110,23 @@ def test_a_key_that_cannot_be_kept_is_not_trusted(
     monkeypatch.setattr(shelf, "save", refuse)
     with pytest.raises(BadHostAccess, match="knownHostsRef"):
         log_in(shelf, trustOnFirstUse=True)
+    assert host.logins == []
+
+
+@pytest.mark.finding("H1")
+def test_a_secret_that_is_not_released_for_logins_is_not_used(shelf: Shelf, host: Host) -> None:
+    shelf.put("login", {"ssh-privatekey": OLD.private.encode()})
+    with pytest.raises(
+        BadHostAccess, match=r"label secret -n ns login quiesce\.dev/host-login=true"
+    ):
+        log_in(shelf, trustOnFirstUse=True)
+    assert host.logins == [] and host.asked == 0
+
+
+@pytest.mark.finding("M3")
+def test_a_foreign_secret_with_the_name_of_ours_is_left_alone(shelf: Shelf, host: Host) -> None:
+    shelf.put("d-host-key", {"precious": b"1"})
+    with pytest.raises(ForeignSecret, match="Secret ns/d-host-key was not made for"):
+        log_in(shelf, trustOnFirstUse=True)
+    assert shelf.held["d-host-key"] == {"precious": b"1"}
     assert host.logins == []

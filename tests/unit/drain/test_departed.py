@@ -547,3 +547,19 @@ def test_a_server_in_a_cell_that_is_down_is_waited_for(status: str) -> None:
     assert isinstance(found, Wait)
     assert found.reason == "CellDown"
     assert not decided(sight).proof.complete
+
+
+@pytest.mark.finding("M7")
+@pytest.mark.parametrize(
+    "status", ["x' OR 1=1; DROP TABLE instances; -- ", "migrating\n", "Migrating", "", "a" * 31]
+)
+def test_a_statement_for_a_database_quotes_nothing_but_what_a_record_has(status: str) -> None:
+    at = server("s1", "ACTIVE", host="cmp3")
+    wait = STALE_AFTER + LATE
+    found = verdict(lingering(migration(status_=status), at, wait, wait))
+    assert isinstance(found, Blocked)
+    assert "UPDATE" not in told(found) and "DROP" not in "".join(found.remedies)
+    forged = replace(migration(status_="migrating"), uuid="' OR ''='")
+    found = verdict(lingering(forged, at, wait, wait))
+    assert isinstance(found, Blocked)
+    assert "UPDATE" not in told(found)

@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.harness.shelf import MIGRATION_KEY, Shelf
+from tests.harness.shelf import HOST_LOGIN, MIGRATION_KEY, Shelf
 from tests.unit.keyring.build import NEW, OLD
 
+from quiesce.api.errors import ForeignSecret
 from quiesce.api.host import KeyType
 from quiesce.api.keyring.spec import KeyringSpec
+from quiesce.api.labels import own_labels
 from quiesce.keyring.errors import BadMigrationKey, KeyNotManaged
 from quiesce.keyring.model import KeyHistory
 from quiesce.keyring.observe import KeyStore
@@ -132,3 +134,87 @@ def test_a_secret_without_a_key_is_named_and_not_overwritten(text: bytes) -> Non
 def test_a_damaged_memory_is_no_empty_memory() -> None:
     with pytest.raises(BadMigrationKey):
         KeyHistory.read({"keys.json": b"{}", "known_hosts": b""}, "Secret ns/x")
+
+
+# What may be copied to hosts
+
+
+@pytest.mark.finding("H1")
+def test_the_secret_of_the_login_key_is_refused_by_its_name() -> None:
+    shelf = Shelf()
+    shelf.put("login", {"ssh-privatekey": OLD.private.encode()}, MIGRATION_KEY, type_=SSH_AUTH)
+    with pytest.raises(BadMigrationKey, match=r"Secret ns/login .*privateKeySecretRef"):
+        store(shelf, secretName="login").ensure_keys(NOW, LOGIN)
+    assert set(shelf.held) == {"login"}
+
+
+@pytest.mark.finding("H1")
+def test_the_login_key_is_refused_under_any_name() -> None:
+    shelf = Shelf()
+    own(shelf, {"ssh-privatekey": OLD.private.encode()})
+    with pytest.raises(BadMigrationKey, match="Secret ns/own holds the operator's own login key"):
+        store(shelf, secretName="own").ensure_keys(NOW, OLD.public)
+    assert "cold-keyring-state" not in shelf.held
+
+
+@pytest.mark.finding("H1")
+@pytest.mark.parametrize(
+    ("labels", "type_", "words"),
+    [
+        ((), SSH_AUTH, "kubectl label secret -n ns own quiesce.dev/migration-key=true"),
+        ((MIGRATION_KEY,), "Opaque", "is of type Opaque"),
+        ((MIGRATION_KEY, HOST_LOGIN), SSH_AUTH, "quiesce.dev/host-login"),
+        ((HOST_LOGIN,), SSH_AUTH, "quiesce.dev/host-login"),
+    ],
+)
+def test_a_secret_that_is_not_released_for_it_is_not_copied_to_hosts(
+    labels: tuple[str, ...], type_: str, words: str
+) -> None:
+    shelf = Shelf()
+    shelf.put("own", {"ssh-privatekey": OLD.private.encode()}, *labels, type_=type_)
+    with pytest.raises(BadMigrationKey, match=words):
+        store(shelf, secretName="own").ensure_keys(NOW, LOGIN)
+    assert set(shelf.held) == {"own"}
+
+
+@pytest.mark.finding("M3")
+def test_the_key_of_another_keyring_is_neither_used_nor_rotated() -> None:
+    shelf = Shelf()
+    theirs = {"ssh-privatekey": OLD.private.encode(), "created-at": b"2020-01-01T00:00:00+00:00"}
+    shelf.put("prod", theirs, type_=SSH_AUTH)
+    shelf.labels["prod"] = own_labels("prod's uid")
+    with pytest.raises(BadMigrationKey, match=r"quiesce\.dev/migration-key"):
+        store(shelf, secretName="prod", rotateAfter="1h").ensure_keys(NOW, LOGIN)
+    shelf.labels["prod"][MIGRATION_KEY] = "true"
+    with pytest.raises(KeyNotManaged):
+        store(shelf, secretName="prod", rotateAfter="1h").ensure_keys(NOW, LOGIN)
+    assert shelf.held["prod"] == theirs
+
+
+@pytest.mark.finding("M3")
+def test_a_foreign_secret_with_the_name_of_the_history_is_left_alone() -> None:
+    shelf = Shelf()
+    shelf.put("cold-keyring-state", {"precious": b"1"})
+    with pytest.raises(ForeignSecret, match="Secret ns/cold-keyring-state"):
+        store(shelf).ensure_keys(NOW, LOGIN)
+    assert shelf.held == {"cold-keyring-state": {"precious": b"1"}}
+
+
+@pytest.mark.finding("H5")
+def test_secrets_of_an_earlier_version_lose_the_owner_that_takes_them_along() -> None:
+    shelf = Shelf()
+    first = store(shelf).ensure_keys(NOW, LOGIN)
+    for name in ("cold-migration-key", "cold-keyring-state"):
+        shelf.owners[name], shelf.labels[name] = {"u"}, {}
+    again = store(shelf).ensure_keys(NOW, LOGIN)
+    assert again.pair == first.pair
+    shelf.collect("u")
+    assert set(shelf.held) == {"cold-migration-key", "cold-keyring-state"}
+
+
+@pytest.mark.finding("L12")
+def test_a_time_without_a_zone_is_read() -> None:
+    shelf = Shelf()
+    first = store(shelf, rotateAfter="24h").ensure_keys(NOW, LOGIN)
+    shelf.held["cold-migration-key"]["created-at"] = b"2026-01-01T00:00:00"
+    assert store(shelf, rotateAfter="24h").ensure_keys(NOW, LOGIN).pair == first.pair

@@ -48,7 +48,8 @@ class World:
         access = {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}
         self.store.put(KEY, {"hostAccess": access, **self.spec}, NOW)
         self.store.objects[KEY]["metadata"]["finalizers"] = [KEYRING_FINALIZER]
-        clouds = cast("Clouds", Nova({"cmp1": UP, "cmp2": UP}))
+        self.nova = Nova({"cmp1": UP, "cmp2": UP})
+        clouds = cast("Clouds", self.nova)
         context = Context(Settings(), self.store, self.shelf, self.events, {}, clouds)  # type: ignore[arg-type]
         self.keyrings = Keyrings(context, visit=self.visit)
         self.reconciler = ResourceReconciler(context, self.keyrings)
@@ -84,6 +85,10 @@ class World:
     @property
     def record(self) -> KeyringRecord:
         return KeyringRecord.read(self.store.objects[KEY]["status"])
+
+    def message(self, reason: str) -> str:
+        """Of the last event with this reason."""
+        return [message for found, message in self.events.emitted if found == reason][-1]
 
     @property
     def told(self) -> list[str]:
@@ -169,3 +174,112 @@ def test_a_bug_in_a_visit_is_a_failure_of_that_host_with_a_reference() -> None:
     rows = world.record.status.problems
     assert {row.reason for row in rows} == {"InternalError"}
     assert "search its log for" in rows[0].message
+
+
+# Deletion that tells what may be left behind
+
+
+@pytest.mark.finding("H5")
+def test_secrets_survive_foreground_deletion_until_everything_is_removed() -> None:
+    world = World()
+    world.tick(4)
+    uid = world.store.objects[KEY]["metadata"]["uid"]
+    world.store.delete(KEY)
+    world.shelf.collect(uid)  # dependents go first
+    assert {"cold-migration-key", "cold-keyring-state"} <= set(world.shelf.held)
+    world.tick(2)
+    assert KEY not in world.store.objects
+    assert [disk.seen for disk in world.disks.values()] == [Disk().seen] * 2
+    world.shelf.collect(uid)
+    assert set(world.shelf.held) == {"login", "openstack-clouds"}, "last, they go as well"
+
+
+@pytest.mark.finding("H5")
+def test_a_state_secret_that_is_gone_does_not_mean_that_nothing_is_installed() -> None:
+    world = World()
+    world.tick(4)
+    world.shelf.drop("cold-keyring-state")
+    world.store.delete(KEY)
+    world.tick(4)
+    assert KEY not in world.store.objects
+    assert [disk.seen for disk in world.disks.values()] == [Disk().seen] * 2
+    assert "StateLost" in world.told
+    assert world.told.count("StateLost") == 1
+    assert "cold-keyring-state was deleted" in world.message("StateLost")
+
+
+@pytest.mark.finding("H5")
+@pytest.mark.parametrize("gone", ["login", "openstack-clouds"])
+def test_what_removal_needs_is_gone_so_the_hosts_with_keys_are_named(gone: str) -> None:
+    """As with the deletion of a namespace, whose Secrets all go at once."""
+    world = World()
+    world.tick(4)
+    for name in list(world.shelf.held):
+        if name in (gone, "cold-keyring-state", "cold-migration-key"):
+            world.shelf.drop(name)
+    world.store.delete(KEY)
+    world.tick(3)
+    assert KEY in world.store.objects
+    left = world.message("KeysLeft")
+    assert "2 hosts (cmp1, cmp2)" in left
+    assert "quiesce:openstack/cold" in left, "how to remove them by hand"
+    assert world.told.count("KeysLeft") == 1, "once"
+    status = world.record.status
+    assert "keys stay on 2 hosts (cmp1, cmp2)" in status.message
+    assert "quiesce.dev/abandon=true" in status.message
+
+
+@pytest.mark.finding("H5")
+def test_an_abandoned_keyring_names_the_hosts_that_still_have_keys() -> None:
+    world = World()
+    world.tick(4)
+    world.down = {"cmp2"}
+    world.store.delete(KEY)
+    world.tick(2)
+    world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/abandon"] = "true"
+    world.tick()
+    assert "1 host (cmp2)" in world.message("Abandoned")
+
+
+@pytest.mark.finding("H5")
+def test_a_cloud_that_lists_no_host_any_more_is_no_proof_that_nothing_is_left() -> None:
+    world = World()
+    world.tick(4)
+    world.nova.rows = {}
+    world.store.delete(KEY)
+    world.tick(2)
+    assert KEY not in world.store.objects
+    assert world.told[-1] == "KeysLeft"
+    assert "2 hosts (cmp1, cmp2)" in world.message("KeysLeft")
+
+
+@pytest.mark.finding("H5")
+def test_a_host_that_was_excluded_since_is_named() -> None:
+    world = World()
+    world.tick(4)
+    world.store.edit(KEY, lambda spec: spec.update(hosts={"exclude": ["cmp2"]}))
+    world.store.delete(KEY)
+    world.tick(2)
+    assert world.told[-2:] == ["KeysLeft", "KeysRemoved"]
+    assert "1 host (cmp2)" in world.message("KeysLeft")
+
+
+@pytest.mark.finding("H5")
+def test_leave_says_where_everything_stays() -> None:
+    world = World({"onDelete": "Leave"})
+    world.tick(4)
+    world.store.delete(KEY)
+    world.tick()
+    assert "2 hosts (cmp1, cmp2)" in world.message("KeysKept")
+
+
+@pytest.mark.finding("H5", "M3")
+def test_a_keyring_that_never_installed_anything_is_free_to_go() -> None:
+    world = World()
+    world.shelf.put("cold-keyring-state", {"precious": b"1"})
+    assert world.tick() == 15.0
+    assert world.record.ready == ("False", "ForeignSecret")
+    world.store.delete(KEY)
+    world.tick()
+    assert KEY not in world.store.objects
+    assert world.shelf.held["cold-keyring-state"] == {"precious": b"1"}
