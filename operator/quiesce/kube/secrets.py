@@ -115,15 +115,14 @@ class Secrets:
         Without the right to change Secrets nothing was made either.
         """
         for name in names:
-            found = self.get(owner.key.namespace, name)
-            if found is None or not found.made_for(owner.uid):
-                continue
             try:
-                self._change(found, owner, [_reference(owner)])
+                found = self.get(owner.key.namespace, name)
+                if found is not None and found.made_for(owner.uid):
+                    self._change(found, owner, [_reference(owner)])
             except KubeNotFound:
                 continue
             except KubeForbidden as error:
-                log.warning("Secret %s/%s is left behind: %s", found.namespace, name, error)
+                log.warning("Secret %s/%s is left as it is: %s", owner.key.namespace, name, error)
 
     def apply(
         self,
