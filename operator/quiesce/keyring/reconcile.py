@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from quiesce.api.annotations import KEYRING_FINALIZER, REQUESTED_AT, request
-from quiesce.api.errors import ForeignSecret, Problem
+from quiesce.api.errors import ForeignSecret, Problem, Terminal
 from quiesce.api.events import Event
 from quiesce.api.keyring.spec import KeyringSpec, OnDelete
 from quiesce.api.keyring.status import KeyringRecord, KeyringStatus
@@ -97,7 +97,7 @@ class Keyrings:
         after = report.problem_status(problem, before, resource.generation, removing)
         told: tuple[str, str] = (resource.uid, problem.reason)
         events: tuple[Event, ...] = ()
-        if removing and told not in self.told:
+        if removing and isinstance(problem, Terminal) and told not in self.told:
             self.told.add(told)
             hosts, total = self._remaining(resource, before)
             events = (report.keys_left(str(problem), hosts, total, removing),)

@@ -39,7 +39,7 @@ def test_a_namespace_that_goes_with_everything_in_it_says_where_keys_are_left(
 ) -> None:
     keyring.apply().ready()
     kube.kubectl("delete", "namespace", keyring.namespace, "--wait=false")
-    status = keyring.until("what is left", lambda s: "keys stay on 5 hosts" in s["message"])
+    status = keyring.until("what is left", lambda s: "keys stay on 5 hosts" in s.get("message", ""))
     assert "cmp1, cmp2, cmp3 and 2 more" in status["message"]
     assert "quiesce.dev/abandon=true" in status["message"]
     assert "KeysLeft" in operator.text(), "a namespace that ends takes no event"
@@ -62,12 +62,14 @@ def test_the_login_key_reaches_no_host_under_any_name(
     }
     kube.apply(copy, namespace=keyring.namespace)
     keyring.apply(key={"secretName": "copy"})
-    refused = keyring.until("a refusal", lambda s: "quiesce.dev/migration-key" in s["message"])
+    refused = keyring.until(
+        "a refusal", lambda s: "quiesce.dev/migration-key" in s.get("message", "")
+    )
     assert "kubectl label secret" in refused["message"]
     command = refused["message"][refused["message"].index("label secret") :].split()
     kube.kubectl(*command)
     keyring.annotate(requestedAt="labeled")
-    keyring.until("the next refusal", lambda s: "own login key" in s["message"])
+    keyring.until("the next refusal", lambda s: "own login key" in s.get("message", ""))
     assert installed(bed) == []
     assert all(host.sessions() == 0 for host in bed.hosts.values())
     assert operator.healthy()
