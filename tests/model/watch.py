@@ -296,9 +296,9 @@ class Watch:
         )
 
     def revert(self, server: Server, m: Migration, decision: str | None) -> None:
-        asked = (
-            decision == "Revert" or self.policy("confirmation", "onFailedCheck", "Hold") == "Revert"
-        )
+        automatic = self.policy("confirmation", "policy", "Automatic") == "Automatic"
+        by_check = self.policy("confirmation", "onFailedCheck", "Hold") == "Revert"
+        asked = decision == "Revert" or (automatic and by_check)
         promise(asked, f"revert of {server.name} that no one asked for")
         promise(decision != "Confirm", f"revert of {server.name} against a person's decision")
         service = self.cloud.state.service_of(m.source)

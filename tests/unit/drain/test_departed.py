@@ -275,6 +275,17 @@ def test_a_persons_word(policy: str, decision: str | None, power: int, wanted: s
     assert said(verdict(left(arrived(power)), asked, was("ACTIVE"))) == wanted
 
 
+def test_under_manual_a_failed_check_rolls_nothing_back() -> None:
+    """The spec says so: only `decisions` do. What the guest has written there would be lost."""
+    checked = {"policy": "Manual", "onFailedCheck": "Revert"}
+    found = verdict(left(arrived(SHUTDOWN)), spec(confirmation=checked), was("ACTIVE"))
+    assert isinstance(found, Held)
+    assert found.reason == "CheckFailed"
+    sent_back = {**checked, "decisions": [{"server": "s1", "action": "Revert"}]}
+    sight = left(arrived(SHUTDOWN))
+    assert said(verdict(sight, spec(confirmation=sent_back), was("ACTIVE"))) == "revert"
+
+
 def test_a_decision_acts_on_its_server_alone() -> None:
     asked = spec(
         confirmation={"policy": "Manual", "decisions": [{"server": "s2", "action": "Confirm"}]}

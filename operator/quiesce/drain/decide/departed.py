@@ -287,10 +287,12 @@ def _refused(departed: DepartedServer) -> Verdict | None:
 
 
 def _on_failed(departed: DepartedServer, failed: str) -> Verdict:
+    """Under policy Manual only a person has it rolled back."""
     migration, spec = departed.migration, departed.spec
     if departed.since_finished < GRACE:
         return Follow(Stage.VERIFYING, migration)
-    rolls_back = spec.confirmation.on_failed_check is OnFailedCheck.REVERT
+    automatic = spec.confirmation.policy is ConfirmationPolicy.AUTOMATIC
+    rolls_back = automatic and spec.confirmation.on_failed_check is OnFailedCheck.REVERT
     if rolls_back and departed.tries + 1 < spec.migration.attempts:
         return Revert(migration, failed)
     return Held(
