@@ -63,16 +63,23 @@ class Report:
     counter: int
 
 
+def reports(console: str) -> list[Report]:
+    """The complete reports on a console, oldest first."""
+    return [
+        Report(
+            found["marker"],
+            int(found["boot"]),
+            found["boot_id"],
+            found["payload"] == "whole",
+            int(found["counter"]),
+        )
+        for found in REPORT.finditer(console)
+    ]
+
+
 def last_report(console: str) -> Report | None:
     """The last complete report on a console; None where there is none."""
-    lines = list(REPORT.finditer(console))
-    if not lines:
-        return None
-    found = lines[-1]
-    whole = found["payload"] == "whole"
-    return Report(
-        found["marker"], int(found["boot"]), found["boot_id"], whole, int(found["counter"])
-    )
+    return next(reversed(reports(console)), None)
 
 
 @dataclass(frozen=True)
