@@ -1,4 +1,4 @@
-"""Consoles read all the time: what a guest shows between two looks of a story is not missed."""
+"""Consoles read all the time: nothing is missed that a guest shows in between."""
 
 from __future__ import annotations
 
