@@ -301,6 +301,23 @@ def test_a_guest_that_ran_is_confirmed_only_while_it_runs_on_its_hypervisor() ->
     assert said(verdict(left(finished_for=lag), record=ran)) == "confirm"
 
 
+def test_a_guest_that_runs_and_that_nova_shows_as_off_waits_for_nova() -> None:
+    """After a revert Nova goes on showing it as off for minutes, also when it has moved again (seen
+    on real hypervisors). To roll it back would lose what it wrote; confirmed now, Nova would take
+    it for stopped, and stop it.
+    """
+    stale = arrived(SHUTDOWN)
+    ran, asked = was("ACTIVE"), spec(confirmation={"onFailedCheck": "Revert"})
+    found = verdict(left(stale, running={"s1": True}), asked, ran)
+    assert isinstance(found, Held)
+    assert "it runs, but Nova shows it as off" in found.message
+    assert said(verdict(left(stale, 1, running={"s1": True}), asked, ran)) == "follow Verifying"
+    assert said(verdict(left(stale, running={"s1": False}), asked, ran)) == "revert"
+    assert said(verdict(left(stale), asked, ran)) == "revert"
+    down = (port(status="DOWN"),)
+    assert said(verdict(left(stale, running={"s1": True}, ports=down), asked, ran)) == "revert"
+
+
 def test_held_servers_do_not_stop_the_drain_but_stop_its_end() -> None:
     sight = left(arrived(SHUTDOWN))
     found = verdicts(sight, record=was("ACTIVE"))["s1"]

@@ -1,6 +1,6 @@
 """Verdicts for servers that have left the host with a migration that still concerns it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from quiesce.api.drain.reasons import ServerReason, Stage
@@ -227,6 +227,8 @@ def _verified(departed: DepartedServer, server: Server) -> Verdict:
         return _on_failed(departed, failed)
     if decided is None and confirmation.checks.ports and departed.observation.ports_error:
         return _unread(departed)
+    if decided is None and confirmation.checks.power and _is_shown_as_off(departed, server):
+        return _not_stopped(departed)
     if departed.since_finished < _soak(departed):
         return Follow(Stage.SOAKING, migration)
     if confirmation.policy is ConfirmationPolicy.MANUAL and decided is None:
@@ -261,6 +263,33 @@ def _unread(departed: DepartedServer) -> Verdict:
         f"{departed.observation.ports_error}",
         migration,
         ("Repair Neutron, and it is verified", *_decide(departed.server_id)),
+    )
+
+
+def _is_shown_as_off(departed: DepartedServer, server: Server) -> bool:
+    """It runs, as its hypervisor says, and Nova shows what it heard last: it does not look again at
+    the end of a move (compute/manager.py _finish_resize).
+    """
+    runs = departed.observation.running.get(departed.server_id)
+    return bool(runs) and server.power_state != RUNNING
+
+
+def _not_stopped(departed: DepartedServer) -> Verdict:
+    """What Nova shows as off at a confirm it writes down as stopped (compute/manager.py
+    _confirm_resize), and what is stopped and runs it stops at its next sync of power states.
+    """
+    migration = departed.migration
+    if departed.since_finished < GRACE:
+        return Follow(Stage.VERIFYING, migration)
+    return Held(
+        ServerReason.CHECK_FAILED,
+        f"moved to {migration.dest}, not confirmed yet: it runs, but Nova shows it as off and "
+        "would stop it after a confirm. Both copies are kept",
+        migration,
+        (
+            "It is confirmed once Nova has synced its power state, which it does every 10 minutes "
+            "by default (sync_power_state_interval)",
+        ),
     )
 
 
@@ -314,6 +343,8 @@ def failed_checks(departed: DepartedServer, server: Server) -> str:
     """
     checks, observation, wrong = departed.spec.confirmation.checks, departed.observation, []
     was = departed.drain.record.was(departed.server_id)
+    if _is_shown_as_off(departed, server):
+        server = replace(server, power_state=RUNNING)
     if checks.power and (text := wrong_power(was, server.power_state, ours=departed.ours)):
         wrong.append(text)
     elif checks.power and was == "ACTIVE" and observation.running.get(server.id) is False:

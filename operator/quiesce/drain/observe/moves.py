@@ -13,7 +13,7 @@ from quiesce.drain.model.migrations import STALE_AFTER, broke_off, own_migration
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotFound
-from quiesce.openstack.records import FAILED, RUNNING, Migration, Server, moment
+from quiesce.openstack.records import FAILED, Migration, Server, moment
 
 # How old the last full list of the host's migrations may be. In between only those of this drain's
 # time are read.
@@ -203,10 +203,13 @@ def _ask(cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
 
 
 def _is_to_be_confirmed(drain: Drain, observation: Observation, server: Server) -> bool:
-    """In VERIFY_RESIZE by our move, it ran, Nova shows it as running, and nothing but this is left
-    to ask before its confirm.
+    """In VERIFY_RESIZE by our move, it ran, and nothing but this is left to ask before its confirm.
+
+    Also where Nova shows it as off, which may be as wrong: it does not look again at the end of a
+    move (compute/manager.py _finish_resize), and what it heard last may be the death before a
+    revert.
     """
-    if server.status != "VERIFY_RESIZE" or server.task_state or server.power_state != RUNNING:
+    if server.status != "VERIFY_RESIZE" or server.task_state:
         return False
     own = own_migrations(server.id, drain, observation)
     confirmation = drain.spec.confirmation
