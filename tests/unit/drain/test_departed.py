@@ -36,7 +36,7 @@ from quiesce.drain.model.actions import ConfirmMove, RevertMove
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, ProofReads
 from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert, Wait
-from quiesce.openstack.records import RUNNING, SHUTDOWN, Migration, Port, Server
+from quiesce.openstack.records import NOSTATE, RUNNING, SHUTDOWN, Migration, Port, Server
 
 LONG_AGO = 100_000
 
@@ -475,6 +475,20 @@ def test_a_live_migration_that_ended_in_error_is_reported_without_alarm() -> Non
     assert (found.reason, found.urgent) == ("DestinationFailed", False)
     assert not any("reboot --hard" in remedy for remedy in found.remedies)
     assert not decided(sight).proof.clean
+
+
+@pytest.mark.parametrize("power", [NOSTATE, SHUTDOWN])
+def test_a_live_migration_that_ended_in_error_without_its_guest_is_urgent(power: int) -> None:
+    """QEMU died on the source in the middle, and Nova removed the disk (seen on real ones)."""
+    sight = observed(
+        migrations=[migration(status_="error", type="live-migration")],
+        elsewhere=[server("s1", "ERROR", host="cmp2", power_state=power)],
+    )
+    found = verdict(sight)
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("DestinationFailed", True)
+    assert "does not run there" in found.message
+    assert not any("set --state active" in remedy for remedy in found.remedies)
 
 
 @pytest.mark.parametrize("kind", [{"id_": FOUND}, {"source": "cmp3", "dest": HOST}])

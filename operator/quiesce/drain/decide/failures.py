@@ -14,7 +14,7 @@ from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, for_server, 
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
-from quiesce.openstack.records import FAILED, WAITING, Migration, Server
+from quiesce.openstack.records import FAILED, NOSTATE, SHUTDOWN, WAITING, Migration, Server
 
 # Where only the scheduler refused, the guest was never touched: it is tried again at this pace, so
 # that a drain continues by itself when there is capacity again.
@@ -160,6 +160,8 @@ def error_on_destination(server: Server, migration: Migration, observation: Obse
     move itself goes first.
     """
     there = server.host or migration.dest
+    if migration.live and server.power_state in (NOSTATE, SHUTDOWN):
+        return _died_in_live_migration(server, migration)
     if migration.live:
         return Blocked(
             ServerReason.DESTINATION_FAILED,
@@ -174,6 +176,26 @@ def error_on_destination(server: Server, migration: Migration, observation: Obse
         (
             f"Keep {migration.source} and its disks until the server is healthy",
             *for_server(server, HARD_REBOOT),
+        ),
+        urgent=True,
+    )
+
+
+def _died_in_live_migration(server: Server, migration: Migration) -> Blocked:
+    """Nova takes a live migration for completed when its guest is gone on the source, also where
+    it died there in the middle (virt/libvirt/migration.py find_job_type), and removes its disk.
+    """
+    there, source = server.host, migration.source
+    return Blocked(
+        ServerReason.DESTINATION_FAILED,
+        f"its live migration to {there} ended in ERROR, and it does not run there: if it died on "
+        f"{source} in the middle, Nova has removed its disk there, and the copy on {there} is not "
+        "whole",
+        (
+            f"See on {there} whether its disk is whole (qemu-img info), before anything starts it; "
+            "on shared storage and on volumes it is",
+            *for_server(server, HARD_REBOOT),
+            "If it is not whole, restore it from a backup",
         ),
         urgent=True,
     )
