@@ -178,6 +178,15 @@ class Host:
             found[name] = found.get(name, 0.0) + int(kib) / 1024
         return found
 
+    def running(self) -> set[str]:
+        """The servers whose guests run here; none where libvirtd does not answer within 5 s."""
+        return set(self.run("timeout 5 virsh list --uuid --state-running || :").split())
+
+    def copies(self, guest: Guest) -> bool:
+        """Whether the disk of a guest is being copied from here, by a cold migration."""
+        # The brackets keep the shell that runs this from finding itself.
+        return bool(self.run(f"pgrep -f '[s]cp.*{guest.id}' || :").strip())
+
     # nova-compute, libvirtd, QEMU
 
     @property
@@ -230,6 +239,13 @@ class Host:
     def start_libvirtd(self) -> None:
         self.run(f"systemctl start {LIBVIRT_UNITS}")
 
+    def stall_libvirtd(self) -> None:
+        """It answers nobody, as one whose storage hangs; guests go on."""
+        self.run("kill -STOP $(systemctl show -p MainPID --value libvirtd)")
+
+    def resume_libvirtd(self) -> None:
+        self.run("kill -CONT $(systemctl show -p MainPID --value libvirtd)")
+
     def kill_guest(self, guest: Guest) -> None:
         """kill -9 of its QEMU here."""
         server = self.bed.lab.server(guest.id)
@@ -267,6 +283,13 @@ class Host:
 
     def fast(self) -> None:
         self.run("tc qdisc del dev eth0 root 2>/dev/null || :")
+
+    def renew_host_keys(self) -> None:
+        """Other SSH host keys, as after a reinstallation."""
+        again = "rm $key $key.pub; ssh-keygen -q -t $kind -N '' -f $key"
+        kinds = "kind=${key#ssh_host_}; kind=${kind%_key}"
+        self.run(f"cd /etc/ssh; for key in ssh_host_*_key; do {kinds}; {again}; done")
+        self.run("systemctl restart ssh")
 
     # Disk of the guests
 

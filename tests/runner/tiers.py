@@ -92,7 +92,7 @@ TROUBLE = (  # the longest stories
     "e2e/test_operator_is_killed_at_requests.py",
 )
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
-LONG_STORIES = ("hypervisors/nightly",)  # minutes each: what breaks off takes its time to be noticed
+LONG_STORIES = ("hypervisors/nightly",)  # minutes each: a break is noticed late
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (  # without beds; lint goes first in this lane
     Tier("docs"),

@@ -301,6 +301,7 @@ def test_a_guest_that_ran_is_confirmed_only_while_it_runs_on_its_hypervisor() ->
     assert said(verdict(left(finished_for=lag), record=ran)) == "confirm"
 
 
+@pytest.mark.field_case("D10")
 def test_a_guest_that_runs_and_that_nova_shows_as_off_waits_for_nova() -> None:
     """After a revert Nova goes on showing it as off for minutes, also when it has moved again (seen
     on real hypervisors). To roll it back would lose what it wrote; confirmed now, Nova would take
@@ -477,6 +478,7 @@ def test_a_live_migration_that_ended_in_error_is_reported_without_alarm() -> Non
     assert not decided(sight).proof.clean
 
 
+@pytest.mark.field_case("D11")
 @pytest.mark.parametrize("power", [NOSTATE, SHUTDOWN])
 def test_a_live_migration_that_ended_in_error_without_its_guest_is_urgent(power: int) -> None:
     """QEMU died on the source in the middle, and Nova removed the disk (seen on real ones)."""
