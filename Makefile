@@ -10,7 +10,11 @@ VENV   := $(CACHE)/venv/$(shell cat $(LOCK) | sha256sum | cut -c1-12)
 BIN    := $(VENV)/bin
 KUBE   := tests/beds/kube/kube.py
 CLOUD  := tests/beds/cloud/cloud
+TOOLS_LOCK := requirements-tools.txt
+TOOLS  := $(CACHE)/venv/tools-$(shell cat $(TOOLS_LOCK) | sha256sum | cut -c1-12)
+IMAGE_ENV := $(CACHE)/venv/image-$(shell cat requirements.txt | sha256sum | cut -c1-12)
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/quiesce/__init__.py)
+UNUSED := setuptools invoke  # needed by what they come with only for features that are not used
 IMAGE  ?= quiesce:$(VERSION)
 PYTEST := $(BIN)/python -m pytest
 QUIESCE := $(BIN)/python -m quiesce
@@ -18,8 +22,9 @@ SCOPE  := $(if $(NAMESPACE),--namespace $(NAMESPACE))
 CODE   := operator tests tools
 export PYTHONPATH := $(CURDIR)/operator
 
-.PHONY: help demo run test unit supervisors hypervisors model faults contract e2e \
-        docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock image
+.PHONY: help demo run test unit security supervisors hypervisors model faults contract e2e \
+        docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock \
+        image audit sbom
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -40,6 +45,9 @@ test: venv  ## every tier except bench and nightly
 
 unit: venv  ## tables for the pure parts (seconds)
 	$(PYTEST) tests/unit
+
+security: venv  ## hostile clouds and Secrets, and random input to what reads them
+	$(PYTEST) tests/security
 
 supervisors: venv  ## stop and restore nova-compute under systemd, podman and dockerd
 	$(PYTEST) tests/supervisors
@@ -110,20 +118,49 @@ $(VENV)/.complete:
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
 	@touch $@
 
-# pip-compile has an environment of its own, so that it never adds to the locked one.
-# Without UPGRADE=1 every version that still satisfies pyproject.toml is kept.
-COMPILE = "$(CACHE)/venv/lock/bin/pip-compile" --quiet --generate-hashes --strip-extras \
+# Tools of the supply chain have an environment of their own, so that they never add to the locked
+# one. Without UPGRADE=1 every version that still satisfies pyproject.toml is kept.
+COMPILE = $(TOOLS)/bin/pip-compile --quiet --generate-hashes --strip-extras \
   --allow-unsafe --no-annotate --no-header --no-emit-index-url --no-emit-trusted-host \
   --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
-lock:  ## update the lock from pyproject.toml; UPGRADE=1 takes the newest versions
-	@test -x "$(CACHE)/venv/lock/bin/pip-compile" || { $(PYTHON) -m venv "$(CACHE)/venv/lock" && \
-	  "$(CACHE)/venv/lock/bin/pip" install --quiet pip-tools; }
+$(TOOLS)/.complete:
+	@rm -rf "$(TOOLS)" && mkdir -p "$(dir $(TOOLS))" && $(PYTHON) -m venv "$(TOOLS)"
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(TOOLS_LOCK)
+	@touch $@
+
+lock: $(TOOLS)/.complete  ## update the locks from pyproject.toml; UPGRADE=1 takes the newest versions
 	$(COMPILE) --output-file requirements.txt pyproject.toml
 	$(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt \
 	  pyproject.toml
+	$(COMPILE) --constraint requirements-dev.txt --output-file $(TOOLS_LOCK) requirements-tools.in
 
 image:  ## build the image with podman or docker; IMAGE=name:tag
 	@tool=$$(command -v podman || command -v docker) || \
 	  { echo "neither podman nor docker is installed" >&2; exit 1; }; \
 	  "$$tool" build --build-arg VERSION="$(VERSION)" -t "$(IMAGE)" -f Containerfile .
+
+# ---- what is in it
+
+SERVICE ?= pypi
+
+audit: $(TOOLS)/.complete  ## known vulnerabilities in what the locks pin; SERVICE=osv asks another database
+	@$(TOOLS)/bin/python -m tools.audit --service $(SERVICE) requirements.txt \
+	  requirements-dev.txt $(TOOLS_LOCK)
+
+SBOM ?= $(CACHE)/dist/quiesce-$(VERSION).cdx.json
+
+sbom: $(TOOLS)/.complete $(IMAGE_ENV)/.complete  ## the Python packages of the image, as CycloneDX; SBOM=file
+	@mkdir -p "$(dir $(SBOM))"
+	@$(TOOLS)/bin/python -m tools.sbom $(IMAGE_ENV)/bin/python $(VERSION) > "$(SBOM)"
+	@echo "$(SBOM)"
+
+# As in the Containerfile.
+$(IMAGE_ENV)/.complete:
+	@rm -rf "$(IMAGE_ENV)" && mkdir -p "$(dir $(IMAGE_ENV))"
+	@$(PYTHON) -m venv --without-pip "$(IMAGE_ENV)"
+	@$(PYTHON) -m pip --python $(IMAGE_ENV)/bin/python install --quiet --no-deps \
+	  --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements.txt
+	@$(PYTHON) -m pip --python $(IMAGE_ENV)/bin/python uninstall --quiet --yes \
+	  --disable-pip-version-check $(UNUSED)
+	@touch $@

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SAFETY = ROOT / "docs" / "safety.md"
-STORIES = "tests/e2e/"
+STORIES = ("tests/e2e/", "tests/hypervisors/")
 PROMISE = re.compile(
     r'<a id="(never-\d+|always-\d+)"></a>`\1` (.+?)(?=\n\n|\n\d+\. |\n\* )', re.DOTALL
 )

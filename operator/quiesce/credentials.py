@@ -12,14 +12,23 @@ import yaml
 from openstack.config import OpenStackConfig
 from openstack.exceptions import ConfigException
 
+from quiesce.api.labels import CLOUD_CREDENTIALS
 from quiesce.exits import Exit
 from quiesce.kube.client import NoCluster, connect
 from quiesce.kube.errors import KubeError
 from quiesce.kube.secrets import Secrets
+from quiesce.openstack.clouds_yaml import Unusable, is_used, read_cloud
 from quiesce.settings import Parser
 
 _SECRET, _CLOUD = "openstack-clouds", "openstack"
 """The defaults of spec.cloudCredentialsRef."""
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    """The operator refuses `&` and `*`."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
 
 class _Unusable(Exception):
@@ -70,10 +79,19 @@ def _parser() -> Parser:
 
 
 def _data(cloud: str, environ: Mapping[str, str]) -> dict[str, bytes]:
-    """The Secret's keys. Raises _Unusable."""
+    """The Secret's keys, of which the operator can use all. Raises _Unusable."""
     entry = _entry(cloud, environ)
     ca = entry.pop("cacert", None)
-    data = {"clouds.yaml": yaml.safe_dump({"clouds": {_CLOUD: entry}}).encode()}
+    unused = sorted(key for key in entry if not is_used(key))
+    if unused:
+        print(f"Left out, because the operator does not use it: {', '.join(unused)}", flush=True)
+    used = {key: value for key, value in entry.items() if key not in unused}
+    text = yaml.dump({"clouds": {_CLOUD: used}}, Dumper=_WithoutAliases).encode()
+    try:
+        read_cloud(text, _CLOUD)
+    except Unusable as error:
+        raise _Unusable(f"cloud {cloud!r}: {error}") from error
+    data = {"clouds.yaml": text}
     if ca:
         data["cacert"] = _content(Path(str(ca)).expanduser())
     return data
@@ -113,7 +131,7 @@ def _content(file: Path) -> bytes:
 def _store(data: Mapping[str, bytes], namespace: str | None, context: str | None) -> None:
     cluster = connect(context, connections=1)
     where = namespace or cluster.namespace
-    Secrets(cluster.client).apply(where, _SECRET, data, "Opaque", None)
+    Secrets(cluster.client).apply(where, _SECRET, data, "Opaque", {CLOUD_CREDENTIALS: "true"})
     print(
         f"Secret {where}/{_SECRET} holds it as cloud {_CLOUD!r}, at {cluster.server}"
         f" ({cluster.found})",

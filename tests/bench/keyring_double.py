@@ -13,7 +13,6 @@ from quiesce.keyring.model import VisitResult
 from quiesce.keyring.reconcile import Keyrings
 from quiesce.kube.events import Events
 from quiesce.kube.resource import Key, Resource
-from quiesce.kube.secrets import Secret, Secrets
 from quiesce.kube.store import Store
 from quiesce.openstack.records import Hypervisor, Service
 from quiesce.openstack.session import Clouds
@@ -21,6 +20,7 @@ from quiesce.runtime.kinds import Context
 from quiesce.runtime.reconciler import ResourceReconciler
 from quiesce.settings import Settings
 from tests.beds.hosts.hosts import Bed
+from tests.harness.shelf import CLOUD_CREDENTIALS, HOST_LOGIN, Shelf
 
 Json = dict[str, Any]
 KEY = Key("bench", "cold")
@@ -40,28 +40,6 @@ class OneObject(Store):
         if wanted != self.raw.get("status"):
             self.raw["status"] = wanted
             self.writes += 1
-
-
-class InMemory(Secrets):
-    def __init__(self, held: dict[str, dict[str, bytes]], known_hosts: str) -> None:
-        self.held, self.known_hosts = held, known_hosts
-
-    def get(self, namespace: str, name: str) -> Secret | None:
-        return Secret(namespace, name, "1", self.held[name]) if name in self.held else None
-
-    def apply(
-        self,
-        namespace: str,
-        name: str,
-        data: Mapping[str, bytes],
-        type_: str,
-        owner: Resource | None,
-    ) -> Secret:
-        self.held[name] = dict(data)
-        return Secret(namespace, name, "1", data)
-
-    def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
-        return {"known_hosts": self.known_hosts}
 
 
 class Unheard(Events):
@@ -123,7 +101,9 @@ class Run:
             }
         )
         login = {"ssh-privatekey": self.bed.login_key.encode()}
-        secrets = InMemory({"login": login, "openstack-clouds": {}}, self.bed.known_hosts)
+        secrets = Shelf(config_maps={"hosts": {"known_hosts": self.bed.known_hosts}})
+        secrets.put("login", login, HOST_LOGIN)
+        secrets.put("openstack-clouds", {}, CLOUD_CREDENTIALS)
         clouds = cast("Clouds", FixedCloud(hosts))
         context = Context(Settings(), self.store, secrets, Unheard(), {}, clouds)
         self.keyrings = Keyrings(context, visit=self.counted)

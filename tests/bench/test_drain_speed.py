@@ -29,9 +29,10 @@ TIME_AGAINST_BARE_LOOP = 1.2
 
 
 @pytest.fixture
-def operator(account: Path, tmp_path: Path) -> Iterator[Operator]:
+def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator]:
     flags = ("--listen", METRICS, "--log-level", "info")
-    running = Operator(account, tmp_path / "operator.log", flags=flags).start()
+    scope = ("--namespace", namespace)
+    running = Operator(account, tmp_path / "operator.log", scope, flags).start()
     until("the operator to be ready", lambda: fetch("/readyz") is not None)
     yield running
     running.kill()

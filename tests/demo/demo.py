@@ -22,7 +22,7 @@ from tests.harness.openstack import Lab, until
 ROOT = Path(__file__).parents[2]
 KUBE, CLOUD = (str(ROOT / "tests" / "beds" / part) for part in ("kube/kube.py", "cloud/cloud"))
 WORK = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quiesce" / "demo"
-NAMESPACE, HOST, NAME, AGGREGATE = "quiesce-demo", "cmp2", "compute-07", "demo-rack-7"
+NAMESPACE, HOST, NAME, AGGREGATE = "openstack", "cmp2", "compute-07", "demo-rack-7"
 PATIENCE = 300.0  # seconds for any one step
 MANIFEST = f"""\
 apiVersion: quiesce.dev/v1alpha1
@@ -72,10 +72,10 @@ class Demo:
     def install(self) -> None:
         say("Install: namespace, CRDs, roles, Deployment")
         put("(There is no kubelet here, so the operator runs as a process on this machine.)")
+        self.kube.kubectl("create", "namespace", NAMESPACE, check=False)
         self.run("apply", "-k", "manifests/base")
         crds = ("crd", "-l", "app.kubernetes.io/name=quiesce")
         self.kube.kubectl("wait", "--for=condition=Established", *crds, "--timeout=60s")
-        self.kube.kubectl("create", "namespace", NAMESPACE, check=False)
         self.kube.credentials(NAMESPACE, self.cloud.operator_clouds_yaml)
         put(f"secret/openstack-clouds applied in namespace {NAMESPACE}, from the bed's clouds.yaml")
 

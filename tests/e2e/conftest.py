@@ -75,13 +75,12 @@ def tidy_end(cloud: Lab) -> Iterator[None]:
 
 @pytest.fixture
 def namespace(kube: Kube) -> Iterator[str]:
-    """A fresh namespace.
+    """A fresh namespace, where the operator has the rights of manifests/base.
 
     After the test it is deleted, not waited for, and the hosts of its drains are not restored.
     """
     name = f"t-{secrets.token_hex(3)}"
-    kube.kubectl("create", "namespace", name)
-    yield name
+    yield kube.make_namespace(name)
     for drain in kube.kubectl("get", "cnd", "-n", name, "-o", "name").stdout.split():
         kube.kubectl(
             "patch",

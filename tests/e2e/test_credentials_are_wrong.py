@@ -23,7 +23,12 @@ def clouds_yaml(entry: dict[str, Any], **auth: str) -> str:
 
 def secret(kube: Kube, namespace: str, name: str, **data: str) -> None:
     kube.apply(
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data},
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "labels": {"quiesce.dev/cloud-credentials": "true"}},
+            "stringData": data,
+        },
         namespace=namespace,
     )
 

@@ -3,7 +3,7 @@
 Twenty servers, 15 running and 5 shut off. Each is migrated once and confirmed once, ends on
 another host in its old power state, and never are more than `maxParallel` of them on their
 way. The service is deleted, with its resource provider and all allocations. The operator
-has the rights of manifests/base, watches all namespaces, and has an environment full of
+has the rights of the overlay for all namespaces, watches them, and has an environment full of
 OS_* variables that lead nowhere. kubectl shows how it goes at each stage.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness.kubernetes import FLAGS, Drain, Kube, Operator
+from tests.harness.kubernetes import EVERYWHERE, FLAGS, Drain, Kube, Operator
 from tests.harness.openstack import Lab
 from tests.harness.promises import COLD, most_at_once, moved, nothing_left
 
@@ -24,7 +24,18 @@ MISLEADING = {
 
 
 @pytest.fixture
-def operator(account: Path, tmp_path: Path) -> Iterator[Operator]:
+def everywhere(kube: Kube) -> Iterator[None]:
+    """What the overlay for all namespaces adds to the rights of manifests/base, for one story."""
+    kube.kubectl("apply", "-f", str(EVERYWHERE))
+    try:
+        kube.await_rights("default")
+        yield
+    finally:
+        kube.kubectl("delete", "-f", str(EVERYWHERE))
+
+
+@pytest.fixture
+def operator(account: Path, everywhere: None, tmp_path: Path) -> Iterator[Operator]:
     running = Operator(
         account, tmp_path / "operator.log", flags=FLAGS, environment=MISLEADING
     ).start()

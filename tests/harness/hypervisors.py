@@ -63,16 +63,23 @@ class Report:
     counter: int
 
 
+def reports(console: str) -> list[Report]:
+    """The complete reports on a console, oldest first."""
+    return [
+        Report(
+            found["marker"],
+            int(found["boot"]),
+            found["boot_id"],
+            found["payload"] == "whole",
+            int(found["counter"]),
+        )
+        for found in REPORT.finditer(console)
+    ]
+
+
 def last_report(console: str) -> Report | None:
     """The last complete report on a console; None where there is none."""
-    lines = list(REPORT.finditer(console))
-    if not lines:
-        return None
-    found = lines[-1]
-    whole = found["payload"] == "whole"
-    return Report(
-        found["marker"], int(found["boot"]), found["boot_id"], whole, int(found["counter"])
-    )
+    return next(reversed(reports(console)), None)
 
 
 @dataclass(frozen=True)
@@ -179,6 +186,15 @@ class Host:
             found[name] = found.get(name, 0.0) + int(kib) / 1024
         return found
 
+    def running(self) -> set[str]:
+        """The servers whose guests run here; none where libvirtd does not answer within 5 s."""
+        return set(self.run("timeout 5 virsh list --uuid --state-running || :").split())
+
+    def copies(self, guest: Guest) -> bool:
+        """Whether the disk of a guest is being copied from here, by a cold migration."""
+        # The brackets keep the shell that runs this from finding itself.
+        return bool(self.run(f"pgrep -f '[s]cp.*{guest.id}' || :").strip())
+
     # nova-compute, libvirtd, QEMU
 
     @property
@@ -231,6 +247,13 @@ class Host:
     def start_libvirtd(self) -> None:
         self.run(f"systemctl start {LIBVIRT_UNITS}")
 
+    def stall_libvirtd(self) -> None:
+        """It answers nobody, as one whose storage hangs; guests go on."""
+        self.run("kill -STOP $(systemctl show -p MainPID --value libvirtd)")
+
+    def resume_libvirtd(self) -> None:
+        self.run("kill -CONT $(systemctl show -p MainPID --value libvirtd)")
+
     def kill_guest(self, guest: Guest) -> None:
         """kill -9 of its QEMU here."""
         server = self.bed.lab.server(guest.id)
@@ -268,6 +291,13 @@ class Host:
 
     def fast(self) -> None:
         self.run("tc qdisc del dev eth0 root 2>/dev/null || :")
+
+    def renew_host_keys(self) -> None:
+        """Other SSH host keys, as after a reinstallation."""
+        again = "rm $key $key.pub; ssh-keygen -q -t $kind -N '' -f $key"
+        kinds = "kind=${key#ssh_host_}; kind=${kind%_key}"
+        self.run(f"cd /etc/ssh; for key in ssh_host_*_key; do {kinds}; {again}; done")
+        self.run("systemctl restart ssh")
 
     # Disk of the guests
 

@@ -1,15 +1,16 @@
 """The API server as a dictionary, and the moments at which an operator in this process may die."""
 
 import copy
-import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pytest
 
+from quiesce.api.labels import CLOUD_CREDENTIALS
+from quiesce.kube.outgoing import outgoing_status, outgoing_text
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secret
 from quiesce.openstack.http import Api, Catalog, route
@@ -124,7 +125,7 @@ class MemoryStore:
         self._write("finalizer off", remove)
 
     def write_status(self, resource: Resource, status: Json) -> None:
-        whole = json.loads(json.dumps(status))
+        whole = outgoing_status(status)
         if whole == self.objects[resource.key]["status"]:
             return
         self.writes += 1
@@ -145,8 +146,15 @@ class MemorySecrets:
 
     def get(self, namespace: str, name: str) -> Secret | None:
         return Secret(
-            namespace, name, f"uid/{self.version}", {"clouds.yaml": self.clouds_yaml.encode()}
+            namespace,
+            name,
+            f"uid/{self.version}",
+            {"clouds.yaml": self.clouds_yaml.encode()},
+            labels={CLOUD_CREDENTIALS: "true"},
         )
+
+    def hand_over(self, owner: Resource, names: Iterable[str]) -> None:
+        pass
 
 
 @dataclass
@@ -154,6 +162,9 @@ class MemoryEvents:
     """(reason, message) of every event, oldest first."""
 
     emitted: list[tuple[str, str]] = field(default_factory=list)
+    typed: list[tuple[str, str]] = field(default_factory=list)
+    """(type, reason) of the same."""
 
     def emit(self, resource: Resource, type_: str, reason: str, action: str, message: str) -> None:
-        self.emitted.append((reason, message))
+        self.typed.append((type_, reason))
+        self.emitted.append((reason, outgoing_text(message)))

@@ -17,10 +17,14 @@ from typing import Any
 
 import yaml
 
+from quiesce.api.labels import CLOUD_CREDENTIALS
 from tests.harness.openstack import until
 
 ROOT = Path(__file__).parents[2]
 BED = ROOT / "tests" / "beds" / "kube"
+BASE = ROOT / "manifests" / "base"
+EVERYWHERE = ROOT / "manifests" / "overlays" / "all-namespaces" / "operator-rights.yaml"
+WATCHED = "openstack"  # the namespace that manifests/base watches
 ACCOUNT = ("quiesce-system", "quiesce")  # the service account's namespace and name
 
 FLAGS = ("--listen", "none", "--log-level", "debug")
@@ -74,16 +78,43 @@ class Kube:
 
     def install(self) -> None:
         """Everything of manifests/base (namespace, CRDs, RBAC, Deployment), as users install it."""
-        self.kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
+        self.kubectl("create", "namespace", WATCHED, check=False)  # it may be there already
+        self.kubectl("apply", "-k", str(BASE))
         for crd in ("computenodedrains.quiesce.dev",):
             self.kubectl("wait", "--for=condition=Established", f"crd/{crd}", "--timeout=30s")
+
+    def make_namespace(self, name: str) -> str:
+        """One where the operator has the rights that manifests/base gives it in WATCHED."""
+        self.kubectl("create", "namespace", name)
+        bindings = list(yaml.safe_load_all((BASE / "operator-rights.yaml").read_text()))
+        for binding in bindings:
+            binding["metadata"]["namespace"] = name
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(bindings))
+        self.await_rights(name)
+        return name
+
+    def await_rights(self, namespace: str) -> None:
+        """The API server learns of a binding by a watch, a moment after it is written."""
+        account = f"--as=system:serviceaccount:{':'.join(ACCOUNT)}"
+
+        def granted() -> bool:
+            asked = (("list", "computenodedrains"), ("patch", "secrets"))
+            return all(
+                self.kubectl(
+                    "auth", "can-i", *ask, account, "-n", namespace, check=False
+                ).returncode
+                == 0
+                for ask in asked
+            )
+
+        until(f"the operator's rights in {namespace}", granted, timeout=30)
 
     def credentials(self, namespace: str, clouds_yaml: str, name: str = "openstack-clouds") -> None:
         """The Secret with clouds.yaml that a drain names."""
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "labels": {CLOUD_CREDENTIALS: "true"}},
             "stringData": {"clouds.yaml": clouds_yaml},
         }
         self.apply(secret, namespace=namespace)

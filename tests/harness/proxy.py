@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import requests
 import yaml
 
-from quiesce.openstack.http import route
 from tests.beds.sim.errors import ApiError
 from tests.beds.sim.web import Application, Handler, HttpFault, Request, Response, Server
 
@@ -33,6 +32,16 @@ PER_HOP = {
     "content-encoding",
     "host",
 }
+
+
+def route(path: str) -> str:
+    """A path of any service without its IDs: `/servers/6f…/action` -> `/servers/{id}/action`."""
+    parts = path.partition("?")[0].split("/")
+    return "/".join(
+        "{id}" if any(c.isdigit() for c in part) and part != "v2.0" else part for part in parts
+    )
+
+
 TOKENS = "identity POST /auth/tokens"
 
 

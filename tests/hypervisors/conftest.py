@@ -1,5 +1,6 @@
 """One bed of real hypervisors for all stories, the API server, and the operator."""
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,21 @@ class Keyring:
         }
         self.kube.apply(body | {"spec": {"hostAccess": access, **spec}}, namespace=self.namespace)
 
+    def pin(self, hypervisors: Hypervisors) -> None:
+        """The host keys that the hosts have now."""
+        pinned = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "compute-host-keys"},
+        }
+        known = {"data": {"known_hosts": hypervisors.cluster.known_hosts}}
+        self.kube.apply(pinned | known, namespace=self.namespace)
+
+    def check(self) -> None:
+        """Asks for a new look at every host and path."""
+        now = f"quiesce.dev/requestedAt={secrets.token_hex(4)}"
+        self.kube.kubectl("annotate", f"mkr/{KEYRING}", "-n", self.namespace, now, "--overwrite")
+
     @property
     def status(self) -> Json:
         return (self.kube.get(f"mkr/{KEYRING}", self.namespace) or {}).get("status") or {}
@@ -107,14 +123,17 @@ def keyring(kube: Kube, hypervisors: Hypervisors, namespace: str) -> Iterator[Ke
         "type": "kubernetes.io/ssh-auth",
         "stringData": {"ssh-privatekey": hypervisors.cluster.login_key},
     }
-    known = {"data": {"known_hosts": hypervisors.cluster.known_hosts}}
     kube.apply(
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "host-login"}} | login,
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "compute-host-keys"}}
-        | known,
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "host-login", "labels": {"quiesce.dev/host-login": "true"}},
+        }
+        | login,
         namespace=namespace,
     )
     made = Keyring(kube, namespace)
+    made.pin(hypervisors)
     yield made
     made.drop_finalizers()
 

@@ -211,6 +211,10 @@ def overlooks_tasks(original: Any, leaver: Any) -> Any:
     return original(replace(leaver, observation=replace(leaver.observation, elsewhere=elsewhere)))
 
 
+def confirms_what_seems_off(original: Any, there: Any) -> Any:
+    return Confirm(there.migration)
+
+
 def confirms_early(original: Any, leaver: Any) -> Any:
     return Confirm(leaver.migration)
 
@@ -293,7 +297,15 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     ),
     "does not look at the power state": (
         answer(departed, "wrong_power", ""),
-        "confirms_no_guest_that_is_off",
+        "confirms_no_guest_that_is_off_where_no_hypervisor_answers",
+    ),
+    "rolls back what Nova shows as off": (
+        answer(departed, "_is_shown_as_off", False),
+        "waits_for_nova_to_see_that_a_guest_runs",
+    ),
+    "confirms what Nova shows as off": (
+        wrap(departed, "_not_stopped", confirms_what_seems_off),
+        "waits_for_nova_to_see_that_a_guest_runs",
     ),
     "believes that a guest runs because Nova has not heard of its death": (
         wrap(moves, "_ask", believes_it_runs),

@@ -15,7 +15,7 @@ from quiesce.ops.logging import TextLines
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Server
 from tests.beds.sim.state import Timing
-from tests.beds.sim.states import SHUTDOWN
+from tests.beds.sim.states import RUNNING, SHUTDOWN
 from tests.harness.inprocess import KEY
 from tests.harness.world import HOST
 from tests.model.nova import Fault
@@ -195,8 +195,9 @@ def moved_and_broken(how: str, **confirmation: Any) -> tuple[World, Server]:
     world.model.faults.set("finish_migration", "sleep:20,once")
     world.until(lambda: server.task_state == "resize_finish")
     assert world.model.clock.run_until(lambda: server.vm_state == "resized", 30)
-    if how == "crash":
-        world.model.state.save(server, power_state=4)
+    if how in ("crash", "seems off"):
+        world.model.state.save(server, power_state=SHUTDOWN)
+        server.domain = SHUTDOWN if how == "crash" else RUNNING
     elif how == "die":
         server.domain = SHUTDOWN
     else:
@@ -229,6 +230,27 @@ def confirms_no_guest_whose_death_nova_has_not_noticed() -> None:
     world.run(60)
     assert server.vm_state == "resized"
     assert world.problems() == {"CheckFailed"}
+
+
+@scenario("never-3", "never-13")
+def confirms_no_guest_that_is_off_where_no_hypervisor_answers() -> None:
+    world, server = moved_and_broken("crash")
+    world.model.kill_compute(str(server.host))
+    world.run(90)
+    assert server.vm_state == "resized"
+    assert world.problems() == {"CheckFailed"}
+
+
+@scenario("never-3", "never-13")
+def waits_for_nova_to_see_that_a_guest_runs() -> None:
+    """Rolled back it would lose what it wrote; confirmed before, Nova would stop it."""
+    world, server = moved_and_broken("seems off", onFailedCheck="Revert")
+    world.until(lambda: world.problems() == {"CheckFailed"})
+    assert server.vm_state == "resized"
+    world.until(lambda: server.vm_state != "resized")
+    world.run(60)
+    assert (server.vm_state, server.domain) == ("active", RUNNING)
+    assert world.actions(server.id) == ["migrate", "confirmResize"]
 
 
 @scenario("never-3", "always-4")

@@ -284,9 +284,12 @@ class Watch:
         promise(not self.fails(server), f"confirm of {server.name}: {self.fails(server)}")
 
     def fails(self, server: Server) -> str:
-        """The check that a server in VERIFY_RESIZE fails, looked up in the model."""
+        """The check that a server in VERIFY_RESIZE fails, looked up in the model.
+
+        Nova's power state is late, in both directions; the hypervisor's is the truth.
+        """
         wanted = SHUTDOWN if server.old_vm_state == "stopped" else RUNNING
-        if server.power_state != wanted:
+        if wanted not in (server.power_state, server.domain):
             return f"power state {server.power_state} instead of {wanted}"
         ports = self.cloud.state.ports_of.get(server.id, [])
         return (
@@ -296,9 +299,9 @@ class Watch:
         )
 
     def revert(self, server: Server, m: Migration, decision: str | None) -> None:
-        asked = (
-            decision == "Revert" or self.policy("confirmation", "onFailedCheck", "Hold") == "Revert"
-        )
+        automatic = self.policy("confirmation", "policy", "Automatic") == "Automatic"
+        by_check = self.policy("confirmation", "onFailedCheck", "Hold") == "Revert"
+        asked = decision == "Revert" or (automatic and by_check)
         promise(asked, f"revert of {server.name} that no one asked for")
         promise(decision != "Confirm", f"revert of {server.name} against a person's decision")
         service = self.cloud.state.service_of(m.source)

@@ -80,7 +80,7 @@ class Lanes:
     def operator(self) -> Iterator[tuple[str, Proxy, Operator]]:
         """One in a namespace of its own, whose credentials lead to the proxy only."""
         namespace, entry = f"n-{secrets.token_hex(3)}", self.cloud.entries["operator"]
-        self.kube.kubectl("create", "namespace", namespace)
+        self.kube.make_namespace(namespace)
         operator = Operator(
             self.account, self.folder / f"{namespace}.log", ("--namespace", namespace)
         )

@@ -92,10 +92,12 @@ TROUBLE = (  # the longest stories
     "e2e/test_operator_is_killed_at_requests.py",
 )
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
+LONG_STORIES = ("hypervisors/nightly",)  # minutes each: a break is noticed late
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (  # without beds; lint goes first in this lane
     Tier("docs"),
     Tier("unit"),
+    Tier("security"),
     Tier("beds"),
     Tier("model"),
     Tier("faults"),
@@ -109,7 +111,7 @@ DAY = (
     (
         Tier("keyring", SECOND, KEYRING),
         Tier("trouble", SECOND, TROUBLE),
-        Tier("hypervisors", ("kube",)),  # it starts the cloud of its own itself
+        Tier("hypervisors", ("kube",), without=LONG_STORIES),  # it starts its cloud itself
     ),
     COMPUTING,
 )
@@ -120,7 +122,8 @@ NIGHT = (
         Tier("keyring", SECOND, KEYRING),
         Tier("contract", ("second cloud",)),
         Tier("e2e", SECOND, without=KEYRING),
-        Tier("hypervisors", ("kube",)),
+        Tier("hypervisors", ("kube",), without=LONG_STORIES),
+        Tier("hypervisors by night", ("kube",), LONG_STORIES),
     ),
     COMPUTING,
 )

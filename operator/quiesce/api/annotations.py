@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from quiesce.api.outside import cleaned
+
 GROUP = "quiesce.dev"
 VERSION = "v1alpha1"
 
@@ -14,6 +16,19 @@ ROTATE_KEY = f"{GROUP}/rotateKey"
 
 DRAIN_FINALIZER = f"{GROUP}/drain"
 KEYRING_FINALIZER = f"{GROUP}/keyring"
+
+
+VALUE_LENGTH = 256
+"""Characters of a value that count: the API server takes 256 KiB."""
+
+
+def request(annotations: Mapping[str, str], name: str) -> str | None:
+    """The value of REQUESTED_AT or ROTATE_KEY, as it is remembered; None where there is none.
+
+    The same for a value that was remembered: so no request is acted on twice.
+    """
+    value = annotations.get(name)
+    return None if value is None else cleaned(value, VALUE_LENGTH)
 
 
 def is_abandoned(annotations: Mapping[str, str]) -> bool:

@@ -66,6 +66,12 @@ class BadHostAccess(Terminal):
     reason = "BadHostAccess"
 
 
+class ForeignSecret(Terminal):
+    """A Secret has the name of one that the operator makes, and is another one."""
+
+    reason = "ForeignSecret"
+
+
 class CloudUnreachable(Transient):
     """No answer, or one that proves nothing: refused, reset, timed out, 5xx, 429, broken JSON."""
 

@@ -11,6 +11,7 @@ import unicodedata
 
 LINE = 300  # characters: the message of one thing that failed
 _RAW = 4096  # characters that are looked at: the rest of a longer text is not worth the time
+_PASSES = 4  # a cut may end within a mask, which is a mask again then
 _REPLACED = "\ufffd"
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _LAST_OF_THE_BASIC_PLANE = "\uffff"
@@ -46,9 +47,20 @@ def cleaned(text: str | bytes, limit: int = LINE) -> str:
     Bytes are read as UTF-8. What is no such text, a control or formatting character (of a
     terminal, of writing direction), or outside of Unicode's basic plane becomes U+FFFD; each run
     of white space one space. `…` at the end shows that something is missing.
+
+    What has passed passes again unchanged: a value that is stored is compared with the next one.
     """
     if isinstance(text, bytes):
         text = text[: 4 * _RAW].decode("utf-8", "replace")
+    found = _cleaned(text, limit)
+    for _ in range(_PASSES):
+        found, before = _cleaned(found, limit), found
+        if found == before:
+            break
+    return found
+
+
+def _cleaned(text: str, limit: int) -> str:
     raw = _TERMINAL.sub("", bounded(text))
     plain = " ".join("".join(_plain(each) for each in raw).split())
     masked = redact(plain)

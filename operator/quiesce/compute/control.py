@@ -1,7 +1,9 @@
 """nova-compute on a host: observed, stopped so that it stays so, and restored."""
 
+import re
 from dataclasses import dataclass
 
+from quiesce.api.outside import cleaned
 from quiesce.compute.model import (
     NoSuchUnit,
     RunsElsewhere,
@@ -14,6 +16,7 @@ from quiesce.compute.scripts import observe_script, restore_script, stop_script
 from quiesce.ssh.session import Session
 
 _PREFIX = "quiesce "
+_UNIT_NAME = r"[A-Za-z0-9:_.@\\-]{1,255}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,11 @@ def _restarted_at_boot(unit: Unit, report: _Report) -> StopFailed:
 def _run(session: Session, unit: Unit, script: str) -> _Report:
     done = session.run_script(script)
     lines = [
-        line.removeprefix(_PREFIX) for line in done.output.splitlines() if line.startswith(_PREFIX)
+        line.removeprefix(_PREFIX) for line in done.output.split("\n") if line.startswith(_PREFIX)
     ]
-    message = "; ".join(_values("message", lines))
+    message = cleaned("; ".join(_values("message", lines)))
     if "end" not in lines:
-        tail = (done.errors or done.output).strip()[-100:]
+        tail = _tail(done.errors or done.output)
         raise StopFailed(f"the host sent no complete report on {unit.name}: {tail}")
     if "running" not in lines:
         _refuse_others(unit, set(_values("process", lines)), absent="absent" in lines)
@@ -100,16 +103,16 @@ def _run(session: Session, unit: Unit, script: str) -> _Report:
             f"{unit.supervisor} has no {unit.name} on this host{f': {message}' if message else ''}",
             ["Set service.stop to how nova-compute runs there"],
         )
-    for other in _values("starter", lines):
+    for other in filter(re.compile(_UNIT_NAME).fullmatch, _values("starter", lines)):
         raise StopFailed(
             f"the systemd unit {other} starts the container {unit.name}, and would start it again",
             [f"Set service.stop to {{kind: Systemd, name: {other}}}"],
         )
     if "exists" not in lines:
-        detail = message or done.errors.strip()[-100:]
+        detail = message or _tail(done.errors)
         raise StopFailed(f"{unit.supervisor} did not report the state of {unit.name}: {detail}")
     state = UnitState.observed("running" in lines, "".join(_values("boot", lines)))
-    return _Report(state, "stays" in lines, message, "".join(_values("stuck", lines)))
+    return _Report(state, "stays" in lines, message, cleaned("".join(_values("stuck", lines)), 60))
 
 
 def _refuse_others(unit: Unit, others: set[str], *, absent: bool) -> None:
@@ -131,6 +134,10 @@ def _refuse_others(unit: Unit, others: set[str], *, absent: bool) -> None:
             f"nova-compute runs on this host, but not as {unit.name}",
             ["Set service.stop to how nova-compute runs there"],
         )
+
+
+def _tail(text: str) -> str:
+    return cleaned(text.strip().rpartition("\n")[2], 100)
 
 
 def _values(word: str, lines: list[str]) -> list[str]:

@@ -1,9 +1,9 @@
 """PURE. Nova's hypervisors -> compute hosts, with every name by which each is known."""
 
 import re
-from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -22,6 +22,14 @@ class Hypervisor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """A name or address of a host that others claim too, and `others`: their service's hosts."""
+
+    name: str
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ComputeHost:
     """`name`: host of its nova-compute service. `address`: where the operator reaches it.
     `peer_address`: where the other hosts reach it.
@@ -33,7 +41,23 @@ class ComputeHost:
     address: str
     peer_address: str
     names: tuple[str, ...]
-    """All of its names, with the addresses: what Nova may use as the other end of a copy."""
+    """All of its names, with the addresses: what Nova may use as the other end of a copy.
+    Without those that may be another host's."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Those that do not count, although it is reached by them or bears them."""
+
+
+class _Rank(IntEnum):
+    """How a host comes by a name. What its nova-compute reports to Nova comes last: on a host that
+    was taken over, that can be anything."""
+
+    OWN = 0  # the host of its service, by which Nova sends it messages
+    GIVEN = 1  # an address in the spec
+    REPORTED = 2
+
+
+_Claims = Mapping[str, Mapping[str, _Rank]]
+"""Name or address, in one spelling -> who claims it (host of the service), and how."""
 
 
 def compute_hosts(
@@ -47,26 +71,83 @@ def compute_hosts(
     `addresses`: host -> where it is reached, instead of its `host_ip`. `exclude`: hosts to omit.
     `peers`: host -> where the other hosts reach it, if elsewhere.
 
+    A name that two hosts claim counts for none of them, but for the one whose service is called so
+    or that has it from the spec.
+
     Nova copies to the destination's `[libvirt]migration_inbound_addr`, by default `my_ip`, which is
     what it shows as `host_ip` (nova/virt/libvirt/driver.py get_host_ip_addr).
     """
     rows = {row.host: row for row in sorted(hypervisors, key=lambda row: row.hypervisor_hostname)}
+    given = (addresses or {}, peers or {})
     kept = {name: row for name, row in sorted(rows.items()) if name not in exclude}
-    shared = Counter(row.host_ip for row in kept.values())
-    given, among = addresses or {}, peers or {}
-    return tuple(_host(row, given, among, shared[row.host_ip] == 1) for row in kept.values())
+    names = {name: _names(row, *given) for name, row in kept.items()}
+    claims = _claims(rows, names)
+    return tuple(_host(row, names[row.host], claims, *given) for row in kept.values())
+
+
+def _names(
+    row: Hypervisor, addresses: Mapping[str, str], peers: Mapping[str, str]
+) -> Mapping[str, _Rank]:
+    """The best first. Nothing that leads every host to itself: that identifies none."""
+    found = (
+        (row.host, _Rank.OWN),
+        (addresses.get(row.host, ""), _Rank.GIVEN),
+        (peers.get(row.host, ""), _Rank.GIVEN),
+        (row.hypervisor_hostname, _Rank.REPORTED),
+        (row.host_ip, _Rank.REPORTED),
+    )
+    best: dict[str, _Rank] = {}
+    for name, rank in found:
+        if _is_plain(name) and (rank is not _Rank.REPORTED or not _is_everywhere(name)):
+            best.setdefault(name, rank)
+    return best
+
+
+def _claims(hosts: Iterable[str], names: Mapping[str, Mapping[str, _Rank]]) -> _Claims:
+    """`hosts`: of all services, those of excluded ones too: their names stay theirs."""
+    claims: dict[str, dict[str, _Rank]] = {}
+    for host in hosts:
+        for name, rank in {host: _Rank.OWN, **names.get(host, {})}.items():
+            by = claims.setdefault(_spelling(name), {})
+            by[host] = min(rank, by.get(host, rank))
+    return claims
 
 
 def _host(
-    row: Hypervisor, addresses: Mapping[str, str], peers: Mapping[str, str], own_ip: bool
+    row: Hypervisor,
+    names: Mapping[str, _Rank],
+    claims: _Claims,
+    addresses: Mapping[str, str],
+    peers: Mapping[str, str],
 ) -> ComputeHost:
     address = addresses.get(row.host) or row.host_ip or row.host
     peer = peers.get(row.host) or address
-    candidates = [row.host, row.hypervisor_hostname, address, peer]
-    if own_ip and not _is_loopback(row.host_ip):
-        candidates.append(row.host_ip)
-    names = tuple(name for name in dict.fromkeys(candidates) if _is_plain(name))
-    return ComputeHost(row.host, _plain(address), _plain(peer), names)
+    rivals = {name: _rivals(row.host, claims[_spelling(name)]) for name in names}
+    needed = {address, peer, row.host, row.hypervisor_hostname}
+    return ComputeHost(
+        row.host,
+        _plain(address),
+        _plain(peer),
+        tuple(name for name in names if not rivals[name]),
+        tuple(
+            Conflict(name, others) for name, others in rivals.items() if others and name in needed
+        ),
+    )
+
+
+def _rivals(host: str, claims: Mapping[str, _Rank]) -> tuple[str, ...]:
+    """Hosts whose claim to a name is as good as that of `host`, or better."""
+    return tuple(
+        sorted(other for other, rank in claims.items() if other != host and rank <= claims[host])
+    )
+
+
+def _spelling(name: str) -> str:
+    """One for all spellings: OpenSSH compares names without regard to case."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name.lower().rstrip(".")
 
 
 def _plain(address: str) -> str:
@@ -78,9 +159,10 @@ def _is_plain(name: str) -> bool:
     return re.fullmatch(ADDRESS, name) is not None
 
 
-def _is_loopback(text: str) -> bool:
-    """An address that leads every host to itself identifies none."""
+def _is_everywhere(name: str) -> bool:
+    """A name or address that leads every host to itself, or nowhere."""
     try:
-        return ip_address(text).is_loopback
+        found = ip_address(name)
     except ValueError:
-        return False
+        return _spelling(name).partition(".")[0] == "localhost"
+    return found.is_loopback or found.is_unspecified or found.is_multicast

@@ -9,7 +9,8 @@ from quiesce.ssh.errors import SSHError
 
 HELD = "held"
 """`UnitState.boot` of a systemd unit that we keep from starting."""
-_BOOT = re.compile(r"[a-z-]+(?::[0-9]+)?")
+_BOOT = re.compile(r"[a-z-]{1,40}(?::[0-9]{1,10})?")
+"""With `running ` no longer than status.record.foundUnit may be (64 characters)."""
 
 
 class StopFailed(SSHError):

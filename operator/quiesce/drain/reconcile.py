@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from quiesce.api.annotations import DRAIN_FINALIZER, REQUESTED_AT
+from quiesce.api.annotations import DRAIN_FINALIZER, REQUESTED_AT, request
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import DrainSpec, Mode
 from quiesce.api.drain.status import DrainStatus
 from quiesce.api.errors import HostNotFound, Problem
 from quiesce.api.events import Event, normal, warning
+from quiesce.compute.access import host_key_secret
 from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
-from quiesce.drain.decide import Claim, decide, refuse_second, suffices
+from quiesce.drain.claimed import Claims, cloud_digest
+from quiesce.drain.decide import Claim, decide, suffices
 from quiesce.drain.host_access import compute_of, keyring_of, paths_of
 from quiesce.drain.limiter import MoveLimiter
 from quiesce.drain.model.decision import Decision, Limits
@@ -23,7 +25,14 @@ from quiesce.drain.model.history import History
 from quiesce.drain.model.identity import DrainIdentity
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.observe import complete, observe, poll
-from quiesce.drain.report import Report, events, foreign_confirms, status, status_of_problem
+from quiesce.drain.report import (
+    Report,
+    events,
+    foreign_confirms,
+    left_on_host,
+    status,
+    status_of_problem,
+)
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.ops import metrics
@@ -58,6 +67,7 @@ class Drains:
     limiter: MoveLimiter
     now: Callable[[], datetime] = _utc_now
     histories: dict[str, History] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
     finalizer: str = DRAIN_FINALIZER
 
     def tick(self, resource: Resource) -> float | Released:
@@ -67,6 +77,7 @@ class Drains:
         self.claim(resource, drain, access)
         observation, decision = self.observe_and_decide(resource, drain, access)
         notices = self.notices(resource, drain, observation)
+        self._prove(resource, access)
         self.remember(resource, observation, decision)
         if decision.released:
             return Released(_farewell(decision))
@@ -83,7 +94,7 @@ class Drains:
             status.record,
             deleting=resource.deleting,
             edited=status.generation != resource.generation,
-            requested_at=resource.annotations.get(REQUESTED_AT),
+            requested_at=request(resource.annotations, REQUESTED_AT),
         )
 
     def connect(self, resource: Resource, drain: Drain) -> _Access:
@@ -93,26 +104,26 @@ class Drains:
         return _Access(cloud, keyring, compute)
 
     def claim(self, resource: Resource, drain: Drain, access: _Access) -> None:
-        """Asked of the API server until the drain has begun; from then on no younger drain can take
-        the host from it.
+        """Asked until the drain has begun; from then on no other drain can take the host from it.
+
+        A list of services, which only administrators may read, proves the credentials.
         """
+        mine = _claim_of(resource)
+        if drain.begun:
+            self.claims.hold(mine)
         if drain.begun or drain.deleting:
             return
-        others = {other.uid: other for other in self.context.store.list()}
+        access.cloud.services()
+        cloud = self._prove(resource, access)
+        self.claims.take(
+            replace(mine, cloud=cloud), lambda: map(_claim_of, self.context.store.list())
+        )
 
-        def shares_cloud(claim: Claim) -> bool:
-            return self._shares_cloud(others[claim.uid], access.cloud)
-
-        refuse_second(_claim_of(resource), map(_claim_of, others.values()), shares_cloud)
-
-    def _shares_cloud(self, other: Resource, cloud: Cloud) -> bool:
-        """Whether another drain is for the same cloud. Where its credentials cannot tell, it is
-        taken to be.
-        """
-        try:
-            return cloud_of(self.context, other).identity == cloud.identity
-        except Problem:
-            return True
+    def _prove(self, resource: Resource, access: _Access) -> str:
+        """The credentials have just worked in this cloud; its digest."""
+        cloud = cloud_digest(access.cloud.identity)
+        self.claims.prove(resource.uid, cloud)
+        return cloud
 
     def observe_and_decide(
         self, resource: Resource, drain: Drain, access: _Access
@@ -186,7 +197,9 @@ class Drains:
         notices: tuple[Event, ...] = (),
     ) -> None:
         before = DrainStatus.read(resource.status)
-        after = status(Report(drain, observation, decision, before, resource.generation))
+        after = self._with_cloud(
+            resource, status(Report(drain, observation, decision, before, resource.generation))
+        )
         self._publish(resource, before, after, notices)
 
     def act(
@@ -210,24 +223,36 @@ class Drains:
 
     def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
         if abandoned:
+            host = str(resource.spec.get("host"))
+            left = left_on_host(host, DrainStatus.read(resource.status))
             text = "released without restoring the host (quiesce.dev/abandon)"
-            return (warning("Abandoned", "Restore", text),)
+            return (warning("Abandoned", "Restore", f"{text}. {left}" if left else text),)
         text = "nothing to restore: nothing was written to OpenStack"
         return (normal("Released", "Restore", text),)
+
+    def secrets_of(self, resource: Resource) -> Sequence[str]:
+        return (host_key_secret(resource),)
 
     def report_problem(self, resource: Resource, problem: Problem) -> None:
         history = self.histories.get(resource.uid, History())
         self.histories[resource.uid] = history.interrupt()
         before = DrainStatus.read(resource.status)
-        after = status_of_problem(
-            problem, before, resource.generation, self.now(), deleting=resource.deleting
-        )
-        self._publish(resource, before, after)
+        host = str(resource.spec.get("host")) if resource.deleting else None
+        after = status_of_problem(problem, before, resource.generation, self.now(), restoring=host)
+        self._publish(resource, before, self._with_cloud(resource, after))
 
     def forget(self, key: Key, uid: str) -> None:
         self.histories.pop(uid, None)
         self.limiter.hold(uid, 0)
+        self.claims.forget(uid)
         metrics.drain_phase(key, None)
+
+    def _with_cloud(self, resource: Resource, after: DrainStatus) -> DrainStatus:
+        """Once its credentials have worked: where other drains look for it."""
+        cloud = self.claims.cloud_of(resource.uid)
+        if cloud is None:
+            return after
+        return replace(after, record=replace(after.record, cloud=cloud))
 
     def _publish(
         self,
@@ -269,7 +294,10 @@ def _wants_plan(drain: Drain, history: History, now: datetime) -> bool:
 
 def _claim_of(resource: Resource) -> Claim:
     host = str(resource.spec.get("host"))
-    return Claim(resource.created, resource.uid, str(resource.key), host)
+    record, key = Record.read(resource.status), resource.key
+    return Claim(
+        resource.created, resource.uid, key.namespace, key.name, host, record.cloud, record.begun
+    )
 
 
 def _near_misses(host: str, known: Iterable[str]) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from quiesce.api.keyring.spec import KeyringSpec
-from quiesce.compute.access import SESSION_SECONDS, login_of, pins_of, place_of
+from quiesce.compute.access import SESSION_SECONDS, login_of, pins_of, place_of, session_of
 from quiesce.compute.hosts import Hypervisor
 from quiesce.keyring.model import KeyHistory
 from quiesce.keyring.observe import KeyStore
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
-from quiesce.ssh.pins import Pins
+from quiesce.ssh.pins import HostKeys
 from quiesce.ssh.session import Session, connect
 
 
@@ -26,9 +26,11 @@ def keyring_session(
     access = spec.host_access
     login, given = login_of(secrets, namespace, access), pins_of(secrets, namespace, access)
     store = KeyStore(secrets, keyring, spec)
-    trusted = store.trusted_pins(store.history() or KeyHistory())
-    pins = Pins(given.pins + trusted.pins, given.revoked)
-    place = place_of(host, access.port, hypervisors, spec.hosts.addresses)
-    pinned = pins.of(place.names, access.port)
-    with connect(place.target, login, pinned, pins.revoked, SESSION_SECONDS) as session:
+    keys = HostKeys(given, store.trusted_pins(store.history() or KeyHistory()))
+    place = place_of(host, access.port, hypervisors, spec.hosts.addresses, spec.hosts.exclude)
+    pinned = keys.of(host, place.names, access.port)
+    with (
+        session_of(namespace),
+        connect(place.target, login, pinned, keys.revoked, SESSION_SECONDS) as session,
+    ):
         yield session

@@ -14,6 +14,7 @@ from kubernetes.client import ApiClient, CustomObjectsApi
 
 from quiesce.api.annotations import GROUP
 from quiesce.kube.errors import KubeError, call
+from quiesce.kube.outgoing import outgoing_text
 from quiesce.kube.resource import Resource
 from quiesce.kube.store import MERGE
 
@@ -53,8 +54,10 @@ class Events:
         action: str,
         message: str,
     ) -> None:
-        """`reason` and `action` are CamelCase words; `message` is cut to what an Event may hold."""
-        note = _bounded(message)
+        """`reason` and `action` are CamelCase words; `message` is cleaned, and cut to what an
+        Event may hold.
+        """
+        note = _bounded(outgoing_text(message))
         try:
             self._emit(resource, type_, reason, action, note)
         except KubeError as error:

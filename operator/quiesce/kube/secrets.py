@@ -1,25 +1,58 @@
-"""Secrets and ConfigMaps, read by name: no list and no watch, so that few rights are needed."""
+"""Secrets and ConfigMaps, read by name: no list and no watch, so that few rights are needed.
+
+Written is only what does not exist yet, or what was made for the same resource: labels say so.
+A Secret that was made has no owner reference as long as its resource exists, because the garbage
+collector would delete it first (foreground deletion), while it is still needed.
+"""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubernetes.client import ApiClient, CoreV1Api
 
-from quiesce.kube.errors import KubeNotFound, call
+from quiesce.api.errors import ForeignSecret
+from quiesce.api.labels import MANAGED_BY, MANAGER, OWNER_UID, label_command, own_labels
+from quiesce.kube.errors import KubeConflict, KubeForbidden, KubeNotFound, call
 from quiesce.kube.resource import Resource
-from quiesce.kube.store import APPLY, FIELD_MANAGER
+from quiesce.kube.store import APPLY, FIELD_MANAGER, MERGE
+from quiesce.ops.logging import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A Secret's bytes. `version` changes with every change, and when it is created again."""
+    """A Secret's bytes. `version` changes with every change, and when it is created again.
+
+    `owners`: the uids of its owner references.
+    """
 
     namespace: str
     name: str
     version: str
     data: Mapping[str, bytes] = field(repr=False)
+    type: str = "Opaque"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owners: frozenset[str] = frozenset()
+
+    def allows(self, label: str) -> bool:
+        """Whether a person has set this label to "true"."""
+        return self.labels.get(label) == "true"
+
+    def made_for(self, uid: str) -> bool:
+        """Whether the operator made it for the resource with this uid.
+
+        Before 0.2 an owner reference shows it.
+        """
+        return own_labels(uid).items() <= self.labels.items() or uid in self.owners
+
+    @property
+    def is_going(self) -> bool:
+        """Whether it was made for a resource that is gone: the garbage collector deletes it."""
+        made = self.labels.get(MANAGED_BY) == MANAGER and OWNER_UID in self.labels
+        return made and self.labels[OWNER_UID] in self.owners
 
 
 class Secrets:
@@ -35,34 +68,76 @@ class Secrets:
         except KubeNotFound:
             return None
 
+    def own(self, owner: Resource, name: str) -> Secret | None:
+        """One that was made for `owner`; None if there is no Secret of that name.
+
+        Raises ForeignSecret where it is another one, KubeConflict where that is about to go.
+        """
+        found = self.get(owner.key.namespace, name)
+        if found is None or found.made_for(owner.uid):
+            return found
+        if found.is_going:
+            raise KubeConflict(
+                f"Secret {found.namespace}/{name} of a deleted resource is not deleted yet"
+            )
+        labels = [f"{key}={value}" for key, value in own_labels(owner.uid).items()]
+        command = label_command(found.namespace, name, *labels, "--overwrite")
+        raise ForeignSecret(
+            f"Secret {found.namespace}/{name} was not made for this {owner.kind} and is left as it "
+            f"is: delete or rename it. Where it is this one's own, from a backup: {command}"
+        )
+
+    def save(self, owner: Resource, name: str, data: Mapping[str, bytes], type_: str) -> Secret:
+        """Creates it, or makes the content of one that was made for `owner` exactly `data`.
+
+        `type_` (such as kubernetes.io/ssh-auth) cannot change afterwards: that raises KubeRejected.
+        Raises ForeignSecret as `own` does, KubeConflict where it changed in between.
+        """
+        found = self.own(owner, name)
+        if found is None:
+            body = _body(name, data, type_, own_labels(owner.uid))
+            namespace = owner.key.namespace
+            made = call(
+                self._api.create_namespaced_secret, namespace, body, field_manager=FIELD_MANAGER
+            )
+            return _secret(made)
+        gone = dict.fromkeys(found.data.keys() - data.keys())
+        return self._change(found, owner, [], data={**gone, **_encoded(data)})
+
+    def keep(self, owner: Resource, found: Secret) -> None:
+        """Drops the owner reference with which versions before 0.2 made it."""
+        if owner.uid in found.owners:
+            self._change(found, owner, [])
+
+    def hand_over(self, owner: Resource, names: Iterable[str]) -> None:
+        """`owner` is about to go: what was made for it is deleted with it from now on.
+
+        Without the right to change Secrets nothing was made either.
+        """
+        for name in names:
+            try:
+                found = self.get(owner.key.namespace, name)
+                if found is not None and found.made_for(owner.uid):
+                    self._change(found, owner, [_reference(owner)])
+            except KubeNotFound:
+                continue
+            except KubeForbidden as error:
+                log.warning("Secret %s/%s is left as it is: %s", owner.key.namespace, name, error)
+
     def apply(
         self,
         namespace: str,
         name: str,
         data: Mapping[str, bytes],
         type_: str,
-        owner: Resource | None,
+        labels: Mapping[str, str],
     ) -> Secret:
-        """Creates it, or makes our keys in it exactly `data`; deleted with its `owner`.
-
-        `type_` (such as kubernetes.io/ssh-auth) cannot change afterwards: that raises KubeRejected.
-        """
-        body = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "namespace": namespace,
-                "name": name,
-                "ownerReferences": [] if owner is None else [_reference(owner)],
-            },
-            "type": type_,
-            "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
-        }
+        """For a person who asks for it: creates it, or makes our keys in it exactly `data`."""
         applied = call(
             self._api.patch_namespaced_secret,
             name,
             namespace,
-            body,
+            _body(name, data, type_, labels),
             field_manager=FIELD_MANAGER,
             force=True,
             _content_type=APPLY,
@@ -77,11 +152,53 @@ class Secrets:
             return None
         return found.data or {}
 
+    def _change(
+        self, found: Secret, owner: Resource, references: list[dict[str, str]], **more: Any
+    ) -> Secret:
+        """Not where it changed since it was read: then it may not be ours any more."""
+        metadata = {
+            "resourceVersion": found.version.rpartition("/")[2],
+            "labels": own_labels(owner.uid),
+            "ownerReferences": references,
+        }
+        changed = call(
+            self._api.patch_namespaced_secret,
+            found.name,
+            found.namespace,
+            {"metadata": metadata, **more},
+            field_manager=FIELD_MANAGER,
+            _content_type=MERGE,
+        )
+        return _secret(changed)
+
+
+def _body(
+    name: str, data: Mapping[str, bytes], type_: str, labels: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "labels": dict(labels)},
+        "type": type_,
+        "data": _encoded(data),
+    }
+
+
+def _encoded(data: Mapping[str, bytes]) -> dict[str, str]:
+    return {key: base64.b64encode(value).decode() for key, value in data.items()}
+
 
 def _secret(found: Any) -> Secret:
     meta = found.metadata
-    data = {key: base64.b64decode(value) for key, value in (found.data or {}).items()}
-    return Secret(meta.namespace, meta.name, f"{meta.uid}/{meta.resource_version}", data)
+    return Secret(
+        meta.namespace,
+        meta.name,
+        f"{meta.uid}/{meta.resource_version}",
+        {key: base64.b64decode(value) for key, value in (found.data or {}).items()},
+        found.type or "Opaque",
+        meta.labels or {},
+        frozenset(each.uid for each in meta.owner_references or ()),
+    )
 
 
 def _reference(owner: Resource) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The objects of one kind: read, finalizer, status. All that is ever written to them is here."""
 
 import builtins
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,11 +8,12 @@ from kubernetes.client import ApiClient, CustomObjectsApi
 
 from quiesce.api.annotations import GROUP, VERSION
 from quiesce.kube.errors import KubeExpired, KubeNotFound, call
+from quiesce.kube.outgoing import outgoing_status
 from quiesce.kube.resource import Key, Resource
 
 FIELD_MANAGER = "quiesce"
-PAGE = 500
-"""Objects a page of a list, as in client-go."""
+PAGE = 50
+"""Objects a page of a list: one object may have more than a megabyte."""
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
@@ -38,7 +38,10 @@ class Store:
             return None
 
     def list(self) -> builtins.list[Resource]:
-        """All objects in the watched namespaces; a list that breaks off raises KubeError."""
+        """All objects in the watched namespaces; a list that breaks off raises KubeError.
+
+        Without metadata that is not needed of many objects at once, such as others' annotations.
+        """
         try:
             return self._list()
         except KubeExpired:  # a page was requested too late (etcd compacts every 5 minutes)
@@ -64,7 +67,7 @@ class Store:
 
         Server-side apply: keys that are no longer sent disappear, and nothing has to be read first.
         """
-        wanted = json.loads(json.dumps(status))
+        wanted = outgoing_status(status)
         if wanted == resource.status:
             return
         body = {
@@ -100,7 +103,7 @@ class Store:
         token: str | None = None
         while token != "":
             page = call(lister, *path, limit=PAGE, _continue=token)
-            yield from map(Resource, page["items"])
+            yield from map(_slim, page["items"])
             token = page["metadata"].get("continue", "")
 
     def _write_finalizers(self, resource: Resource, finalizers: Sequence[str]) -> None:
@@ -116,3 +119,13 @@ class Store:
 
     def _path(self, key: Key) -> tuple[str, str, str, str, str]:
         return GROUP, VERSION, key.namespace, self._plural, key.name
+
+
+def _slim(found: dict[str, Any]) -> Resource:
+    """Annotations may have 256 KiB an object, and its field managers as much."""
+    metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
+    annotations = metadata.pop("annotations", None) or {}
+    metadata["annotations"] = {
+        name: value for name, value in annotations.items() if name.startswith(f"{GROUP}/")
+    }
+    return Resource({**found, "metadata": metadata})

@@ -13,6 +13,7 @@ import kopf
 
 from quiesce.api.annotations import GROUP, VERSION
 from quiesce.kube.resource import Resource
+from quiesce.kube.store import PAGE
 
 OnEvent = Callable[[Resource, bool], None]
 """Called with every object that is listed or changed; True: it is gone."""
@@ -79,7 +80,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.watching.inactivity_timeout = 70  # the API server sends a bookmark a minute
     settings.watching.reconnect_backoff = 1
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = PAGE
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
     settings.networking.error_backoffs = (1, 2, 5, 10, 20, 30)

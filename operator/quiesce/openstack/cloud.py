@@ -7,13 +7,17 @@ every verb sends one request, once.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.openstack.addresses import is_id, path
+from quiesce.openstack.budget import time_left
 from quiesce.openstack.errors import NotFound
-from quiesce.openstack.http import PAGE, Api
+from quiesce.openstack.fields import Misread, id_of, mapping, number, optional_id, optional_text
+from quiesce.openstack.http import MISREAD, PAGE, Api
 from quiesce.openstack.lookups import Lookups
 from quiesce.openstack.records import (
     ActionEvents,
@@ -22,6 +26,7 @@ from quiesce.openstack.records import (
     Holdings,
     Hypervisor,
     Image,
+    InstanceAction,
     LiveProgress,
     Migration,
     Port,
@@ -31,7 +36,6 @@ from quiesce.openstack.records import (
     Service,
     Shape,
     Volume,
-    moment,
 )
 
 T = TypeVar("T")
@@ -40,6 +44,9 @@ _SERVICES_AGE = _HYPERVISORS_AGE = 10.0
 """Seconds for which a list may be shared between resources, and between ticks."""
 _GROUPS_AGE = 30.0
 _PORTS_AT_ONCE = 100
+_MOST_GROUPS = 100 * PAGE
+_LONGEST_READ = 120.0
+"""Seconds for which a shared read of another reconciliation is waited for."""
 
 
 class _Shared(Generic[T]):
@@ -49,17 +56,24 @@ class _Shared(Generic[T]):
         self._read, self._age, self._clock = read, age, clock
         self._lock = threading.Lock()
         self._value: tuple[float, T] | None = None
+        self._forgotten = False
 
     def forget(self) -> None:
-        with self._lock:
-            self._value = None
+        self._forgotten = True
 
     def get(self, *, fresh: bool = False) -> T:
-        with self._lock:
+        """What `read` raises, and CloudUnreachable where another thread's read takes too long."""
+        if not self._lock.acquire(timeout=time_left(_LONGEST_READ)):
+            raise CloudUnreachable("OpenStack does not answer another reconciliation's request")
+        try:
+            if self._forgotten:
+                self._forgotten, self._value = False, None
             now = self._clock()
             if fresh or self._value is None or now - self._value[0] > self._age:
                 self._value = (now, self._read())
             return self._value[1]
+        finally:
+            self._lock.release()
 
 
 class Cloud:
@@ -88,7 +102,8 @@ class Cloud:
 
     def _read_services(self) -> tuple[Service, ...]:
         body = self._api.get("compute", "/os-services", {"binary": "nova-compute"})
-        return tuple(Service.read(row) for row in rows(body, "services"))
+        with _read_of("the list of services"):
+            return tuple(Service.read(row) for row in rows(body, "services"))
 
     def servers_on(self, host: str) -> tuple[Server, ...]:
         """Every server whose host is exactly this one, soft-deleted ones included.
@@ -106,23 +121,17 @@ class Cloud:
         return tuple(server for server in found if server.status == "VERIFY_RESIZE")
 
     def _servers(self, query: dict[str, str | int]) -> list[Server]:
-        try:
-            return [
-                Server.read(row) for row in self._api.pages("/servers/detail", "servers", query)
-            ]
-        except KeyError as error:
-            raise NotAllowed(
-                f"Nova shows servers without {error}: the operator's user is no admin in Nova's "
-                "policy (os_compute_api:os-extended-server-attributes). Use credentials that see "
-                "all servers and their hosts"
-            ) from error
+        with _read_of("a row of the list of servers"):
+            return [_server(row) for row in self._api.pages("/servers/detail", "servers", query)]
 
     def server(self, server_id: str) -> Server | None:
         """One server, or None where it no longer exists."""
         try:
-            return Server.read(self._api.get("compute", f"/servers/{server_id}")["server"])
+            body = self._api.get("compute", path("servers", server_id))
         except NotFound:
             return None
+        with _read_of(f"server {server_id}"):
+            return Server.read(body["server"])
 
     def migrations(self, host: str, above: int | None = None) -> tuple[Migration, ...]:
         """Migrations with this host as source or destination, newest first.
@@ -134,19 +143,17 @@ class Cloud:
         if above is not None:
             query["limit"] = 200
         found = []
-        for row in self._api.pages("/os-migrations", "migrations", query):
-            if (
-                row.get("source_compute") is None
-                and row.get("dest_compute") is None
-                and "source_compute" not in row
-            ):
-                raise NotAllowed(
-                    "Nova shows migrations without hosts: allow the operator's user "
-                    "os_compute_api:os-migrations:index:host in Nova's policy"
-                )
-            if above is not None and row["id"] <= above:
-                break
-            found.append(Migration.read(row))
+        with _read_of("a row of the list of migrations"):
+            for row in self._api.pages("/os-migrations", "migrations", query):
+                if "source_compute" not in row and "dest_compute" not in row:
+                    raise NotAllowed(
+                        "Nova shows migrations without hosts: allow the operator's user "
+                        "os_compute_api:os-migrations:index:host in Nova's policy"
+                    )
+                migration = Migration.read(row)
+                if above is not None and migration.id <= above:
+                    break
+                found.append(migration)
         return tuple(found)
 
     def action_events(
@@ -156,19 +163,12 @@ class Cloud:
 
         That is the nearest one of these kinds that began up to 60 s before `created`.
         """
-        listed = rows(
-            self._api.get("compute", f"/servers/{server_id}/os-instance-actions"), "instanceActions"
-        )
         wanted = tuple(kinds)
-        ages = [
-            (created - started, row)
-            for row in listed
-            if row["action"] in wanted and (started := moment(row["start_time"]))
-        ]
+        ages = [(created - each.started, each) for each in self._actions(server_id)]
         near = [
-            (age, row["request_id"])
-            for age, row in ages
-            if timedelta(seconds=-2) <= age <= timedelta(seconds=60)
+            (age, each.request_id)
+            for age, each in ages
+            if each.action in wanted and timedelta(seconds=-2) <= age <= timedelta(seconds=60)
         ]
         return self._events(server_id, min(near)[1]) if near else None
 
@@ -177,32 +177,28 @@ class Cloud:
         or no such server.
         """
         try:
-            body = self._api.get("compute", f"/servers/{server_id}/os-instance-actions")
+            listed = self._actions(server_id)
         except NotFound:
             return None
         found = [
-            Confirmed(started, row.get("user_id"))
-            for row in rows(body, "instanceActions")
-            if row["action"] == "confirmResize"
-            and (started := moment(row["start_time"]))
-            and started >= since
+            Confirmed(each.started, each.user_id)
+            for each in listed
+            if each.action == "confirmResize" and each.started >= since
         ]
         return max(found, key=lambda confirmed: confirmed.started, default=None)
 
+    def _actions(self, server_id: str) -> list[InstanceAction]:
+        """Those that have a start. Raises NotFound where there is no such server."""
+        body = self._api.get("compute", path("servers", server_id, "os-instance-actions"))
+        with _read_of(f"the actions of server {server_id}"):
+            listed = [InstanceAction.read(row) for row in rows(body, "instanceActions")]
+            return [each for each in listed if each is not None]
+
     def _events(self, server_id: str, request_id: str) -> ActionEvents:
-        body = self._api.get("compute", f"/servers/{server_id}/os-instance-actions/{request_id}")[
-            "instanceAction"
-        ]
-        events: list[dict[str, Any]] = body.get("events") or []
-        failures = [e for e in events if e.get("result") not in ("Success", None)]
-        failed = failures[0] if failures else {}
-        unended = not failed and any(e.get("result") is None for e in events)
-        started = moment(body["start_time"])
-        if started is None:
-            raise CloudUnreachable(f"instance action {request_id} has no start time")
-        return ActionEvents(
-            request_id, body["action"], started, failed.get("event"), _details(failures), unended
-        )
+        where = path("servers", server_id, "os-instance-actions", request_id)
+        body = self._api.get("compute", where)
+        with _read_of(f"instance action {request_id}"):
+            return ActionEvents.read(body["instanceAction"], request_id)
 
     def is_running(self, server_id: str) -> bool | None:
         """Whether its hypervisor says that the guest runs; None: it could not be asked.
@@ -212,7 +208,7 @@ class Cloud:
         state of the server is what the database heard last.
         """
         try:
-            status, text = self._api.ask("compute", f"/servers/{server_id}/diagnostics")
+            status, text = self._api.ask("compute", path("servers", server_id, "diagnostics"))
         except CloudUnreachable:
             return None
         if status == 409 and "power state" in text:
@@ -223,33 +219,23 @@ class Cloud:
         """Whether a user has asked for a stop since then. Nova's own stops have no user (the power
         sync: compute/manager.py _sync_instance_power_state).
         """
-        path = f"/servers/{server_id}/os-instance-actions"
         try:
-            listed = rows(self._api.get("compute", path), "instanceActions")
+            listed = self._actions(server_id)
         except NotFound:
             return False
         return any(
-            row["action"] == "stop"
-            and row.get("user_id")
-            and (started := moment(row["start_time"])) is not None
-            and started >= since
-            for row in listed
+            each.action == "stop" and each.user_id and each.started >= since for each in listed
         )
 
     def live_progress(self, server_id: str) -> LiveProgress | None:
         """Counters of the server's running live migration, if any (memory and disk together)."""
         try:
-            found = rows(self._api.get("compute", f"/servers/{server_id}/migrations"), "migrations")
+            body = self._api.get("compute", path("servers", server_id, "migrations"))
         except NotFound:
             return None
-        if not found:
-            return None
-        row = found[0]
-        done = (row.get("memory_processed_bytes") or 0) + (row.get("disk_processed_bytes") or 0)
-        remaining = sum(
-            row.get(name) or 0 for name in ("memory_remaining_bytes", "disk_remaining_bytes")
-        )
-        return LiveProgress(row["id"], row["status"], done, remaining)
+        with _read_of(f"the migrations of server {server_id}"):
+            found = rows(body, "migrations")
+            return LiveProgress.read(found[0]) if found else None
 
     def allocations(self, node: str) -> Holdings | None:
         """What is held on a hypervisor's resource providers, children included.
@@ -257,19 +243,28 @@ class Cloud:
         `node`: the hypervisor_hostname, which names the root provider. None where there is
         no such provider. Raises NotInCatalog where the cloud shows no placement.
         """
-        found = rows(
-            self._api.get("placement", "/resource_providers", {"name": node}), "resource_providers"
-        )
-        if not found:
+        named = self._providers({"name": node})
+        if not named:
             return None
-        inside = {"in_tree": found[0]["uuid"]}
-        tree = rows(self._api.get("placement", "/resource_providers", inside), "resource_providers")
+        root = next(iter(named))
         held: dict[str, tuple[str, ...]] = {}
-        for provider in (each["uuid"] for each in tree):
-            body = self._api.get("placement", f"/resource_providers/{provider}/allocations")
-            for consumer in body["allocations"]:
-                held[consumer] = (*held.get(consumer, ()), provider)
-        return Holdings(found[0]["uuid"], held)
+        for provider in self._providers({"in_tree": root}):
+            body = self._api.get("placement", path("resource_providers", provider, "allocations"))
+            with _read_of(f"the allocations of resource provider {provider}"):
+                for consumer in mapping(body["allocations"], "allocations"):
+                    if not is_id(consumer):
+                        raise Misread("a consumer is no ID")
+                    held[consumer] = (*held.get(consumer, ()), provider)
+        return Holdings(root, held)
+
+    def _providers(self, query: dict[str, str | int]) -> dict[str, str]:
+        """uuid -> name."""
+        body = self._api.get("placement", "/resource_providers", query)
+        with _read_of("the list of resource providers"):
+            return {
+                id_of(row, "uuid"): optional_text(row, "name") or ""
+                for row in rows(body, "resource_providers")
+            }
 
     def rooms(self, shapes: Iterable[Shape]) -> tuple[Room, ...]:
         """Free capacity on every host that placement offers for one of these shapes.
@@ -283,8 +278,7 @@ class Cloud:
             for root, room in self._candidates(shape).items():
                 free.setdefault(root, {}).update(room)
                 takes.setdefault(root, set()).add(shape)
-        listed = rows(self._api.get("placement", "/resource_providers"), "resource_providers")
-        names = {provider["uuid"]: provider["name"] for provider in listed}
+        names = self._providers({})
         hosts = {h.hypervisor_hostname: h.host for h in self.hypervisors()}
         return tuple(
             Room(hosts[names[root]], room, frozenset(takes[root]))
@@ -301,14 +295,15 @@ class Cloud:
         }
         if shape.traits:
             query["required"] = ",".join(shape.traits)
-        summaries = self._api.get("placement", "/allocation_candidates", query)[
-            "provider_summaries"
-        ]
+        body = self._api.get("placement", "/allocation_candidates", query)
         found: dict[str, dict[str, int]] = {}
-        for uuid, summary in summaries.items():
-            mine = found.setdefault(summary.get("root_provider_uuid") or uuid, {})
-            for name, amounts in summary["resources"].items():
-                mine[name] = mine.get(name, 0) + amounts["capacity"] - amounts["used"]
+        with _read_of("the list of allocation candidates"):
+            for uuid, summary in mapping(body["provider_summaries"]).items():
+                mine = found.setdefault(optional_id(summary, "root_provider_uuid") or uuid, {})
+                for name in mapping(summary["resources"]):
+                    amounts = mapping(summary["resources"][name], name)
+                    free = number(amounts, "capacity") - number(amounts, "used")
+                    mine[name] = mine.get(name, 0) + free
         return found
 
     def hypervisors(self) -> tuple[Hypervisor, ...]:
@@ -316,16 +311,9 @@ class Cloud:
         return self._hypervisors.get()
 
     def _read_hypervisors(self) -> tuple[Hypervisor, ...]:
-        found = rows(self._api.get("compute", "/os-hypervisors/detail"), "hypervisors")
-        return tuple(
-            Hypervisor(
-                h["hypervisor_hostname"],
-                h["service"]["host"],
-                h.get("host_ip") or "",
-                h.get("hypervisor_type") or "",
-            )
-            for h in found
-        )
+        body = self._api.get("compute", "/os-hypervisors/detail")
+        with _read_of("the list of hypervisors"):
+            return tuple(Hypervisor.read(row) for row in rows(body, "hypervisors"))
 
     def computes(self) -> tuple[tuple[Service, ...], tuple[Hypervisor, ...]]:
         """All services and all hypervisors, of a cloud whose cells all answer.
@@ -345,32 +333,30 @@ class Cloud:
         return _complete(self.services(fresh=True)), hypervisors
 
     def aggregates(self) -> tuple[Aggregate, ...]:
-        found = rows(self._api.get("compute", "/os-aggregates"), "aggregates")
-        return tuple(
-            Aggregate(a["id"], a["name"], a.get("availability_zone"), tuple(a["hosts"]))
-            for a in found
-        )
+        body = self._api.get("compute", "/os-aggregates")
+        with _read_of("the list of aggregates"):
+            return tuple(Aggregate.read(row) for row in rows(body, "aggregates"))
 
     def groups(self) -> tuple[ServerGroup, ...]:
         """Server groups of all projects whose policy Nova enforces (`soft-*` ones are left out)."""
         return self._groups.get()
 
     def _read_groups(self) -> tuple[ServerGroup, ...]:
-        found: list[dict[str, Any]] = []
+        found: list[ServerGroup] = []
         # This list has an offset and no links (nova api server_groups.py index).
-        while len(found) % PAGE == 0:
+        for offset in range(0, _MOST_GROUPS, PAGE):
             query: dict[str, str | int] = {
                 "all_projects": "true",
                 "limit": PAGE,
-                "offset": len(found),
+                "offset": offset,
             }
-            page = rows(self._api.get("compute", "/os-server-groups", query), "server_groups")
-            found += page
-            if not page:
-                break
-        return tuple(
-            ServerGroup.read(g) for g in found if g["policy"] in ("affinity", "anti-affinity")
-        )
+            body = self._api.get("compute", "/os-server-groups", query)
+            with _read_of("the list of server groups"):
+                page = [ServerGroup.read(row) for row in rows(body, "server_groups")]
+            found += [each for each in page if each.policy in ("affinity", "anti-affinity")]
+            if len(page) != PAGE:
+                return tuple(found)
+        raise CloudUnreachable(f"the list of server groups does not end after {_MOST_GROUPS}")
 
     def ports(self, server_ids: Iterable[str]) -> tuple[Port, ...]:
         """The Neutron ports of these servers. Raises NotInCatalog.
@@ -378,19 +364,23 @@ class Cloud:
         Of _PORTS_AT_ONCE servers in one request: web servers and proxies refuse a request line of
         more than 8 KiB (HTTP 414), and each server takes 47 bytes of it.
         """
-        wanted, found = list(server_ids), []
+        wanted, found = list(server_ids), list[Port]()
         for first in range(0, len(wanted), _PORTS_AT_ONCE):
             some = wanted[first : first + _PORTS_AT_ONCE]
             query: list[tuple[str, str | int]] = [("device_id", server_id) for server_id in some]
-            found += rows(self._api.get("network", "/ports", query), "ports")
-        return tuple(Port.read(p) for p in found)
+            found += self._ports(query)
+        return tuple(found)
+
+    def _ports(self, query: list[tuple[str, str | int]]) -> list[Port]:
+        body = self._api.get("network", "/ports", query)
+        with _read_of("the list of ports"):
+            return [Port.read(row) for row in rows(body, "ports")]
 
     def ports_not_working_on(self, host: str) -> tuple[Port, ...]:
         """Ports on a host that are DOWN or not bound, whatever they are of. Raises NotInCatalog."""
         query: list[tuple[str, str | int]] = [("binding:host_id", host)]
         query += [("status", status) for status in ("DOWN", "ERROR", "N/A")]
-        found = rows(self._api.get("network", "/ports", query), "ports")
-        return tuple(port for port in map(Port.read, found) if not port.works)
+        return tuple(port for port in self._ports(query) if not port.works)
 
     def evacuations(self, host: str) -> dict[str, int]:
         """Servers that were evacuated from this host -> ID of the migration.
@@ -405,12 +395,13 @@ class Cloud:
             "migration_type": "evacuation",
             "status": "done",
         }
-        found = self._api.pages("/os-migrations", "migrations", query)
+        with _read_of("a row of the list of evacuations"):
+            listed = self._api.pages("/os-migrations", "migrations", query)
+            found = [Migration.read(row) for row in listed]
         return {
-            row["instance_uuid"]: row["id"]
-            for row in found
-            if row["source_compute"] == host
-            and (row["migration_type"], row["status"]) == ("evacuation", "done")
+            m.server_id: m.id
+            for m in found
+            if m.source == host and (m.type, m.status) == ("evacuation", "done")
         }
 
     @property
@@ -439,12 +430,12 @@ class Cloud:
 
     def _put_service(self, service_id: str, body: dict[str, str]) -> str | None:
         self._services.forget()
-        return self._api.write("compute", "PUT", f"/os-services/{service_id}", body)
+        return self._api.write("compute", "PUT", path("os-services", service_id), body)
 
     def delete_service(self, service_id: str) -> str | None:
         """Raises Refused 409 where Nova still counts servers or migrations of the host."""
         self._services.forget()
-        return self._api.write("compute", "DELETE", f"/os-services/{service_id}")
+        return self._api.write("compute", "DELETE", path("os-services", service_id))
 
     def migrate(self, server_id: str, target: str | None) -> str | None:
         return self._action(server_id, {"migrate": {"host": target} if target else None})
@@ -468,32 +459,43 @@ class Cloud:
 
     def abort_live(self, server_id: str, migration_id: int) -> str | None:
         return self._api.write(
-            "compute", "DELETE", f"/servers/{server_id}/migrations/{migration_id}"
+            "compute", "DELETE", path("servers", server_id, "migrations", str(migration_id))
         )
 
     def force_complete(self, server_id: str, migration_id: int) -> str | None:
-        path = f"/servers/{server_id}/migrations/{migration_id}/action"
-        return self._api.write("compute", "POST", path, {"force_complete": None})
+        where = path("servers", server_id, "migrations", str(migration_id), "action")
+        return self._api.write("compute", "POST", where, {"force_complete": None})
 
     def add_to_aggregate(self, aggregate_id: int, host: str) -> str | None:
-        return self._api.write(
-            "compute", "POST", f"/os-aggregates/{aggregate_id}/action", {"add_host": {"host": host}}
-        )
+        where = path("os-aggregates", str(aggregate_id), "action")
+        return self._api.write("compute", "POST", where, {"add_host": {"host": host}})
 
     def _action(self, server_id: str, body: dict[str, Any]) -> str | None:
-        return self._api.write("compute", "POST", f"/servers/{server_id}/action", body)
+        return self._api.write("compute", "POST", path("servers", server_id, "action"), body)
 
 
-def _details(failures: list[dict[str, Any]]) -> str | None:
-    """The message of the step that failed last, and of the one around it if that says more.
+def _server(row: Any) -> Server:
+    """Raises NotAllowed where it is shown without its host."""
+    try:
+        return Server.read(row)
+    except KeyError as error:
+        if error.args != ("OS-EXT-SRV-ATTR:host",):
+            raise
+        raise NotAllowed(
+            f"Nova shows servers without {error}: the operator's user is no admin in Nova's "
+            "policy (os_compute_api:os-extended-server-attributes). Use credentials that see "
+            "all servers and their hosts"
+        ) from error
 
-    Newest first (nova/db/main/api.py action_events_get): where every host rejects a live migration,
-    each check is a failed step, and the step around them has what became of it.
-    """
-    texts = [e.get("details") for e in (failures[-1:] + failures[:1]) if e.get("details")]
-    if len(set(texts)) < 2:
-        return texts[-1] if texts else None
-    return f"{str(texts[0]).rstrip('.')}; last: {texts[-1]}"
+
+@contextmanager
+def _read_of(what: str) -> Iterator[None]:
+    """A row that is not as the API describes it proves nothing. Raises CloudUnreachable."""
+    try:
+        yield
+    except MISREAD as error:
+        why = error if isinstance(error, Misread) else "the answer is not as the API describes it"
+        raise CloudUnreachable(f"{what} cannot be read: {why}") from error
 
 
 def _complete(services: tuple[Service, ...]) -> tuple[Service, ...]:

@@ -3,21 +3,28 @@
 Reads raise on anything but a complete answer; writes are never repeated.
 """
 
+import http
 import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import requests
 from keystoneauth1 import exceptions as ks
-from keystoneauth1.adapter import Adapter
-from openstack import exceptions as sdk
-from openstack.connection import Connection
+from keystoneauth1.access import AccessInfo
+from keystoneauth1.identity.base import BaseIdentityPlugin
+from keystoneauth1.session import Session
 
 from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable, NotAllowed
+from quiesce.api.outside import cleaned
+from quiesce.openstack.addresses import is_id
+from quiesce.openstack.catalog import SERVICE_TYPES, Catalog, base_url, identity
+from quiesce.openstack.clouds_yaml import CloudEntry
 from quiesce.openstack.errors import Forbidden, NotFound, NotInCatalog, Refused, Unknown
 from quiesce.ops import metrics
+
+__all__ = ["Api", "Catalog"]
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +33,25 @@ log = logging.getLogger(__name__)
 # image properties (2.98).
 FLOOR, CEILING = (2, 80), (2, 100)
 _PLACEMENT_VERSION = "1.35"
-_NO_SUCH_SERVICE = "not present in the service catalog"
 PAGE = 1000  # nova [api]max_limit
+_MOST_PAGES = 100
+_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,6})", re.ASCII)
+_LONGEST_WAIT = 300.0
+"""Seconds: a server that asks for more is asked again after that."""
 # Answers below 500 that are about the time, the size or the rate of requests, or of a proxy: they
 # do not tell what Nova did.
 _MAY_HAVE_HAPPENED = frozenset({408, 413, 425, 429, 499})
+# What a document of another shape than it should have raises where it is read.
+MISREAD = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+    OverflowError,
+    RecursionError,
+)
 
-Catalog = Literal["compute", "placement", "network", "block_storage", "image"]
 _Query = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
 _NO_QUERY: _Query = ()
 
@@ -42,31 +61,74 @@ class Api:
 
     broken = False
 
-    def __init__(self, connection: Connection, timeout: float) -> None:
-        """Raises CloudTooOld, CloudUnreachable, BadCredentials, and keystoneauth's own errors."""
-        self._timeout = timeout
-        self._connection = connection
-        session = connection.config.get_session()
-        self.user_id: str = session.get_user_id() or ""
-        compute: Adapter = connection.compute
-        found = compute.get_endpoint_data()
-        if found is None:
+    def __init__(self, session: Session, entry: CloudEntry) -> None:
+        """Gets a token, and reads Nova's version document.
+
+        Raises CloudTooOld, CloudUnreachable, BadCredentials, and keystoneauth's own errors.
+        """
+        self._session, self._entry = session, entry
+        self._bases: tuple[AccessInfo, dict[Catalog, str]] | None = None
+        try:
+            access = self._access()
+            self.user_id = str(access.user_id or "")
+            self.identity = self._identity(access)
+            nova = self._base("compute")
+        except NotInCatalog as error:
             raise BadCredentials(
-                "clouds.yaml: the cloud's catalog has no compute service for this project, region "
-                "and interface"
+                "the cloud's catalog has no compute service for this project, region and "
+                "interface: correct region_name and interface in clouds.yaml"
+            ) from error
+        except MISREAD as error:
+            raise CloudUnreachable("Keystone's token document cannot be read") from error
+        self.microversion = _microversion(self._version_document(nova))
+
+    def _access(self) -> AccessInfo:
+        assert isinstance(self._session.auth, BaseIdentityPlugin)  # noqa: S101 -- we have made it
+        return self._session.auth.get_access(self._session)
+
+    def _identity(self, access: AccessInfo) -> str:
+        """By all that the catalog has of Nova in this region, whatever is used of it."""
+        catalog, project = access.service_catalog, access.project_id
+        listed = catalog.get_endpoint_data_list("compute", None, self._entry.region)
+        used = self._entry.overrides.get("compute") or self._listed("compute", access)
+        region = self._entry.region or next(
+            (each.region_name for each in listed if each.catalog_url == used), None
+        )
+        here = [each.catalog_url for each in listed if each.region_name == region or not region]
+        return identity([used, *map(str, here)], region, project)
+
+    def _base(self, service: Catalog) -> str:
+        """Where a service is, by the token that is in use. Raises NotInCatalog."""
+        access = self._access()
+        if self._bases is None or self._bases[0] is not access:
+            self._bases = (access, {})
+        bases = self._bases[1]
+        if service not in bases:
+            address = self._entry.overrides.get(service) or self._listed(service, access)
+            bases[service] = base_url(service, address, access.project_id)
+        return bases[service]
+
+    def _listed(self, service: Catalog, access: AccessInfo) -> str:
+        if not access.service_catalog.catalog:
+            raise NotInCatalog(_missing(service))
+        try:
+            found = access.service_catalog.endpoint_data_for(
+                SERVICE_TYPES[service], self._entry.interface, self._entry.region
             )
-        newest = found.max_microversion
-        # keystoneauth continues with the catalog's URL where it gets no version document.
-        if newest is None:
-            raise CloudUnreachable(f"Nova's version document at {found.url} could not be read")
-        if newest < FLOOR:
-            shown = ".".join(map(str, newest))
-            raise CloudTooOld(
-                f"Nova offers microversion {shown}; a safe drain needs 2.80 or newer "
-                "(OpenStack Ussuri, 2020)"
+        except (ks.EndpointNotFound, ks.CatalogException) as error:
+            raise NotInCatalog(_missing(service)) from error
+        return str(found.catalog_url)
+
+    def _version_document(self, nova: str) -> requests.Response:
+        answer = self._session.request(f"{nova}/", "GET", raise_exc=False)
+        if answer.status_code == 401:
+            raise BadCredentials("Nova refuses the token that Keystone gave for the credentials")
+        if answer.status_code != 200:
+            raise CloudUnreachable(
+                f"Nova's version document at {nova} could not be read: HTTP {answer.status_code}",
+                retry_after(answer),
             )
-        self.microversion = ".".join(map(str, min(newest, CEILING)))
-        self.identity = str(found.url)  # what tells one cloud from another: where its Nova is
+        return answer
 
     def get(self, service: Catalog, path: str, query: _Query = _NO_QUERY) -> Any:
         """The JSON body of a 200.
@@ -78,20 +140,32 @@ class Api:
             raise failure(answer, f"GET {path}", write=False)
         try:
             return answer.json()
-        except ValueError as error:
+        except MISREAD as error:
             raise CloudUnreachable(f"GET {path}: the answer is not complete JSON") from error
 
     def pages(self, path: str, key: str, query: dict[str, str | int]) -> Iterator[dict[str, Any]]:
-        """Every row of a paged list of Nova, whose last row's uuid is the next marker."""
+        """Every row of a paged list of Nova, whose last row's uuid is the next marker.
+
+        Raises CloudUnreachable also where pages do not end.
+        """
         query = {"limit": PAGE, **query}
-        while True:
+        markers: set[str] = set()
+        while len(markers) < _MOST_PAGES:
             body = self.get("compute", path, query)
-            if not isinstance(body, dict) or not isinstance(body.get(key), list):
+            found = body.get(key) if isinstance(body, dict) else None
+            if not isinstance(found, list):
                 raise CloudUnreachable(f"GET {path}: the answer has no list {key!r}")
-            yield from body[key]
-            if not body[key] or not body.get(f"{key}_links"):
+            if len(found) > int(query["limit"]):
+                raise CloudUnreachable(f"GET {path}: the page has more rows than were asked for")
+            yield from found
+            if not found or not body.get(f"{key}_links"):
                 return
-            query["marker"] = body[key][-1].get("uuid") or body[key][-1]["id"]
+            marker = _marker(found[-1])
+            if marker is None or marker in markers:
+                raise CloudUnreachable(f"GET {path}: the list cannot be continued after its page")
+            markers.add(marker)
+            query["marker"] = marker
+        raise CloudUnreachable(f"GET {path}: the list does not end after {_MOST_PAGES} pages")
 
     def write(self, service: Catalog, method: str, path: str, body: Any = None) -> str | None:
         """Sends once; the request id of the accepted call.
@@ -120,49 +194,76 @@ class Api:
     ) -> requests.Response:
         started = time.monotonic()
         try:
-            adapter: Adapter = getattr(self._connection, service)
-            options = self._options(service, query, body)
-            answer: requests.Response = adapter.request(path, method, **options)
-        except (ks.EndpointNotFound, ks.CatalogException) as error:
+            url = f"{self._base(service)}{path}"
+            answer = self._session.request(url, method, **_options(self, service, query, body))
+        except ks.CatalogException as error:
             raise NotInCatalog(_missing(service)) from error
         except (ks.Unauthorized, ks.NotFound) as error:
-            raise BadCredentials(f"Keystone refuses the credentials: {error}") from error
-        except (sdk.SDKException, AssertionError, LookupError) as error:
-            # openstacksdk/service_description.py: said at the first use, and it does not change.
-            if isinstance(error, sdk.SDKException) and _NO_SUCH_SERVICE in str(error):
-                raise NotInCatalog(_missing(service)) from error
-            # The SDK remembers a failed discovery of a service forever; keystoneauth asserts where
-            # two threads renew one token at once, and keeps a token document in which something
-            # is missing: only a new connection helps.
+            raise BadCredentials(
+                f"Keystone refuses the credentials: {cleaned(str(error))}"
+            ) from error
+        except MISREAD as error:
+            # keystoneauth asserts where two threads renew one token at once, and keeps a token
+            # document in which something is missing: only a new connection helps.
             self.broken = True
-            why = (
-                str(error)
-                if isinstance(error, sdk.SDKException)
-                else "the session broke while its token was renewed"
-            )
-            raise CloudUnreachable(f"{method} {path}: {why}") from error
+            raise CloudUnreachable(
+                f"{method} {path}: the session broke while its token was renewed"
+            ) from error
         except (ks.ClientException, requests.RequestException) as error:
             metrics.nova_request(service, method, route(path), "none")
             raise CloudUnreachable(f"{method} {path}: {cause(error)}") from error
-        metrics.nova_request(service, method, route(path), str(answer.status_code))
+        metrics.nova_request(service, method, route(path), _known_status(answer))
         seconds = round(time.monotonic() - started, 3)
         shown = {"request_id": request_id(answer), "seconds": seconds}
         log.debug("%s %s %s", method, path, answer.status_code, extra=shown)
         return answer
 
-    def _options(self, service: Catalog, query: _Query, body: Any) -> dict[str, Any]:
-        options: dict[str, Any] = {"params": query, "timeout": self._timeout, "raise_exc": False}
-        if service == "placement":
-            options["headers"] = {"OpenStack-API-Version": f"placement {_PLACEMENT_VERSION}"}
-        if service == "compute":
-            options["microversion"] = self.microversion
-        if body is not None:
-            options["json"] = body
-        return options
+
+def _options(api: Api, service: Catalog, query: _Query, body: Any) -> dict[str, Any]:
+    options: dict[str, Any] = {"params": query, "raise_exc": False}
+    if service == "placement":
+        options["headers"] = {"OpenStack-API-Version": f"placement {_PLACEMENT_VERSION}"}
+    if service == "compute":
+        options["headers"] = {"OpenStack-API-Version": f"compute {api.microversion}"}
+    if body is not None:
+        options["json"] = body
+    return options
+
+
+def _microversion(document: requests.Response) -> str:
+    """The newest one that both sides know. Raises CloudTooOld, CloudUnreachable."""
+    try:
+        found = _VERSION.fullmatch(document.json()["version"]["version"])
+        newest = int(found[1]), int(found[2])  # type: ignore[index]
+    except MISREAD as error:
+        raise CloudUnreachable("Nova's version document could not be read") from error
+    if newest < FLOOR:
+        shown = ".".join(map(str, newest))
+        raise CloudTooOld(
+            f"Nova offers microversion {shown}; a safe drain needs 2.80 or newer "
+            "(OpenStack Ussuri, 2020)"
+        )
+    return ".".join(map(str, min(newest, CEILING)))
+
+
+def _marker(row: Any) -> str | None:
+    """Of a list's last row: nothing but an ID goes into the next request."""
+    found = (row.get("uuid") or row.get("id")) if isinstance(row, dict) else None
+    return str(found) if is_id(str(found)) and not isinstance(found, bool) else None
+
+
+def _known_status(answer: requests.Response) -> str:
+    try:
+        return str(http.HTTPStatus(answer.status_code).value)
+    except ValueError:
+        return "other"
 
 
 def _missing(service: Catalog) -> str:
     return f"the cloud's catalog has no {service.replace('_', ' ')} service"
+
+
+_WORDY = re.compile(r"(?:HTTPS?)?Connection(?:Pool)?\(|\('Connection (?:aborted|broken)")
 
 
 def cause(error: Exception) -> str:
@@ -170,14 +271,15 @@ def cause(error: Exception) -> str:
 
     Those differ from time to time.
     """
-    text = str(error)
-    whole, pool, inner = text.partition("ConnectionPool(")
-    if not pool:
-        return text
+    text = cleaned(str(error), 1000)
+    wordy = _WORDY.search(text)
+    if wordy is None:
+        return cleaned(text)
+    whole, inner = text[: wordy.start()], text[wordy.start() :]
     match = re.search(
         r"(?:\[(?:Errno -?\d+|SSL: \w+)\] |timed out|Remote end closed)[^'\"()]*", inner
     )
-    before = re.sub(r"[:\s]*HTTPS?$", "", whole)
+    before = whole.rstrip(": ")
     found = match[0].strip(" .") if match else "the connection broke"
     return ": ".join(part for part in (before, found) if part)
 
@@ -211,26 +313,61 @@ def message(answer: requests.Response) -> str:
     try:
         body = answer.json()
         if isinstance(errors := body.get("errors"), list) and errors:
-            return str(errors[0].get("detail"))[:500]
-        return str(next(iter(body.values()))["message"])[:500]
-    except (ValueError, AttributeError, StopIteration, TypeError, KeyError):
-        return (answer.reason or "").strip()[:500]
+            return cleaned(str(errors[0].get("detail")), 500)
+        return cleaned(str(next(iter(body.values()))["message"]), 500)
+    except (StopIteration, *MISREAD):
+        return cleaned(answer.reason or "", 500)
 
 
 def retry_after(answer: requests.Response) -> float | None:
-    value = answer.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    """Seconds, at most five minutes; None: none were named. A date is not read: clocks differ."""
+    value = str(answer.headers.get("Retry-After", "")).strip()
+    if not re.fullmatch(r"[0-9]+", value, re.ASCII):
+        return None
+    return float(min(int(value.lstrip("0")[:9] or "0"), _LONGEST_WAIT))
 
 
 def request_id(answer: requests.Response) -> str | None:
-    return answer.headers.get("x-openstack-request-id") or answer.headers.get(
+    found = answer.headers.get("x-openstack-request-id") or answer.headers.get(
         "x-compute-request-id"
     )
+    return found if is_id(found) else None
+
+
+_ROUTES = frozenset(
+    {
+        "/allocation_candidates",
+        "/images/{id}",
+        "/os-aggregates",
+        "/os-aggregates/{id}/action",
+        "/os-hypervisors/detail",
+        "/os-migrations",
+        "/os-server-groups",
+        "/os-services",
+        "/os-services/{id}",
+        "/ports",
+        "/resource_providers",
+        "/resource_providers/{id}/allocations",
+        "/servers/detail",
+        "/servers/{id}",
+        "/servers/{id}/action",
+        "/servers/{id}/diagnostics",
+        "/servers/{id}/migrations",
+        "/servers/{id}/migrations/{id}",
+        "/servers/{id}/migrations/{id}/action",
+        "/servers/{id}/os-instance-actions",
+        "/servers/{id}/os-instance-actions/{id}",
+        "/volumes/{id}",
+    }
+)
+_WORDS = frozenset(part for known in _ROUTES for part in known.split("/"))
 
 
 def route(path: str) -> str:
-    """A path without its ids, for metrics: `/servers/6f…/action` -> `/servers/{id}/action`."""
-    parts = path.split("?")[0].split("/")
-    return "/".join(
-        "{id}" if any(c.isdigit() for c in part) and part != "v2.0" else part for part in parts
-    )
+    """A path without its ids, for metrics: `/servers/6f…/action` -> `/servers/{id}/action`.
+
+    One of those that Quiesce uses, or `other`: a cloud's answers make no new ones.
+    """
+    parts = path.partition("?")[0].split("/")
+    found = "/".join(part if part in _WORDS else "{id}" for part in parts)
+    return found if found in _ROUTES else "other"

@@ -8,8 +8,9 @@ from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.openstack.addresses import path
 from quiesce.openstack.errors import NotFound, NotInCatalog
-from quiesce.openstack.http import Api
+from quiesce.openstack.http import MISREAD, Api
 from quiesce.openstack.records import Image, Volume
 
 T = TypeVar("T")
@@ -85,14 +86,15 @@ class Lookups:
         return self._images.get(ids)
 
     def _read_volume(self, volume_id: str) -> Volume:
-        body = self._api.get("block_storage", f"/volumes/{volume_id}")
+        body = self._api.get("block_storage", path("volumes", volume_id))
         try:
             return Volume.read(body["volume"])
-        except (KeyError, TypeError, AttributeError) as error:
+        except MISREAD as error:
             raise CloudUnreachable(f"Cinder's answer on volume {volume_id} is not one") from error
 
     def _read_image(self, image_id: str) -> Image:
-        body = self._api.get("image", f"/images/{image_id}")
-        if not isinstance(body, dict):
-            raise CloudUnreachable(f"Glance's answer on image {image_id} is not one")
-        return Image.read(body)
+        body = self._api.get("image", path("images", image_id))
+        try:
+            return Image.read(body)
+        except MISREAD as error:
+            raise CloudUnreachable(f"Glance's answer on image {image_id} is not one") from error

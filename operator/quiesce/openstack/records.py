@@ -1,9 +1,33 @@
-"""PURE. Nova's answers as frozen values: only what is used; names as in Nova's API."""
+"""PURE. Nova's answers as frozen values: only what is used; names as in Nova's API.
 
-from collections.abc import Mapping
+`read` raises Misread, or KeyError, where a row is not as the API describes it.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
+
+from quiesce.openstack.fields import (
+    Misread,
+    host,
+    id_of,
+    items,
+    known_host,
+    mapping,
+    moment,
+    number,
+    optional_id,
+    optional_number,
+    optional_text,
+    part,
+    shown,
+    text,
+    texts,
+)
+
+__all__ = ["moment"]
 
 # `migration.status` values after which Nova itself regards a migration as over. Every other one
 # keeps a compute service from being deleted; `finished` and `confirming` among them
@@ -15,16 +39,17 @@ SUCCEEDED = frozenset({"confirmed", "completed"})
 # ([compute]max_concurrent_live_migrations, 1 by default).
 WAITING = frozenset({"accepted", "queued", "preparing"})
 
+_LONGEST_FAULT, _LONGEST_WORD = 500, 300  # characters
+_MOST_VCPUS = 65536
 # nova/compute/power_state.py
 NOSTATE, RUNNING, PAUSED, SHUTDOWN = 0, 1, 3, 4
 
 
-def moment(text: str | None) -> datetime | None:
-    """Nova's times: UTC, with or without fraction and zone."""
-    if not text:
-        return None
-    value = datetime.fromisoformat(text)
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+def _words(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = items(row, name)
+    if not all(isinstance(each, str) and len(each) <= _LONGEST_WORD for each in found):
+        raise Misread(f"{name} is no list of names")
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +74,17 @@ class Service:
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
         # A cell that is down gives rows without most keys (microversion 2.69).
+        # The reason of another user is written back as it was, so it is not cleaned here.
+        row = mapping(row)
         return cls(
-            id=str(row.get("id") or ""),
-            host=row["host"],
-            status=row.get("status") or "UNKNOWN",
-            state=row.get("state") or "unknown",
-            disabled_reason=row.get("disabled_reason"),
+            id=optional_id(row, "id"),
+            host=known_host(row, "host"),
+            status=optional_text(row, "status") or "UNKNOWN",
+            state=optional_text(row, "state") or "unknown",
+            disabled_reason=optional_text(row, "disabled_reason"),
             forced_down=bool(row.get("forced_down")),
-            zone=row.get("zone") or "",
-            reported=row.get("updated_at") or "",
+            zone=optional_text(row, "zone") or "",
+            reported=optional_text(row, "updated_at") or "",
         )
 
 
@@ -70,6 +97,16 @@ class Flavor:
     disk: int = 0
     swap: int = 0
     extra_specs: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        return cls(
+            vcpus=min(optional_number(row, "vcpus", 1), _MOST_VCPUS),
+            ram=optional_number(row, "ram"),
+            disk=optional_number(row, "disk") + optional_number(row, "ephemeral"),
+            swap=optional_number(row, "swap"),
+            extra_specs=texts(row, "extra_specs"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,47 +149,48 @@ class Server:
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
         """Raises KeyError where the host attribute is missing: the user may not see hosts."""
-        if row["status"] == "UNKNOWN" and "OS-EXT-SRV-ATTR:host" not in row:
-            return cls(
-                id=row["id"],
-                name=row.get("name") or row["id"],
-                status=row["status"],
-                task_state=None,
-                power_state=NOSTATE,
-                host=None,
-                project_id=row.get("tenant_id") or "",
-                partial=True,
-            )
-        flavor, image = row.get("flavor") or {}, row.get("image") or {}
+        row = mapping(row)
+        status, own_id = text(row, "status"), id_of(row, "id")
+        name, project = shown(row, "name") or own_id, optional_text(row, "tenant_id") or ""
+        if status == "UNKNOWN" and "OS-EXT-SRV-ATTR:host" not in row:
+            return cls(own_id, name, status, None, NOSTATE, None, project_id=project, partial=True)
+        image = part(row, "image")
         return cls(
-            id=row["id"],
-            name=row.get("name") or row["id"],
-            status=row["status"],
-            task_state=row.get("OS-EXT-STS:task_state"),
-            power_state=int(row.get("OS-EXT-STS:power_state") or 0),
-            host=row["OS-EXT-SRV-ATTR:host"],
+            id=own_id,
+            name=name,
+            status=status,
+            task_state=optional_text(row, "OS-EXT-STS:task_state"),
+            power_state=optional_number(row, "OS-EXT-STS:power_state"),
+            host=host(row, "OS-EXT-SRV-ATTR:host"),
             locked=bool(row.get("locked")),
-            fault=(row.get("fault") or {}).get("message"),
-            flavor=Flavor(
-                vcpus=flavor.get("vcpus", 1),
-                ram=flavor.get("ram", 0),
-                disk=flavor.get("disk", 0) + flavor.get("ephemeral", 0),
-                swap=int(flavor.get("swap") or 0),
-                extra_specs=flavor.get("extra_specs") or {},
-            ),
+            fault=shown(part(row, "fault"), "message", _LONGEST_FAULT),
+            flavor=Flavor.read(part(row, "flavor")),
             volume_backed=not image,
-            image_properties=image.get("properties") or {},
-            zone_pinned=row.get("pinned_availability_zone"),
-            addresses=tuple(
-                a["addr"] for net in (row.get("addresses") or {}).values() for a in net
-            ),
-            project_id=row.get("tenant_id") or "",
+            image_properties=texts(image, "properties"),
+            zone_pinned=optional_text(row, "pinned_availability_zone"),
+            addresses=tuple(_addresses(part(row, "addresses"))),
+            project_id=project,
             launched=moment(row.get("OS-SRV-USG:launched_at")),
-            image_id=image.get("id") or "",
-            volumes=tuple(
-                v["id"] for v in row.get("os-extended-volumes:volumes_attached") or () if "id" in v
-            ),
+            image_id=optional_id(image, "id"),
+            volumes=tuple(_ids(row, "os-extended-volumes:volumes_attached")),
         )
+
+
+def _addresses(networks: Mapping[str, Any]) -> Iterator[str]:
+    for name in networks:
+        for row in items(networks, name):
+            address = text(mapping(row, "an address"), "addr")
+            try:
+                ipaddress.ip_address(address)
+            except ValueError as error:
+                raise Misread("addr is no IP address") from error
+            yield address
+
+
+def _ids(row: Mapping[str, Any], name: str) -> Iterator[str]:
+    for each in items(row, name):
+        if "id" in mapping(each, "a volume"):
+            yield id_of(each, "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +214,16 @@ class Migration:
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
+        row = mapping(row)
         return cls(
-            id=row["id"],
-            uuid=row["uuid"],
-            server_id=row["instance_uuid"],
-            type=row["migration_type"],
-            status=row["status"],
-            source=row["source_compute"],
-            dest=row["dest_compute"],
-            user_id=row.get("user_id"),
+            id=number(row, "id"),
+            uuid=id_of(row, "uuid"),
+            server_id=id_of(row, "instance_uuid"),
+            type=text(row, "migration_type"),
+            status=text(row, "status"),
+            source=host(row, "source_compute"),
+            dest=host(row, "dest_compute"),
+            user_id=optional_text(row, "user_id"),
             created=moment(row["created_at"]) or datetime.fromtimestamp(0, UTC),
             updated=moment(row.get("updated_at")),
         )
@@ -212,6 +251,55 @@ class ActionEvents:
     details: str | None
     open: bool
 
+    @classmethod
+    def read(cls, row: Mapping[str, Any], request_id: str) -> Self:
+        events = [mapping(each, "an event") for each in items(mapping(row), "events")]
+        failures = [each for each in events if each.get("result") not in ("Success", None)]
+        failed = failures[0] if failures else {}
+        started = moment(row["start_time"])
+        if started is None:
+            raise Misread("it has no start time")
+        return cls(
+            request_id,
+            text(row, "action"),
+            started,
+            optional_text(failed, "event"),
+            _details(failures),
+            not failed and any(each.get("result") is None for each in events),
+        )
+
+
+def _details(failures: list[Mapping[str, Any]]) -> str | None:
+    """The message of the step that failed last, and of the one around it if that says more.
+
+    Newest first (nova/db/main/api.py action_events_get): where every host rejects a live migration,
+    each check is a failed step, and the step around them has what became of it.
+    """
+    told = [shown(each, "details", _LONGEST_FAULT) for each in (failures[-1:] + failures[:1])]
+    texts = [each for each in told if each]
+    if len(set(texts)) < 2:
+        return texts[-1] if texts else None
+    return f"{texts[0].rstrip('.')}; last: {texts[-1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceAction:
+    """One row of `GET /servers/{id}/os-instance-actions`. `user_id` None: Nova did it by itself."""
+
+    action: str
+    request_id: str
+    user_id: str | None
+    started: datetime
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self | None:
+        """None where it has no start time."""
+        row = mapping(row)
+        started = moment(row["start_time"])
+        user = optional_text(row, "user_id")
+        found = text(row, "action"), optional_id(row, "request_id")
+        return None if started is None else cls(*found, user, started)
+
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
@@ -230,6 +318,16 @@ class LiveProgress:
     processed: int
     remaining: int
 
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        """Memory and disk together."""
+        row = mapping(row)
+        done, left = (
+            sum(optional_number(row, f"{of}_{what}_bytes") for of in ("memory", "disk"))
+            for what in ("processed", "remaining")
+        )
+        return cls(number(row, "id"), text(row, "status"), done, left)
+
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
@@ -237,6 +335,16 @@ class Aggregate:
     name: str
     zone: str | None
     hosts: tuple[str, ...]
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        row = mapping(row)
+        return cls(
+            number(row, "id"),
+            text(row, "name"),
+            optional_text(row, "availability_zone"),
+            _words(row, "hosts"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +362,14 @@ class ServerGroup:
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
-        most = (row.get("rules") or {}).get("max_server_per_host") or 1
-        return cls(row["id"], row["name"], row["policy"], frozenset(row["members"]), int(most))
+        row = mapping(row)
+        return cls(
+            id_of(row, "id"),
+            shown(row, "name") or "",
+            text(row, "policy"),
+            frozenset(_words(row, "members")),
+            optional_number(part(row, "rules"), "max_server_per_host") or 1,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +384,16 @@ class Hypervisor:
     host: str
     host_ip: str
     type: str = ""
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        row = mapping(row)
+        return cls(
+            text(row, "hypervisor_hostname"),
+            known_host(part(row, "service"), "host"),
+            optional_text(row, "host_ip") or "",
+            optional_text(row, "hypervisor_type") or "",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +412,13 @@ class Port:
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
+        row = mapping(row)
         return cls(
-            row["id"],
-            row["device_id"],
-            row["status"],
-            row.get("binding:host_id"),
-            row.get("binding:vif_type"),
+            id_of(row, "id"),
+            text(row, "device_id"),
+            text(row, "status"),
+            optional_text(row, "binding:host_id"),
+            optional_text(row, "binding:vif_type"),
             row.get("admin_state_up") is not False,
         )
 
@@ -330,10 +455,10 @@ class Volume:
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
-        """Raises KeyError."""
+        row = mapping(row)
         boots = str(row.get("bootable")).lower() == "true"
-        properties = row.get("volume_image_metadata") or {} if boots else {}
-        return cls(row["id"], bool(row["encrypted"]), properties)
+        properties = texts(row, "volume_image_metadata") if boots else {}
+        return cls(id_of(row, "id"), bool(row["encrypted"]), properties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,8 +470,8 @@ class Image:
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
-        texts = {name: value for name, value in row.items() if isinstance(value, str)}
-        return cls(row["id"], texts)
+        row = mapping(row)
+        return cls(id_of(row, "id"), {k: v for k, v in row.items() if isinstance(v, str)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,31 +1,46 @@
 """From a Kubernetes Secret to an authenticated OpenStack connection.
 
-No file of the user and no `OS_*` variable is read.
+No file, variable or proxy of the machine is used, and nothing of the Secret but the entry that
+`clouds_yaml` has checked.
 """
 
-import tempfile
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
-import openstack.config
-import openstack.connection
-import yaml
+import requests
 from keystoneauth1 import exceptions as ks
-from keystoneauth1.identity.base import BaseIdentityPlugin
-from openstack import exceptions as sdk
+from keystoneauth1.identity import v3
+from keystoneauth1.session import Session
 
 from quiesce import __version__
-from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable
+from quiesce.api.errors import BadCredentials, CloudUnreachable
+from quiesce.api.outside import cleaned
+from quiesce.openstack.addresses import origin
+from quiesce.openstack.budget import time_left
 from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.clouds_yaml import (
+    LONGEST_TIMEOUT,
+    CloudEntry,
+    Method,
+    Unusable,
+    read_cloud,
+)
 from quiesce.openstack.http import Api, cause
+from quiesce.openstack.transport import BadCertificates, Transport, trust
 
-_REQUEST_TIMEOUT = 30.0
-"""Seconds: a call that takes longer proves nothing."""
+T = TypeVar("T")
+
 _CACHED = 64
+_LARGEST_CA = 512 * 2**10
+
+_PLUGINS = {
+    Method.PASSWORD: v3.Password,
+    Method.TOKEN: v3.Token,
+    Method.APPLICATION_CREDENTIAL: v3.ApplicationCredential,
+}
 
 
 class Secret(Protocol):
@@ -42,11 +57,9 @@ class Secret(Protocol):
 
 
 class OneEntry:
-    """A lock for keystoneauth's plugin that refuses a thread which already holds it.
+    """A lock for keystoneauth's plugin, which gets one token for all threads.
 
-    Where Keystone's version document is answered with 401, keystoneauth requests a token to read it
-    with (discover.get_version_data, 5.18), while it holds this lock for getting one: with its own
-    lock the thread would wait for itself forever.
+    Its own is waited for without end, also by a thread that holds it.
     """
 
     def __init__(self) -> None:
@@ -54,10 +67,11 @@ class OneEntry:
         self._inside: int | None = None
 
     def __enter__(self) -> None:
-        """Raises Unauthorized on a second entry."""
+        """Raises Unauthorized on a second entry, CloudUnreachable where another thread stays."""
         if self._inside == threading.get_ident():
-            raise ks.Unauthorized("Keystone's version document was refused (HTTP 401)")
-        self._lock.acquire()
+            raise ks.Unauthorized("a token was needed to get a token")
+        if not self._lock.acquire(timeout=time_left(LONGEST_TIMEOUT)):
+            raise CloudUnreachable("Keystone does not answer a request for a token")
         self._inside = threading.get_ident()
 
     def __exit__(self, *_error: object) -> None:
@@ -65,106 +79,123 @@ class OneEntry:
         self._lock.release()
 
 
+_Key = tuple[str, str, str]  # of the Secret: namespace and name; of the cloud: its name in there
+
+
 class Clouds:
-    """The open connections, one per (Secret version, cloud name)."""
+    """The open connections, one for each cloud of a Secret; a new version of it is a new one."""
 
     def __init__(
-        self, timeout: float = _REQUEST_TIMEOUT, clock: Callable[[], float] = time.monotonic
+        self, timeout: float = LONGEST_TIMEOUT, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`timeout`: seconds for one request. `clock`: for the age of shared reads."""
         self._timeout, self._clock = timeout, clock
         self._lock = threading.Lock()
-        self._open: OrderedDict[tuple[str, str, str, str], Cloud] = OrderedDict()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._entries: OrderedDict[_Key, tuple[str, CloudEntry]] = OrderedDict()
+        self._open: OrderedDict[_Key, tuple[str, Cloud]] = OrderedDict()
 
-    def get(self, secret: Secret, cloud_name: str) -> Cloud:
-        """An authenticated cloud. Raises BadCredentials, CloudUnreachable, CloudTooOld."""
-        key = (secret.namespace, secret.name, secret.version, cloud_name)
+    def get(
+        self, secret: Secret, cloud_name: str, using: Callable[[str], None] = lambda _: None
+    ) -> Cloud:
+        """An authenticated cloud. Raises BadCredentials, CloudUnreachable, CloudTooOld.
+
+        `using` is called with host:port of its Keystone before anything is sent, and may raise.
+        """
+        _, host, port = origin(self._entry(secret, cloud_name).auth_url)
+        using(f"{host}:{port}")
+        key = (secret.namespace, secret.name, cloud_name)
         with self._lock:
-            if (cloud := self._open.get(key)) is not None and not cloud.broken:
+            version, cloud = self._open.get(key, ("", None))
+            if cloud is not None and version == secret.version and not cloud.broken:
                 self._open.move_to_end(key)
                 return cloud
         cloud = self._connect(secret, cloud_name)
         with self._lock:
-            self._open[key] = cloud
-            while len(self._open) > _CACHED:
-                self._open.popitem(last=False)
+            _keep(self._open, key, (secret.version, cloud))
         return cloud
 
     def forget(self, secret: Secret, cloud_name: str) -> None:
         """Drops a connection whose credentials were refused: the next tick makes a new one."""
         with self._lock:
-            self._open.pop((secret.namespace, secret.name, secret.version, cloud_name), None)
+            self._open.pop((secret.namespace, secret.name, cloud_name), None)
+
+    def _entry(self, secret: Secret, cloud_name: str) -> CloudEntry:
+        key = (secret.namespace, secret.name, cloud_name)
+        with self._lock:
+            version, found = self._entries.get(key, ("", None))
+        if found is not None and version == secret.version:
+            return found
+        found = cloud_entry(secret, cloud_name)
+        with self._lock:
+            _keep(self._entries, key, (secret.version, found))
+        return found
 
     def _connect(self, secret: Secret, cloud_name: str) -> Cloud:
-        where = f"Secret {secret.namespace}/{secret.name}"
-        config = cloud_config(secret, cloud_name)
-        if "cacert" in secret.data:
-            config["cacert"] = self._ca_file(secret)
+        where = f"Secret {secret.namespace}/{secret.name}, cloud {cleaned(cloud_name, 60)!r}"
+        entry = self._entry(secret, cloud_name)
+        session = _session(secret, entry, min(entry.timeout, self._timeout))
         try:
-            region = openstack.config.OpenStackConfig(
-                load_yaml_config=False,
-                load_envvars=False,
-                app_name="quiesce",
-                app_version=__version__,
-            ).get_one(**config)
-            if isinstance(plugin := region.get_session().auth, BaseIdentityPlugin):
-                plugin._lock = OneEntry()  # type: ignore[assignment]
-            connection = openstack.connection.Connection(config=region)
-            return Cloud(Api(connection, self._timeout), self._clock)
-        except (CloudUnreachable, CloudTooOld, BadCredentials):
-            raise
+            return Cloud(Api(session, entry), self._clock)
+        except CloudUnreachable as error:
+            raise CloudUnreachable(f"{where}: {error}", error.retry_after) from error
+        except BadCredentials as error:
+            raise BadCredentials(f"{where}: {error}") from error
         except (ks.Unauthorized, ks.NotFound, ks.BadRequest, ks.Forbidden) as error:
             raise BadCredentials(
-                f"{where}, cloud {cloud_name!r}: Keystone refused the credentials: {error}"
+                f"{where}: Keystone refused the credentials: {cleaned(str(error))}"
             ) from error
-        except (
-            ks.ConnectFailure,
-            ks.RetriableConnectionFailure,
-            ks.HttpServerError,
-            ks.DiscoveryFailure,
-        ) as error:
-            raise CloudUnreachable(f"{where}, cloud {cloud_name!r}: {cause(error)}") from error
-        except LookupError as error:
-            raise CloudUnreachable(
-                f"{where}, cloud {cloud_name!r}: Keystone's token document lacks {error}"
-            ) from error
-        except (ks.ClientException, sdk.SDKException, TypeError, ValueError) as error:
-            raise BadCredentials(
-                f"{where}, cloud {cloud_name!r}: clouds.yaml cannot be used: {error}"
-            ) from error
+        except (ks.ClientException, requests.RequestException) as error:
+            raise CloudUnreachable(f"{where}: {cause(error)}") from error
 
-    def _ca_file(self, secret: Secret) -> str:
-        with self._lock:
-            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="quiesce-")
-        path = Path(
-            self._folder.name,
-            f"{secret.namespace}-{secret.name}-{secret.version.replace('/', '-')}.pem",
+
+def _session(secret: Secret, entry: CloudEntry, timeout: float) -> Session:
+    """Nothing is sent yet. Raises BadCredentials."""
+    certificates = secret.data.get("cacert")
+    where = f"Secret {secret.namespace}/{secret.name}: the key cacert"
+    if certificates is not None and len(certificates) > _LARGEST_CA:
+        raise BadCredentials(
+            f"{where} is larger than {_LARGEST_CA // 2**10} KiB: keep the certificates of the "
+            "authorities that signed those of the endpoints"
         )
-        path.write_bytes(secret.data["cacert"])
-        return str(path)
+    try:
+        transport = Transport(trust(certificates, verify=entry.verify), timeout)
+    except BadCertificates as error:
+        raise BadCredentials(
+            f"{where} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+        ) from error
+    carrier = requests.Session()
+    carrier.trust_env = False  # no proxy, no .netrc, no bundle of the machine
+    carrier.adapters.clear()
+    carrier.mount("https://", transport)
+    carrier.mount("http://", transport)
+    plugin = _PLUGINS[entry.method](entry.auth_url, **entry.auth)
+    plugin._lock = OneEntry()
+    return Session(
+        plugin,
+        carrier,
+        timeout=timeout,
+        redirect=False,  # the transport follows those that lead nowhere else
+        app_name="quiesce",
+        app_version=__version__,
+    )
 
 
-def cloud_config(secret: Secret, cloud_name: str) -> dict[str, Any]:
+def _keep(cache: OrderedDict[_Key, T], key: _Key, value: T) -> None:
+    cache[key] = value
+    cache.move_to_end(key)
+    while len(cache) > _CACHED:
+        cache.popitem(last=False)
+
+
+def cloud_entry(secret: Secret, cloud_name: str) -> CloudEntry:
     """The entry of `clouds.yaml` in a Secret. Raises BadCredentials that says what is wrong."""
     where = f"Secret {secret.namespace}/{secret.name}"
     if "clouds.yaml" not in secret.data:
-        keys = ", ".join(sorted(secret.data)) or "none"
-        raise BadCredentials(f"{where} has no key clouds.yaml (its keys: {keys})")
-    try:
-        document = yaml.safe_load(secret.data["clouds.yaml"])
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f" at line {mark.line + 1}" if mark else ""
-        raise BadCredentials(f"{where}: clouds.yaml is not valid YAML{at}") from error
-    clouds = document.get("clouds") if isinstance(document, dict) else None
-    if not isinstance(clouds, dict) or not isinstance(clouds.get(cloud_name), dict):
-        names = ", ".join(sorted(map(str, clouds))) if isinstance(clouds, dict) else "none"
         raise BadCredentials(
-            f"{where}: clouds.yaml has no cloud named {cloud_name!r} (it has: {names})"
+            f"{where} has no key clouds.yaml: add it, with a cloud named "
+            f"{cleaned(cloud_name, 60)!r}"
         )
-    entry = dict(clouds[cloud_name])
-    if not isinstance(entry.get("auth"), dict):
-        raise BadCredentials(f"{where}: clouds.yaml: cloud {cloud_name!r} has no `auth` section")
-    # A write is never sent twice: what the SDK would retry may already have taken effect.
-    return entry | {"compute_connect_retries": 0, "compute_status_code_retries": 0}
+    try:
+        return read_cloud(secret.data["clouds.yaml"], cloud_name)
+    except Unusable as error:
+        raise BadCredentials(f"{where}: {error}") from error

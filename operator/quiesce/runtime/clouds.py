@@ -3,25 +3,30 @@
 from pydantic import ValidationError
 
 from quiesce.api.errors import BadCredentials, InvalidSpec
+from quiesce.api.labels import CLOUD_CREDENTIALS, not_released
 from quiesce.api.model import CloudCredentialsRef
 from quiesce.kube.resource import Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.runtime.kinds import Context
+from quiesce.runtime.turn import joins
 
 
 def cloud_of(context: Context, resource: Resource) -> Cloud:
     """An authenticated connection, shared by all resources with the same Secret and cloud name.
 
-    Raises BadCredentials, CloudUnreachable, CloudTooOld, InvalidSpec, KubeError.
+    Raises BadCredentials, CloudUnreachable, CloudTooOld, InvalidSpec, KubeError, Postponed.
     """
     ref, namespace = _credentials_ref(resource), resource.key.namespace
     secret = context.secrets.get(namespace, ref.secret_name)
     if secret is None:
         raise BadCredentials(
             f"Secret {namespace}/{ref.secret_name} does not exist: "
-            f"create it with a key clouds.yaml that has a cloud named {ref.cloud_name!r}"
+            f"create it with a key clouds.yaml that has a cloud named {ref.cloud_name!r}, and the "
+            f"label {CLOUD_CREDENTIALS}=true"
         )
-    return context.clouds.get(secret, ref.cloud_name)
+    if not secret.allows(CLOUD_CREDENTIALS):
+        raise BadCredentials(not_released(namespace, ref.secret_name, CLOUD_CREDENTIALS))
+    return context.clouds.get(secret, ref.cloud_name, joins)
 
 
 def forget_cloud(context: Context, resource: Resource) -> None:

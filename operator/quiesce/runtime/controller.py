@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from logging import ERROR, WARNING
 
 from quiesce.api.backoff import Backoff
@@ -13,6 +14,7 @@ from quiesce.ops import metrics
 from quiesce.ops.logging import fields, get_logger
 from quiesce.runtime.incident import reference
 from quiesce.runtime.kinds import Reconciler
+from quiesce.runtime.turn import Postponed, turn
 from quiesce.runtime.wakeups import WakeUps
 from quiesce.runtime.workqueue import WorkQueue
 
@@ -45,7 +47,7 @@ class Controller:
         self._store = store
         self._reconcile = reconcile
         self._clock = clock
-        self._queue: WorkQueue[Key] = WorkQueue()
+        self._queue: WorkQueue[Key] = WorkQueue(namespace_of=lambda key: key.namespace)
         self._wakeups = WakeUps()
         self._workers: list[_Worker] = []
         self._failures: dict[Key, tuple[int, str]] = {}  # how often in a row, and how the last time
@@ -69,6 +71,7 @@ class Controller:
             self._queue.add(resource.key)
 
     def start(self, workers: int) -> None:
+        self._queue.share_among(workers)
         for number in range(workers):
             worker = _Worker(f"{self.name}-{number}", self._work, self._clock())
             self._workers.append(worker)
@@ -125,26 +128,35 @@ class Controller:
             if key is None:
                 continue
             worker.key, worker.beat = key, self._clock()
-            with fields(**{self.name: str(key)}):
-                delay = self._tick(key)
+            try:
+                with fields(**{self.name: str(key)}):
+                    delay = self._tick(key)
+            except BaseException:  # noqa: BLE001 - not even a log that cannot be written ends it
+                delay = RELIST_SECONDS
             self._queue.done(key, delay)
             worker.key = None
 
     def _tick(self, key: Key) -> float | None:
-        """Never raises: a failing tick is retried with back-off and holds up no other resource."""
+        """Never raises: a failing tick is retried with back-off and holds up no other resource.
+
+        Nor does one that ends its thread, such as SystemExit: in a thread it means nothing else.
+        """
         started, outcome = time.monotonic(), "ok"
         try:
-            delay = self._reconcile(key)
+            with turn(partial(self._queue.join, key)):
+                delay = self._reconcile(key)
             self._failures.pop(key, None)
-        except Exception as error:  # noqa: BLE001 - whatever it is, only this resource waits
+        except Postponed:  # the queue knows its cloud now, and hands it out in its turn
+            return 0.0
+        except BaseException as error:  # noqa: BLE001 - whatever it is, only this resource waits
             outcome = "retry" if isinstance(error, KubeError) else "bug"
             delay = self._failed(key, error)
         metrics.tick(self.name, outcome, time.monotonic() - started)
         return delay
 
-    def _failed(self, key: Key, error: Exception) -> float:
+    def _failed(self, key: Key, error: BaseException) -> float:
         """Logs it; the seconds until the next try."""
-        text = f"{type(error).__name__}: {error} (reference {reference(error)})"
+        text = f"{type(error).__name__}: {_said(error)} (reference {reference(error)})"
         count, before = self._failures.get(key, (0, ""))
         self._failures[key] = count + 1, text
         delay = BACKOFF.delay(count + 1, str(key))
@@ -154,6 +166,14 @@ class Controller:
         else:  # the traceback is the same as long as the text is
             log.error("unexpected %s; retrying in %.0fs", text, delay, exc_info=text != before)
         return delay
+
+
+def _said(error: BaseException) -> str:
+    """Its text; none, where making it fails in its turn."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001
+        return ""
 
 
 class _Worker(threading.Thread):

@@ -73,6 +73,10 @@ class Actuator(Protocol):
         """For one that is released without a tick. `abandoned`: a person requested that."""
         ...
 
+    def secrets_of(self, resource: Resource) -> Sequence[str]:
+        """Names of the Secrets that may have been made for it: they go with it, after all else."""
+        ...
+
     def tick(self, resource: Resource) -> float | Released:
         """Observe, decide, report, act. Its finalizer is stored; it may be in deletion.
 

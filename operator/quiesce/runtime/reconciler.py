@@ -24,6 +24,7 @@ from quiesce.runtime.clouds import forget_cloud
 from quiesce.runtime.incident import reference
 from quiesce.runtime.kinds import Actuator, Context, Released
 from quiesce.runtime.publish import announce
+from quiesce.runtime.turn import Postponed
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +62,11 @@ class ResourceReconciler:
             return self._take_on(resource)
         try:
             outcome = self._advance(resource)
-        except KubeError:
+        except (KubeError, Postponed):
             raise
         except Problem as problem:
             return self._report(resource, memory, problem)
-        except Exception as error:
+        except BaseException as error:
             self._report_unexpected(resource, error)
             raise
         memory.transients = 0
@@ -109,6 +110,7 @@ class ResourceReconciler:
     def _release(self, resource: Resource, released: Released) -> None:
         """Events first: once its finalizer is removed the resource is gone."""
         announce(self._context, resource, released.events)
+        self._context.secrets.hand_over(resource, self._actuator.secrets_of(resource))
         self._context.store.remove_finalizer(resource)
         self._forget(resource.key, resource.uid)
 
@@ -122,7 +124,7 @@ class ResourceReconciler:
         delay = AFTER_TRANSIENT.delay(memory.transients, resource.uid)
         return max(delay, problem.retry_after or 0.0)
 
-    def _report_unexpected(self, resource: Resource, error: Exception) -> None:
+    def _report_unexpected(self, resource: Resource, error: BaseException) -> None:
         """In the status, where people look; the controller logs it and backs off."""
         found = reference(error)
         problem = InternalError(
@@ -131,7 +133,7 @@ class ResourceReconciler:
         )
         try:
             self._actuator.report_problem(self._as_stored(resource), problem)
-        except Exception as failed:  # noqa: BLE001 - the caller raises the first error
+        except BaseException as failed:  # noqa: BLE001 - the caller raises the first error
             log.warning("could not report error %s in the status: %s", found, failed)
 
     def _as_stored(self, resource: Resource) -> Resource:

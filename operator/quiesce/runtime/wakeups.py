@@ -1,7 +1,8 @@
 """Which events need a tick: those that a person or the API server caused, not our own writes."""
 
+import hashlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from quiesce.api.annotations import GROUP
 from quiesce.kube.resource import Key, Resource
@@ -9,7 +10,7 @@ from quiesce.kube.resource import Key, Resource
 _REQUESTS = f"{GROUP}/"
 """The prefix of every annotation by which people request something; we write none."""
 
-_Fingerprint = tuple[str, int, bool, frozenset[tuple[str, str]]]
+_Fingerprint = tuple[str, int, bool, bytes]
 
 
 class WakeUps:
@@ -40,7 +41,15 @@ class WakeUps:
 
 
 def _fingerprint(resource: Resource) -> _Fingerprint:
-    requests = frozenset(
-        (name, value) for name, value in resource.annotations.items() if name.startswith(_REQUESTS)
-    )
-    return resource.uid, resource.generation, resource.deleting, requests
+    return resource.uid, resource.generation, resource.deleting, _digest(resource.annotations)
+
+
+def _digest(annotations: Mapping[str, str]) -> bytes:
+    """Of the requests among them: their values may be large, and are kept for every object."""
+    found = hashlib.sha256()
+    for name in sorted(annotations):
+        if name.startswith(_REQUESTS):
+            for part in (name, annotations[name]):
+                encoded = part.encode("utf-8", "surrogatepass")
+                found.update(len(encoded).to_bytes(8) + encoded)
+    return found.digest()

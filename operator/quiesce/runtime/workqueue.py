@@ -1,4 +1,6 @@
-"""Which key is due, and when. Many threads take from it; no key is ever with two of them."""
+"""Which key is due, and when. Many threads take from it; no key is ever with two of them, and no
+namespace or cloud has more of them than its share.
+"""
 
 import heapq
 import threading
@@ -6,14 +8,22 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from quiesce.runtime.shares import Shares
+
 _K = TypeVar("_K", bound=Hashable)
 
 
 class WorkQueue(Generic[_K]):
     """Keys, each with the time at which it is due. Of two times for one key the earlier wins."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        namespace_of: Callable[[_K], Hashable] | None = None,
+    ) -> None:
+        """`namespace_of`: by which keys share the threads; None: they do not."""
         self._clock = clock
+        self._shares: Shares[_K] = Shares(namespace_of, 0)
         self._changed = threading.Condition()
         self._due: dict[_K, float] = {}
         # May hold stale entries: only those in _due count.
@@ -23,6 +33,18 @@ class WorkQueue(Generic[_K]):
             _K, float | None
         ] = {}  # when it is due again, if it was added meanwhile
         self._closed = False
+
+    def share_among(self, workers: int) -> None:
+        """How many threads take from it: each namespace and cloud gets its share of them."""
+        with self._changed:
+            self._shares.workers = workers
+
+    def join(self, key: _K, cloud: Hashable) -> bool:
+        """`key`, which is in progress, belongs to this cloud from now on; False: others of that
+        cloud use up its share, so the caller has to hand it back at once.
+        """
+        with self._changed:
+            return self._shares.join(key, cloud)
 
     def add(self, key: _K, delay: float = 0.0) -> None:
         """`key` is due in `delay` seconds at the latest, but not before work on it has ended."""
@@ -43,21 +65,26 @@ class WorkQueue(Generic[_K]):
         deadline = self._clock() + timeout
         with self._changed:
             while not self._closed:
-                now, first = self._clock(), self._first()
-                if first is not None and first[0] <= now:
-                    return self._take(first[1])
+                now = self._clock()
+                key, later = self._next(now)
+                if key is not None:
+                    return self._take(key)
                 if now >= deadline:
                     return None
-                self._changed.wait((deadline if first is None else min(deadline, first[0])) - now)
+                self._changed.wait((deadline if later is None else min(deadline, later)) - now)
             return None
 
     def done(self, key: _K, delay: float | None) -> None:
         """Work on `key` has ended: due again in `delay` seconds; None: when it is added again."""
         with self._changed:
             added = self._in_work.pop(key)
+            self._shares.end(key)
             due = added if delay is None else _earlier(added, self._clock() + delay)
-            if due is not None and not self._closed:
+            if due is None or self._closed:
+                self._shares.forget(key)
+            else:
                 self._schedule(key, due)
+            self._changed.notify_all()  # one that waits for its share may begin
 
     def close(self) -> None:
         """Nothing is handed out any more; get() returns at once."""
@@ -80,22 +107,38 @@ class WorkQueue(Generic[_K]):
         if key in self._due and self._due[key] <= due:
             return
         self._due[key] = due
+        self._shares.add(key)
         self._count += 1
         heapq.heappush(self._heap, (due, self._count, key))
         self._changed.notify()
 
-    def _first(self) -> tuple[float, _K] | None:
+    def _next(self, now: float) -> tuple[_K | None, float | None]:
+        """(the key that is due longest and may begin, when the next one is due).
+
+        Those that have to wait for their share keep their place, and hold up nobody.
+        """
+        waiting = []
+        found, later = None, None
         while self._heap:
-            due, _, key = self._heap[0]
+            entry = due, _, key = self._heap[0]
             if self._due.get(key) == due:
-                return due, key
+                if due > now:
+                    later = due
+                    break
+                if self._shares.may_begin(key):
+                    found = key
+                    break
+                waiting.append(entry)
             heapq.heappop(self._heap)
-        return None
+        for entry in waiting:
+            heapq.heappush(self._heap, entry)
+        return found, later
 
     def _take(self, key: _K) -> _K:
-        heapq.heappop(self._heap)
+        """Its entry in the heap is stale from now on."""
         del self._due[key]
         self._in_work[key] = None
+        self._shares.begin(key)
         self._changed.notify()  # another thread has to wait for the next one now
         return key
 

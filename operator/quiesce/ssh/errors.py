@@ -38,6 +38,18 @@ class TimedOut(SSHError):
     reason = "Timeout"
 
 
+class TooManySessions(SSHError):
+    """Others work on their hosts just now; nothing was tried."""
+
+    reason = "TooManySessions"
+
+
+class SentTooMuch(SSHError):
+    """What answers there sends without end, or claims to."""
+
+    reason = "SentTooMuch"
+
+
 class HostKeyUnknown(SSHError):
     """No key of this host is pinned. The text shows the fingerprint that it presents."""
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -13,6 +14,7 @@ from quiesce.ssh.errors import BadKey
 
 _PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _RSA_BITS = 4096
+_KEY_TYPE = r"[A-Za-z0-9@._-]{1,64}"
 _RSA_MINIMUM = 2048
 
 
@@ -80,11 +82,11 @@ def read_public(text: str) -> PublicKey:
     kind, encoded, *_ = [*text.split(), "", ""]
     blob = base64.b64decode(encoded, validate=True)
     if (
-        not kind
+        not re.fullmatch(_KEY_TYPE, kind)
         or int.from_bytes(blob[:4], "big") != len(kind)
         or blob[4 : 4 + len(kind)] != kind.encode()
     ):
-        raise ValueError(f"not an OpenSSH public key of type {kind!r}")
+        raise ValueError("not an OpenSSH public key")
     return PublicKey(kind, encoded)
 
 

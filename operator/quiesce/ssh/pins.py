@@ -45,6 +45,12 @@ class Pins:
         found = exact or self._matching(wanted)
         return tuple(key for key in dict.fromkeys(found) if key not in self.revoked)
 
+    def of_first(self, name: str, port: int) -> tuple[PublicKey, ...]:
+        """The keys of lines that begin with this very name."""
+        spellings = {spelled(name, port), name}
+        found = (pin.key for pin in self.pins if pin.names[0] in spellings)
+        return tuple(dict.fromkeys(found))
+
     def _matching(self, names: tuple[str, ...]) -> tuple[PublicKey, ...]:
         plain = (place for name in names for place in self._by_name.get(name.lower(), ()))
         hashed = (place for place, entry in self._hashed for name in names if _hides(entry, name))
@@ -69,6 +75,32 @@ class Pins:
         )
 
 
+@dataclass(frozen=True)
+class HostKeys:
+    """The keys that hosts may present: those that a person has given, and for a host without any
+    the one that was trusted on first use, if the spec allows that.
+    """
+
+    given: Pins = Pins()
+    trusted: Pins = Pins()
+    """One line a host, under the host of its service. Other names in a line do not count."""
+
+    @property
+    def revoked(self) -> frozenset[PublicKey]:
+        return self.given.revoked
+
+    def of(self, host: str, names: Iterable[str], port: int) -> tuple[PublicKey, ...]:
+        """`host`: of its service. `names`: all of its names."""
+        given = self.given.of(names, port)
+        trusted = () if given else self.trusted.of_first(host, port)
+        return given or tuple(key for key in trusted if key not in self.revoked)
+
+
+def trusted_line(host: str, port: int, key: PublicKey) -> str:
+    """A line of `HostKeys.trusted`."""
+    return f"{spelled(host, port)} {key.line}\n"
+
+
 def spelled(name: str, port: int) -> str:
     """A name or address as a known_hosts file spells it."""
     return name if port == SSH_PORT else f"[{name}]:{port}"
@@ -78,7 +110,7 @@ def read_pins(text: str, what: str) -> Pins:
     """Raises BadKey that names the line at fault; `what` names the file in it."""
     pins: list[Pin] = []
     revoked: set[PublicKey] = set()
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.strip()
         if not line or line.startswith(("#", "@cert-authority")):
             continue

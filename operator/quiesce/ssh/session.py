@@ -2,24 +2,29 @@
 
 Nothing of the machine is used: no agent, no key files, no configuration, no password. Every wait
 has a limit, and at the deadline the connection is cut whatever it is doing: a host that sends
-one byte a second cannot hold a thread longer than that.
+one byte a second cannot hold a thread longer than that. What a host sends is counted (`wire`): one
+that sends without end is cut as well.
 """
 
 import logging
+import select
 import shlex
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import paramiko
 
+from quiesce.api.outside import cleaned
 from quiesce.ssh.errors import (
     ConnectionRefused,
     HostKeyMismatch,
     HostKeyUnknown,
     PermissionDenied,
+    SentTooMuch,
     SSHError,
     TimedOut,
     Unreachable,
@@ -27,11 +32,18 @@ from quiesce.ssh.errors import (
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login
 from quiesce.ssh.pins import SSH_PORT
+from quiesce.ssh.wire import Packets, Wire, restrict
 
 _CONNECT_SECONDS = 8.0
 """For the TCP connection, and again for the key exchange and the login."""
-_OUTPUT_LIMIT = 4 * 1024 * 1024
-"""Bytes of a command's output; a host that sends more is cut off."""
+_OUTPUT_LIMIT = 512 * 1024
+"""Bytes of one command, output and errors together; what our scripts print is below 100 KiB."""
+_SESSION_LIMIT = 2 * 1024 * 1024
+"""Bytes that a host may send in one session, of any kind."""
+_WINDOW = 256 * 1024
+"""Bytes that a command's output may be ahead of us."""
+_ADDRESSES = 3
+"""Of a name: more are not tried."""
 
 # paramiko logs each failure with a traceback; what matters reaches the caller as an error.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -76,8 +88,7 @@ class Session:
                 channel.exec_command(shlex.join(command))
                 channel.sendall(stdin.encode())
                 channel.shutdown_write()
-                output = _drain(channel.recv)
-                errors = _drain(channel.recv_stderr)
+                output, errors = _read(channel)
                 return Done(channel.recv_exit_status(), output, errors)
 
     def run_script(self, script: str) -> Done:
@@ -86,10 +97,10 @@ class Session:
 
 
 class _Cut:
-    """The deadline of a connection."""
+    """The deadline of a connection, and what it may receive."""
 
-    def __init__(self, sock: socket.socket, seconds: float) -> None:
-        self._sock, self._seconds, self.expired = sock, seconds, False
+    def __init__(self, wire: Wire, seconds: float) -> None:
+        self._wire, self._seconds, self.expired = wire, seconds, False
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
         self._timer.start()
@@ -97,29 +108,45 @@ class _Cut:
     def _expire(self) -> None:
         self.expired = True
         try:
-            self._sock.shutdown(socket.SHUT_RDWR)
+            self._wire.shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # closed already
 
     def cancel(self) -> None:
         self._timer.cancel()
 
+    def logged_in(self) -> None:
+        """The host is the right one: from now on it may send more."""
+        self._wire.limit = _SESSION_LIMIT
+
     @contextmanager
     def explained(self, target: Target) -> Iterator[None]:
-        """Turns what paramiko raises into an SSHError; past the deadline it is a TimedOut."""
+        """Turns what paramiko raises into an SSHError; past the deadline it is a TimedOut.
+
+        paramiko passes on whatever its parsers raise where a host sends nonsense.
+        """
         try:
             yield
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            if self.expired:
-                raise self._timed_out(target) from error
-            raise _failure(error, target) from error
-        if self.expired:
-            raise self._timed_out(target)
+        except SSHError:
+            raise
+        except Exception as error:
+            raise self._cause(target) or _failure(error, target) from error
+        if cause := self._cause(target):
+            raise cause
 
-    def _timed_out(self, target: Target) -> TimedOut:
-        return TimedOut(
-            f"{_where(target)} is too slow: the connection was closed after {self._seconds:.0f}s"
-        )
+    def _cause(self, target: Target) -> SSHError | None:
+        """Why the connection was cut from this side; None: it was not."""
+        if self._wire.overrun:
+            return SentTooMuch(
+                f"{_where(target)} sent more than a session takes: the connection was closed",
+                ["Find out what answers there, and what it prints"],
+            )
+        if self.expired:
+            return TimedOut(
+                f"{_where(target)} is too slow: the connection was closed after "
+                f"{self._seconds:.0f}s"
+            )
+        return None
 
 
 @contextmanager
@@ -134,12 +161,8 @@ def connect(
     with _negotiated(target, pinned, seconds) as (transport, cut):
         with cut.explained(target):
             _check_host_key(target, _presented(transport), pinned, revoked)
-            try:
-                remaining = transport.auth_publickey(login.user, login.key)
-            except paramiko.AuthenticationException as error:
-                raise _denied(login) from error
-            if remaining:
-                raise _denied(login)
+            _log_in(transport, login, target)
+            cut.logged_in()
         yield Session(transport, target, login.sudo, cut)
 
 
@@ -153,15 +176,17 @@ def presented_key(target: Target, seconds: float) -> PublicKey:
 def _negotiated(
     target: Target, pinned: Sequence[PublicKey], seconds: float
 ) -> Iterator[tuple[paramiko.Transport, _Cut]]:
-    sock = _dial(target)
-    cut = _Cut(sock, seconds)
+    wire = Wire(_dial(target))
+    cut = _Cut(wire, seconds)
     transport: paramiko.Transport | None = None
     try:
         with cut.explained(target):
-            transport = paramiko.Transport(sock)
+            transport = paramiko.Transport(
+                wire, default_window_size=_WINDOW, packetizer_class=Packets
+            )
             transport.banner_timeout = transport.auth_timeout = _CONNECT_SECONDS
             transport.channel_timeout = _CONNECT_SECONDS
-            _prefer(transport, pinned)
+            restrict(transport, [key.type for key in pinned])
             transport.start_client(timeout=_CONNECT_SECONDS)
             if not transport.initial_kex_done:
                 raise TimedOut(
@@ -173,23 +198,36 @@ def _negotiated(
         cut.cancel()
         if transport is not None:
             transport.close()
-        sock.close()
+        wire.close()
 
 
 def _dial(target: Target) -> socket.socket:
+    """Connected, within _CONNECT_SECONDS for all addresses of the name together."""
+    end, failed = time.monotonic() + _CONNECT_SECONDS, OSError("the name has no address")
     try:
-        return socket.create_connection((target.address, target.port), timeout=_CONNECT_SECONDS)
-    except OSError as error:
+        found = socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM)
+        for *_, place in found[:_ADDRESSES]:
+            left = max(1.0, end - time.monotonic())
+            try:
+                return socket.create_connection((str(place[0]), target.port), timeout=left)
+            except OSError as error:
+                failed = error
+    except (OSError, UnicodeError) as error:
         raise _failure(error, target) from error
+    raise _failure(failed, target) from failed
 
 
-def _prefer(transport: paramiko.Transport, pinned: Sequence[PublicKey]) -> None:
-    """Ask for a key of a pinned type first, as OpenSSH's client does: a host may have several."""
-    options = transport.get_security_options()
-    types = {key.type for key in pinned}
-    rsa = {"rsa-sha2-512", "rsa-sha2-256"} if "ssh-rsa" in types else set()
-    known = [name for name in options.key_types if name in types | rsa]
-    options.key_types = tuple(known + [name for name in options.key_types if name not in known])
+def _log_in(transport: paramiko.Transport, login: Login, target: Target) -> None:
+    try:
+        remaining = transport.auth_publickey(login.user, login.key)
+    except paramiko.AuthenticationException as error:
+        if "timeout" in str(error).lower():
+            raise TimedOut(
+                f"{_where(target)} did not answer the login within {_CONNECT_SECONDS:.0f}s"
+            ) from error
+        raise _denied(login) from error
+    if remaining:
+        raise _denied(login)
 
 
 def _presented(transport: paramiko.Transport) -> PublicKey:
@@ -200,12 +238,8 @@ def _presented(transport: paramiko.Transport) -> PublicKey:
 def _check_host_key(
     target: Target, presented: PublicKey, pinned: Sequence[PublicKey], revoked: frozenset[PublicKey]
 ) -> None:
+    refuse_revoked(presented, revoked)
     shown = f"the host presents {presented.fingerprint}"
-    if presented in revoked:
-        raise HostKeyMismatch(
-            f"{shown} ({presented.type}), which known_hosts marks @revoked",
-            ["Give the host a new key, and pin that one"],
-        )
     if not pinned:
         raise HostKeyUnknown(
             f"{shown} ({presented.type}), and no key of {target.name} is pinned",
@@ -221,6 +255,16 @@ def _check_host_key(
                 f"Compare the fingerprint on the host: {_show_key(presented)}",
                 "If the host was reinstalled, pin its new key; if not, find out who answers there",
             ],
+        )
+
+
+def refuse_revoked(presented: PublicKey, revoked: frozenset[PublicKey]) -> None:
+    """Raises HostKeyMismatch."""
+    if presented in revoked:
+        raise HostKeyMismatch(
+            f"the host presents {presented.fingerprint} ({presented.type}), which known_hosts "
+            "marks @revoked",
+            ["Give the host a new key, and pin that one"],
         )
 
 
@@ -257,13 +301,16 @@ def _failure(error: Exception, target: Target) -> SSHError:
     if isinstance(error, socket.gaierror):
         return Unreachable(f"{where}: the name does not resolve ({error.strerror})")
     if isinstance(error, OSError) and not isinstance(error, ConnectionError):
-        return Unreachable(f"{where} cannot be reached: {error.strerror or error}")
+        return Unreachable(
+            f"{where} cannot be reached: {cleaned(str(error.strerror or error), 100)}"
+        )
     if "banner" in str(error).lower():
         return TimedOut(
             f"{where} accepts connections but sends no SSH banner within {_CONNECT_SECONDS:.0f}s",
             ["Check sshd on the host, and that hostAccess.port is its port"],
         )
-    return SSHError(f"{where} closed the connection: {str(error)[:100] or type(error).__name__}")
+    said = cleaned(str(error), 100) or type(error).__name__
+    return SSHError(f"{where} closed the connection: {said}")
 
 
 def _where(target: Target) -> str:
@@ -271,12 +318,22 @@ def _where(target: Target) -> str:
     return shown if target.name == target.address else f"{target.name} ({shown})"
 
 
-def _drain(read: Callable[[int], bytes]) -> str:
-    parts: list[bytes] = []
-    size = 0
-    while part := read(65536):
-        size += len(part)
-        if size > _OUTPUT_LIMIT:
-            raise paramiko.SSHException(f"it sent more than {_OUTPUT_LIMIT} bytes of output")
-        parts.append(part)
-    return b"".join(parts).decode(errors="replace")
+def _read(channel: paramiko.Channel) -> tuple[str, str]:
+    """Output and errors of a command, to their end, as they come."""
+    output, errors, ready = bytearray(), bytearray(), select.poll()
+    ready.register(channel.fileno(), select.POLLIN)
+    while True:
+        ended = channel.eof_received or channel.closed
+        ready.poll(0 if ended else 1000)
+        _take(channel.recv_ready, channel.recv, output)
+        _take(channel.recv_stderr_ready, channel.recv_stderr, errors)
+        if len(output) + len(errors) > _OUTPUT_LIMIT:
+            raise SentTooMuch(f"a command printed more than {_OUTPUT_LIMIT // 1024} KiB")
+        if ended:
+            return output.decode(errors="replace"), errors.decode(errors="replace")
+
+
+def _take(ready: Callable[[], bool], read: Callable[[int], bytes], into: bytearray) -> None:
+    """What has arrived, without waiting for more."""
+    while ready() and len(into) <= _OUTPUT_LIMIT:
+        into += read(_WINDOW)

@@ -287,6 +287,7 @@ def nova_conf(surroundings: Surroundings, host: str, address: str) -> str:
         "config_drive_format": "iso9660",
         "mkisofs_cmd": "genisoimage",
         "running_deleted_instance_poll_interval": 60,
+        "sync_power_state_interval": 60,  # ten minutes by default: too long to wait for
     }
     ini["libvirt"] = {
         "virt_type": surroundings.virt_type,

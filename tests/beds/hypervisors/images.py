@@ -120,10 +120,10 @@ def seed(api: Api, cache: Path) -> None:
     """The guests' images and flavors, into an empty cloud."""
     made = files(cache)
     boots = {
-        "kernel_id": _upload(
+        "kernel_id": upload(
             api, "guest-kernel", made.kernel, disk_format="aki", container_format="aki"
         ),
-        "ramdisk_id": _upload(
+        "ramdisk_id": upload(
             api, "guest-ramdisk", made.ramdisk, disk_format="ari", container_format="ari"
         ),
         "hw_disk_bus": "virtio",
@@ -131,7 +131,7 @@ def seed(api: Api, cache: Path) -> None:
         "container_format": "bare",
     }
     for name, told in IMAGES.items():
-        _upload(api, name, made.disk, **boots, os_command_line=COMMAND_LINE + told)
+        upload(api, name, made.disk, **boots, os_command_line=COMMAND_LINE + told)
     for name, ram in FLAVORS.items():
         api.call(
             "nova",
@@ -141,7 +141,7 @@ def seed(api: Api, cache: Path) -> None:
         )
 
 
-def _upload(api: Api, name: str, file: Path, **properties: str) -> str:
+def upload(api: Api, name: str, file: Path, **properties: str) -> str:
     """A public image; its id."""
     made = api.call(
         "glance", "POST", "/images", {"name": name, "visibility": "public", **properties}

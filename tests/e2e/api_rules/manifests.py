@@ -106,6 +106,7 @@ def condition(type_: str, status: str, reason: str) -> dict[str, Any]:
 
 
 FULL_STATUS: dict[str, Any] = {
+    "cloud": "0123456789abcdef0123456789abcdef",
     "observedGeneration": 1,
     "phase": "Draining",
     "message": "moving 1 of 40 servers; 1 blocked: db-3 (suspended)",

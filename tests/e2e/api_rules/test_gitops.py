@@ -51,5 +51,5 @@ def _applied_without_drift(
 def test_the_examples_are_the_documented_ones() -> None:
     assert [path.stem for path in EXAMPLES] == [
         "drain-for-reboot", "keyring-drain", "keyring-sudo", "keyring",
-        "live-then-cold", "openstack-clouds-secret", "retire-node",
+        "live-then-cold", "openstack-clouds-secret", "resource-quota", "retire-node",
     ]  # fmt: skip

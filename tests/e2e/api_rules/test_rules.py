@@ -339,3 +339,30 @@ def _edit(
     return kube.kubectl(
         "patch", "cnd", "compute-07", "-n", namespace, "--type=merge", "-p", patch, check=check
     )
+
+
+def keyring(name: str = "cold", key: str | None = None, login: str = "login") -> dict[str, Any]:
+    access = {"privateKeySecretRef": {"name": login}, "trustOnFirstUse": True}
+    spec = {"hostAccess": access, "key": {"secretName": key} if key else {}}
+    head = {"apiVersion": "quiesce.dev/v1alpha1", "kind": "MigrationKeyring"}
+    return {**head, "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.mark.finding("H1")
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        (keyring(key="login"), ("spec.key.secretName", "would be copied to every host")),
+        (keyring(login="cold-migration-key"), ("is copied to every host", "is another one")),
+    ],
+)
+def test_the_login_key_is_not_the_migration_key(
+    kube: Kube, namespace: str, manifest: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    answer = kube.kubectl(
+        "create", "-n", namespace, "-f", "-", stdin=json.dumps(manifest), check=False
+    )
+    assert answer.returncode != 0
+    for word in words:
+        assert word in answer.stderr
+    kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(keyring(key="own")))

@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
 from tests.e2e.api_rules.manifests import FULL_STATUS, drain, fields, read, schema, write_status
 from tests.harness.kubernetes import Kube
+
+from quiesce.kube.client import connect
+from quiesce.kube.store import Store
 
 
 def test_a_status_that_uses_every_field_is_kept_whole(kube: Kube, namespace: str) -> None:
@@ -59,3 +63,27 @@ def test_a_manifest_cannot_bring_a_status_along(kube: Kube, namespace: str) -> N
     forged = drain() | {"status": {"observedGeneration": 1, "phase": "Drained"}}
     kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(forged))
     assert read(kube, namespace)["status"] == {"observedGeneration": -1}
+
+
+@pytest.mark.finding("M1", "M2", "L2")
+def test_whatever_a_cloud_or_host_says_the_status_is_stored(
+    kube: Kube, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text of an error may hold anything; a status that is refused would block the drain."""
+    monkeypatch.setenv("KUBECONFIG", kube.environment["KUBECONFIG"])
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(drain()))
+    store = Store(connect(None, 1).client, "computenodedrains", (namespace,), "quiesce.dev/drain")
+    (resource,) = store.list()
+    everything = "".join(
+        map(chr, (*range(0x3000), *range(0xD7F0, 0xE010), *range(0xFE00, 0x10000)))
+    )
+    for number, said in enumerate(("\U0001f600 \ud83d \x1b[31m", everything)):
+        message = f"{number}: {said}"
+        reason = {"foundStatus": "enabled", "foundReason": said[:255]}
+        store.write_status(
+            resource, {"observedGeneration": 1, "message": message, "service": reason}
+        )
+        found = read(kube, namespace)["status"]
+        assert found["message"].startswith(f"{number}: ")
+        assert found["service"]["foundStatus"] == "enabled"

@@ -64,7 +64,7 @@ class Keyring:
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "kubernetes.io/ssh-auth",
-            "metadata": {"name": "login"},
+            "metadata": {"name": "login", "labels": {"quiesce.dev/host-login": "true"}},
             "stringData": {"ssh-privatekey": self.bed.login_key},
         }
         self.kube.apply(secret, namespace=self.namespace)
@@ -186,7 +186,7 @@ def standing_keyring(
     Hosts exist once at a time: a module with a standing keyring has no test with a bed of its own.
     """
     namespace = f"t-{secrets.token_hex(3)}"
-    kube.kubectl("create", "namespace", namespace)
+    kube.make_namespace(namespace)
     kube.credentials(namespace, cloud.operator_clouds_yaml)
     operator = Operator(account, place / "operator.log", ("--namespace", namespace), FLAGS + flags)
     with running(5, place / "hosts") as hosts:

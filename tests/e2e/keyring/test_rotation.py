@@ -310,7 +310,7 @@ def own_key(keyring: Keyring, bed: Bed, name: str) -> None:
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/ssh-auth",
-        "metadata": {"name": "own"},
+        "metadata": {"name": "own", "labels": {"quiesce.dev/migration-key": "true"}},
         "stringData": {"ssh-privatekey": path.read_text()},
     }
     keyring.kube.apply(secret, namespace=keyring.namespace)

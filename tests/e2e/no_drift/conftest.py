@@ -53,7 +53,9 @@ class Idle:
 
 
 def manifest(kind: str, name: str, version: str, **rest: Any) -> dict[str, Any]:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **rest}
+    labels = {"quiesce.dev/cloud-credentials": "true"} if kind == "Secret" else {}
+    metadata = {"name": name, "labels": labels}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +87,7 @@ def idle(
     for name, document in documents.items():
         files[name].write_text(yaml.safe_dump(document))
     operator = Operator(account, folder / "operator.log", ("--namespace", namespace), FLAGS)
-    kube.kubectl("create", "namespace", namespace)
+    kube.make_namespace(namespace)
     cloud.tidy([HOST])
     yield Idle(kube, namespace, operator, files, Drain(kube, namespace, "reboot"))
     operator.kill()

@@ -1,19 +1,18 @@
 """A drain's own way into its host: by a pinned key, or by the one that was seen first and kept."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from tests.harness.shelf import HOST_LOGIN, Shelf
 from tests.unit.keyring.build import NEW, OLD
-from tests.unit.keyring.test_key_store import Shelf
 
-from quiesce.api.errors import BadHostAccess
+from quiesce.api.errors import BadHostAccess, ForeignSecret
 from quiesce.api.host import HostAccess
 from quiesce.compute import access
 from quiesce.kube.errors import KubeForbidden
 from quiesce.kube.resource import Resource
-from quiesce.kube.secrets import Secret
 from quiesce.openstack.records import Hypervisor
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.session import Target
@@ -53,7 +52,7 @@ class Host:
 @pytest.fixture
 def shelf() -> Shelf:
     found = Shelf()
-    found.held["login"] = {"ssh-privatekey": OLD.private.encode()}
+    found.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
     return found
 
 
@@ -73,9 +72,7 @@ def log_in(shelf: Shelf, listed: list[Hypervisor] = LISTED, **spec: Any) -> None
 
 def test_the_first_key_is_kept_and_held_to(shelf: Shelf, host: Host) -> None:
     log_in(shelf, trustOnFirstUse=True)
-    assert shelf.held["d-host-key"] == {
-        "known_hosts": f"cmp1,cmp1.example.org,192.0.2.1 {NEW.public.line}\n".encode()
-    }
+    assert shelf.held["d-host-key"] == {"known_hosts": f"cmp1 {NEW.public.line}\n".encode()}
     host.key = OLD.public  # somebody else answers from now on
     log_in(shelf, trustOnFirstUse=True)
     assert host.logins == [(Target("cmp1", "192.0.2.1"), (NEW.public,))] * 2
@@ -105,12 +102,29 @@ def test_a_pinned_key_goes_before_first_use(shelf: Shelf, host: Host) -> None:
 def test_a_key_that_cannot_be_kept_is_not_trusted(
     shelf: Shelf, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(
-        namespace: str, name: str, data: Mapping[str, bytes], type_: str, owner: Resource | None
-    ) -> Secret:
+    def refuse(*_: Any) -> None:
         raise KubeForbidden("secrets is forbidden")
 
-    monkeypatch.setattr(shelf, "apply", refuse)
+    monkeypatch.setattr(shelf, "save", refuse)
     with pytest.raises(BadHostAccess, match="knownHostsRef"):
         log_in(shelf, trustOnFirstUse=True)
+    assert host.logins == []
+
+
+@pytest.mark.finding("H1")
+def test_a_secret_that_is_not_released_for_logins_is_not_used(shelf: Shelf, host: Host) -> None:
+    shelf.put("login", {"ssh-privatekey": OLD.private.encode()})
+    with pytest.raises(
+        BadHostAccess, match=r"label secret -n ns login quiesce\.dev/host-login=true"
+    ):
+        log_in(shelf, trustOnFirstUse=True)
+    assert host.logins == [] and host.asked == 0
+
+
+@pytest.mark.finding("M3")
+def test_a_foreign_secret_with_the_name_of_ours_is_left_alone(shelf: Shelf, host: Host) -> None:
+    shelf.put("d-host-key", {"precious": b"1"})
+    with pytest.raises(ForeignSecret, match="Secret ns/d-host-key was not made for"):
+        log_in(shelf, trustOnFirstUse=True)
+    assert shelf.held["d-host-key"] == {"precious": b"1"}
     assert host.logins == []

@@ -11,6 +11,7 @@ from tests.unit.kube.fake_api import Answer, FakeApi, Request, serving
 
 from quiesce.__main__ import main
 from quiesce.exits import Exit
+from quiesce.openstack.clouds_yaml import read_cloud
 
 CLOUDS = """
 clouds:
@@ -18,7 +19,12 @@ clouds:
     auth: {{auth_url: "https://keystone", username: quiesce}}
     cacert: {ca}
   test:
-    auth: {{auth_url: "https://other"}}
+    auth: &auth {{auth_url: "https://other", username: quiesce, password: "{{0123"}}
+    networks: [{{name: public}}]
+    profile: vexxhost
+  odd:
+    auth: *auth
+    interface: elsewhere
 """
 
 
@@ -69,6 +75,7 @@ def test_one_cloud_is_stored_whole_and_no_other(
     assert found["cacert"] == b"PEM"
     auth = {"auth_url": "https://keystone", "username": "quiesce", "password": "hunter2"}
     assert yaml.safe_load(found["clouds.yaml"]) == {"clouds": {"openstack": {"auth": auth}}}
+    assert request.body["metadata"]["labels"] == {"quiesce.dev/cloud-credentials": "true"}
     shown = capsys.readouterr()
     assert "Secret ns/openstack-clouds" in shown.out
     assert "hunter2" not in shown.out + shown.err
@@ -82,6 +89,26 @@ def test_the_cloud_of_the_shell_in_the_namespace_named(
     (request,) = api.writes
     assert request.path == "/api/v1/namespaces/openstack/secrets/openstack-clouds"
     assert set(data(request)) == {"clouds.yaml"}
+
+
+def test_what_the_operator_does_not_use_is_left_out_and_named(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["credentials", "--cloud", "test"]) == Exit.OK
+    stored = data(api.writes[0])["clouds.yaml"]
+    assert read_cloud(stored, "openstack").auth == {"username": "quiesce", "password": "{0123"}
+    assert b"networks" not in stored and b"&" not in stored
+    assert "does not use it: networks, profile" in capsys.readouterr().out
+
+
+def test_what_the_operator_would_refuse_is_told_before_it_is_stored(
+    api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["credentials", "--cloud", "odd"])
+    assert ended.value.code == Exit.USAGE
+    assert "interface is not one of public, internal, admin" in capsys.readouterr().err
+    assert api.writes == []
 
 
 def _no_ca(folder: Path) -> None:

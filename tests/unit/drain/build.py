@@ -116,7 +116,7 @@ def migration(
         "dest": "cmp2",
         "user_id": ME,
         "created": ago(30),
-        "uuid": f"uuid-{id_}",
+        "uuid": f"00000000-0000-4000-8000-{id_:012}",
     }
     return Migration(id=id_, server_id=server_id, status=status_, **defaults | fields)
 

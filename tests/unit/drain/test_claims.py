@@ -1,56 +1,116 @@
-"""Two drains for one host of one cloud: the older one works."""
+"""Two drains for one host of one cloud: the one that has begun works, else the older one."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
 from quiesce.api.errors import HostTaken
-from quiesce.drain.decide.claims import Claim, refuse_second
+from quiesce.drain.claimed import Claims, cloud_digest
+from quiesce.drain.decide.claims import Claim, ignored, refuse_second
+
+CLOUD, ELSEWHERE = cloud_digest("https://nova.example.org"), cloud_digest("https://other")
 
 
-def claim(name: str, created: str = "2026-03-01T12:00:00Z", host: str = "cmp1") -> Claim:
-    return Claim(datetime.fromisoformat(created), name, f"ns/{name}", host)
+def claim(
+    name: str,
+    created: str = "2026-03-01T12:00:00Z",
+    host: str = "cmp1",
+    cloud: str | None = CLOUD,
+    *,
+    begun: bool = False,
+    namespace: str = "ns",
+) -> Claim:
+    return Claim(datetime.fromisoformat(created), name, namespace, name, host, cloud, begun)
 
 
-def same(_: Claim) -> bool:
-    return True
-
-
-def another(_: Claim) -> bool:
-    return False
-
-
-OLDER, MINE, YOUNGER = (
-    claim("a", "2026-03-01T11:00:00Z"),
-    claim("m"),
-    claim("z", "2026-03-01T13:00:00Z"),
-)
+EARLY, LATE = "2026-03-01T11:00:00Z", "2026-03-01T13:00:00Z"
+OLDER, MINE, YOUNGER = claim("a", EARLY), claim("m"), claim("z", LATE)
 
 
 def test_the_older_one_is_named() -> None:
     with pytest.raises(
         HostTaken, match="host cmp1 is already being drained by ComputeNodeDrain ns/a"
     ):
-        refuse_second(MINE, [MINE, YOUNGER, OLDER, claim("b", "2026-03-01T11:30:00Z")], same)
+        refuse_second(MINE, [MINE, YOUNGER, OLDER, claim("b", "2026-03-01T11:30:00Z")])
+
+
+def test_one_that_has_begun_keeps_its_host_even_from_an_older_one() -> None:
+    with pytest.raises(HostTaken, match="ns/z"):
+        refuse_second(MINE, [MINE, replace(YOUNGER, begun=True), OLDER])
 
 
 @pytest.mark.parametrize(
-    ("others", "cloud"),
+    "others",
     [
-        ([MINE], same),
-        ([MINE, YOUNGER], same),
-        ([MINE, OLDER], another),
-        ([MINE, claim("o", "2026-03-01T11:00:00Z", "cmp2")], same),
-        ([MINE, claim("z")], same),  # the same second: the smaller uid is the older
+        [MINE],
+        [MINE, YOUNGER],
+        [MINE, claim("a", EARLY, cloud=ELSEWHERE)],
+        [MINE, claim("a", EARLY, cloud=ELSEWHERE, begun=True)],
+        [MINE, claim("o", EARLY, "cmp2")],
+        [MINE, claim("z")],  # the same second: the smaller uid is the older
     ],
 )
-def test_no_rival(others: list[Claim], cloud: Callable[[Claim], bool]) -> None:
-    refuse_second(MINE, others, cloud)
+def test_no_rival(others: list[Claim]) -> None:
+    refuse_second(MINE, others)
 
 
 def test_of_two_of_the_same_second_exactly_one_works() -> None:
     pair = [claim("p"), claim("q")]
-    refuse_second(pair[0], pair, same)
+    refuse_second(pair[0], pair)
     with pytest.raises(HostTaken):
-        refuse_second(pair[1], pair, same)
+        refuse_second(pair[1], pair)
+
+
+@pytest.mark.finding("H6")
+def test_one_whose_credentials_never_worked_here_keeps_nobody_off() -> None:
+    squats = [claim(f"s{number}", EARLY, cloud=None, namespace="x") for number in range(1000)]
+    refuse_second(MINE, squats)
+    said = ignored(MINE, squats)
+    assert said is not None and "1000 older drains of host cmp1" in said and len(said) < 200
+
+
+@pytest.mark.finding("H6")
+def test_one_that_had_begun_before_clouds_were_recorded_keeps_its_host() -> None:
+    with pytest.raises(HostTaken):
+        refuse_second(MINE, [claim("a", EARLY, cloud=None, begun=True)])
+
+
+@pytest.mark.finding("H6")
+def test_names_of_another_namespace_are_not_told() -> None:
+    with pytest.raises(HostTaken) as refused:
+        refuse_second(MINE, [claim("secret-project", EARLY, namespace="tenant-a")])
+    assert "another namespace" in str(refused.value)
+    assert "secret-project" not in str(refused.value) and "tenant-a" not in str(refused.value)
+
+
+@pytest.mark.finding("H6")
+def test_a_host_that_is_given_is_kept_without_another_list() -> None:
+    claims, lists = Claims(), []
+
+    def listed() -> list[Claim]:
+        lists.append(1)
+        return [MINE, YOUNGER]
+
+    claims.take(MINE, listed)
+    claims.take(MINE, listed)
+    for late in (YOUNGER, OLDER, claim("n")):
+        with pytest.raises(HostTaken):
+            claims.take(late, listed)
+    assert len(lists) == 1
+    claims.forget(MINE.uid)
+    claims.take(YOUNGER, list)
+
+
+def test_a_host_that_is_refused_is_not_kept() -> None:
+    claims = Claims()
+    with pytest.raises(HostTaken):
+        claims.take(MINE, lambda: [OLDER])
+    claims.take(OLDER, lambda: [OLDER, MINE])
+
+
+def test_one_that_has_begun_is_known_before_it_is_listed() -> None:
+    claims = Claims()
+    claims.hold(replace(YOUNGER, begun=True))
+    with pytest.raises(HostTaken):
+        claims.take(MINE, list)

@@ -36,7 +36,7 @@ from quiesce.drain.model.actions import ConfirmMove, RevertMove
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, ProofReads
 from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert, Wait
-from quiesce.openstack.records import RUNNING, SHUTDOWN, Migration, Port, Server
+from quiesce.openstack.records import NOSTATE, RUNNING, SHUTDOWN, Migration, Port, Server
 
 LONG_AGO = 100_000
 
@@ -275,6 +275,17 @@ def test_a_persons_word(policy: str, decision: str | None, power: int, wanted: s
     assert said(verdict(left(arrived(power)), asked, was("ACTIVE"))) == wanted
 
 
+def test_under_manual_a_failed_check_rolls_nothing_back() -> None:
+    """The spec says so: only `decisions` do. What the guest has written there would be lost."""
+    checked = {"policy": "Manual", "onFailedCheck": "Revert"}
+    found = verdict(left(arrived(SHUTDOWN)), spec(confirmation=checked), was("ACTIVE"))
+    assert isinstance(found, Held)
+    assert found.reason == "CheckFailed"
+    sent_back = {**checked, "decisions": [{"server": "s1", "action": "Revert"}]}
+    sight = left(arrived(SHUTDOWN))
+    assert said(verdict(sight, spec(confirmation=sent_back), was("ACTIVE"))) == "revert"
+
+
 def test_a_decision_acts_on_its_server_alone() -> None:
     asked = spec(
         confirmation={"policy": "Manual", "decisions": [{"server": "s2", "action": "Confirm"}]}
@@ -299,6 +310,24 @@ def test_a_guest_that_ran_is_confirmed_only_while_it_runs_on_its_hypervisor() ->
     lag = POWER_LAG.total_seconds()
     assert said(verdict(left(finished_for=lag - 1), record=ran)) == "follow Soaking"
     assert said(verdict(left(finished_for=lag), record=ran)) == "confirm"
+
+
+@pytest.mark.field_case("D10")
+def test_a_guest_that_runs_and_that_nova_shows_as_off_waits_for_nova() -> None:
+    """After a revert Nova goes on showing it as off for minutes, also when it has moved again (seen
+    on real hypervisors). To roll it back would lose what it wrote; confirmed now, Nova would take
+    it for stopped, and stop it.
+    """
+    stale = arrived(SHUTDOWN)
+    ran, asked = was("ACTIVE"), spec(confirmation={"onFailedCheck": "Revert"})
+    found = verdict(left(stale, running={"s1": True}), asked, ran)
+    assert isinstance(found, Held)
+    assert "it runs, but Nova shows it as off" in found.message
+    assert said(verdict(left(stale, 1, running={"s1": True}), asked, ran)) == "follow Verifying"
+    assert said(verdict(left(stale, running={"s1": False}), asked, ran)) == "revert"
+    assert said(verdict(left(stale), asked, ran)) == "revert"
+    down = (port(status="DOWN"),)
+    assert said(verdict(left(stale, running={"s1": True}, ports=down), asked, ran)) == "revert"
 
 
 def test_held_servers_do_not_stop_the_drain_but_stop_its_end() -> None:
@@ -460,6 +489,21 @@ def test_a_live_migration_that_ended_in_error_is_reported_without_alarm() -> Non
     assert not decided(sight).proof.clean
 
 
+@pytest.mark.field_case("D11")
+@pytest.mark.parametrize("power", [NOSTATE, SHUTDOWN])
+def test_a_live_migration_that_ended_in_error_without_its_guest_is_urgent(power: int) -> None:
+    """QEMU died on the source in the middle, and Nova removed the disk (seen on real ones)."""
+    sight = observed(
+        migrations=[migration(status_="error", type="live-migration")],
+        elsewhere=[server("s1", "ERROR", host="cmp2", power_state=power)],
+    )
+    found = verdict(sight)
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("DestinationFailed", True)
+    assert "does not run there" in found.message
+    assert not any("set --state active" in remedy for remedy in found.remedies)
+
+
 @pytest.mark.parametrize("kind", [{"id_": FOUND}, {"source": "cmp3", "dest": HOST}])
 def test_failures_of_before_or_to_this_host_do_not_block_it(kind: dict[str, Any]) -> None:
     sight = observed(
@@ -547,3 +591,19 @@ def test_a_server_in_a_cell_that_is_down_is_waited_for(status: str) -> None:
     assert isinstance(found, Wait)
     assert found.reason == "CellDown"
     assert not decided(sight).proof.complete
+
+
+@pytest.mark.finding("M7")
+@pytest.mark.parametrize(
+    "status", ["x' OR 1=1; DROP TABLE instances; -- ", "migrating\n", "Migrating", "", "a" * 31]
+)
+def test_a_statement_for_a_database_quotes_nothing_but_what_a_record_has(status: str) -> None:
+    at = server("s1", "ACTIVE", host="cmp3")
+    wait = STALE_AFTER + LATE
+    found = verdict(lingering(migration(status_=status), at, wait, wait))
+    assert isinstance(found, Blocked)
+    assert "UPDATE" not in told(found) and "DROP" not in "".join(found.remedies)
+    forged = replace(migration(status_="migrating"), uuid="' OR ''='")
+    found = verdict(lingering(forged, at, wait, wait))
+    assert isinstance(found, Blocked)
+    assert "UPDATE" not in told(found)

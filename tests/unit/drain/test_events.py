@@ -57,7 +57,7 @@ def test_progress_alone_is_no_event() -> None:
 def test_trouble_and_its_end_are_events() -> None:
     before = shown("moving")
     problem, last = CloudUnreachable("refused"), DrainStatus.read(before)
-    after = status_of_problem(problem, last, 1, NOW, deleting=False).to_json()
+    after = status_of_problem(problem, last, 1, NOW, restoring=None).to_json()
     assert of(before, after) == [("Warning", "CloudUnreachable")]
     assert of(after, before) == [("Normal", "Migrating")]
 

@@ -3,11 +3,22 @@
 from datetime import timedelta
 from typing import Any
 
-from tests.unit.drain.build import FOUND, NOW, migration
+import pytest
+from tests.unit.drain.build import (
+    FOUND,
+    NOW,
+    arrived_elsewhere,
+    begun,
+    drain,
+    migration,
+    observed,
+    tried,
+)
 from tests.unit.openstack.answers import Wire
 
-from quiesce.drain.observe.moves import CAUSE_WITHIN, read_cause
+from quiesce.drain.observe.moves import CAUSE_WITHIN, read_cause, read_guests
 from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.records import RUNNING, SHUTDOWN
 
 FAILED = migration(FOUND + 1, "error", dest=None)
 SAID, UNSAID = ("Error", "No valid host was found."), (None, None)
@@ -35,3 +46,11 @@ def test_a_cause_that_never_comes_is_not_waited_for_without_end() -> None:
     late = read_cause(cloud(*UNSAID), FAILED, first, NOW + CAUSE_WITHIN)
     assert late.final
     assert "its last step never ended" in late.text
+
+
+@pytest.mark.parametrize("power", [RUNNING, SHUTDOWN])
+def test_the_hypervisor_is_asked_before_a_confirm_whatever_nova_shows(power: int) -> None:
+    ran = drain(record=begun(tries={"s1": tried("ACTIVE")}))
+    there = [arrived_elsewhere(power_state=power)]
+    look = observed(migrations=[migration()], elsewhere=there)
+    assert read_guests(Cloud(Wire(lambda *_: {})), ran, look).running == {"s1": True}

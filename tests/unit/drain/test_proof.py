@@ -94,11 +94,21 @@ def held(consumer: str, seconds: float, **fields: Any) -> Observation:
 @pytest.mark.parametrize(
     ("sight", "person"),
     [
-        (held("uuid-101", 9, migrations=[migration(status_="error")]), False),
-        (held("uuid-101", 10, migrations=[migration(status_="error")]), True),
         (
             held(
-                "uuid-101",
+                "00000000-0000-4000-8000-000000000101", 9, migrations=[migration(status_="error")]
+            ),
+            False,
+        ),
+        (
+            held(
+                "00000000-0000-4000-8000-000000000101", 10, migrations=[migration(status_="error")]
+            ),
+            True,
+        ),
+        (
+            held(
+                "00000000-0000-4000-8000-000000000101",
                 1000,
                 migrations=[migration(status_="finished")],
                 elsewhere=[arrived_elsewhere()],
@@ -108,7 +118,12 @@ def held(consumer: str, seconds: float, **fields: Any) -> Observation:
         (held("a-server-being-built", 119), False),
         (held("a-server-of-the-past", 120), True),
         (
-            held("uuid-101", 1000, migrations=[migration(status_="error")], servers=[server("s2")]),
+            held(
+                "00000000-0000-4000-8000-000000000101",
+                1000,
+                migrations=[migration(status_="error")],
+                servers=[server("s2")],
+            ),
             False,
         ),
     ],
@@ -134,7 +149,9 @@ RELEASE = (
 
 @pytest.mark.field_case("F15")
 @pytest.mark.parametrize(
-    ("consumer", "audit"), [("uuid-101", False), ("s9", True)], ids=["of a move", "of a server"]
+    ("consumer", "audit"),
+    [("00000000-0000-4000-8000-000000000101", False), ("s9", True)],
+    ids=["of a move", "of a server"],
 )
 def test_an_allocation_is_released_on_this_host_alone(consumer: str, audit: bool) -> None:
     """`allocation delete` would take what a server holds where it is now, too."""

@@ -1,5 +1,6 @@
 """One tick as a whole, where the order of its parts matters."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +20,11 @@ from tests.unit.drain.build import (
 )
 
 from quiesce.api.annotations import DRAIN_FINALIZER
+from quiesce.api.drain.record import Record
+from quiesce.api.drain.spec import DrainSpec
 from quiesce.api.errors import BadCredentials, NotAllowed, Problem
+from quiesce.drain import host_access
+from quiesce.drain.claimed import cloud_digest
 from quiesce.drain.decide.service import START_TRIES
 from quiesce.drain.limiter import MoveLimiter
 from quiesce.drain.model.history import History, HostFailure
@@ -361,5 +366,105 @@ def test_an_older_drain_that_is_being_deleted_keeps_its_host_until_it_is_restore
     older, mine = Key("openstack", "older"), store.objects[KEY]
     store.put(older, {"host": HOST, "migration": {"method": "Cold"}}, NOW - timedelta(hours=1))
     store.objects[older]["metadata"]["deletionTimestamp"] = "2026-03-01T12:30:00Z"
+    store.objects[older]["status"] = {"service": {"foundStatus": "enabled"}}
     process.reconcile()
     assert condition(mine["status"], "Ready")["reason"] == "HostTaken"  # type: ignore[index]
+
+
+@pytest.mark.finding("H6")
+def test_a_drain_without_credentials_that_work_takes_no_host_and_is_not_connected_for() -> None:
+    process, store = operator(Still())
+    squat, asked = Key("tenant-a", "squat"), []
+    spec = {
+        "host": HOST,
+        "migration": {"method": "Cold"},
+        "cloudCredentialsRef": {"secretName": "theirs"},
+    }
+    store.put(squat, spec, NOW - timedelta(hours=1))
+    connect = process.clouds.get
+
+    def note(secret: Any, *more: Any) -> Any:
+        asked.append((secret.namespace, secret.name))
+        return connect(secret, *more)
+
+    process.clouds.get = note  # type: ignore[method-assign]
+    process.reconcile()
+    assert condition(store.objects[KEY]["status"], "Ready")["reason"] != "HostTaken"  # type: ignore[index]
+    assert set(asked) == {("openstack", "openstack-clouds")}
+
+
+@pytest.mark.finding("H6")
+def test_each_drain_records_its_cloud_itself_even_where_it_waits() -> None:
+    process, store = operator(Still())
+    older = Key("openstack", "older")
+    store.put(older, {"host": HOST, "migration": {"method": "Cold"}}, NOW - timedelta(hours=1))
+    store.objects[older]["metadata"]["finalizers"] = [DRAIN_FINALIZER]
+    store.objects[older]["status"] = {"cloud": cloud_digest(Still.identity)}
+    process.reconcile()
+    waiting = store.objects[KEY]["status"]
+    assert condition(waiting, "Ready")["reason"] == "HostTaken"  # type: ignore[index]
+    assert waiting["cloud"] == cloud_digest(Still.identity)
+    assert "nova" not in waiting["cloud"]
+
+
+@pytest.mark.finding("H6")
+def test_credentials_that_nova_refuses_prove_no_cloud() -> None:
+    """A catalog can name any Nova; only an answer to an administrator proves it."""
+
+    class Refusing(Still):
+        def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
+            raise NotAllowed("403")
+
+    process, store = operator(Refusing())
+    process.reconcile()
+    assert "cloud" not in store.objects[KEY]["status"]
+
+
+@pytest.mark.finding("H5")
+def test_a_drain_whose_credentials_are_deleted_first_says_how_its_host_is_left() -> None:
+    process, store = operator(Still())
+    process.reconcile()
+    store.delete(KEY)
+    process.clouds.cloud = BadCredentials("Secret openstack/openstack-clouds does not exist")
+    process.reconcile()
+    status = store.objects[KEY]["status"]
+    assert f"compute service set --enable {HOST} nova-compute" in status["message"]
+    emitted = process.drains.context.events.typed  # type: ignore[attr-defined]
+    assert ("Warning", "Restoring") in emitted
+    store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/abandon"] = "true"
+    process.reconcile()
+    reason, message = process.drains.context.events.emitted[-1]  # type: ignore[attr-defined]
+    assert reason == "Abandoned"
+    assert f"Host {HOST} is not restored" in message
+
+
+@pytest.mark.finding("H5")
+def test_a_host_that_was_logged_in_to_is_not_trusted_on_first_use_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trusted: list[bool] = []
+
+    def session(_secrets: Any, _owner: Any, access: Any, *_: Any) -> Any:
+        trusted.append(access.trust_on_first_use)
+        return nullcontext()
+
+    monkeypatch.setattr(host_access, "host_session", session)
+    access = {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}
+    spec = DrainSpec.read({"host": HOST, "migration": {"method": "Cold"}, "hostAccess": access})
+    process, store = operator(Still())
+    resource = store.get(KEY)
+    assert resource is not None
+    for found in (None, "running,enabled"):
+        record = Record(found_status="enabled", found_unit=found)
+        compute = host_access.compute_of(
+            process.drains.context,
+            resource,
+            spec,
+            record,
+            None,
+            Still(),  # type: ignore[arg-type]
+        )
+        assert compute is not None
+        with compute.open():
+            pass
+    assert trusted == [True, False]

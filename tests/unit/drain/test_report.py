@@ -145,10 +145,10 @@ SIGHTS: dict[str, tuple[Observation, Any, Record, Any]] = {
 
 
 def troubled(
-    problem: Problem, before: Any, generation: int, *, hours: int = 1, deleting: bool = False
+    problem: Problem, before: Any, generation: int, *, hours: int = 1, restoring: str | None = None
 ) -> dict[str, Any]:
     last, now = DrainStatus.read(before), NOW + timedelta(hours=hours)
-    return status_of_problem(problem, last, generation, now, deleting=deleting).to_json()
+    return status_of_problem(problem, last, generation, now, restoring=restoring).to_json()
 
 
 def shown(name: str, previous: Any = None) -> dict[str, Any]:
@@ -526,13 +526,13 @@ def test_trouble_at_the_first_sight_has_every_condition() -> None:
 
 
 def test_trouble_while_giving_back_names_the_way_out() -> None:
-    after = troubled(CloudUnreachable("refused"), shown("moving"), 1, deleting=True)
+    after = troubled(CloudUnreachable("refused"), shown("moving"), 1, restoring="cmp1")
     assert after["phase"] == "Restoring"
     assert "quiesce.dev/abandon" in after["message"]
 
 
 def test_recovery_takes_the_trouble_away() -> None:
-    after = troubled(BadCredentials("wrong"), shown("moving"), 1, deleting=False)
+    after = troubled(BadCredentials("wrong"), shown("moving"), 1, restoring=None)
     well = status_of(observed(crowd(9)), previous=after)
     assert condition(well, "Stalled") is None
     assert condition(well, "Reconciling") is not None

@@ -456,6 +456,15 @@ def test_as_long_as_nova_has_not_said_why_nobody_is_called() -> None:
     assert said(verdict(sight)) == "wait Settling"
 
 
+def test_what_a_live_try_left_on_the_destination_is_named_with_its_path() -> None:
+    """DestinationDiskExists: Nova could not remove it, and every further try fails on it."""
+    text = "The supplied disk path ({}) already exists, it is expected not to exist"
+    for path, is_named in (("/srv/nova/s1", True), ("/srv/nova", False)):
+        found = verdict(failed(3, text.format(path), type_="live-migration"), spec("Live"))
+        assert isinstance(found, Blocked)
+        assert any(remedy.endswith(f"rm -r {path}") for remedy in found.remedies) == is_named
+
+
 def test_a_failed_live_migration_is_named_so_and_live_then_cold_falls_back() -> None:
     sight = failed(3, "copy failed", type_="live-migration")
     found = verdict(sight, spec("Live"))

@@ -60,6 +60,7 @@ class Disk:
     """A host that carries out changes as the real scripts do; `seen` is what it looks like."""
 
     seen: HostObservation = UNTOUCHED
+    identity: Identity = IDENTITY
 
     def do(self, change: Change) -> None:
         match change:
@@ -104,14 +105,14 @@ class Disk:
         self._own(
             {**self.seen.own_files, name: File("regular file", "nova", 0o600, digest(content))}
         )
-        if name == IDENTITY.config:
+        if name == self.identity.config:
             named = next(line for line in content.splitlines() if "IdentityFile" in line)[-12:]
             self.seen = replace(self.seen, uses=named)
 
     def _own(self, own: dict[str, File]) -> None:
         uses = self.seen.uses
         gone = uses is not None and (
-            IDENTITY.key_file(uses) not in own or IDENTITY.config not in own
+            self.identity.key_file(uses) not in own or self.identity.config not in own
         )
         self.seen = replace(self.seen, own_files=own, uses=None if gone else uses)
 
@@ -125,7 +126,9 @@ class Disk:
             )
         else:
             found = [
-                line.removesuffix(f" {IDENTITY.marker}") for line in lines if line.startswith("#")
+                line.removesuffix(f" {self.identity.marker}")
+                for line in lines
+                if line.startswith("#")
             ]
             hosts = "".join(f"{line}\n" for line in lines if not line.startswith("#"))
             self.seen = replace(

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from tests.harness.shelf import CLOUD_CREDENTIALS, HOST_LOGIN, MIGRATION_KEY, Shelf
 from tests.unit.keyring.build import OLD
-from tests.unit.keyring.test_key_store import Shelf
 from tests.unit.openstack.answers import Wire
 
 from quiesce.api.errors import BadCredentials, BadHostAccess, CloudUnreachable
-from quiesce.keyring.errors import NoHosts
+from quiesce.keyring.errors import BadMigrationKey, NoHosts
 from quiesce.keyring.observe import KeyringObservation, observe
 from quiesce.kube.events import Events
 from quiesce.kube.resource import Resource
@@ -83,8 +83,8 @@ def observed(
 
 def secrets() -> Shelf:
     shelf = Shelf()
-    shelf.held["login"] = {"ssh-privatekey": OLD.private.encode()}
-    shelf.held["openstack-clouds"] = {}
+    shelf.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
+    shelf.put("openstack-clouds", {}, CLOUD_CREDENTIALS)
     return shelf
 
 
@@ -126,6 +126,24 @@ def test_a_cloud_without_hosts_is_told_unless_nothing_is_wanted_any_more() -> No
 )
 def test_a_missing_secret_is_named(missing: str, error: type[Exception]) -> None:
     shelf = secrets()
-    del shelf.held[missing]
+    shelf.drop(missing)
     with pytest.raises(error, match=f"Secret ns/{missing}"):
+        observed({"cmp1": UP}, shelf)
+
+
+@pytest.mark.finding("H1")
+def test_credentials_that_are_not_released_are_not_used() -> None:
+    shelf = secrets()
+    shelf.put("openstack-clouds", {})
+    command = "kubectl label secret -n ns openstack-clouds quiesce.dev/cloud-credentials=true"
+    with pytest.raises(BadCredentials, match=command):
+        observed({"cmp1": UP}, shelf)
+
+
+@pytest.mark.finding("H1")
+def test_the_login_key_of_the_keyring_itself_is_never_its_migration_key() -> None:
+    shelf = secrets()
+    copy = {"ssh-privatekey": OLD.private.encode()}
+    shelf.put("cold-migration-key", copy, MIGRATION_KEY, type_="kubernetes.io/ssh-auth")
+    with pytest.raises(BadMigrationKey, match="login key"):
         observed({"cmp1": UP}, shelf)

@@ -6,16 +6,16 @@ from typing import Any, cast
 
 import pytest
 from tests.harness.inprocess import Boundary, MemoryEvents, MemoryStore
+from tests.harness.shelf import CLOUD_CREDENTIALS, HOST_LOGIN, Shelf
 from tests.unit.drain.build import NOW
 from tests.unit.keyring.build import OLD, Disk
-from tests.unit.keyring.test_key_store import Shelf
 from tests.unit.keyring.test_observe import UP, Nova
 
 from quiesce.api.annotations import KEYRING_FINALIZER
 from quiesce.api.keyring.status import KeyringRecord
 from quiesce.keyring.act import VisitOrder
 from quiesce.keyring.decide import changes, removals
-from quiesce.keyring.model import HostFailure, PathCheck, VisitResult
+from quiesce.keyring.model import HostFailure, Identity, PathCheck, VisitResult
 from quiesce.keyring.reconcile import Keyrings
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.session import Clouds
@@ -24,6 +24,11 @@ from quiesce.runtime.reconciler import ResourceReconciler
 from quiesce.settings import Settings
 
 KEY = Key("openstack", "cold")
+
+
+def disk() -> Disk:
+    """A host with nothing of the keyring, whose files will bear its mark."""
+    return Disk(identity=Identity.of(KEY.namespace, KEY.name, f"uid-{KEY.name}-0000"))
 
 
 class Objects(MemoryStore):
@@ -36,19 +41,20 @@ class World:
     """Two hosts, and a keyring of them."""
 
     spec: dict[str, Any] = field(default_factory=dict)
-    disks: dict[str, Disk] = field(default_factory=lambda: {"cmp1": Disk(), "cmp2": Disk()})
+    disks: dict[str, Disk] = field(default_factory=lambda: {"cmp1": disk(), "cmp2": disk()})
     down: set[str] = field(default_factory=set)
     bug: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.store, self.events, self.shelf = Objects(Boundary()), MemoryEvents(), Shelf()
-        self.shelf.held["login"] = {"ssh-privatekey": OLD.private.encode()}
-        self.shelf.held["openstack-clouds"] = {}
+        self.shelf.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
+        self.shelf.put("openstack-clouds", {}, CLOUD_CREDENTIALS)
         access = {"privateKeySecretRef": {"name": "login"}, "trustOnFirstUse": True}
         self.store.put(KEY, {"hostAccess": access, **self.spec}, NOW)
         self.store.objects[KEY]["metadata"]["finalizers"] = [KEYRING_FINALIZER]
-        clouds = cast("Clouds", Nova({"cmp1": UP, "cmp2": UP}))
+        self.nova = Nova({"cmp1": UP, "cmp2": UP})
+        clouds = cast("Clouds", self.nova)
         context = Context(Settings(), self.store, self.shelf, self.events, {}, clouds)  # type: ignore[arg-type]
         self.keyrings = Keyrings(context, visit=self.visit)
         self.reconciler = ResourceReconciler(context, self.keyrings)
@@ -85,6 +91,10 @@ class World:
     def record(self) -> KeyringRecord:
         return KeyringRecord.read(self.store.objects[KEY]["status"])
 
+    def message(self, reason: str) -> str:
+        """Of the last event with this reason."""
+        return [message for found, message in self.events.emitted if found == reason][-1]
+
     @property
     def told(self) -> list[str]:
         return [reason for reason, _ in self.events.emitted]
@@ -120,7 +130,7 @@ def test_a_deleted_keyring_removes_everything_then_goes() -> None:
     world.tick(2)
     assert KEY not in world.store.objects
     assert world.told[-1] == "KeysRemoved"
-    assert [disk.seen for disk in world.disks.values()] == [Disk().seen] * 2
+    assert [each.seen for each in world.disks.values()] == [Disk().seen] * 2
     assert world.keyrings.fleets == {}
 
 
@@ -151,11 +161,11 @@ def test_leave_or_nothing_installed_means_no_visit(*, installed: bool) -> None:
 def test_a_missing_secret_is_a_problem_of_the_whole_keyring_and_keeps_what_is_known() -> None:
     world = World()
     world.tick(4)
-    del world.shelf.held["login"]
+    world.shelf.drop("login")
     assert world.tick() == 15.0
     assert world.record.ready == ("False", "BadHostAccess")
     assert world.record.status.proven_hosts == ("cmp1", "cmp2")
-    world.shelf.held["login"] = {"ssh-privatekey": OLD.private.encode()}
+    world.shelf.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
     world.tick()
     assert world.record.ready == ("True", "Proven")
 
@@ -169,3 +179,112 @@ def test_a_bug_in_a_visit_is_a_failure_of_that_host_with_a_reference() -> None:
     rows = world.record.status.problems
     assert {row.reason for row in rows} == {"InternalError"}
     assert "search its log for" in rows[0].message
+
+
+# Deletion that tells what may be left behind
+
+
+@pytest.mark.finding("H5")
+def test_secrets_survive_foreground_deletion_until_everything_is_removed() -> None:
+    world = World()
+    world.tick(4)
+    uid = world.store.objects[KEY]["metadata"]["uid"]
+    world.store.delete(KEY)
+    world.shelf.collect(uid)  # dependents go first
+    assert {"cold-migration-key", "cold-keyring-state"} <= set(world.shelf.held)
+    world.tick(2)
+    assert KEY not in world.store.objects
+    assert [disk.seen for disk in world.disks.values()] == [Disk().seen] * 2
+    world.shelf.collect(uid)
+    assert set(world.shelf.held) == {"login", "openstack-clouds"}, "last, they go as well"
+
+
+@pytest.mark.finding("H5")
+def test_a_state_secret_that_is_gone_does_not_mean_that_nothing_is_installed() -> None:
+    world = World()
+    world.tick(4)
+    world.shelf.drop("cold-keyring-state")
+    world.store.delete(KEY)
+    world.tick(4)
+    assert KEY not in world.store.objects
+    assert [disk.seen for disk in world.disks.values()] == [Disk().seen] * 2
+    assert "StateLost" in world.told
+    assert world.told.count("StateLost") == 1
+    assert "cold-keyring-state was deleted" in world.message("StateLost")
+
+
+@pytest.mark.finding("H5")
+@pytest.mark.parametrize("gone", ["login", "openstack-clouds"])
+def test_what_removal_needs_is_gone_so_the_hosts_with_keys_are_named(gone: str) -> None:
+    """As with the deletion of a namespace, whose Secrets all go at once."""
+    world = World()
+    world.tick(4)
+    for name in list(world.shelf.held):
+        if name in (gone, "cold-keyring-state", "cold-migration-key"):
+            world.shelf.drop(name)
+    world.store.delete(KEY)
+    world.tick(3)
+    assert KEY in world.store.objects
+    left = world.message("KeysLeft")
+    assert "2 hosts (cmp1, cmp2)" in left
+    assert "quiesce:openstack/cold" in left, "how to remove them by hand"
+    assert world.told.count("KeysLeft") == 1, "once"
+    status = world.record.status
+    assert "keys stay on 2 hosts (cmp1, cmp2)" in status.message
+    assert "quiesce.dev/abandon=true" in status.message
+
+
+@pytest.mark.finding("H5")
+def test_an_abandoned_keyring_names_the_hosts_that_still_have_keys() -> None:
+    world = World()
+    world.tick(4)
+    world.down = {"cmp2"}
+    world.store.delete(KEY)
+    world.tick(2)
+    world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/abandon"] = "true"
+    world.tick()
+    assert "1 host (cmp2)" in world.message("Abandoned")
+
+
+@pytest.mark.finding("H5")
+def test_a_cloud_that_lists_no_host_any_more_is_no_proof_that_nothing_is_left() -> None:
+    world = World()
+    world.tick(4)
+    world.nova.rows = {}
+    world.store.delete(KEY)
+    world.tick(2)
+    assert KEY not in world.store.objects
+    assert world.told[-1] == "KeysLeft"
+    assert "2 hosts (cmp1, cmp2)" in world.message("KeysLeft")
+
+
+@pytest.mark.finding("H5")
+def test_a_host_that_was_excluded_since_is_named() -> None:
+    world = World()
+    world.tick(4)
+    world.store.edit(KEY, lambda spec: spec.update(hosts={"exclude": ["cmp2"]}))
+    world.store.delete(KEY)
+    world.tick(2)
+    assert world.told[-2:] == ["KeysLeft", "KeysRemoved"]
+    assert "1 host (cmp2)" in world.message("KeysLeft")
+
+
+@pytest.mark.finding("H5")
+def test_leave_says_where_everything_stays() -> None:
+    world = World({"onDelete": "Leave"})
+    world.tick(4)
+    world.store.delete(KEY)
+    world.tick()
+    assert "2 hosts (cmp1, cmp2)" in world.message("KeysKept")
+
+
+@pytest.mark.finding("H5", "M3")
+def test_a_keyring_that_never_installed_anything_is_free_to_go() -> None:
+    world = World()
+    world.shelf.put("cold-keyring-state", {"precious": b"1"})
+    assert world.tick() == 15.0
+    assert world.record.ready == ("False", "ForeignSecret")
+    world.store.delete(KEY)
+    world.tick()
+    assert KEY not in world.store.objects
+    assert world.shelf.held["cold-keyring-state"] == {"precious": b"1"}

@@ -4,11 +4,12 @@ import threading
 from dataclasses import replace
 from typing import cast
 
+import pytest
 from tests.unit.keyring.build import NEW, OLD, UNTOUCHED, desired
 from tests.unit.keyring.test_report import NAMES, fleet
 
 from quiesce.api.keyring.spec import Probe
-from quiesce.keyring.act import Fleet, Lanes, VisitOrder
+from quiesce.keyring.act import Fleet, Lane, Lanes, VisitOrder
 from quiesce.keyring.decide import due_visits, paths_to_check, seconds_until_due
 from quiesce.keyring.decide.schedule import CHECKS_PER_VISIT
 from quiesce.keyring.model import HostFailure, HostObservation, HostRecord, PathCheck, VisitResult
@@ -109,12 +110,39 @@ def test_a_ring_leads_to_the_next_host_that_nova_can_move_to() -> None:
 
 
 def test_failing_hosts_have_a_lane_of_their_own() -> None:
-    lanes = Lanes(healthy=1, failing=1)
-    assert lanes.enter(failing=True)
-    assert not lanes.enter(failing=True)
-    assert lanes.enter(failing=False)
-    lanes.leave(failing=True)
-    assert lanes.enter(failing=True)
+    lanes = Lanes(dict.fromkeys(Lane, (1, 1)))
+    assert lanes.enter(Lane.FAILING, "a")
+    assert not lanes.enter(Lane.FAILING, "a")
+    assert lanes.enter(Lane.HEALTHY, "a")
+    assert lanes.enter(Lane.NEW, "a")
+    lanes.leave(Lane.FAILING, "a")
+    assert lanes.enter(Lane.FAILING, "a")
+
+
+@pytest.mark.finding("M10")
+def test_no_keyring_has_a_whole_lane() -> None:
+    lanes = Lanes(dict.fromkeys(Lane, (4, 3)))
+    taken = [lanes.enter(Lane.NEW, "tarpits") for _ in range(9)]
+    assert sum(taken) == 3
+    assert [lanes.enter(Lane.NEW, "b") for _ in range(2)] == [True, False], "the lane is full"
+    for other in ("c", "d"):
+        assert lanes.enter(Lane.NEW, other), "each keyring always has one visit"
+    lanes.leave(Lane.NEW, "tarpits")
+    assert not lanes.enter(Lane.NEW, "d")
+    for _ in range(2):
+        lanes.leave(Lane.NEW, "tarpits")
+    assert lanes.enter(Lane.NEW, "d")
+
+
+@pytest.mark.finding("M10")
+def test_a_host_is_not_healthy_before_it_was_observed() -> None:
+    assert Lane.of(HostRecord()) is Lane.NEW
+    pinned = HostRecord().after(VisitResult(presented=OLD.public), 1.0)
+    assert Lane.of(pinned) is Lane.NEW
+    observed = pinned.after(VisitResult(observation=UNTOUCHED), 2.0)
+    assert Lane.of(observed) is Lane.HEALTHY
+    failed = observed.after(VisitResult(failure=HostFailure("Timeout", "", False)), 3.0)
+    assert Lane.of(failed) is Lane.FAILING
 
 
 def test_on_request_every_host_and_path_is_due_and_what_is_known_holds_meanwhile() -> None:

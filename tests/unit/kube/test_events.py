@@ -110,3 +110,10 @@ def test_an_event_that_cannot_be_recorded_is_logged_and_harms_nothing(
     emit(events)
     (line,) = caplog.records
     assert line.levelname == "WARNING" and 'cannot create resource "events"' in line.getMessage()
+
+
+@pytest.mark.finding("M1", "M2", "L2")
+def test_a_note_is_one_clean_line_without_secrets(api: FakeApi, events: Events) -> None:
+    emit(events, "no answer of https://u:hunter2@h/v3\nError: \x1b[2J\ud83d \U0001f600")
+    note = api.writes[0].body["note"]
+    assert note == "no answer of https://u:***@h/v3 Error: \ufffd \ufffd"

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from tests.unit.kube.fake_api import Answer, FakeApi, Request, drain
 
-from quiesce.kube.errors import KubeForbidden, KubeRejected
+from quiesce.api.errors import ForeignSecret
+from quiesce.kube.errors import KubeConflict, KubeForbidden, KubeRejected
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
 
@@ -59,41 +60,140 @@ def test_missing_and_forbidden_are_told_apart(api: FakeApi, secrets: Secrets) ->
         secrets.get("ns", "clouds")
 
 
-def test_apply(api: FakeApi, secrets: Secrets) -> None:
-    def accept(request: Request) -> Answer | None:
-        if request.method != "PATCH":
-            return None
-        return Answer(
-            200,
-            {
-                **request.body,
-                "metadata": {**request.body["metadata"], "uid": "u", "resourceVersion": "1"},
-            },
-        )
+def stored(api: FakeApi) -> dict[str, Any]:
+    """The Secret as a person sees it; the fake API server takes what is created."""
+    found: dict[str, Any] = api.objects[PATH]
+    return found
 
-    api.faults.append(accept)
-    owner = Resource(drain())
-    applied = secrets.apply(
-        "ns", "keys", {"ssh-privatekey": PASSWORD}, "kubernetes.io/ssh-auth", owner
-    )
-    assert applied.data == {"ssh-privatekey": PASSWORD}
-    (write,) = api.writes
-    assert write.content_type == "application/apply-patch+yaml"
-    assert write.body["type"] == "kubernetes.io/ssh-auth"
-    assert write.body["metadata"]["ownerReferences"] == [
+
+@pytest.fixture
+def taking(api: FakeApi) -> FakeApi:
+    """An API server that keeps what is created, and merges patches, of the one Secret."""
+
+    def take(request: Request) -> Answer | None:
+        if request.method == "GET" or "/secrets" not in request.path:
+            return None
+        before = api.objects.get(PATH, {"metadata": {"namespace": "ns", "uid": "u"}, "data": {}})
+        metadata = {**before["metadata"], **request.body["metadata"]}
+        metadata["resourceVersion"] = f"{int(before['metadata'].get('resourceVersion', 0)) + 1}"
+        data = {**before["data"], **request.body.get("data", {})}
+        kept = {key: value for key, value in data.items() if value is not None}
+        api.objects[PATH] = {**before, **request.body, "metadata": metadata, "data": kept}
+        return Answer(200, api.objects[PATH])
+
+    api.faults.append(take)
+    return api
+
+
+OWNER = Resource(drain())
+OWN = {"app.kubernetes.io/managed-by": "quiesce", "quiesce.dev/owner-uid": OWNER.uid}
+
+
+def test_what_is_made_has_our_labels_and_no_owner_that_would_take_it_along(
+    taking: FakeApi, secrets: Secrets
+) -> None:
+    made = secrets.save(OWNER, "clouds", {"ssh-privatekey": PASSWORD}, "kubernetes.io/ssh-auth")
+    assert made.data == {"ssh-privatekey": PASSWORD}
+    assert made.made_for(OWNER.uid)
+    (write,) = taking.writes
+    assert (write.method, write.body["type"]) == ("POST", "kubernetes.io/ssh-auth")
+    assert write.body["metadata"] == {"name": "clouds", "labels": OWN}
+
+
+def test_our_own_gets_exactly_the_new_content_if_nobody_has_changed_it(
+    taking: FakeApi, secrets: Secrets
+) -> None:
+    secrets.save(OWNER, "clouds", {"a": b"1", "b": b"2"}, "Opaque")
+    assert secrets.save(OWNER, "clouds", {"b": b"3"}, "Opaque").data == {"b": b"3"}
+    write = taking.writes[-1]
+    assert (write.method, write.content_type) == ("PATCH", "application/merge-patch+json")
+    assert write.body["metadata"]["resourceVersion"] == "1"
+
+
+@pytest.mark.finding("M3")
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"app.kubernetes.io/managed-by": "quiesce"},
+        {"quiesce.dev/owner-uid": OWNER.uid},
+        {**OWN, "quiesce.dev/owner-uid": "another"},
+    ],
+)
+def test_a_secret_of_somebody_else_is_left_alone(
+    taking: FakeApi, secrets: Secrets, labels: dict[str, str]
+) -> None:
+    taking.objects[PATH] = secret()
+    taking.objects[PATH]["metadata"]["labels"] = labels
+    with pytest.raises(ForeignSecret, match="Secret ns/clouds was not made for this Compute"):
+        secrets.save(OWNER, "clouds", {"known_hosts": b"x"}, "Opaque")
+    secrets.hand_over(OWNER, ["clouds"])
+    assert taking.writes == []
+
+
+@pytest.mark.finding("M3")
+def test_the_remedy_makes_a_secret_from_a_backup_our_own(taking: FakeApi, secrets: Secrets) -> None:
+    taking.objects[PATH] = secret()
+    with pytest.raises(ForeignSecret) as raised:
+        secrets.own(OWNER, "clouds")
+    command = str(raised.value).rpartition("kubectl label secret -n ns clouds ")[2]
+    labels = dict(word.split("=") for word in command.split() if not word.startswith("--"))
+    stored(taking)["metadata"]["labels"] = labels
+    assert secrets.own(OWNER, "clouds") is not None
+
+
+@pytest.mark.finding("H5")
+def test_it_is_given_to_the_garbage_collector_when_its_owner_goes(
+    taking: FakeApi, secrets: Secrets
+) -> None:
+    secrets.save(OWNER, "clouds", {"a": b"1"}, "Opaque")
+    secrets.hand_over(OWNER, ["clouds", "never-made"])
+    assert stored(taking)["metadata"]["ownerReferences"] == [
         {
             "apiVersion": "quiesce.dev/v1alpha1",
             "kind": "ComputeNodeDrain",
             "name": "d1",
-            "uid": owner.uid,
+            "uid": OWNER.uid,
         }
     ]
+    with pytest.raises(KubeConflict, match="not deleted yet"):
+        secrets.own(Resource(drain(uid="the-next-one")), "clouds")
+
+
+@pytest.mark.finding("H5")
+def test_one_of_an_earlier_version_loses_the_owner_that_would_take_it_along(
+    taking: FakeApi, secrets: Secrets
+) -> None:
+    taking.objects[PATH] = secret()
+    reference = {"apiVersion": "v", "kind": "k", "name": "d1", "uid": OWNER.uid}
+    taking.objects[PATH]["metadata"]["ownerReferences"] = [reference]
+    found = secrets.own(OWNER, "clouds")
+    assert found is not None
+    secrets.keep(OWNER, found)
+    assert stored(taking)["metadata"]["ownerReferences"] == []
+    assert stored(taking)["metadata"]["labels"] == OWN
+
+
+def test_without_the_right_to_change_secrets_a_resource_still_goes(
+    taking: FakeApi, secrets: Secrets
+) -> None:
+    secrets.save(OWNER, "clouds", {"a": b"1"}, "Opaque")
+    taking.faults.clear()
+    taking.fail(403, "no", when=lambda request: request.method == "PATCH")
+    secrets.hand_over(OWNER, ["clouds"])
+
+
+def test_apply(taking: FakeApi, secrets: Secrets) -> None:
+    secrets.apply("ns", "clouds", {"k": PASSWORD}, "Opaque", {"quiesce.dev/x": "true"})
+    (write,) = taking.writes
+    assert write.content_type == "application/apply-patch+yaml"
+    assert write.body["metadata"] == {"name": "clouds", "labels": {"quiesce.dev/x": "true"}}
 
 
 def test_a_refused_apply_does_not_tell_the_content(api: FakeApi, secrets: Secrets) -> None:
     api.fail(422, "type: field is immutable")
     with pytest.raises(KubeRejected) as raised:
-        secrets.apply("ns", "keys", {"k": PASSWORD}, "Opaque", None)
+        secrets.apply("ns", "keys", {"k": PASSWORD}, "Opaque", {})
     assert base64.b64encode(PASSWORD).decode() not in str(raised.value)
 
 

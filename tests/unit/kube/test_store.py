@@ -177,3 +177,50 @@ def test_no_write_is_ever_sent_twice(api: FakeApi) -> None:
 def test_who_asks(api: FakeApi) -> None:
     store(api).list()
     assert api.requests[0].agent.startswith("quiesce/")
+
+
+@pytest.mark.finding("M9")
+def test_a_list_is_read_in_small_pages_and_keeps_no_foreign_annotation(api: FakeApi) -> None:
+    large = {"example.org/note": "x" * 1000, "quiesce.dev/requestedAt": "now"}
+    api.put(drain(annotations=large, managedFields=[{"manager": "kubectl"}]))
+    (found,) = store(api).list()
+    assert dict(found.annotations) == {"quiesce.dev/requestedAt": "now"}
+    assert "managedFields" not in found.raw["metadata"]
+    assert api.requests[-1].query["limit"] == "50"
+
+
+@pytest.mark.finding("M1")
+def test_no_credentials_of_an_address_reach_a_status(api: FakeApi) -> None:
+    text = "Unable to connect to http://proxyuser:Hunter2pass@127.0.0.1:1/v3: refused"
+    rows = [{"message": text, "remedies": [text]}]
+    store(api).write_status(read(api), {"message": text, "problems": rows})
+    assert "Hunter2pass" not in str(api.writes[0].body)
+    assert "127.0.0.1:1/v3: refused" in str(api.writes[0].body)
+
+
+@pytest.mark.finding("M2", "L2")
+def test_a_status_is_one_that_the_api_server_takes(api: FakeApi) -> None:
+    """Sent is YAML with JSON's escapes: one of a surrogate is refused with HTTP 400."""
+    text = "host says \U0001f600 \ud83d \x1b[31mred\x1b[0m\x07 \u202eevil"
+    store(api).write_status(read(api), {"message": text, "service": {"foundReason": text}})
+    sent = api.writes[0].body["status"]
+    assert sent["message"] == "host says \ufffd \ufffd red\ufffd \ufffdevil"
+    assert not any("\ud800" <= each <= "\udfff" or each > "\uffff" for each in str(sent))
+
+
+@pytest.mark.promise("never-6")
+def test_the_reason_of_another_user_is_stored_as_it_is(api: FakeApi) -> None:
+    """It is put back when the host is restored."""
+    reason = "password: ask  Anna\tor Bo"
+    store(api).write_status(read(api), {"service": {"foundReason": reason}})
+    assert api.writes[0].body["status"]["service"]["foundReason"] == reason
+
+
+def test_a_status_that_passed_the_gate_is_not_written_again(api: FakeApi) -> None:
+    status = {"message": "https://u:p@h/ " * 200 + "\x1b[1m"}
+    store(api).write_status(read(api), status)
+    found = store(api).get(Key("ns", "d1"))
+    assert found is not None
+    store(api).write_status(found, status)
+    store(api).write_status(found, found.status)
+    assert len(api.writes) == 1

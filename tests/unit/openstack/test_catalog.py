@@ -1,16 +1,16 @@
-"""The services of a cloud's catalog through openstacksdk, on the stand-in over HTTP."""
+"""The services of a cloud's catalog, on the stand-in over HTTP."""
 
 from collections.abc import Iterator
 
-import openstack
 import pytest
-from openstack.config import OpenStackConfig
+import yaml
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.simulator import Simulator
 
+from quiesce.kube.secrets import Secret
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
-from quiesce.openstack.http import Api
+from quiesce.openstack.session import Clouds
 
 
 @pytest.fixture
@@ -20,9 +20,8 @@ def sim() -> Iterator[Simulator]:
 
 
 def cloud(sim: Simulator) -> Cloud:
-    config = OpenStackConfig(load_yaml_config=False, load_envvars=False)
-    entry = config.get_one(**sim.cloud_entry("quiesce"))
-    return Cloud(Api(openstack.connection.Connection(config=entry), 10))
+    entry = yaml.safe_dump({"clouds": {"openstack": sim.cloud_entry("quiesce")}})
+    return Clouds(10).get(Secret("ns", "s", "1", {"clouds.yaml": entry.encode()}), "openstack")
 
 
 @pytest.mark.field_case("F6")
@@ -43,7 +42,6 @@ def test_volumes_of_another_project_are_read_from_cinder(sim: Simulator) -> None
 
 @pytest.mark.field_case("F6")
 def test_what_is_not_in_the_catalog_is_told_so_and_breaks_nothing(sim: Simulator) -> None:
-    """openstacksdk 4 answers with an error of its own, and remembers it for the connection."""
     for service in ("placement", "network", "block-storage"):
         sim.identity.services.remove(service)
     there = cloud(sim)

@@ -59,7 +59,7 @@ def test_the_text_names_the_call_the_status_novas_words_and_its_request() -> Non
         ({}, "Bad Gateway"),
         ({"a": "b"}, "Bad Gateway"),
         (None, "Bad Gateway"),
-        ({"x": {"message": "m" * 9999}}, "m" * 500),
+        ({"x": {"message": "m" * 9999}}, "m" * 499 + "…"),
     ],
 )
 def test_novas_own_words(body: Any, said: str) -> None:
@@ -189,6 +189,17 @@ POOL = "HTTPSConnectionPool(host='nova', port=443): "
         ),
         (f"{POOL}Read timed out. (read timeout=30)", "timed out"),
         (f"{POOL}Max retries exceeded (Caused by SomethingNew())", "the connection broke"),
+        (
+            "Unable to establish connection to http://nova/v3: HTTPConnection(host='nova', "
+            "port=80): Failed to establish a new connection: [Errno 111] Connection refused",
+            "Unable to establish connection to http://nova/v3: [Errno 111] Connection refused",
+        ),
+        (
+            "Unable to establish connection to http://nova/v3: ('Connection aborted.', "
+            "RemoteDisconnected('Remote end closed connection without response'))",
+            "Unable to establish connection to http://nova/v3: Remote end closed connection "
+            "without response",
+        ),
         ("Request to https://nova/v3 timed out", "Request to https://nova/v3 timed out"),
     ],
 )

@@ -1,14 +1,16 @@
-"""From a Secret to a cloud: what is wrong with it is said, where it is, and no secret with it."""
+"""From a Secret to a session: what is wrong with it is said, where it is, and no secret with it."""
 
+import threading
 from dataclasses import dataclass, field
 
 import pytest
 from keystoneauth1.exceptions import Unauthorized
 
-from quiesce.api.errors import BadCredentials
-from quiesce.openstack.session import OneEntry, cloud_config
+from quiesce.api.errors import BadCredentials, CloudUnreachable
+from quiesce.openstack.budget import budget
+from quiesce.openstack.session import Clouds, OneEntry, cloud_entry
 
-GOOD = """
+GOOD = b"""
 clouds:
   openstack:
     auth: {auth_url: https://keystone.example.org/v3, username: quiesce, password: hunter2}
@@ -26,19 +28,11 @@ class Secret:
 
 def said(**data: str) -> str:
     with pytest.raises(BadCredentials) as found:
-        cloud_config(
+        cloud_entry(
             Secret({name.replace("_", "."): text.encode() for name, text in data.items()}),
             "openstack",
         )
     return str(found.value)
-
-
-@pytest.mark.promise("never-9")
-def test_the_entry_is_used_as_it_is_and_nothing_is_sent_twice() -> None:
-    entry = cloud_config(Secret({"clouds.yaml": GOOD.encode()}), "openstack")
-    assert entry["auth"]["username"] == "quiesce"
-    assert entry["region_name"] == "RegionOne"
-    assert (entry["compute_connect_retries"], entry["compute_status_code_retries"]) == (0, 0)
 
 
 @pytest.mark.promise("never-10")
@@ -50,18 +44,13 @@ def test_the_entry_is_used_as_it_is_and_nothing_is_sent_twice() -> None:
             "clouds.yaml is not valid YAML at line 4",
         ),
         ("a: b: hunter2", "clouds.yaml is not valid YAML at line 1"),
-        ("hunter2", "clouds.yaml has no cloud named 'openstack' (it has: none)"),
-        ("", "clouds.yaml has no cloud named 'openstack' (it has: none)"),
-        ("- hunter2", "clouds.yaml has no cloud named 'openstack' (it has: none)"),
-        ("clouds: hunter2", "clouds.yaml has no cloud named 'openstack' (it has: none)"),
-        (
-            "clouds: {lab: {auth: {password: hunter2}}, alpha: {}}",
-            "no cloud named 'openstack' (it has: alpha, lab)",
-        ),
-        ("clouds: {openstack: {password: hunter2}}", "cloud 'openstack' has no `auth` section"),
-        ("clouds: {openstack: {auth: hunter2}}", "cloud 'openstack' has no `auth` section"),
+        ("hunter2", "clouds.yaml has no cloud named 'openstack'"),
+        ("", "clouds.yaml has no cloud named 'openstack'"),
+        ("- hunter2", "clouds.yaml has no cloud named 'openstack'"),
+        ("clouds: hunter2", "clouds.yaml has no cloud named 'openstack'"),
+        ("clouds: {openstack: {password: hunter2}}", "the cloud has no `auth` section"),
+        ("clouds: {openstack: {auth: hunter2}}", "the cloud has no `auth` section"),
         ("clouds: {openstack: hunter2}", "has no cloud named 'openstack'"),
-        ("clouds: {1: {auth: {}}, lab: {}}", "no cloud named 'openstack' (it has: 1, lab)"),
     ],
 )
 def test_a_malformed_secret_says_what_is_wrong_and_shows_no_secret(text: str, why: str) -> None:
@@ -71,21 +60,37 @@ def test_a_malformed_secret_says_what_is_wrong_and_shows_no_secret(text: str, wh
     assert "hunter2" not in found
 
 
-def test_a_secret_without_the_key_names_the_keys_it_has() -> None:
-    assert (
-        said(cloud="x", cacert="y")
-        == "Secret ns/openstack-clouds has no key clouds.yaml (its keys: cacert, cloud)"
-    )
-    assert said() == "Secret ns/openstack-clouds has no key clouds.yaml (its keys: none)"
+@pytest.mark.finding("L1")
+def test_neither_keys_of_a_secret_nor_other_clouds_are_named() -> None:
+    assert "secret-key" not in said(**{"secret-key": "x", "cacert": "y"})
+    assert "add it, with a cloud named 'openstack'" in said(cacert="y")
+    assert "lab" not in said(clouds_yaml="clouds: {lab: {auth: {password: hunter2}}, alpha: {}}")
 
 
 def test_bytes_that_are_no_text_are_a_malformed_secret() -> None:
     with pytest.raises(BadCredentials, match="not valid YAML"):
-        cloud_config(Secret({"clouds.yaml": b"\xff\xfe\x00clouds"}), "openstack")
+        cloud_entry(Secret({"clouds.yaml": b"\xff\xfe\x00clouds"}), "openstack")
 
 
-def test_no_python_object_is_made_from_a_secret() -> None:
-    assert "not valid YAML" in said(clouds_yaml="!!python/object/apply:os.system ['true']")
+@pytest.mark.parametrize(
+    ("certificates", "why"),
+    [
+        (b"", "holds no certificate"),
+        (b"/etc/ssl/ca.pem", "holds no certificate"),
+        (b"\xff\x00", "holds no certificate"),
+        (
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+            "holds no certificate",
+        ),
+        (b"x" * 600_000, "is larger than 512 KiB"),
+    ],
+)
+@pytest.mark.finding("M8")
+def test_what_is_no_certificate_is_told_before_a_request(certificates: bytes, why: str) -> None:
+    secret = Secret({"clouds.yaml": GOOD, "cacert": certificates})
+    with pytest.raises(BadCredentials, match=why) as found:
+        Clouds().get(secret, "openstack")
+    assert str(found.value).startswith("Secret ns/openstack-clouds: the key cacert")
 
 
 def test_a_thread_that_would_wait_for_itself_is_refused() -> None:
@@ -94,3 +99,21 @@ def test_a_thread_that_would_wait_for_itself_is_refused() -> None:
         pass
     with lock:  # free again
         pass
+
+
+@pytest.mark.finding("H4")
+def test_a_token_that_another_thread_waits_for_is_not_waited_for_without_end() -> None:
+    lock, held, free = OneEntry(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            free.wait(60)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    held.wait(60)
+    with budget(0.01), pytest.raises(CloudUnreachable), lock:
+        pass
+    free.set()
+    thread.join(60)

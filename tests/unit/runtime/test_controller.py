@@ -307,16 +307,43 @@ def test_health_tells_of_missing_relists(make: Make) -> None:
     assert controller.failing() == []
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_health_tells_of_a_dead_worker(make: Make) -> None:
-    def then(_: Key) -> float | None:
-        raise SystemExit
+class EndsThread(BaseException):
+    """Neither an Exception nor SystemExit."""
+
+
+@pytest.mark.finding("C1")
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit("bye"), GeneratorExit(), EndsThread()])
+def test_no_tick_ends_a_worker(make: Make, error: BaseException) -> None:
+    def then(key: Key) -> float | None:
+        if key.name == "bad":
+            raise error
+        return 0.001
 
     seen = Seen(then)
-    controller = make(Store("a"), seen)
+    controller = make(Store("bad", "good"), seen)
     controller.relist()
     controller.start(workers=1)
-    give_up = time.monotonic() + 60
-    while not controller.failing() and time.monotonic() < give_up:
-        time.sleep(0.001)
-    assert controller.failing() == ["drain-0: dead"]
+    seen.wait_for(lambda keys: "bad" in keys and keys.count("good") > 3)
+    assert controller.failing() == []
+
+
+@pytest.mark.finding("C1")
+def test_a_log_that_cannot_be_written_ends_no_worker(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    def then(key: Key) -> float | None:
+        if key.name == "bad":
+            raise RuntimeError("a bug")
+        return 0.001
+
+    monkeypatch.setattr(module.log, "error", broken)
+    seen = Seen(then)
+    controller = make(Store("bad", "good"), seen)
+    controller.relist()
+    controller.start(workers=1)
+    seen.wait_for(lambda keys: "bad" in keys and keys.count("good") > 3)
+    assert controller.failing() == []

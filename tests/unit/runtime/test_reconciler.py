@@ -40,6 +40,9 @@ class Lamps:
     def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
         return (warning("Abandoned", "TurnOff", "the lamp stays on"),) if abandoned else ()
 
+    def secrets_of(self, resource: Resource) -> tuple[str, ...]:
+        return ()
+
     def tick(self, resource: Resource) -> float | Released:
         self.ticks += 1
         publish(
@@ -65,7 +68,7 @@ class Clouds:
     def __init__(self) -> None:
         self.dropped: list[str] = []
 
-    def get(self, secret: Any, cloud_name: str) -> str:
+    def get(self, secret: Any, cloud_name: str, _using: Any) -> str:
         return f"{secret.namespace}/{secret.name}/{cloud_name}"
 
     def forget(self, secret: Any, cloud_name: str) -> None:

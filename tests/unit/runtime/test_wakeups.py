@@ -1,5 +1,6 @@
 """Our own writes wake nobody; everything that a person does wakes us."""
 
+import pickle
 from typing import Any
 
 import pytest
@@ -77,3 +78,25 @@ def test_what_is_forgotten_is_news_again() -> None:
     wakeups.forget_all_but([Key("ns", "a"), Key("ns", "never seen")])
     assert not wakeups.is_news(Resource(drain("a")))
     assert wakeups.is_news(Resource(drain("b")))
+
+
+@pytest.mark.finding("M9")
+def test_no_annotation_is_kept_however_large() -> None:
+    wakeups = WakeUps()
+    large = "x" * 250_000
+    found = changed("annotations", {"quiesce.dev/requestedAt": large})
+    assert wakeups.is_news(found)
+    assert not wakeups.is_news(changed("annotations", {"quiesce.dev/requestedAt": large}))
+    assert wakeups.is_news(changed("annotations", {"quiesce.dev/requestedAt": large + "x"}))
+    assert len(pickle.dumps(wakeups._seen)) < 1000
+
+
+@pytest.mark.finding("M9")
+@pytest.mark.parametrize("pair", [({"a": "bc"}, {"ab": "c"}), ({"a": "1", "b": ""}, {"a": "1"})])
+def test_other_annotations_are_news(pair: tuple[dict[str, str], dict[str, str]]) -> None:
+    wakeups = WakeUps()
+    first, second = (
+        changed("annotations", {f"quiesce.dev/{name}": value for name, value in each.items()})
+        for each in pair
+    )
+    assert wakeups.is_news(first) and wakeups.is_news(second)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-REQUEST_LENGTH = 256  # characters of status.lastHandledRequestedAt
 IDLE_PORTS = 8  # of one server; with more of them, the others count as if they had worked
 
 
@@ -62,7 +61,8 @@ class Record:
     `found_migration`: the highest ID of a migration that touched the host when the drain began.
     Migrations above it are of this drain's time, whatever the clocks say. `attempts_from`: failed
     tries count above this ID. `moved`, `offloaded`: servers that left; Nova forgets those that are
-    deleted since. `proven`: the host was proven empty. `planned`: a plan was made.
+    deleted since. `proven`: the host was proven empty. `planned`: a plan was made. `cloud`: a
+    digest of what tells its cloud from others, once its credentials have worked there.
     """
 
     started: str | None = None
@@ -83,6 +83,7 @@ class Record:
     completed: str | None = None
     proven: bool = False
     planned: bool = False
+    cloud: str | None = None
 
     @property
     def begun(self) -> bool:
@@ -103,7 +104,6 @@ class Record:
         """`quiesce.dev/requestedAt` has a new value: from here on every server has all its tries
         again.
         """
-        requested_at = (requested_at or "")[:REQUEST_LENGTH]
         if not requested_at or requested_at == self.handled_request:
             return self
         return replace(self, handled_request=requested_at, attempts_from=newest_migration)
@@ -135,6 +135,7 @@ class Record:
             completed=status.get("completionTime"),
             proven=conditions.get("Drained") == "True",
             planned="plan" in status,
+            cloud=status.get("cloud"),
         )
 
     def service_json(self) -> dict[str, Any]:
@@ -163,6 +164,7 @@ class Record:
             "startTime": self.started,
             "drainedTime": self.drained_since,
             "completionTime": self.completed,
+            "cloud": self.cloud,
         }
 
 

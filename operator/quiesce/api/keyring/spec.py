@@ -29,6 +29,8 @@ Path = Annotated[str, matching(r"/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")]
 KnownHostsPath = Annotated[str, matching(r"/etc/ssh/[A-Za-z0-9._-]*known_hosts[A-Za-z0-9._-]*")]
 Network = Annotated[str, matching(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?"), AfterValidator(_network)]
 
+UserId = Annotated[int, Field(ge=1, le=4294967294)]
+
 
 class Probe(StrEnum):
     ALL = "All"
@@ -48,9 +50,12 @@ class Hosts(Model):
 
 
 class NovaAccount(Model):
-    """The account that Nova's cold migration uses. `port`: where hosts reach each other's sshd."""
+    """The account that Nova's cold migration uses. `user_id`: its id where that is none of the
+    system's own. `port`: where hosts reach each other's sshd.
+    """
 
     user: UserName = "nova"
+    user_id: UserId | None = None
     home: Path = "/var/lib/nova"
     shell: Path = "/bin/bash"
     instances_path: Path | None = None

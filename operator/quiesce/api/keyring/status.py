@@ -162,6 +162,23 @@ class KeyringRecord:
         """Whether it is of this generation and has counted hosts."""
         return self.status.observed_generation == generation and self.status.hosts is not None
 
+    @property
+    def installed(self) -> bool:
+        """Whether keys may be on hosts: it has reported hosts, or a key that they use."""
+        return self.total > 0 or self.status.fingerprint is not None
+
+    @property
+    def total(self) -> int:
+        """Hosts of the keyring; 0 where it has not counted them."""
+        return self.status.hosts.total if self.status.hosts else 0
+
+    @property
+    def named_hosts(self) -> frozenset[str]:
+        """Hosts that it names anywhere; there may be more (`hosts.total`)."""
+        return frozenset(
+            (*(self.status.proven_hosts or ()), *(row.host for row in self.status.problems))
+        )
+
     def problem_of(self, host: str) -> ProblemRow | None:
         """The first one that is shown: of the host itself, else of a path to it."""
         rows = self.status.problems

@@ -29,6 +29,7 @@ _SSH_COMMAND = "not able to execute ssh command"
 _EXIT_CODE = re.compile(r"Exit code: (\d+)")
 _NOT_AVAILABLE = "This account is currently not ava"  # nologin(8), cut
 _SSH_HOST = re.compile(r"Command: ssh (?:-\S+ |-o \S+ )*([^\s-]\S*) mkdir")
+_DISK_EXISTS = re.compile(r"supplied disk path \((/[\w./-]+)\) already exists")
 _CHECK = re.compile(
     r"pre-check error|Unacceptable CPU info|is not on (?:shared|local) storage", re.IGNORECASE
 )
@@ -96,6 +97,14 @@ def is_no_host(text: str) -> bool:
 def is_copy(text: str) -> bool:
     """The copy of the disk failed. Nova drops scp's own message (oslo.concurrency's error)."""
     return "ProcessExecutionError" in text
+
+
+def left_over(text: str, server_id: str) -> str | None:
+    """The directory of this server that is on the destination already (nova/exception.py
+    DestinationDiskExists): an earlier try was cut off before Nova could remove it.
+    """
+    found = _DISK_EXISTS.search(text)
+    return found[1] if found and found[1].endswith(f"/{server_id}") else None
 
 
 def is_check(text: str) -> bool:

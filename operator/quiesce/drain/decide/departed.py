@@ -1,6 +1,7 @@
 """Verdicts for servers that have left the host with a migration that still concerns it."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from quiesce.api.drain.reasons import ServerReason, Stage
@@ -33,6 +34,9 @@ SHORT_WORK = timedelta(minutes=5)
 POWER_LAG = timedelta(seconds=20)
 # Nova refuses a confirm mostly because it came a moment too early.
 _REFUSALS_BEFORE_HELD = 3
+# What a statement for a database may quote.
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_STATUS = re.compile("[a-z-]{1,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +150,7 @@ def _ways_out(m: Migration, server: Server) -> tuple[str, ...]:
     if server.status == "VERIFY_RESIZE":
         return (
             "Its confirm or revert was cut off; set the record back in the cell's database, and it "
-            "is "
-            f"continued: {_statement(m, 'finished')}",
+            f"is continued: {_statement(m, 'finished')}",
         )
     return (
         "End the record in the cell's database, which touches no guest: " + _statement(m, "error"),
@@ -161,7 +164,12 @@ def _ways_out(m: Migration, server: Server) -> tuple[str, ...]:
 
 
 def _statement(m: Migration, status: str) -> str:
-    """For the database of Nova's cell."""
+    """For the database of Nova's cell. Without SQL where Nova shows what no such record has: a
+    compromised nova-compute writes the status, and a person with all rights runs the statement.
+    """
+    plain = isinstance(m.id, int) and _UUID.fullmatch(m.uuid) and _STATUS.fullmatch(m.status)
+    if not plain:
+        return f"find out why the record of this migration is damaged, then set it to {status}"
     where = f"id={m.id} AND uuid='{m.uuid}' AND status='{m.status}'"
     return f"UPDATE migrations SET status='{status}' WHERE {where};"  # noqa: S608 -- for a person to read, never sent
 
@@ -227,6 +235,8 @@ def _verified(departed: DepartedServer, server: Server) -> Verdict:
         return _on_failed(departed, failed)
     if decided is None and confirmation.checks.ports and departed.observation.ports_error:
         return _unread(departed)
+    if decided is None and confirmation.checks.power and _is_shown_as_off(departed, server):
+        return _not_stopped(departed)
     if departed.since_finished < _soak(departed):
         return Follow(Stage.SOAKING, migration)
     if confirmation.policy is ConfirmationPolicy.MANUAL and decided is None:
@@ -264,6 +274,33 @@ def _unread(departed: DepartedServer) -> Verdict:
     )
 
 
+def _is_shown_as_off(departed: DepartedServer, server: Server) -> bool:
+    """It runs, as its hypervisor says, and Nova shows what it heard last: it does not look again at
+    the end of a move (compute/manager.py _finish_resize).
+    """
+    runs = departed.observation.running.get(departed.server_id)
+    return bool(runs) and server.power_state != RUNNING
+
+
+def _not_stopped(departed: DepartedServer) -> Verdict:
+    """What Nova shows as off at a confirm it writes down as stopped (compute/manager.py
+    _confirm_resize), and what is stopped and runs it stops at its next sync of power states.
+    """
+    migration = departed.migration
+    if departed.since_finished < GRACE:
+        return Follow(Stage.VERIFYING, migration)
+    return Held(
+        ServerReason.CHECK_FAILED,
+        f"moved to {migration.dest}, not confirmed yet: it runs, but Nova shows it as off and "
+        "would stop it after a confirm. Both copies are kept",
+        migration,
+        (
+            "It is confirmed once Nova has synced its power state, which it does every 10 minutes "
+            "by default (sync_power_state_interval)",
+        ),
+    )
+
+
 def _decide(server_id: str) -> tuple[str, ...]:
     return tuple(
         f"Add to confirmation.decisions: {{server: {server_id}, action: {action}}}"
@@ -287,10 +324,12 @@ def _refused(departed: DepartedServer) -> Verdict | None:
 
 
 def _on_failed(departed: DepartedServer, failed: str) -> Verdict:
+    """Under policy Manual only a person has it rolled back."""
     migration, spec = departed.migration, departed.spec
     if departed.since_finished < GRACE:
         return Follow(Stage.VERIFYING, migration)
-    rolls_back = spec.confirmation.on_failed_check is OnFailedCheck.REVERT
+    automatic = spec.confirmation.policy is ConfirmationPolicy.AUTOMATIC
+    rolls_back = automatic and spec.confirmation.on_failed_check is OnFailedCheck.REVERT
     if rolls_back and departed.tries + 1 < spec.migration.attempts:
         return Revert(migration, failed)
     return Held(
@@ -314,6 +353,8 @@ def failed_checks(departed: DepartedServer, server: Server) -> str:
     """
     checks, observation, wrong = departed.spec.confirmation.checks, departed.observation, []
     was = departed.drain.record.was(departed.server_id)
+    if _is_shown_as_off(departed, server):
+        server = replace(server, power_state=RUNNING)
     if checks.power and (text := wrong_power(was, server.power_state, ours=departed.ours)):
         wrong.append(text)
     elif checks.power and was == "ACTIVE" and observation.running.get(server.id) is False:

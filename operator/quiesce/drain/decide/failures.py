@@ -14,7 +14,7 @@ from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, for_server, 
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
-from quiesce.openstack.records import FAILED, WAITING, Migration, Server
+from quiesce.openstack.records import FAILED, NOSTATE, SHUTDOWN, WAITING, Migration, Server
 
 # Where only the scheduler refused, the guest was never touched: it is tried again at this pace, so
 # that a drain continues by itself when there is capacity again.
@@ -76,7 +76,12 @@ def exhausted(
             ("Check why its checks fail on the other hosts", new_tries(drain)),
         )
     reason = reason_of(text, server, observation, live=last.live)
-    remedies = (*_remedies(reason, drain.spec, server, live=last.live), new_tries(drain))
+    left = causes.left_over(text, server.id)
+    remedies = (
+        *(_remove(left, server, last) if left else ()),
+        *_remedies(reason, drain.spec, server, live=last.live),
+        new_tries(drain),
+    )
     if reason in _NO_HOST and cause is not None:
         return Blocked(
             reason,
@@ -87,6 +92,13 @@ def exhausted(
         )
     return Blocked(
         reason, f"tried {tries} and failed, and the guest is as it was: {text}", remedies
+    )
+
+
+def _remove(path: str, server: Server, last: Migration) -> tuple[str, ...]:
+    return (
+        f"On {last.dest or 'the destination'}, remove what an earlier try left, once virsh "
+        f"domstate {server.id} has found no domain there: rm -r {path}",
     )
 
 
@@ -160,6 +172,8 @@ def error_on_destination(server: Server, migration: Migration, observation: Obse
     move itself goes first.
     """
     there = server.host or migration.dest
+    if migration.live and server.power_state in (NOSTATE, SHUTDOWN):
+        return _died_in_live_migration(server, migration)
     if migration.live:
         return Blocked(
             ServerReason.DESTINATION_FAILED,
@@ -174,6 +188,26 @@ def error_on_destination(server: Server, migration: Migration, observation: Obse
         (
             f"Keep {migration.source} and its disks until the server is healthy",
             *for_server(server, HARD_REBOOT),
+        ),
+        urgent=True,
+    )
+
+
+def _died_in_live_migration(server: Server, migration: Migration) -> Blocked:
+    """Nova takes a live migration for completed when its guest is gone on the source, also where
+    it died there in the middle (virt/libvirt/migration.py find_job_type), and removes its disk.
+    """
+    there, source = server.host, migration.source
+    return Blocked(
+        ServerReason.DESTINATION_FAILED,
+        f"its live migration to {there} ended in ERROR, and it does not run there: if it died on "
+        f"{source} in the middle, Nova has removed its disk there, and the copy on {there} is not "
+        "whole",
+        (
+            f"See on {there} whether its disk is whole (qemu-img info), before anything starts it; "
+            "on shared storage and on volumes it is",
+            *for_server(server, HARD_REBOOT),
+            "If it is not whole, restore it from a backup",
         ),
         urgent=True,
     )

@@ -37,7 +37,7 @@ def _of_extra_specs(specs: Mapping[str, str]) -> dict[str, int]:
     found: Counter[str] = Counter()
     for key, value in specs.items():
         prefix, colon, name = key.partition(":")
-        if colon and prefix.startswith("resources") and value.isdigit():
+        if colon and prefix.startswith("resources") and _is_number(value):
             found[name] += int(value)
     for label in filter(None, map(str.strip, specs.get("hw:pmem", "").split(","))):
         name = re.sub("[^0-9A-Za-z]+", "_", label).upper()
@@ -69,7 +69,7 @@ def _cpus_of_mask(mask: str, vcpus: int) -> set[int]:
     excluded: set[int] = set()
     for part in filter(None, (part.strip() for part in mask.split(","))):
         first, _, last = part.removeprefix("^").partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        if not _is_number(first) or (last and not _is_number(last)):
             continue
         cpus = {cpu for cpu in range(vcpus) if int(first) <= cpu <= int(last or first)}
         (excluded if part.startswith("^") else included).update(cpus)
@@ -88,6 +88,11 @@ def _traits(flavor: Flavor, image: Mapping[str, str]) -> Iterable[str]:
 def _of_flavor_or_image(name: str, flavor: Flavor, image: Mapping[str, str]) -> str | None:
     """`hw:name` of the flavor, else `hw_name` of the image."""
     return flavor.extra_specs.get(f"hw:{name}") or image.get(f"hw_{name}")
+
+
+def _is_number(value: str) -> bool:
+    """`isdigit` alone holds for texts that are no number to `int`: `²`."""
+    return value.isascii() and value.isdecimal() and len(value) < 16
 
 
 def _is_true(value: str | None) -> bool:

@@ -178,7 +178,8 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     stopped those that are off.
 
     Nova's power state is what its database heard last: 15 s late where a guest died (libvirt's
-    driver delays its events), and longer after a nova-compute that died.
+    driver delays its events), longer after a nova-compute that died, and of a guest that died and
+    was reverted that it is off, for up to 10 minutes (sync_power_state_interval) while it runs.
     """
     running, stopped = dict(observation.running), set(observation.stopped_by_user)
     for server in observation.servers:
@@ -191,7 +192,7 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
         if server.status == "ACTIVE" and broke_off(drain, observation, server):
             _ask(cloud, server, running)
     for moved in observation.elsewhere.values():
-        if moved is not None and _is_to_be_confirmed(drain, observation, moved):
+        if moved is not None and _is_to_be_asked_for(drain, observation, moved):
             _ask(cloud, moved, running)
     return replace(observation, running=running, stopped_by_user=frozenset(stopped))
 
@@ -202,19 +203,21 @@ def _ask(cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
         running[server.id] = found
 
 
-def _is_to_be_confirmed(drain: Drain, observation: Observation, server: Server) -> bool:
-    """In VERIFY_RESIZE by our move, it ran, Nova shows it as running, and nothing but this is left
+def _is_to_be_asked_for(drain: Drain, observation: Observation, server: Server) -> bool:
+    """In VERIFY_RESIZE by our move, and it ran: Nova shows it as off, or nothing but this is left
     to ask before its confirm.
     """
-    if server.status != "VERIFY_RESIZE" or server.task_state or server.power_state != RUNNING:
+    if server.status != "VERIFY_RESIZE" or server.task_state:
         return False
     own = own_migrations(server.id, drain, observation)
     confirmation = drain.spec.confirmation
-    if not own or own[0].status != "finished" or not confirmation.checks.power:
+    checked = confirmation.checks.power and drain.record.was(server.id) == "ACTIVE"
+    if not own or own[0].status != "finished" or not checked:
         return False
+    if server.power_state != RUNNING:
+        return observation.is_up(server.host)  # else Nova waits long for its answer
     decided = confirmation.decision_for(server.id)
     if confirmation.policy is ConfirmationPolicy.MANUAL and decided is None:
         return False
     since = observation.history.first_seen.get((own[0].id, "finished"), observation.now)
-    soaked = observation.now - since >= timedelta(seconds=confirmation.checks.soak)
-    return soaked and drain.record.was(server.id) == "ACTIVE"
+    return observation.now - since >= timedelta(seconds=confirmation.checks.soak)

@@ -5,6 +5,7 @@ changed nothing.
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from quiesce.api.conditions import find
 from quiesce.api.drain.reasons import DrainReason, Phase
 from quiesce.api.drain.spec import Confirmation, ConfirmationPolicy
 from quiesce.api.drain.status import DrainStatus
@@ -32,7 +33,8 @@ _ACTIONS = {
 
 def events(before: DrainStatus, after: DrainStatus) -> tuple[Event, ...]:
     reason, action = _ready_reason(after), _ACTIONS[Phase(after.phase)]
-    warning = after.phase == Phase.STALLED or reason in _WARNINGS
+    stalled = find(after.conditions, "Stalled") is not None  # also while a host is restored
+    warning = stalled or after.phase == Phase.STALLED or reason in _WARNINGS
     kind: Literal["Normal", "Warning"] = "Warning" if warning else "Normal"
     was, found = _ready_reason(before), []
     if after.phase != before.phase:

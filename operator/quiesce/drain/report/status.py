@@ -19,7 +19,7 @@ from quiesce.api.drain.status import (
     ServiceStatus,
 )
 from quiesce.api.errors import Problem, Terminal
-from quiesce.api.text import timestamp
+from quiesce.api.text import some, timestamp
 from quiesce.drain.model.actions import DisableService
 from quiesce.drain.model.decision import Decision, Goal, Outcome
 from quiesce.drain.model.drain import Drain
@@ -82,12 +82,19 @@ def status(report: Report) -> DrainStatus:
 
 
 def status_of_problem(
-    problem: Problem, previous: DrainStatus, generation: int, now: datetime, *, deleting: bool
+    problem: Problem,
+    previous: DrainStatus,
+    generation: int,
+    now: datetime,
+    *,
+    restoring: str | None,
 ) -> DrainStatus:
     """Where a tick could not observe anything: the last report stands, with the problem on top of
-    it.
+    it. `restoring`: the host, where the drain is being deleted.
     """
-    text, at = str(problem) + (_ABANDON if deleting else ""), timestamp(now)
+    deleting, at = restoring is not None, timestamp(now)
+    left = left_on_host(restoring, previous) if restoring is not None else ""
+    text = ". ".join(part for part in (str(problem), left) if part) + (_ABANDON if deleting else "")
     terminal = isinstance(problem, Terminal)
     kept = [c for c in previous.conditions if c.type in FACTS]
     unread = [
@@ -105,6 +112,26 @@ def status_of_problem(
         conditions=stamped(previous.conditions, conditions, generation, at),
         record=record if record.started else replace(record, started=at),
     )
+
+
+def left_on_host(host: str, status: DrainStatus) -> str:
+    """What a drain that is not undone leaves behind, and how a person undoes it; empty: nothing.
+
+    `status`: the last one that was reported.
+    """
+    record, found = status.record, status.service
+    if not record.begun:
+        return ""
+    left = []
+    if record.found_status == "enabled" and (found is None or found.status != "deleted"):
+        command = f"openstack compute service set --enable {host} nova-compute"
+        left.append(f"its service stays disabled ({command})")
+    if found is not None and found.status == "deleted" and record.found_aggregates:
+        names = some(a.name or str(a.id) for a in record.found_aggregates)
+        left.append(f"it is not put back into its aggregates ({names})")
+    if record.found_unit is not None and record.found_unit.startswith("running"):
+        left.append("nova-compute stays stopped on it")
+    return f"Host {host} is not restored: {'; '.join(left)}" if left else ""
 
 
 # Rows

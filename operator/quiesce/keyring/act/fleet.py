@@ -1,43 +1,67 @@
 """The hosts of one keyring, and the threads in which they are visited.
 
 Visits run beside the ticks, so that a slow host never holds up a worker. A host that failed last
-time waits in a lane of its own, so that many dead hosts hold up no healthy one.
+time, or was never observed, waits in a lane of its own, so that many dead hosts hold up no healthy
+one; and no keyring can have a whole lane, so that its hosts hold up those of no other.
 """
 
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from quiesce.keyring.act.visit import VisitOrder
 from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
+from quiesce.ops.shares import Shares
 from quiesce.runtime.incident import reference
 
 log = logging.getLogger(__name__)
 
 HEALTHY_LANE = 16
-_FAILING_LANE = 4
+
+
+class Lane(StrEnum):
+    """Hosts wait for others of their own kind only."""
+
+    HEALTHY = "healthy"
+    """Observed before, and not failed since."""
+    NEW = "new"
+    """Not observed yet: nothing is known of what answers there."""
+    FAILING = "failing"
+
+    @classmethod
+    def of(cls, record: HostRecord) -> "Lane":
+        if record.failure is not None:
+            return cls.FAILING
+        return cls.NEW if record.observation is None else cls.HEALTHY
+
+
+_SIZES = {
+    Lane.HEALTHY: (24, HEALTHY_LANE),
+    Lane.NEW: (24, 16),
+    Lane.FAILING: (6, 4),
+}
+"""Visits at a time: of all keyrings together, and of one keyring."""
 
 
 class Lanes:
-    """How many visits may run at once in this process, over all keyrings."""
+    """How many visits may run at once in this process, over all keyrings.
 
-    def __init__(self, healthy: int = HEALTHY_LANE, failing: int = _FAILING_LANE) -> None:
-        self._free = {False: healthy, True: failing}
-        self._lock = threading.Lock()
+    Each keyring can have one visit in each lane, however many the others have: hosts that answer
+    slowly, or not at all, delay their own keyring only.
+    """
 
-    def enter(self, *, failing: bool) -> bool:
-        """False: the lane is full."""
-        with self._lock:
-            if self._free[failing] == 0:
-                return False
-            self._free[failing] -= 1
-            return True
+    def __init__(self, sizes: Mapping[Lane, tuple[int, int]] = _SIZES) -> None:
+        self._shares = {lane: Shares(*size) for lane, size in sizes.items()}
 
-    def leave(self, *, failing: bool) -> None:
-        with self._lock:
-            self._free[failing] += 1
+    def enter(self, lane: Lane, keyring: object) -> bool:
+        """False: the lane is full, or the share of the keyring is in use."""
+        return self._shares[lane].enter(keyring)
+
+    def leave(self, lane: Lane, keyring: object) -> None:
+        self._shares[lane].leave(keyring)
 
 
 @dataclass
@@ -54,6 +78,8 @@ class Fleet:
     in_flight: set[str] = field(default_factory=set)
     requested_at: str | None = None
     announced: dict[str, str] = field(default_factory=dict)
+    _share: object = field(default_factory=object)
+    """Stands for this keyring in the lanes."""
     _outdated: set[str] = field(default_factory=set)
     """Hosts whose visit in flight began before the last request: it does not answer that."""
     _done: "queue.Queue[tuple[str, VisitResult]]" = field(default_factory=queue.Queue)
@@ -75,12 +101,12 @@ class Fleet:
 
     def start(self, name: str, order: VisitOrder) -> bool:
         """Begins a visit; False where the lane is full: later."""
-        failing = self.hosts[name].failure is not None
-        if not self.lanes.enter(failing=failing):
+        lane = Lane.of(self.hosts[name])
+        if not self.lanes.enter(lane, self._share):
             return False
         self.in_flight.add(name)
         threading.Thread(
-            target=self._run, args=(name, order, failing), name=f"visit-{name}", daemon=True
+            target=self._run, args=(name, order, lane), name=f"visit-{name}", daemon=True
         ).start()
         return True
 
@@ -109,7 +135,7 @@ class Fleet:
         self.hosts[name] = record.make_due() if name in self._outdated else record
         self._outdated.discard(name)
 
-    def _run(self, name: str, order: VisitOrder, failing: bool) -> None:
+    def _run(self, name: str, order: VisitOrder, lane: Lane) -> None:
         try:
             result = self.visit(order)
         except Exception as error:  # it must not seem to be a visit that never ends
@@ -118,5 +144,5 @@ class Fleet:
             text = f"unexpected {kind}: a defect of the operator; search its log for {found}"
             result = VisitResult(failure=HostFailure("InternalError", text, needs_person=False))
         finally:
-            self.lanes.leave(failing=failing)
+            self.lanes.leave(lane, self._share)
         self._done.put((name, result))

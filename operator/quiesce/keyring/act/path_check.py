@@ -6,9 +6,11 @@ so a login alone proves nothing about it. A base image that is gone from Glance 
 other way, by the host name of the source (_try_fetch_image_cache).
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
+from quiesce.api.outside import cleaned
 from quiesce.keyring.model.desired import HostLayout, digest
 from quiesce.keyring.model.visit import PathCheck, PathTarget
 
@@ -19,7 +21,7 @@ _MESSAGE_LENGTH = 160
 CHECK = r"""
 printf '%s\n' "$targets" |
     as_user xargs -r -n 4 -P "$parallel" /bin/sh -c "$check_one" \
-        sh "$seconds" "$copied" "$prepare" || :
+        sh "$seconds" "$copied" "$prepare" 2>&1 | enclose
 say end
 """
 
@@ -59,6 +61,7 @@ remote "$address" "$prepare"
 facts=$(printf '%s\n' "$output" | sed -n 's/^quiesce made //p')
 if [ "$code" != 0 ] || [ -z "$facts" ]; then tell mkdir "$output"; exit; fi
 folder=${facts#* }
+case $facts in *[!A-Za-z0-9:._/\ -]*) tell mkdir 'it printed something else'; exit ;; esac
 if [ "$expected" != - ] && [ "$expected" != "${facts%% *}" ]; then
     clean >/dev/null
     tell elsewhere ''
@@ -124,6 +127,12 @@ _ADDED_LINES = (
 )
 
 
+_ROW = (
+    r"path (?P<place>[0-9]{1,4}) (?P<step>works|mkdir|copy|fetch|elsewhere) "
+    r"(?P<code>[0-9]{1,3}) (?P<errors>.{0,1000})"
+)
+
+
 def check_values(layout: HostLayout, source: str, copied: str) -> dict[str, str]:
     """Variables of CHECK. `source`: the host's own name. `copied`: a small file of the account."""
     name = shlex.quote(f".{layout.identity.tag}.{digest(source)[:12]}")
@@ -151,12 +160,16 @@ def check_rows(targets: Sequence[PathTarget]) -> str:
 
 
 def read_checks(lines: Sequence[str], targets: Sequence[PathTarget]) -> Mapping[str, PathCheck]:
-    """Lines of CHECK without their prefix -> host -> how the copy there went."""
-    rows = [line.split(" ", 4) for line in lines if line.startswith("path ")]
-    found = {int(row[1]): (row[2], int(row[3]), "".join(row[4:])) for row in rows}
+    """Lines of CHECK without their prefix -> host -> how the copy there went. What is no such line
+    is skipped.
+    """
+    rows = [match for line in lines if (match := re.fullmatch(_ROW, line))]
+    found = {int(row["place"]): row for row in rows}
     return {
-        targets[place].name: path_check(step, code, errors, targets[place])
-        for place, (step, code, errors) in found.items()
+        targets[place].name: path_check(
+            row["step"], int(row["code"]), row["errors"], targets[place]
+        )
+        for place, row in found.items()
         if place < len(targets)
     }
 
@@ -164,7 +177,7 @@ def read_checks(lines: Sequence[str], targets: Sequence[PathTarget]) -> Mapping[
 def path_check(step: str, code: int, errors: str, target: PathTarget) -> PathCheck:
     """Of a check that ended at `step` with this exit code; `errors`: lines, each after a tab."""
     lines = [line.strip() for line in errors.split("\t") if line.strip()]
-    message = _cause(lines) or f"ended with code {code} and no message"
+    message = cleaned(_cause(lines), _MESSAGE_LENGTH) or f"ended with code {code} and no message"
     match step:
         case "works":
             return PathCheck()
@@ -198,4 +211,4 @@ def _known(table: Sequence[tuple[str, str]], errors: str) -> str | None:
 def _cause(lines: Sequence[str]) -> str:
     """OpenSSH gives the cause last, after warnings of many lines; scp adds lines of its own."""
     telling = [line for line in lines if not line.startswith(_ADDED_LINES)]
-    return (telling or lines or [""])[-1][:_MESSAGE_LENGTH]
+    return (telling or lines or [""])[-1]

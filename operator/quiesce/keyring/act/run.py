@@ -99,9 +99,9 @@ def _order(
         login=observed.login,
         layout=observed.layout,
         desired=desired,
-        pinned=observed.pins.of(host.names, access.port),
+        pinned=observed.pins.of(host.name, host.names, access.port),
         revoked=observed.pins.revoked,
-        trust=access.trust_on_first_use,
+        trust=access.trust_on_first_use and host.name in host.names,
         targets=tuple(_path_target(hosts[name], fleet.hosts[name]) for name in due.targets),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from quiesce.keyring.act.path_check import CHECK, check_rows, check_values
 from quiesce.keyring.model.changes import (
+    AdoptMarks,
     Change,
     InstallFile,
     KeepLines,
@@ -36,6 +37,8 @@ export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 say() { printf 'quiesce %s\n' "$*"; }
 facts() { stat -c '%F|%U|%a' -- "$1" 2>/dev/null || :; }
+# What the account prints, as one word of our report: it could print lines that look like ours.
+enclose() { say account_report "$(head -c 131072 | base64 | tr -d '\n')"; }
 entry=$(getent passwd -- "$user" | head -n 1) || :
 uid=$(printf '%s' "$entry" | cut -d: -f3) gid=$(printf '%s' "$entry" | cut -d: -f4)
 as_user() {
@@ -50,6 +53,8 @@ as_user() {
 
 _OBSERVE = r"""
 say uid "$(id -u)"
+system='s/^SYS_UID_MAX[[:space:]]\{1,\}\([0-9]\{1,10\}\)[[:space:]]*$/\1/p'
+say system_uids "$(sed -n "$system" /etc/login.defs 2>/dev/null | tail -n 1)"
 say known_hosts "$(facts "$known_hosts")"
 if [ -f "$known_hosts" ] && [ ! -L "$known_hosts" ]; then
     say known_lines "$(sed -n "$ours" "$known_hosts" | grep -v '^#' | sha256sum | cut -d' ' -f1)"
@@ -89,7 +94,8 @@ if [ -n "$entry" ]; then
     say account "$uid:$gid:$(printf '%s' "$entry" | cut -d: -f6,7)"
     say ssh_dir "$(facts "$home/.ssh")"
     if [ -d "$home/.ssh" ] && [ ! -L "$home/.ssh" ]; then
-        as_user /bin/sh -c "$observe_as_user" sh "$tag" "$ours" "$include" </dev/null
+        as_user /bin/sh -c "$observe_as_user" sh "$tag" "$ours" "$include" \
+            "$old_tag" "$old_ours" "$keys" </dev/null 2>&1 | enclose
     fi
     for folder in "$instances" "$home"; do
         [ "$(find "$folder" -maxdepth 1 -name ".$tag.*" $age 2>/dev/null)" ] &&
@@ -100,7 +106,7 @@ say end
 """
 
 _OBSERVE_AS_USER = r"""
-tag=$1 ours=$2 include=$3
+tag=$1 ours=$2 include=$3 old_tag=$4 old_ours=$5 keys=$6
 say() { printf 'quiesce %s\n' "$*"; }
 facts() { stat -c '%F|%U|%a' -- "$1" 2>/dev/null || :; }
 if cd "$HOME/.ssh" 2>/dev/null && [ -w . ]; then say readable yes; else say readable no; exit; fi
@@ -129,6 +135,13 @@ done
 key_id='s/^ *IdentityFile .*\.\([0-9a-f]\{12\}\)$/\1/p'
 plain "$tag.conf" && say uses "$(sed -n "$key_id" "$tag.conf" | head -n 1)"
 for file in .tmp."$tag".*; do [ -e "$file" ] && say stale; done
+printf '%s\n' "$keys" | while read -r id key; do
+    [ -n "$key" ] || continue
+    if plain "$old_tag.$id"; then say old; fi
+    if plain authorized_keys; then
+        sed -n "$old_ours" authorized_keys | grep -qF -e "$key" && say old
+    fi
+done
 :
 """
 
@@ -153,6 +166,7 @@ whole() { errors=$("$@" 2>&1) || failed "$errors"; did; }
 make_account() { # no password, and not locked either: sshd lets no locked account in
     set -- --system --no-create-home --home-dir "$home" --shell "$shell" --password '*'
     owner=$(stat -c %u:%U -- "$home" 2>/dev/null) || owner=
+    [ -z "$user_id" ] || owner=$user_id:UNKNOWN
     case $owner in *:UNKNOWN) set -- "$@" --uid "${owner%:*}" ;; esac
     group=$(stat -c %g:%G -- "$home" 2>/dev/null) || group=
     if getent group -- "$user" >/dev/null; then
@@ -208,6 +222,24 @@ mode) chmod -- "$mode" "$path" ;;
 remove) rm -rf -- "$path" ;;
 leave) rmdir -- "$path" 2>/dev/null || : ;;
 tidy) rm -f -- "$dir"/.tmp."$tag".* ;;
+adopt) # what came is a sed program for the lines of $path
+    if [ -f "$path" ] && [ ! -L "$path" ]; then
+        mode=$(stat -c %a -- "$path")
+        sed "$(cat)" <"$path" >"$new"
+        place
+    fi
+    ;;
+copy) # $path: how the files with the earlier names begin, $mode: how they end
+    program=$(cat)
+    for end in $mode; do
+        if [ ! -f "$path.$end" ] || [ -L "$path.$end" ]; then continue; fi
+        sed "$program" <"$path.$end" >"$new"
+        chmod 600 "$new"
+        mv -f -- "$new" "$dir/$tag.$end"
+    done
+    sync "$dir"
+    ;;
+drop) for end in $mode; do rm -f -- "$path.$end"; done ;;
 clear) [ ! -d "$path" ] || find "$path" -maxdepth 1 -name ".$tag.*" $mode -exec rm -rf -- {} + ;;
 esac
 """
@@ -221,7 +253,11 @@ _ACCOUNT_STEPS = {
 
 _AFTER = r"""
 if command -v restorecon >/dev/null; then
-    restorecon -R -- "$home/.ssh" "$known_hosts" 2>/dev/null || :
+    for file in "$known_hosts" "$home/.ssh" "$home/.ssh/authorized_keys" "$home/.ssh/config" \
+        "$home/.ssh/$tag".*; do
+        if [ -L "$home/.ssh" ] || [ -L "$file" ] || [ ! -e "$file" ]; then continue; fi
+        restorecon -- "$file" 2>/dev/null || :
+    done
 fi
 say end
 """
@@ -257,6 +293,7 @@ def _values(layout: HostLayout) -> dict[str, str]:
     patterns = _patterns(identity)
     return {
         "user": layout.user,
+        "user_id": "" if layout.user_id is None else str(layout.user_id),
         "home": layout.home,
         "shell": layout.shell,
         "known_hosts": layout.known_hosts_file,
@@ -264,16 +301,22 @@ def _values(layout: HostLayout) -> dict[str, str]:
         "tag": identity.tag,
         "include": identity.include,
         "ours": "; ".join(f"{pattern}p" for pattern in patterns),
+        "old_tag": identity.unmarked.tag,
+        "old_ours": f"{_patterns(identity.unmarked)[0]}p",
+        "keys": "\n".join(f"{key.id} {key.base64}" for key in layout.keys if identity.mark),
         "not_ours": "; ".join(f"{pattern}d" for pattern in patterns),
     }
 
 
 def _patterns(identity: Identity) -> tuple[str, str]:
     """sed addresses of our lines in shared files. No line can match both."""
-    marker, include = (
-        re.sub(r"([./\[\]*^$\\])", r"\\\1", text) for text in (identity.marker, identity.include)
-    )
+    marker, include = _literal(identity.marker), _literal(identity.include)
     return f"/[[:space:]]{marker}$/", f"/^{include}$/"
+
+
+def _literal(text: str) -> str:
+    """For a sed pattern whose delimiter is a slash."""
+    return re.sub(r"([./\[\]*^$\\])", r"\\\1", text)
 
 
 def _group(values: Mapping[str, str], body: str) -> str:
@@ -283,32 +326,65 @@ def _group(values: Mapping[str, str], body: str) -> str:
 
 def _step(layout: HostLayout, change: Change) -> tuple[str, ...]:
     match change:
+        case AdoptMarks():
+            return _adoption(layout)
+        case RemoveStaleFiles(in_use):
+            return _tidying(layout, in_use)
         case MakeAccount() | MakeHome() | RemoveAccount():
             return (f"whole {_ACCOUNT_STEPS[type(change)]}",)
         case SetShell(user, shell):
             return (f"whole {shlex.join(['usermod', '-s', shell, user])}",)
+    return (_file_step(layout, change),)
+
+
+def _file_step(layout: HostLayout, change: Change) -> str:
+    match change:
         case MakeDirectory(path, as_root):
-            owner = f"{layout.user}:" if as_root else ""
-            return (_act(_who(as_root), "make", path, owner),)
+            return _act(_who(as_root), "make", path, f"{layout.user}:" if as_root else "")
         case SetMode(path, mode, as_root):
-            return (_act(_who(as_root), "mode", path, f"{mode:o}"),)
+            return _act(_who(as_root), "mode", path, f"{mode:o}")
         case InstallFile(path, content):
-            return (_act("as_user", "install", path, "600", content=content),)
+            return _act("as_user", "install", path, "600", content=content)
         case KeepLines(path, lines, mode, as_root, drop):
             content = "".join(f"{line}\n" for line in lines)
             arguments = (path, f"{mode:o}" if mode is not None else "", "drop" if drop else "")
-            return (_act(_who(as_root), "keep", *arguments, content=content),)
+            return _act(_who(as_root), "keep", *arguments, content=content)
         case RemoveFile(path):
-            return (_act("as_user", "remove", path),)
+            return _act("as_user", "remove", path)
         case RemoveDirectory(path, as_root):
-            return (_act(_who(as_root), "leave", path),)
-        case RemoveStaleFiles(in_use):
-            roots = _act("as_root", "tidy", layout.known_hosts_file)
-            users = _act("as_user", "tidy", f"{layout.ssh_dir}/config")
-            folders = (layout.instances, layout.home)
-            checks = [_act("as_user", "clear", each, "" if in_use else _OLD) for each in folders]
-            again = "; step=$((step - 1))"
-            return f"{roots}{again}", f"{users}{again}", f"{checks[0]}{again}", checks[1]
+            return _act(_who(as_root), "leave", path)
+    raise AssertionError(change)
+
+
+def _tidying(layout: HostLayout, in_use: bool) -> tuple[str, ...]:
+    folders = (layout.instances, layout.home)
+    return _as_one(
+        _act("as_root", "tidy", layout.known_hosts_file),
+        _act("as_user", "tidy", f"{layout.ssh_dir}/config"),
+        *(_act("as_user", "clear", each, "" if in_use else _OLD) for each in folders),
+    )
+
+
+def _adoption(layout: HostLayout) -> tuple[str, ...]:
+    """From the names of earlier versions to ours: copied, switched to, and removed last."""
+    new, old, ssh_dir = layout.identity, layout.identity.unmarked, layout.ssh_dir
+    ends = " ".join(["conf", *(f"{key.id} {key.id}.pub" for key in layout.keys)])
+    files = f"s/{_literal(f'{ssh_dir}/{old.tag}.')}/{_literal(f'{ssh_dir}/{new.tag}.')}/"
+    end = f"s/\\([[:space:]]\\){_literal(old.marker)}$/\\1{_literal(new.marker)}/"
+    ours = "\n".join(f"\\,{key.base64},{end}" for key in layout.keys)
+    include = f"s/^{_literal(old.include)}$/{_literal(new.include)}/"
+    return _as_one(
+        _act("as_user", "copy", f"{ssh_dir}/{old.tag}", ends, content=files),
+        _act("as_user", "adopt", f"{ssh_dir}/authorized_keys", content=ours),
+        _act("as_user", "adopt", f"{ssh_dir}/config", content=include),
+        _act("as_root", "adopt", layout.known_hosts_file, content=end),
+        _act("as_user", "drop", f"{ssh_dir}/{old.tag}", ends),
+    )
+
+
+def _as_one(*acts: str) -> tuple[str, ...]:
+    """Counted as one change."""
+    return (*(f"{act}; step=$((step - 1))" for act in acts[:-1]), acts[-1])
 
 
 def _who(as_root: bool) -> str:

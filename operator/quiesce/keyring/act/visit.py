@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from quiesce.keyring.act.path_check import read_checks
 from quiesce.keyring.act.reports import (
     UnreadableReport,
+    account_lines,
     last_line,
     read_failed_change,
     read_observation,
@@ -32,12 +33,14 @@ from quiesce.keyring.model import (
 from quiesce.ssh.errors import ConnectionRefused, PermissionDenied, SSHError, TimedOut, Unreachable
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login
-from quiesce.ssh.session import Session, Target, connect, presented_key
+from quiesce.ssh.session import Session, Target, connect, presented_key, refuse_revoked
 
 _CHECK_SECONDS = 5.0
 """For each path that is checked, besides the time for the visit itself: several run at a time."""
-ROUNDS = 2
-"""Of changes: the first may create the account, and only then can its home be observed."""
+ROUNDS = 3
+"""Of changes: one may take over what an earlier version installed, and one create the account: only
+then can its home be observed.
+"""
 _EXCLUDE = "If the host stays down, add it to spec.hosts.exclude, or delete its service from Nova"
 _CAUSES = {
     "No space left": ("DiskFull", "Free disk space on the host"),
@@ -80,7 +83,9 @@ def visit(order: VisitOrder, timeout: float) -> VisitResult:
     """In `timeout` seconds, and some for each path. What went wrong is the result, no exception."""
     try:
         if order.trust and not order.pinned:
-            return VisitResult(presented=presented_key(order.target, timeout))
+            key = presented_key(order.target, timeout)
+            refuse_revoked(key, order.revoked)
+            return VisitResult(presented=key)
         seconds = timeout + _CHECK_SECONDS * len(order.targets)
         with connect(order.target, order.login, order.pinned, order.revoked, seconds) as session:
             if order.desired is None:
@@ -125,17 +130,18 @@ def _install(session: Session, order: VisitOrder, desired: DesiredState) -> Visi
 
 
 def _remove(session: Session, layout: HostLayout) -> VisitResult:
-    observed = _observe(session, layout, removing=True)
-    if obstacle := removal_obstacle(layout, observed):
-        return VisitResult(observed, _obstructed(obstacle))
-    todo = removals(layout, observed)
-    if not todo:
-        return VisitResult(observed, removed=True)
-    try:
-        done = _change(session, layout, todo)
-    except _ChangeFailed as error:
-        return VisitResult(observed, _failed(error))
-    observed = _observe(session, layout, removing=True)
+    observed, done = _observe(session, layout, removing=True), tuple[str, ...]()
+    for _ in range(ROUNDS):
+        if obstacle := removal_obstacle(layout, observed):
+            return VisitResult(observed, _obstructed(obstacle), done)
+        todo = removals(layout, observed)
+        if not todo:
+            break
+        try:
+            done += _change(session, layout, todo)
+        except _ChangeFailed as error:
+            return VisitResult(observed, _failed(error), done)
+        observed = _observe(session, layout, removing=True)
     return VisitResult(observed, changed=done, removed=not removals(layout, observed))
 
 
@@ -166,7 +172,7 @@ def _change(session: Session, layout: HostLayout, todo: Sequence[Change]) -> tup
     """What was changed. Raises _ChangeFailed at the first change that failed."""
     done = session.run_script(change_script(layout, todo))
     try:
-        failed = read_failed_change(done.output)
+        failed = read_failed_change(done.output, len(todo))
     except UnreadableReport as error:
         raise UnreadableReport(f"{error}: {last_line(done.errors)}") from error
     if failed is not None:
@@ -183,6 +189,6 @@ def _check(
         return ()
     public = f"{layout.ssh_dir}/{layout.identity.key_file(desired.key.public.id)}.pub"
     done = session.run_script(check_script(layout, order.target.name, public, targets))
-    checks = read_checks(report_lines(done.output), targets)
+    checks = read_checks(account_lines(report_lines(done.output)), targets)
     missing = PathCheck("NotProbed", f"the host sent no result: {last_line(done.errors)}")
     return tuple((target.name, checks.get(target.name, missing)) for target in targets)

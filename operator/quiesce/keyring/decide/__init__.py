@@ -1,6 +1,7 @@
 """PURE. From what is known of the hosts to what is done next: no I/O, no clock, no client."""
 
 from quiesce.keyring.decide.changes import changes, installation_obstacle
+from quiesce.keyring.decide.conflicts import conflicts
 from quiesce.keyring.decide.desired import desired_state, layout_of
 from quiesce.keyring.decide.obstacle import Obstacle
 from quiesce.keyring.decide.removal import removal_obstacle, removals
@@ -16,6 +17,7 @@ from quiesce.keyring.decide.standing import decide
 __all__ = [
     "Obstacle",
     "changes",
+    "conflicts",
     "decide",
     "desired_state",
     "due_removals",

@@ -3,6 +3,7 @@
 from quiesce.keyring.decide.compute_view import compute_obstacle
 from quiesce.keyring.decide.obstacle import Obstacle
 from quiesce.keyring.model.changes import (
+    AdoptMarks,
     Change,
     InstallFile,
     KeepLines,
@@ -19,6 +20,8 @@ from quiesce.keyring.model.observation import File, HostObservation, Original
 
 _PRIVATE, _PUBLIC, _DIRECTORY = 0o600, 0o644, 0o700
 _WRITABLE_BY_OTHERS = 0o022
+_DEBIAN_NOVA = 64060
+"""The id that Debian's and Ubuntu's packages give nova (nova-common.postinst)."""
 _NO_ACCOUNT = "UNKNOWN"
 """What `stat -c %U` calls the owner of a file whose account does not exist."""
 
@@ -41,7 +44,8 @@ def installation_obstacle(layout: HostLayout, observed: HostObservation) -> Obst
             (f"Install {layout.shell}, or set spec.nova.shell",),
         )
     return (
-        compute_obstacle(layout, observed)
+        _wrong_account(layout, observed)
+        or compute_obstacle(layout, observed)
         or _wrong_home(layout, observed)
         or _wrong_ssh_dir(layout, observed)
         or not_regular(layout, observed)
@@ -53,6 +57,38 @@ def not_root() -> Obstacle:
         "NotRoot",
         "the operator's login has no root rights on the host",
         ("Set hostAccess.user to root, or hostAccess.become to Sudo",),
+    )
+
+
+def _wrong_account(layout: HostLayout, observed: HostObservation) -> Obstacle | None:
+    """The key lies on every host: an account of a person, or root by another name, is no place for
+    it.
+    """
+    if observed.account is None:
+        return None
+    user, uid = layout.user, observed.account.uid
+    if uid == 0:
+        return Obstacle(
+            "NotSystemAccount",
+            f"{user} is root here (user id 0): every host could log in to this one as root",
+            ("Create the keyring again with the account that nova-compute runs as",),
+        )
+    if layout.user_id is not None and uid != layout.user_id:
+        return Obstacle(
+            "NotSystemAccount",
+            f"the user id of {user} is {uid}, not {layout.user_id} (spec.nova.userId)",
+            ("Correct spec.nova.userId, or remove it where the account is one of the system",),
+        )
+    if layout.user_id is not None or uid <= observed.system_uids or uid == _DEBIAN_NOVA:
+        return None
+    return Obstacle(
+        "NotSystemAccount",
+        f"the user id of {user} is {uid}, that of a person: those of the system end at "
+        f"{observed.system_uids}",
+        (
+            "Create the keyring again with the account that nova-compute runs as",
+            f"If this is that account: set spec.nova.userId to {uid}",
+        ),
     )
 
 
@@ -121,8 +157,11 @@ def changes(desired: DesiredState, observed: HostObservation) -> tuple[Change, .
 
     The record of what was found comes first, keys are accepted before they are used, and keys that
     are no longer used go last. A missing account comes alone: what is in its home can be observed
-    only as that account, so the host is observed again once it exists.
+    only as that account, so the host is observed again once it exists. So does what an earlier
+    version has installed: it gets its present names first.
     """
+    if observed.old_marks:
+        return (AdoptMarks(),)
     if observed.account is None:
         return (
             *(_known_hosts(desired, observed) if observed.home is None else ()),

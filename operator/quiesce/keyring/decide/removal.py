@@ -8,6 +8,7 @@ from quiesce.keyring.decide.changes import (
 )
 from quiesce.keyring.decide.obstacle import Obstacle
 from quiesce.keyring.model.changes import (
+    AdoptMarks,
     Change,
     KeepLines,
     RemoveAccount,
@@ -23,8 +24,11 @@ from quiesce.keyring.model.observation import HostObservation
 def removals(layout: HostLayout, observed: HostObservation) -> tuple[Change, ...]:
     """Everything of ours, and nothing else.
 
-    Keys stop being accepted first; the record of what was found goes last.
+    Keys stop being accepted first; the record of what was found goes last. What an earlier version
+    has installed gets its present names before anything else, alone.
     """
+    if observed.old_marks:
+        return (AdoptMarks(),)
     return (
         *((RemoveStaleFiles(in_use=True),) if observed.stale_files else ()),
         *_account_files(layout, observed),

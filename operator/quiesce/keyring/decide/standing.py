@@ -7,6 +7,7 @@ from quiesce.api.keyring.spec import Probe
 from quiesce.keyring.decide.schedule import is_ready, paths_to_check, required_ends
 from quiesce.keyring.model import (
     DesiredState,
+    HostFailure,
     HostRecord,
     KeyringDecision,
     PathCheck,
@@ -21,6 +22,7 @@ def decide(
     hosts: Mapping[str, HostRecord],
     destinations: AbstractSet[str],
     up: AbstractSet[str],
+    conflicts: Mapping[str, HostFailure] | None = None,
 ) -> KeyringDecision:
     """`destinations`: where Nova can move something now. `up`: hosts whose nova-compute is up."""
     ready = tuple(name for name, record in hosts.items() if is_ready(desired, record))
@@ -37,7 +39,7 @@ def decide(
         return all(check is not None and check.works for check in found)
 
     proven = tuple(sorted(name for name in ready if is_proven(name)))
-    return KeyringDecision(desired, rotation, probe, hosts, ready, checks, proven)
+    return KeyringDecision(desired, rotation, probe, hosts, ready, checks, proven, conflicts or {})
 
 
 def _check(hosts: Mapping[str, HostRecord], source: str, target: str) -> PathCheck | None:

@@ -136,8 +136,18 @@ class RemoveStaleFiles:
         return "stale temporary files"
 
 
+@dataclass(frozen=True, slots=True)
+class AdoptMarks:
+    """Gives what an earlier version has installed for this keyring its present marks and names."""
+
+    @property
+    def what(self) -> str:
+        return "marks of an earlier version"
+
+
 Change = (
-    MakeAccount
+    AdoptMarks
+    | MakeAccount
     | MakeHome
     | RemoveAccount
     | SetShell

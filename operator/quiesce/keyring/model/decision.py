@@ -1,13 +1,13 @@
 """How a keyring stands: all that is to be reported of its hosts and paths."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quiesce.api.keyring.spec import Probe
 from quiesce.keyring.model.desired import DesiredState
 from quiesce.keyring.model.hosts import HostRecord
 from quiesce.keyring.model.rotation import Rotation
-from quiesce.keyring.model.visit import PathCheck
+from quiesce.keyring.model.visit import HostFailure, PathCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class KeyringDecision:
     """`checks`: (source, target) -> the last check; None: not checked, or one of the two hosts has
     failed since. `ready_hosts`: observed as desired. `proven_hosts`: from these a cold migration
     reaches every host that Nova could choose, and those reach it, as far as the probe checks paths.
+    `conflicts`: host -> a name of it that does not count, because another host claims it too.
     """
 
     desired: DesiredState
@@ -24,6 +25,13 @@ class KeyringDecision:
     ready_hosts: tuple[str, ...]
     checks: Mapping[tuple[str, str], PathCheck | None]
     proven_hosts: tuple[str, ...]
+    conflicts: Mapping[str, HostFailure] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> Mapping[str, HostFailure]:
+        """What is wrong with a host, one thing each: what keeps it from its goal comes first."""
+        failed = {name: record.failure for name, record in self.hosts.items() if record.failure}
+        return {**self.conflicts, **failed}
 
     @property
     def installed(self) -> bool:

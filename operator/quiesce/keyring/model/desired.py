@@ -30,6 +30,10 @@ class HostLayout:
     known_hosts_file: str
     instances: str
     """Where nova-compute keeps the servers' disks, and so where Nova copies them to."""
+    user_id: int | None = None
+    """Of the account, where the spec says that it is none of the system's accounts."""
+    keys: tuple[PublicKey, ...] = ()
+    """Of this keyring, in use or earlier: by these what an earlier version installed is known."""
 
     @property
     def ssh_dir(self) -> str:

@@ -16,6 +16,11 @@ class KeyHistory:
     previous: tuple[PublicKey, ...] = ()
     trusted: str = ""
 
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The current one first."""
+        return (*((self.current,) if self.current else ()), *self.previous)
+
     def with_current(self, key: PublicKey) -> "KeyHistory":
         """The key is `key` from now on; the one before it is remembered."""
         if self.current is None or key == self.current:
@@ -39,7 +44,7 @@ class KeyHistory:
             current = read_public(keys["current"]) if keys["current"] else None
             previous = tuple(map(read_public, keys["previous"]))
             return cls(current, previous, data["known_hosts"].decode())
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadMigrationKey(
                 f"{what} is damaged: delete it, and the operator creates it again"
             ) from error

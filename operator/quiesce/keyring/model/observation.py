@@ -51,7 +51,9 @@ class Original:
 
     @classmethod
     def read(cls, line: str) -> "Original | None":
-        match = re.fullmatch(r"# found shell=(/[A-Za-z0-9._/-]+) made=([a-z_,.-]+)", line)
+        match = re.fullmatch(
+            r"# found shell=(/[A-Za-z0-9._/-]{1,255}) made=([a-z_,.-]{1,255})", line
+        )
         return match and cls(match[1], () if match[2] == "-" else tuple(match[2].split(",")))
 
 
@@ -79,6 +81,8 @@ class HostObservation:
 
     root: bool
     account: Account | None
+    system_uids: int = 999
+    """The highest id of the system's own accounts (SYS_UID_MAX in login.defs)."""
     shell_usable: bool = True
     """The desired shell exists there and can run."""
     home: File | None = None
@@ -102,6 +106,8 @@ class HostObservation:
     """Our own files in `.ssh`."""
     stale_files: bool = False
     """Temporary files of ours, left by an interrupted change or path check."""
+    old_marks: bool = False
+    """What an earlier version has installed for this keyring bears its old marks."""
     computes: tuple[ComputeView, ...] = ()
     """Every nova-compute that runs there; none: nothing is known of where it looks."""
 

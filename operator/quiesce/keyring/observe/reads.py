@@ -17,7 +17,7 @@ from quiesce.openstack.records import Service
 from quiesce.runtime.clouds import cloud_of
 from quiesce.runtime.kinds import Context
 from quiesce.ssh.login import Login
-from quiesce.ssh.pins import Pins
+from quiesce.ssh.pins import HostKeys
 from quiesce.ssh.session import Target
 
 
@@ -33,9 +33,11 @@ class KeyringObservation:
     up: frozenset[str]
     """Hosts whose nova-compute is up, enabled or not."""
     login: Login
-    pins: Pins
+    pins: HostKeys
     history: KeyHistory
     keys: Keys | None
+    remembered: bool = True
+    """Whether the history was stored."""
 
     def target(self, host: ComputeHost) -> Target:
         return Target(host.name, host.address, self.spec.host_access.port)
@@ -71,18 +73,21 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
     if not hosts and not resource.deleting:
         raise NoHosts("Nova lists no compute host besides those in spec.hosts.exclude")
     store = KeyStore(secrets, resource, spec)
-    keys = None if resource.deleting else store.ensure_keys(now)
-    history = keys.history if keys else store.history() or KeyHistory()
+    keys = None if resource.deleting else store.ensure_keys(now, login.public_key)
+    stored = keys.history if keys else store.history()
+    history = stored or KeyHistory()
+    identity = Identity.of(namespace, resource.key.name, resource.uid)
     return KeyringObservation(
         spec=spec,
-        layout=layout_of(spec, Identity(namespace, resource.key.name)),
+        layout=layout_of(spec, identity, history.keys),
         hosts=hosts,
         destinations=_destinations(services),
         up=frozenset(service.host for service in services if service.state == "up"),
         login=login,
-        pins=Pins(given.pins + store.trusted_pins(history).pins, given.revoked),
+        pins=HostKeys(given, store.trusted_pins(history)),
         history=history,
         keys=keys,
+        remembered=keys.remembered if keys else stored is not None,
     )
 
 

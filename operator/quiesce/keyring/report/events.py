@@ -1,11 +1,12 @@
 """PURE. What changed -> events. A tick that changed nothing has none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from quiesce.api.events import Event, normal, warning
 from quiesce.api.keyring.status import KeyringRecord, KeyringStatus
 from quiesce.api.text import count, some
-from quiesce.keyring.model import HostFailure
+from quiesce.keyring.model import HostFailure, Identity
+from quiesce.keyring.report.status import ON_EACH, named
 from quiesce.ssh.keys import PublicKey
 
 _ACTION = "ManageKeys"
@@ -82,6 +83,32 @@ def keys_removed(hosts: int) -> Event:
     return normal("KeysRemoved", _ACTION, text)
 
 
-def abandoned() -> Event:
-    text = "released without removing keys from hosts (quiesce.dev/abandon)"
+def keys_left(why: str, hosts: Collection[str], total: int, identity: Identity) -> Event:
+    """Keys stay, or may stay, on `total` hosts, as far as known these. `why`: begins a sentence."""
+    text = f"{why}: keys may be left on {named(hosts, total)}; {ON_EACH}{identity.by_hand}"
+    return warning("KeysLeft", _ACTION, text)
+
+
+def abandoned(hosts: Collection[str], total: int, identity: Identity) -> Event:
+    text = (
+        "released without removing keys (quiesce.dev/abandon) from "
+        f"{named(hosts, total)}; {ON_EACH}{identity.by_hand}"
+    )
     return warning("Abandoned", _ACTION, text)
+
+
+def keys_kept(hosts: Collection[str], total: int) -> Event:
+    """Because the spec asks for it."""
+    text = f"spec.onDelete is Leave: everything stays on {named(hosts, total)}"
+    return normal("KeysKept", _ACTION, text)
+
+
+def state_lost(secret_name: str, *, trusted: bool) -> Event:
+    """The Secret with what was remembered of keys is gone, and something is installed."""
+    text = (
+        f"Secret {secret_name} was deleted: an earlier key that is not retired yet is no longer "
+        "known"
+    )
+    if trusted:
+        text += ", and the next key that each host presents is trusted (trustOnFirstUse)"
+    return warning("StateLost", _ACTION, text)

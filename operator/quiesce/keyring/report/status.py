@@ -1,6 +1,6 @@
 """PURE. What is known of the hosts -> the whole status, for people and for drains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,9 +14,11 @@ from quiesce.api.keyring.status import (
     PathCounts,
     RotationStatus,
 )
-from quiesce.api.text import NAMED, some
-from quiesce.keyring.model import HostRecord, KeyringDecision, Rotation, RotationStep
+from quiesce.api.text import NAMED, count, some
+from quiesce.keyring.model import HostRecord, Identity, KeyringDecision, Rotation, RotationStep
 from quiesce.keyring.report.rows import Problem, host_problem, problems
+
+ON_EACH = "on each of them, "
 
 
 def timestamp(moment: datetime) -> str:
@@ -24,9 +26,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def _problems(decision: KeyringDecision) -> tuple[Problem, ...]:
-    hosts = decision.hosts.items()
-    failures = {name: record.failure for name, record in hosts if record.failure}
-    return problems(failures, decision.checks)
+    return problems(decision.failures, decision.checks)
 
 
 def _host_counts(decision: KeyringDecision) -> HostCounts:
@@ -131,11 +131,30 @@ def _rotation(rotation: Rotation) -> RotationStatus | None:
     return RotationStatus(rotation.step.value, rotation.waits_for, _rotation_message(rotation))
 
 
+def named(hosts: Collection[str], total: int) -> str:
+    """`5 hosts (cmp1, cmp2, cmp3 and 1 more)`: as many as are known to be there, and as named."""
+    number = count(max(total, len(hosts)), "host")
+    return f"{number} ({some(hosts)})" if hosts else number
+
+
 def problem_status(
-    problem: errors.Problem, previous: KeyringRecord, generation: int
+    problem: errors.Problem,
+    previous: KeyringRecord,
+    generation: int,
+    removing: Identity | None = None,
 ) -> KeyringStatus:
-    """The previous status with a problem of the whole keyring; what was known of hosts stays."""
+    """The previous status with a problem of the whole keyring; what was known of hosts stays.
+
+    `removing`: the keyring is being deleted, and something of it is installed.
+    """
     text = str(problem)
+    if removing is not None:
+        hosts = named(previous.named_hosts, previous.total)
+        text = (
+            f"{text}. Until that is solved, keys stay on {hosts}. "
+            "To delete the keyring all the same, annotate it with quiesce.dev/abandon=true; then "
+            f"{ON_EACH}{removing.by_hand}"
+        )
     kind = "Stalled" if isinstance(problem, errors.Terminal) else "Reconciling"
     kept = [
         condition

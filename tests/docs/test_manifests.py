@@ -1,0 +1,74 @@
+"""What manifests/base gives and leaves open, as it stands in the files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from quiesce.settings import LOOPBACK, Settings
+
+BASE = Path(__file__).parents[2] / "manifests" / "base"
+
+
+def documents(*kinds: str) -> Iterator[dict[str, Any]]:
+    for file in sorted(BASE.glob("*.yaml")):
+        for document in yaml.safe_load_all(file.read_text()):
+            if document["kind"] in kinds:
+                yield document
+
+
+@pytest.mark.finding("H7")
+def test_the_base_gives_nothing_in_the_whole_cluster() -> None:
+    assert not list(documents("ClusterRoleBinding"))
+    bindings = list(documents("RoleBinding"))
+    assert {binding["metadata"]["namespace"] for binding in bindings} == {"openstack"}
+
+
+@pytest.mark.finding("H7")
+def test_only_reading_is_added_to_the_roles_of_the_cluster() -> None:
+    for role in documents("ClusterRole"):
+        added = [label for label in role["metadata"].get("labels", {}) if "aggregate" in label]
+        if added:
+            verbs = {verb for rule in role["rules"] for verb in rule["verbs"]}
+            assert verbs == {"get", "list", "watch"}
+            assert "secrets" not in {what for rule in role["rules"] for what in rule["resources"]}
+
+
+@pytest.mark.finding("H7")
+def test_every_role_for_people_says_what_it_amounts_to() -> None:
+    roles = {
+        role["metadata"]["name"]: role["metadata"].get("annotations", {})
+        for role in documents("ClusterRole")
+        if role["metadata"]["name"].endswith(("viewer", "editor"))
+    }
+    described = {name: notes.get("kubernetes.io/description", "") for name, notes in roles.items()}
+    assert "OpenStack admin credentials" in described["quiesce-drain-editor"]
+    assert "root on every compute host" in described["quiesce-keyring-editor"]
+    assert all(described.values())
+
+
+@pytest.mark.finding("L5")
+def test_metrics_are_for_the_machine_itself_or_for_those_whom_the_policy_lets_in() -> None:
+    assert Settings().listen == LOOPBACK
+    (deployment,), (policy,) = documents("Deployment"), documents("NetworkPolicy")
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    (port,) = container["ports"]
+    (rule,) = policy["spec"]["ingress"]
+    assert f":{port['containerPort']}" in container["args"]
+    assert [each["port"] for each in rule["ports"]] == [port["containerPort"]]
+    assert rule["from"]
+    selected = policy["spec"]["podSelector"]["matchLabels"]
+    assert selected.items() <= pod["metadata"]["labels"].items()
+    assert policy["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+
+
+@pytest.mark.finding("M11")
+def test_connections_go_to_known_ports_only() -> None:
+    (policy,) = documents("NetworkPolicy")
+    assert "Egress" in policy["spec"]["policyTypes"]
+    assert all(rule["ports"] for rule in policy["spec"]["egress"])
+    ports = {each["port"] for rule in policy["spec"]["egress"] for each in rule["ports"]}
+    assert 80 not in ports  # where clouds answer for the metadata of nodes

@@ -1,0 +1,76 @@
+"""Hosts that hardly answer hold up their own keyring or drain, and no other."""
+
+import threading
+from contextlib import ExitStack
+from typing import cast
+
+import pytest
+
+from quiesce.compute.access import session_of
+from quiesce.keyring.act import Fleet, Lanes, VisitOrder
+from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
+from quiesce.ssh.errors import TooManySessions
+from tests.unit.keyring.build import UNTOUCHED
+
+ORDER = cast("VisitOrder", None)
+FAILED = HostFailure("Timeout", "", needs_person=False)
+KNOWN = {
+    "new": HostRecord(),
+    "failing": HostRecord(failure=FAILED),
+    "healthy": HostRecord(observation=UNTOUCHED),
+}
+
+
+@pytest.mark.finding("M10")
+@pytest.mark.parametrize("kind", KNOWN)
+def test_a_keyring_of_tarpits_leaves_room_for_every_other(kind: str) -> None:
+    lanes, release = Lanes(), threading.Event()
+
+    def tarpit(order: VisitOrder) -> VisitResult:
+        release.wait()
+        return VisitResult(failure=FAILED)
+
+    fleets = [Fleet(lanes, tarpit) for _ in range(5)]
+    try:
+        for fleet in fleets:
+            fleet.hosts = {f"cmp{number}": KNOWN[kind] for number in range(100)}
+            started = [fleet.start(name, ORDER) for name in fleet.hosts]
+            assert started[0], "each keyring has one at least"
+            assert sum(started) < 20
+        other = Fleet(lanes, lambda order: VisitResult(observation=UNTOUCHED))
+        other.hosts = {"cmp1": KNOWN[kind]}
+        assert other.start("cmp1", ORDER)
+        assert [name for name, _ in other.collect(60.0, lambda: 1.0)] == ["cmp1"]
+    finally:
+        release.set()
+
+
+@pytest.mark.finding("M10")
+def test_new_hosts_do_not_hold_up_healthy_ones_of_the_same_keyring() -> None:
+    release = threading.Event()
+
+    def visit(order: VisitOrder) -> VisitResult:
+        release.wait()
+        return VisitResult(failure=FAILED)
+
+    fleet = Fleet(Lanes(), visit)
+    fleet.hosts = {f"new{number}": HostRecord() for number in range(100)}
+    fleet.hosts["healthy"] = KNOWN["healthy"]
+    try:
+        assert not all(fleet.start(name, ORDER) for name in list(fleet.hosts)[:100])
+        assert fleet.start("healthy", ORDER)
+    finally:
+        release.set()
+
+
+@pytest.mark.finding("M10")
+def test_drains_of_one_namespace_do_not_have_all_sessions() -> None:
+    with ExitStack() as sessions:
+        for _ in range(2):
+            sessions.enter_context(session_of("tarpits"))
+        with pytest.raises(TooManySessions), session_of("tarpits"):
+            pytest.fail("a third one")
+        for other in ("a", "b", "c", "d"):
+            sessions.enter_context(session_of(other))
+    with session_of("tarpits"), session_of("tarpits"):
+        pass
