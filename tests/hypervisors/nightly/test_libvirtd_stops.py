@@ -31,6 +31,7 @@ def test_on_the_source_in_a_live_migration(
         trouble.follow(problem, RESET)
         trouble.follow(trouble.named(moving, "LiveMigrationFailed"), NEW_TRIES)
         trouble.follow(trouble.named(moving, "LiveMigrationFailed", "already exists"), NEW_TRIES)
+        assert trouble.leftovers_ended() == ["AllocationsLeft"]
         trouble.ended(live=guests)
     assert operator.healthy()
 
