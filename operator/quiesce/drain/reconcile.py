@@ -221,10 +221,12 @@ class Drains:
         """Never begun: what was found is saved before the first write to OpenStack."""
         return not Record.read(resource.status).begun
 
+    def left_behind(self, resource: Resource) -> str:
+        return left_on_host(str(resource.spec.get("host")), DrainStatus.read(resource.status))
+
     def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
         if abandoned:
-            host = str(resource.spec.get("host"))
-            left = left_on_host(host, DrainStatus.read(resource.status))
+            left = self.left_behind(resource)
             text = "released without restoring the host (quiesce.dev/abandon)"
             return (warning("Abandoned", "Restore", f"{text}. {left}" if left else text),)
         text = "nothing to restore: nothing was written to OpenStack"

@@ -78,6 +78,13 @@ class Keyrings:
                 raise
             return True
 
+    def left_behind(self, resource: Resource) -> str:
+        record = KeyringRecord.read(resource.status)
+        if not record.installed:
+            return ""
+        hosts, total = self._remaining(resource, record)
+        return report.keys_stay(hosts, total, _identity(resource))
+
     def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
         record = KeyringRecord.read(resource.status)
         hosts, total = self._remaining(resource, record)

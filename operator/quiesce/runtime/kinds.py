@@ -69,6 +69,12 @@ class Actuator(Protocol):
         """Of a resource that is being deleted: may it go without a tick?"""
         ...
 
+    def left_behind(self, resource: Resource) -> str:
+        """What stays on hosts or in the cloud if nobody undoes it, and how a person does; empty:
+        nothing.
+        """
+        ...
+
     def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
         """For one that is released without a tick. `abandoned`: a person requested that."""
         ...

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from quiesce.api.annotations import is_abandoned
 from quiesce.api.backoff import Backoff
 from quiesce.api.errors import BadCredentials, InternalError, Problem, Transient
-from quiesce.kube.errors import KubeError
+from quiesce.kube.errors import KubeError, KubeForbidden
 from quiesce.kube.resource import Key, Resource
 from quiesce.runtime.clouds import forget_cloud
 from quiesce.runtime.incident import reference
@@ -36,10 +36,14 @@ AFTER_TRANSIENT = Backoff(first=5.0, longest=30.0, spread=0.2)
 
 @dataclass(slots=True)
 class _Memory:
-    """Of one resource: its uid, and how many ticks in a row ended in a Transient problem."""
+    """Of one resource: its uid, and how many ticks in a row ended in a Transient problem.
+
+    `left`: what stays behind if nobody undoes it, as of its last tick; empty once that is told.
+    """
 
     uid: str
     transients: int = 0
+    left: str = ""
 
 
 class ResourceReconciler:
@@ -54,13 +58,18 @@ class ResourceReconciler:
 
         Raises KubeError, and what is unexpected once that is reported: the controller backs off.
         """
-        resource = self._context.store.get(key)
+        try:
+            resource = self._context.store.get(key)
+        except KubeForbidden:
+            self._tell_what_is_left(key)
+            raise
         memory = self._remember(key, resource)
         if resource is None or memory is None:
             return None
         if self._actuator.finalizer not in resource.finalizers:
             return self._take_on(resource)
         try:
+            memory.left = self._actuator.left_behind(resource)
             outcome = self._advance(resource)
         except (KubeError, Postponed):
             raise
@@ -84,6 +93,22 @@ class ResourceReconciler:
         if resource is not None and memory is None:
             memory = self._memories[key] = _Memory(resource.uid)
         return memory
+
+    def _tell_what_is_left(self, key: Key) -> None:
+        """A namespace that is deleted takes the operator's rights in it along, mostly before its
+        resources: there is nothing then that the operator could undo, or write this to.
+        """
+        memory = self._memories.get(key)
+        if memory is None or not memory.left:
+            return
+        log.warning(
+            "the operator may no longer read %s, so nothing of it is undone: %s. If its namespace "
+            "is not being deleted, restore the rights (kubectl apply -k manifests/base). If it "
+            "is, do that by hand, then remove its finalizers (kubectl patch)",
+            key,
+            memory.left,
+        )
+        memory.left = ""
 
     def _forget(self, key: Key, uid: str) -> None:
         self._memories.pop(key, None)

@@ -12,7 +12,7 @@ from tests.harness.inprocess import Boundary, MemoryEvents, MemorySecrets, Memor
 from quiesce.api.annotations import DRAIN_FINALIZER
 from quiesce.api.errors import BadCredentials, CloudUnreachable, InvalidSpec, Problem
 from quiesce.api.events import Event, normal, warning
-from quiesce.kube.errors import KubeUnavailable
+from quiesce.kube.errors import KubeForbidden, KubeUnavailable
 from quiesce.kube.resource import Key, Resource
 from quiesce.runtime.clouds import cloud_of
 from quiesce.runtime.controller import Controller
@@ -36,6 +36,9 @@ class Lamps:
 
     def nothing_to_undo(self, resource: Resource) -> bool:
         return "lamp" not in resource.status
+
+    def left_behind(self, resource: Resource) -> str:
+        return "the lamp stays on" if "lamp" in resource.status else ""
 
     def release_events(self, resource: Resource, *, abandoned: bool) -> Sequence[Event]:
         return (warning("Abandoned", "TurnOff", "the lamp stays on"),) if abandoned else ()
@@ -221,6 +224,28 @@ def test_an_error_of_the_api_server_is_left_to_the_controller(world: World) -> N
     with pytest.raises(KubeUnavailable):
         world.tick()
     assert "trouble" not in world.status
+
+
+@pytest.mark.finding("H5")
+def test_what_is_left_is_told_once_where_the_rights_went_first(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a namespace is deleted: its bindings mostly go before its resources."""
+    world.tick()
+    world.tick()  # from here on its status says that the lamp is on
+
+    def refuse(_: Key) -> None:
+        raise KubeForbidden("lamps: forbidden")
+
+    monkeypatch.setattr(world.store, "get", refuse)
+    for _ in range(2):
+        with pytest.raises(KubeForbidden):
+            world.tick()
+    told = [
+        each.getMessage() for each in caplog.records if "the lamp stays on" in each.getMessage()
+    ]
+    assert len(told) == 1
+    assert str(KEY) in told[0]
 
 
 def test_the_first_error_is_raised_where_it_cannot_be_reported(

@@ -83,6 +83,11 @@ def keys_removed(hosts: int) -> Event:
     return normal("KeysRemoved", _ACTION, text)
 
 
+def keys_stay(hosts: Collection[str], total: int, identity: Identity) -> str:
+    """Where, if nobody removes them, and what removes them there."""
+    return f"keys stay on {named(hosts, total)}; {ON_EACH}{identity.by_hand}"
+
+
 def keys_left(why: str, hosts: Collection[str], total: int, identity: Identity) -> Event:
     """Keys stay, or may stay, on `total` hosts, as far as known these. `why`: begins a sentence."""
     text = f"{why}: keys may be left on {named(hosts, total)}; {ON_EACH}{identity.by_hand}"
