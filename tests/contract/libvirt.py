@@ -4,13 +4,12 @@ The fake driver is told by a server's metadata what is to go wrong. Here the sam
 real thing: a QEMU is killed, a disk is full, a link is slow.
 """
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tests.beds.hypervisors.settings import settings
+from tests.beds.hypervisors.settings import PREFIX, settings
 from tests.contract.clouds import RealLab
 from tests.contract.lab import Answer, Json
 from tests.harness.hypervisors import BED, Guest, Hypervisors
@@ -26,6 +25,18 @@ FAULTS = {
 }
 
 
+def beside(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a bed beside the one of the stories: a folder, network and ports of its
+    own, unless they are given.
+    """
+    own = {
+        "RUN": f"{settings(environ).run}-contract",
+        "NETWORK": "10.213.192",
+        "PORT_BASE": "22100",
+    }
+    return {**{PREFIX + name: value for name, value in own.items()}, **environ}
+
+
 class LibvirtLab(RealLab):
     """A real Nova with Nova's libvirt driver; started when it is not up, and stopped then."""
 
@@ -33,13 +44,14 @@ class LibvirtLab(RealLab):
     command = BED
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        found = settings(environment)
-        up = subprocess.run([BED, "status"], env=environment, capture_output=True, check=False)
+        self._bed = beside(environment)
+        found = settings(self._bed)
+        up = subprocess.run([BED, "status"], env=self._bed, capture_output=True, check=False)
         self._was_up = up.returncode == 0
         self._faults: dict[str, str] = {}
         self._fresh: set[str] = set()
-        super().__init__({**environment, **found.cloud_environment})
-        self.hypervisors = Hypervisors.of_bed()
+        super().__init__({**self._bed, **found.cloud_environment})
+        self.hypervisors = Hypervisors.of_bed(found)
         self.hypervisors.tidy()
         self.hypervisors.share_keys()
 
@@ -47,7 +59,7 @@ class LibvirtLab(RealLab):
         """By the bed's own program, in the environment that it reads."""
         done = subprocess.run(
             [self.command, *arguments],
-            env=os.environ,
+            env=self._bed,
             check=True,
             stdout=subprocess.PIPE,
             text=True,

@@ -376,9 +376,9 @@ class Hypervisors:
         self.hosts: Sequence[Host] = [Host(self, name) for name in bed.hosts]
 
     @classmethod
-    def of_bed(cls) -> Hypervisors:
-        """The one of this environment. Raises AssertionError where it is not up."""
-        found = settings()
+    def of_bed(cls, found: Settings | None = None) -> Hypervisors:
+        """By default the one of this environment. Raises AssertionError where it is not up."""
+        found = found or settings()
         try:
             return cls(found, cluster.attached(found))
         except BedError as error:

@@ -116,14 +116,16 @@ DAY = (
     COMPUTING,
 )
 NIGHT = (
-    (Tier("calls", FIRST, CALLS),),
+    (
+        Tier("calls", FIRST, CALLS),
+        Tier("hypervisors", ("kube",), without=LONG_STORIES),
+        Tier("hypervisors by night", ("kube",), LONG_STORIES),
+    ),
     (
         Tier("nightly", SECOND, without=CALLS),
         Tier("keyring", SECOND, KEYRING),
         Tier("contract", ("second cloud",)),
         Tier("e2e", SECOND, without=KEYRING),
-        Tier("hypervisors", ("kube",), without=LONG_STORIES),
-        Tier("hypervisors by night", ("kube",), LONG_STORIES),
     ),
     COMPUTING,
 )
