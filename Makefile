@@ -65,7 +65,7 @@ contract: venv  ## our assumptions about Nova, on a real one and on the stand-in
 	$(PYTEST) tests/contract
 
 e2e: venv  ## stories on a real API server and a real Nova
-	@$(BIN)/python -m tests.runner keyring trouble e2e
+	@$(BIN)/python -m tests.runner keyring trouble rights e2e
 
 docs-check: venv  ## links, manifests, reasons, flags, metrics and wording in the docs
 	$(PYTEST) tests/docs

@@ -86,16 +86,20 @@ def test_what_is_wrong_is_said_and_what_is_put_right_is_taken_up(
         "Pending",
     ]
     steps = [
-        ({"cloud.yml": "x"}, "BadCredentials", "has no key clouds.yaml (its keys: cloud.yml)"),
+        (
+            {"cloud.yml": "x"},
+            "BadCredentials",
+            "has no key clouds.yaml: add it, with a cloud named",
+        ),
         (
             {"clouds.yaml": "clouds: {lab: {}}"},
             "BadCredentials",
-            "has no cloud named 'openstack' (it has: lab)",
+            "has no cloud named 'openstack': add it",
         ),
         (
             {"clouds.yaml": "clouds: {openstack: {}}"},
             "BadCredentials",
-            "cloud 'openstack' has no `auth` section",
+            "the cloud has no `auth` section",
         ),
         (
             {"clouds.yaml": clouds_yaml(cloud.entries["lab-demo"])},

@@ -91,10 +91,14 @@ TROUBLE = (  # the longest stories
     "e2e/test_moves_fail.py",
     "e2e/test_operator_is_killed_at_requests.py",
 )
+RIGHTS = (  # without a cloud
+    "e2e/api_rules",
+    "e2e/test_hostile_neighbours.py",
+)
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
 LONG_STORIES = ("hypervisors/nightly",)  # minutes each: a break is noticed late
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
-COMPUTING = (  # without beds; lint goes first in this lane
+COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("docs"),
     Tier("unit"),
     Tier("security"),
@@ -102,11 +106,12 @@ COMPUTING = (  # without beds; lint goes first in this lane
     Tier("model"),
     Tier("faults"),
     Tier("supervisors"),
+    Tier("rights", ("kube",), RIGHTS),
 )
 DAY = (
     (
         Tier("contract", ("cloud",)),  # Kubernetes may still be built meanwhile
-        Tier("e2e", FIRST, without=KEYRING + TROUBLE),
+        Tier("e2e", FIRST, without=KEYRING + TROUBLE + RIGHTS),
     ),
     (
         Tier("keyring", SECOND, KEYRING),
@@ -125,7 +130,7 @@ NIGHT = (
         Tier("nightly", SECOND, without=CALLS),
         Tier("keyring", SECOND, KEYRING),
         Tier("contract", ("second cloud",)),
-        Tier("e2e", SECOND, without=KEYRING),
+        Tier("e2e", SECOND, without=KEYRING + RIGHTS),
     ),
     COMPUTING,
 )

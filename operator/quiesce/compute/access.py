@@ -105,11 +105,15 @@ def host_session(
     access: HostAccess,
     hypervisors: Iterable[Hypervisor],
     host: str,
+    *,
+    met: bool = False,
 ) -> Iterator[Session]:
     """A session on `host` by a `hostAccess`. Raises Problem, KubeError, SSHError.
 
     Where no key of the host is pinned and the spec trusts the first one, that is stored in a Secret
     made for `owner` before anything is sent to the host; the Secret is deleted after its owner.
+    `met`: the host was logged in to before, so no key is the first one: that which was stored
+    counts, and where it is lost, another machine may answer.
     """
     namespace = owner.key.namespace
     login, given = login_of(secrets, namespace, access), pins_of(secrets, namespace, access)
@@ -118,7 +122,7 @@ def host_session(
     place = place_of(host, access.port, hypervisors, {})
     pinned = keys.of(host, place.names, access.port)
     with session_of(namespace):
-        if not pinned and access.trust_on_first_use and host in place.names:
+        if not pinned and access.trust_on_first_use and not met and host in place.names:
             pinned = (presented_key(place.target, SESSION_SECONDS),)
             refuse_revoked(pinned[0], keys.revoked)
             store.save(host, access.port, pinned[0])

@@ -69,18 +69,16 @@ def compute_of(
     keyring: Resource | None,
     cloud: Cloud,
 ) -> HostCompute | None:
-    """None: the spec names no access to the host.
-
-    A host that was logged in to before is never trusted on first use again: where the Secret with
-    its key is lost, another machine may answer.
-    """
+    """None: the spec names no access to the host."""
     hypervisors = _with_recorded(cloud, spec.host, record.address)
     unit = Unit(spec.service.stop.kind, spec.service.stop.name)
     secrets, access, host = context.secrets, spec.host_access, spec.host
     if access is not None:
-        known = record.found_unit is not None
-        held = access.model_copy(update={"trust_on_first_use": False}) if known else access
-        return HostCompute(unit, lambda: host_session(secrets, resource, held, hypervisors(), host))
+        met = record.found_unit is not None
+        return HostCompute(
+            unit,
+            lambda: host_session(secrets, resource, access, hypervisors(), host, met=met),
+        )
     if keyring is not None:
         return HostCompute(unit, lambda: keyring_session(secrets, keyring, hypervisors(), host))
     return None

@@ -64,9 +64,11 @@ def host(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Host:
     return there
 
 
-def log_in(shelf: Shelf, listed: list[Hypervisor] = LISTED, **spec: Any) -> None:
+def log_in(
+    shelf: Shelf, listed: list[Hypervisor] = LISTED, *, met: bool = False, **spec: Any
+) -> None:
     given = HostAccess.model_validate({"privateKeySecretRef": {"name": "login"}, **spec})
-    with access.host_session(shelf, DRAIN, given, listed, "cmp1"):
+    with access.host_session(shelf, DRAIN, given, listed, "cmp1", met=met):
         pass
 
 
@@ -76,6 +78,16 @@ def test_the_first_key_is_kept_and_held_to(shelf: Shelf, host: Host) -> None:
     host.key = OLD.public  # somebody else answers from now on
     log_in(shelf, trustOnFirstUse=True)
     assert host.logins == [(Target("cmp1", "192.0.2.1"), (NEW.public,))] * 2
+    assert host.asked == 1
+
+
+@pytest.mark.finding("H5")
+def test_of_a_host_that_was_met_the_first_key_counts_and_no_other(shelf: Shelf, host: Host) -> None:
+    log_in(shelf, trustOnFirstUse=True)
+    log_in(shelf, met=True, trustOnFirstUse=True)
+    del shelf.held["d-host-key"]
+    log_in(shelf, met=True, trustOnFirstUse=True)
+    assert [pinned for _, pinned in host.logins] == [(NEW.public,), (NEW.public,), ()]
     assert host.asked == 1
 
 

@@ -444,8 +444,8 @@ def test_a_host_that_was_logged_in_to_is_not_trusted_on_first_use_again(
 ) -> None:
     trusted: list[bool] = []
 
-    def session(_secrets: Any, _owner: Any, access: Any, *_: Any) -> Any:
-        trusted.append(access.trust_on_first_use)
+    def session(_secrets: Any, _owner: Any, access: Any, *_: Any, met: bool) -> Any:
+        trusted.append(access.trust_on_first_use and not met)
         return nullcontext()
 
     monkeypatch.setattr(host_access, "host_session", session)
