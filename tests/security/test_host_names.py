@@ -103,15 +103,21 @@ def test_a_key_that_a_person_has_pinned_for_a_name_is_the_only_one_there() -> No
     assert published(compute_hosts(rows), keys)["good.example.org"] == {GOOD}
 
 
-@pytest.mark.finding("M5")
-def test_a_key_on_first_use_is_pinned_under_the_host_of_the_service_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def a_host(monkeypatch: pytest.MonkeyPatch) -> tuple[Host, Shelf]:
+    """One that presents NEW, and the Secrets of a drain that logs in to it."""
     shelf = Shelf()
     shelf.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
     there = Host(NEW.public, shelf)
     monkeypatch.setattr(access, "presented_key", there.present)
     monkeypatch.setattr(access, "connect", there.connect)
+    return there, shelf
+
+
+@pytest.mark.finding("M5")
+def test_a_key_on_first_use_is_pinned_under_the_host_of_the_service_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, shelf = a_host(monkeypatch)
     log_in(shelf, LISTED, trustOnFirstUse=True)
     assert shelf.held["d-host-key"]["known_hosts"].decode() == trusted_line("cmp1", 22, NEW.public)
 
@@ -149,11 +155,7 @@ def test_no_key_on_first_use_counts_while_the_spec_trusts_none() -> None:
 def test_a_drain_that_trusts_no_first_key_any_more_does_not_use_the_one_that_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shelf = Shelf()
-    shelf.put("login", {"ssh-privatekey": OLD.private.encode()}, HOST_LOGIN)
-    there = Host(NEW.public, shelf)
-    monkeypatch.setattr(access, "presented_key", there.present)
-    monkeypatch.setattr(access, "connect", there.connect)
+    there, shelf = a_host(monkeypatch)
     log_in(shelf, trustOnFirstUse=True)
     log_in(shelf)
     assert [pinned for _, pinned in there.logins] == [(NEW.public,), ()]

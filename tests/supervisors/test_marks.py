@@ -157,12 +157,12 @@ def test_only_files_of_the_keyring_are_relabeled(bed: Bed) -> None:
     base = keyring_of(bed)
     keyring = Installed(bed, base.desired, base.login).of(HERE)
     bed["cmp1"].run(
-        "printf '#!/bin/sh\\necho \"$*\" >>/root/relabeled\\n' >/usr/sbin/restorecon; "
+        "printf '#!/bin/sh\\necho \"$*\" >>/var/lib/relabeled\\n' >/usr/sbin/restorecon; "
         f"chmod +x /usr/sbin/restorecon; install -d -o nova -g nova -m 700 {SSH}; "
         f"ln -s /etc/shadow {SSH}/{HERE.tag}.link; touch {SSH}/id_rsa"
     )
     assert keyring.visit("cmp1").failure is None
-    named = set(bed["cmp1"].run("cat /root/relabeled").split())
+    named = set(bed["cmp1"].run("cat /var/lib/relabeled").split())
     own = {SSH, f"{SSH}/authorized_keys", f"{SSH}/config", "/etc/ssh/ssh_known_hosts"}
     assert own <= named
     assert all(name in own or name.startswith(f"{SSH}/{HERE.tag}.") for name in named - {"--"})

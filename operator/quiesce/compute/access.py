@@ -11,7 +11,7 @@ from quiesce.compute.hosts import Hypervisor, compute_hosts
 from quiesce.kube.errors import KubeForbidden
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secrets
-from quiesce.ops.shares import Shares
+from quiesce.ops.places import Places
 from quiesce.ssh.errors import BadKey, TooManySessions
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login, login_key
@@ -20,7 +20,7 @@ from quiesce.ssh.session import Session, Target, connect, presented_key, refuse_
 
 SESSION_SECONDS = 120.0
 """Stopping nova-compute may take a while: systemd gives a unit 90 s (DefaultTimeoutStopSec)."""
-_SESSIONS = Shares(4, 2)
+_SESSIONS = Places(4, 2)
 """Of all drains, and of those of one namespace: fewer than there are workers (--workers)."""
 _KNOWN_HOSTS = "known_hosts"
 """The key in our own Secrets that holds lines of a known_hosts file."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from quiesce.keyring.act.visit import VisitOrder
 from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
-from quiesce.ops.shares import Shares
+from quiesce.ops.places import Places
 from quiesce.runtime.incident import reference
 
 log = logging.getLogger(__name__)
@@ -54,14 +54,14 @@ class Lanes:
     """
 
     def __init__(self, sizes: Mapping[Lane, tuple[int, int]] = _SIZES) -> None:
-        self._shares = {lane: Shares(*size) for lane, size in sizes.items()}
+        self._places = {lane: Places(*size) for lane, size in sizes.items()}
 
     def enter(self, lane: Lane, keyring: object) -> bool:
         """False: the lane is full, or the share of the keyring is in use."""
-        return self._shares[lane].enter(keyring)
+        return self._places[lane].enter(keyring)
 
     def leave(self, lane: Lane, keyring: object) -> None:
-        self._shares[lane].leave(keyring)
+        self._places[lane].leave(keyring)
 
 
 @dataclass

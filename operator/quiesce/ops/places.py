@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Shares:
+class Places:
     """`all_`: places for all owners together. `each`: of them for one owner.
 
     An owner that holds none can always enter, even where all places are held: so nobody waits for
