@@ -122,9 +122,9 @@ DAY = (
 )
 NIGHT = (
     (
-        Tier("calls", FIRST, CALLS),
         Tier("hypervisors", ("kube",), without=LONG_STORIES),
         Tier("hypervisors by night", ("kube",), LONG_STORIES),
+        Tier("calls", FIRST, CALLS),
     ),
     (
         Tier("nightly", SECOND, without=CALLS),
