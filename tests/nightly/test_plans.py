@@ -181,8 +181,8 @@ class Compared:
 
     @property
     def homeless(self) -> int:
-        """How many find no room, or only closely packed, as the condition says."""
-        lost = r"(\d+) (of \d+ servers? find no room|may find none)"
+        """How many find no capacity, or only closely packed, as the condition says."""
+        lost = r"(?:no capacity for|may find none for) (\d+)"
         found = re.search(lost, condition(self.planned, "CapacityAvailable")["message"])
         return int(found[1]) if found else 0
 
@@ -407,7 +407,7 @@ def test_a_drain_that_requires_room_begins_when_there_is(
 
     status = drain.until("refused for want of room", lambda s: s["phase"] == "Stalled")
     assert condition(status, "Stalled")["reason"] == "CapacityShort"
-    assert "3 of 4 servers find no room on 1 other host" in status["message"]
+    assert "no capacity for 3 of 4 servers on 1 other host" in status["message"]
     polls = operator.polls
     until("polls after that", lambda: operator.polls >= polls + 2)
     assert sized.state() == before
