@@ -404,7 +404,7 @@ MUTANTS: dict[str, tuple[Patch, Story]] = {
         a_409_that_means_never,
     ),
     "does not notice who confirmed": (
-        wrap(observes, "read_confirms", lambda original, cloud, drain, seen: seen),
+        wrap(observes, "read_ended", lambda original, cloud, drain, seen: seen),
         nova_confirms_by_itself,
     ),
     "tells of no confirm": (answer(reconcile, "foreign_confirms", ()), nova_confirms_by_itself),

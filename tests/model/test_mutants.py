@@ -343,6 +343,10 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         answer(departed, "judge_failed", None),
         "takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host",
     ),
+    "takes what Nova calls completed for well": (
+        answer(departed, "_judge_arrived", None),
+        "sees_a_guest_in_error_whose_live_migration_completed",
+    ),
     "forgets moves to the host": (
         wrap(Cloud, "migrations", no_migrations),
         "takes_no_move_to_the_host_for_nothing",

@@ -469,6 +469,22 @@ def takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host() -> None:
     world.until(lambda: ended(world))
 
 
+@scenario("always-5", "always-6")
+def sees_a_guest_in_error_whose_live_migration_completed() -> None:
+    """Nova before 30.2.1 only logs what failed on the destination."""
+    world = drain("active", "active", method="Live", service={"whileRunning": "Delete"})
+    failed, _ = servers(world)
+    world.model.faults.set("post_live_migration_at_destination", "fail,swallowed", server="s0")
+    world.run(60)
+    assert [m.status for m in world.model.migrations_of(failed)] == ["completed"]
+    assert failed.vm_state == "error"
+    assert not ended(world)
+    (problem,) = world.status["problems"]
+    assert (problem["name"], problem["reason"]) == ("s0", "DestinationFailed")
+    world.model.guests.reset_state(world.model.as_user("admin"), failed.id, "active")
+    world.until(lambda: ended(world))
+
+
 @scenario("always-6")
 def reads_the_empty_host_twice() -> None:
     world = drain("active")

@@ -3,7 +3,8 @@
 Faults are those of the fake hypervisor driver in tests/beds/cloud: a comma separated list of
 `sleep:SECONDS`, `fail`, `fail:NOVA_EXCEPTION`, `hang`, `once` and, for one operation each:
 
-    swallowed   live_migration: what ends a copy early is not raised again (Nova 2025.1)
+    swallowed   live_migration: what ends a copy early is not raised again (Nova 2025.1);
+                post_live_migration_at_destination: its failure is only logged (before 30.2.1)
     unbound     live_migration, beside what fails it: its ports have lost their bindings afterwards
     lost        post_live_migration_at_destination: the guest has left, but its record has not
     busy        live_migration: the guest dirties memory faster than it is copied, for ever

@@ -40,6 +40,7 @@ FIRST_PASS = 5.0  # seconds in which a busy guest's memory is copied once
 DIRTIED = 0.2  # share of its memory that a busy guest dirties meanwhile
 PASS = 7.0  # seconds of each later pass
 LOST = "MessagingTimeout"
+SWALLOWED = "swallowed"
 QUEUE_GLANCE = 0.2  # seconds between two looks of a waiting one at whether it is its turn
 GLANCE = 0.5  # seconds between two looks of a copy at whether it is to be aborted or forced
 
@@ -356,12 +357,16 @@ class LiveMigrations:
             yield from operate(self.state.faults, "post_live_migration", source.host, server)
             yield from source.process.call(target.process, self._take_over(server, target))
         except WorkError as error:
-            if error.kind != LOST:
+            if error.kind == SWALLOWED:
+                self.state.save(server, host=target.host)
+                self.state.error_out(server, error)
+            elif error.kind != LOST:
                 self.state.set_status(migration, "error")
                 self.state.save(server, host=target.host)
                 self.state.error_out(server, error)
                 raise
-            server.runs_on, server.domain = target.host, SHUTDOWN  # the source has it shut off
+            else:
+                server.runs_on, server.domain = target.host, SHUTDOWN  # off on the source
         yield self.state.latency(self.state.timing.completed)
         self.state.set_status(migration, "completed")
         yield self.state.latency(self.state.timing.step)
@@ -371,7 +376,12 @@ class LiveMigrations:
         with self.state.event(server, "compute_post_live_migration_at_destination", target.host):
             name = "post_live_migration_at_destination"
             effect = self.state.faults.effect(name, target.host, server)
-            yield from carry_out(effect)
+            try:
+                yield from carry_out(effect)
+            except WorkError as error:
+                if "swallowed" in effect.words:
+                    raise WorkError(SWALLOWED, error.message) from error
+                raise
             self.state.bind_ports(server, target.host)
             if "lost" in effect.words:
                 raise WorkError(LOST, "Timed out waiting for a reply to message ID")

@@ -346,6 +346,15 @@ def test_an_error_after_a_live_migration_is_one_of_a_running_guest(
     assert (server.power_state, server.domain) == (1, 1)
 
 
+def test_an_end_on_the_destination_that_older_releases_only_log(cloud: Cloud) -> None:
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("post_live_migration_at_destination", "fail,swallowed")
+    migration = move_live(cloud, server)
+    assert (server.vm_state, server.host) == ("error", migration.dest)
+    assert migration.status == "completed"
+    assert not cloud.placement.of(migration.uuid)
+
+
 @pytest.mark.parametrize("older", ["", ",swallowed"])
 def test_a_failed_live_migration_may_cost_the_ports_their_bindings(
     cloud: Cloud, older: str

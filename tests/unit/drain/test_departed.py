@@ -504,6 +504,21 @@ def test_a_live_migration_that_ended_in_error_without_its_guest_is_urgent(power:
     assert not any("set --state active" in remedy for remedy in found.remedies)
 
 
+@pytest.mark.parametrize(
+    ("kind", "blocks"),
+    [({}, True), ({"user_id": TENANT}, False), ({"type": "migration"}, False)],
+)
+def test_a_live_migration_of_ours_that_completed_in_error(
+    kind: dict[str, Any], blocks: bool
+) -> None:
+    """Nova before 30.2.1 only logs what failed at its end on the destination."""
+    sight = observed(
+        migrations=[migration(status_="completed", **{"type": "live-migration", **kind})],
+        elsewhere=[server("s1", "ERROR", host="cmp2", fault="no disk")],
+    )
+    assert ("s1" in verdicts(sight)) is blocks
+
+
 @pytest.mark.parametrize("kind", [{"id_": FOUND}, {"source": "cmp3", "dest": HOST}])
 def test_failures_of_before_or_to_this_host_do_not_block_it(kind: dict[str, Any]) -> None:
     sight = observed(

@@ -92,7 +92,7 @@ def judge(departed: DepartedServer) -> Verdict | None:
         ours = departed.ours or _left_in_our_time(departed)
         return judge_failed(departed) if ours else None
     if migration.terminal:
-        return None
+        return _judge_arrived(departed)
     return judge_in_progress(departed)
 
 
@@ -103,6 +103,19 @@ def _left_in_our_time(departed: DepartedServer) -> bool:
     migration, drain = departed.migration, departed.drain
     since = migration.id > drain.record.found_migration
     return drain.begun and since and migration.source == drain.host
+
+
+def _judge_arrived(departed: DepartedServer) -> Verdict | None:
+    """Nova before 30.2.1 and 31.0.0 also calls a live migration `completed` that failed at its end
+    on the destination, and leaves the server in ERROR there (compute/manager.py
+    _post_live_migration).
+    """
+    server, migration = departed.server, departed.migration
+    if server is None or server.status != "ERROR" or server.host == departed.drain.host:
+        return None
+    if not (departed.ours and migration.live):
+        return None
+    return failures.error_on_destination(server, migration, departed.observation)
 
 
 def judge_in_progress(departed: DepartedServer) -> Verdict:

@@ -112,7 +112,9 @@ class History:
     `told_to_end`: live migrations that were aborted or forced. `confirms`: migrations that this
     process has asked Nova to confirm; `foreign_confirms`: those of ours that it did not, and who
     did. `copied`: bytes and when they last
-    grew. `healthy`: failed migrations whose server is healthy. `servers`, `listed`: the host's
+    grew. `healthy`: failed migrations whose server is healthy. `completed`: live migrations of
+    ours, None before they were read; `arrived`: those among them that completed since then, and
+    whose server was not seen well yet. `servers`, `listed`: the host's
     servers as last listed; `listed` None: the list is void. `full_list`, `older_open`: when all
     migrations of the host were last listed, and which older ones were open then. `report`: when
     the service's row was last written, as Nova shows it, and since when that is shown.
@@ -132,6 +134,8 @@ class History:
     confirms: frozenset[int] = frozenset()
     foreign_confirms: tuple[ForeignConfirm, ...] = ()
     healthy: frozenset[int] = frozenset()
+    completed: frozenset[int] | None = None
+    arrived: frozenset[int] = frozenset()
     servers: tuple[Server, ...] = ()
     listed: datetime | None = None
     full_list: datetime | None = None
@@ -205,6 +209,14 @@ class History:
 
     def note_healthy(self, migration_id: int) -> Self:
         return replace(self, healthy=self.healthy | {migration_id})
+
+    def note_completed(self, migration_ids: Iterable[int]) -> Self:
+        completed = frozenset(migration_ids)
+        new = completed - (completed if self.completed is None else self.completed)
+        return replace(self, completed=completed, arrived=self.arrived | new)
+
+    def note_well(self, migration_id: int) -> Self:
+        return replace(self, arrived=self.arrived - {migration_id})
 
     def note_cause(self, migration_id: int, cause: Cause) -> Self:
         return replace(self, causes={**self.causes, migration_id: cause})

@@ -19,8 +19,8 @@ from quiesce.drain.model.shapes import shape_of
 from quiesce.drain.observe.moves import (
     is_healthy,
     read_causes,
-    read_confirms,
     read_elsewhere,
+    read_ended,
     read_guests,
     read_migrations,
     read_progress,
@@ -68,7 +68,7 @@ def observe(
     if not (drain.begun or planning or drain.deleting or _only_watches(drain)):
         return _before_the_first_write(cloud, drain, observation)
     observation = read_migrations(cloud, drain, _list_servers(cloud, observation))
-    observation = read_confirms(cloud, drain, observation)
+    observation = read_ended(cloud, drain, observation)
     observation = _read_closer(cloud, drain, observation)
     if planning:
         observation = _read_capacity(cloud, observation)
@@ -107,7 +107,7 @@ def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observa
         whole=False,
         history=_note_report(history, service, now),
     )
-    observation = read_confirms(cloud, drain, read_migrations(cloud, drain, observation))
+    observation = read_ended(cloud, drain, read_migrations(cloud, drain, observation))
     return _read_closer(cloud, drain, observation)
 
 

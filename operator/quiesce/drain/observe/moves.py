@@ -46,7 +46,17 @@ def read_migrations(cloud: Cloud, drain: Drain, observation: Observation) -> Obs
     return replace(observation, migrations=found, history=history)
 
 
-def read_confirms(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+def read_ended(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+    """Of our moves that have ended since the last reconciliation: live ones that completed, and who
+    confirmed the others.
+    """
+    own = own_of_host(drain, observation)
+    completed = [m.id for m in own if m.live and m.status == "completed"]
+    history = observation.history.note_completed(completed)
+    return _read_confirms(cloud, drain, replace(observation, history=history))
+
+
+def _read_confirms(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
     """Who confirmed those of our moves that have been confirmed since the last reconciliation, and
     not by a call of this process. Nova does by itself with resize_confirm_window, in an action
     without a user (compute/manager.py _poll_unconfirmed_resizes).
@@ -100,14 +110,24 @@ def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Obse
                 continue
             unread.pop(m.server_id, None)
             found[m.server_id] = server
-            if m.status in FAILED and (server is None or is_healthy(server)):
-                history = history.note_healthy(m.id)
+            history = _note_health(history, m, server)
     return replace(observation, elsewhere=found, unreadable=unread, history=history)
+
+
+def _note_health(history: History, m: Migration, server: Server | None) -> History:
+    """A server that is read no more: it is gone, or well."""
+    if m.status in FAILED and (server is None or is_healthy(server)):
+        return history.note_healthy(m.id)
+    if server is None or (server.status != "ERROR" and not server.partial):
+        return history.note_well(m.id)
+    return history
 
 
 def _needs_read(m: Migration, drain: Drain, observation: Observation, history: History) -> bool:
     if m.status in FAILED:
         return m.id > drain.record.found_migration and m.id not in history.healthy
+    if m.id in history.arrived:
+        return True
     lasts = observation.now - history.first_seen.get((m.id, m.status), observation.now)
     unnamed = m.status != "finished" and m.server_id not in history.names
     return not m.terminal and (lasts > STALE_AFTER or unnamed)
