@@ -206,7 +206,7 @@ def test_a_write_follows_no_redirect() -> None:
 # What the machine has
 
 
-@pytest.mark.finding("C1")
+@pytest.mark.finding("C1", "S6")
 def test_nothing_of_the_machine_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with HostileCloud() as other, HostileCloud() as there:
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login netrc password netrc\n")

@@ -40,6 +40,7 @@ def test_hashed_names(tmp_path: Path) -> None:
     assert pins.of(["cmp2"], 22) == ()
 
 
+@pytest.mark.finding("S4")
 def test_revoked_keys_are_pinned_for_nobody() -> None:
     pins = read_pins(f"cmp1 {ONE.line}\n@revoked * {ONE.line}\n@cert-authority * {TWO.line}\n", "x")
     assert pins.of(["cmp1"], 22) == ()
