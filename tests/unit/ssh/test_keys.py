@@ -70,3 +70,10 @@ def test_no_representation_shows_a_private_key() -> None:
 def test_what_is_no_public_key(text: str) -> None:
     with pytest.raises(ValueError):
         read_public(text)
+
+
+@pytest.mark.finding("H4")
+def test_a_key_that_would_take_minutes_to_check_is_not_read() -> None:
+    text = b"-----BEGIN RSA PRIVATE KEY-----\n" + b"A" * 9000 + b"\n-----END RSA PRIVATE KEY-----\n"
+    with pytest.raises(BadKey, match="longer than 8 KiB"):
+        login_key(text, "it")
