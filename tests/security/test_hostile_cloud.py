@@ -428,3 +428,43 @@ def test_where_nothing_listens_that_is_said() -> None:
             Clouds(LONG).get(
                 Secret("ns", "clouds", "1", {"clouds.yaml": text.encode()}), "openstack"
             )
+
+
+READS: list[Callable[[Cloud], object]] = [
+    lambda cloud: cloud.services(),
+    lambda cloud: cloud.servers_on("cmp1"),
+    lambda cloud: cloud.servers_to_verify(),
+    lambda cloud: cloud.migrations("cmp1"),
+    lambda cloud: cloud.evacuations("cmp1"),
+    lambda cloud: cloud.hypervisors(),
+    lambda cloud: cloud.aggregates(),
+    lambda cloud: cloud.groups(),
+    lambda cloud: cloud.allocations("cmp1"),
+]
+
+
+@pytest.mark.finding("L4")
+@pytest.mark.promise("never-4")
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("status", [404, 410, 418, 451])
+def test_a_list_that_is_not_there_is_neither_empty_nor_a_bug(
+    read: Callable[[Cloud], object], status: int
+) -> None:
+    """As where the catalog leads to another service."""
+    lists = ("os-services", "servers/detail", "os-migrations", "os-hypervisors/detail")
+    more = ("os-aggregates", "os-server-groups")
+    gone = answer({"itemNotFound": {"message": "no such thing"}}, status)
+    replies = {f"/v2.1/{name}": gone for name in (*lists, *more)}
+    with HostileCloud(replies | {"/placement/resource_providers": gone}) as there:
+        cloud = connect(there)
+        with pytest.raises(CloudUnreachable, match=f"HTTP {status} no such thing"):
+            read(cloud)
+
+
+@pytest.mark.finding("L4")
+def test_a_resource_provider_that_goes_while_it_is_read_is_no_bug() -> None:
+    rows = {"resource_providers": [{"uuid": "p1", "name": "cmp1"}]}
+    with HostileCloud({"/placement/resource_providers": answer(rows)}) as there:
+        cloud = connect(there)
+        with pytest.raises(CloudUnreachable, match="resource provider p1 was deleted"):
+            cloud.allocations("cmp1")

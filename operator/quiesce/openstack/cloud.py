@@ -222,13 +222,22 @@ class Cloud:
         root = next(iter(named))
         held: dict[str, tuple[str, ...]] = {}
         for provider in self._providers({"in_tree": root}):
-            body = self._api.get("placement", path("resource_providers", provider, "allocations"))
+            body = self._allocations_of(provider)
             with _read_of(f"the allocations of resource provider {provider}"):
                 for consumer in mapping(body["allocations"], "allocations"):
                     if not is_id(consumer):
                         raise Misread("a consumer is no ID")
                     held[consumer] = (*held.get(consumer, ()), provider)
         return Holdings(root, held)
+
+    def _allocations_of(self, provider: str) -> Any:
+        try:
+            where = path("resource_providers", provider, "allocations")
+            return self._api.get("placement", where)
+        except NotFound as error:
+            raise CloudUnreachable(
+                f"resource provider {provider} was deleted while its allocations were read"
+            ) from error
 
     def _providers(self, query: dict[str, str | int]) -> dict[str, str]:
         """uuid -> name."""

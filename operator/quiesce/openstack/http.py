@@ -148,12 +148,17 @@ class Api:
         """The JSON body of a 200. `most`: LIST for a list of a whole cloud or host. `kept`: what it
         says is kept as it is, so that it counts for the memory of a reconciliation.
 
-        Raises NotFound, NotAllowed, NotInCatalog, BadCredentials, CloudUnreachable.
+        Raises NotFound (of an object only), NotAllowed, NotInCatalog, BadCredentials,
+        CloudUnreachable.
         """
         with at_most(most):
             answer = self._send(service, "GET", path, query=query)
         if answer.status_code != 200:
-            raise failure(answer, f"GET {path}", write=False)
+            error = failure(answer, f"GET {path}", write=False)
+            if isinstance(error, NotFound) and most is LIST:
+                # A list that is not there is no empty list: it is another service's address.
+                raise CloudUnreachable(f"GET {path}: HTTP 404 {error.message}".rstrip())
+            raise error
         if kept:
             take(len(answer.content), values_in(answer.content))
         try:

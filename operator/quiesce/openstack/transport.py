@@ -30,6 +30,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from quiesce.openstack.addresses import address_fault, origin
 from quiesce.openstack.budget import time_left
+from quiesce.ops.resolve import resolve
 
 LARGEST_REFUSAL = 64 * 2**10
 """Bytes of the body of an error: of a longer one only the status counts."""
@@ -159,7 +160,9 @@ class _Timed:
         """urllib3's own gives each address of a name the whole time."""
         exchange = _exchange.get()
         try:
-            found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+            found = resolve(self._dns_host, self.port, exchange.time_left())
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "timed out") from error
         except (OSError, UnicodeError) as error:
             known = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
             raise NameResolutionError(self.host, self, known) from error
