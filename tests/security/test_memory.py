@@ -1,10 +1,9 @@
 """Clouds that list as much as they can, four at once: the process stays far below its limit."""
 
-import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,80 +12,14 @@ import pytest
 from quiesce.openstack.budget import MOST_VALUES, budget
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.session import Clouds
-from quiesce.openstack.transport import LIST, OBJECT, RESULT
-from tests.security.hostile_cloud import Connection, HostileCloud, Reply, answer
+from quiesce.openstack.transport import OBJECT, RESULT
+from tests.security.endless import ENDLESS, SERVERS, pages_without_end
+from tests.security.hostile_cloud import HostileCloud, answer
 
 pytestmark = pytest.mark.timeout(300)
 
 AT_ONCE = 4
 MOST_MIB = 256
-SERVICES, SERVERS = "/v2.1/os-services", "/v2.1/servers/detail"
-ONE_SERVICE = {
-    "id": "3f8e1c52-1d0c-4f0e-8a59-5a3f2c1f9e11",
-    "host": "compute-1",
-    "binary": "nova-compute",
-    "status": "enabled",
-    "state": "up",
-    "zone": "nova",
-    "disabled_reason": None,
-    "forced_down": False,
-    "updated_at": "2026-01-01T00:00:00.000000",
-}
-
-
-def sixteen_mib_of(rows: Callable[[int], str]) -> bytes:
-    """A list of services that is as large as that."""
-    found, size = [], 0
-    for number in itertools.count():
-        found.append(rows(number))
-        size += len(found[-1].encode()) + 1
-        if size > 2**24:
-            return f'{{"services": [{",".join(found)}]}}'.encode()
-    raise AssertionError
-
-
-def a_service(number: int) -> str:
-    return json.dumps(ONE_SERVICE | {"host": f"compute-{number}"})
-
-
-def short_words(number: int) -> str:
-    return f'"é{number % 10}"'
-
-
-def empty_lists(_: int) -> str:
-    return "[]"
-
-
-def pages_without_end(many: int) -> Reply:
-    """Each has a hundred servers with this many properties of their own."""
-    numbers = itertools.count()
-    specs = {f"k{number}": f"é{number}" for number in range(many)}
-
-    def page(connection: Connection) -> None:
-        rows = [
-            {
-                "id": f"s{next(numbers)}",
-                "status": "ACTIVE",
-                "OS-EXT-SRV-ATTR:host": "compute-1",
-                "flavor": {"extra_specs": specs},
-            }
-            for _ in range(100)
-        ]
-        body = json.dumps({"servers": rows, "servers_links": [{}]}, ensure_ascii=False)
-        answer(body.encode())(connection)
-
-    return page
-
-
-LARGEST_TEXT = f'{{"services": [], "x": "\N{GRINNING FACE}{"x" * (LIST.size - 100)}"}}'.encode()
-"""One character makes Python keep four bytes for each of the others."""
-ENDLESS: dict[str, dict[str, Callable[[], Reply]]] = {
-    "services": {SERVICES: lambda: answer(sixteen_mib_of(a_service))},
-    "short words": {SERVICES: lambda: answer(sixteen_mib_of(short_words))},
-    "empty lists": {SERVICES: lambda: answer(sixteen_mib_of(empty_lists))},
-    "the largest text": {SERVICES: lambda: answer(LARGEST_TEXT)},
-    "pages": {SERVERS: lambda: pages_without_end(400)},
-}
 
 
 @pytest.mark.finding("M9")
@@ -139,7 +72,7 @@ def test_a_list_of_many_short_pages_is_given_up_as_well() -> None:
         cloud = Clouds().get(there.secret(), "openstack")
         with budget(60), pytest.raises(Exception, match="more than one reconciliation can hold"):
             cloud.servers_on("compute-1")
-        assert len(there.paths()) < 5 + MOST_VALUES // (100 * 400)
+        assert len(there.paths()) < 5 + MOST_VALUES // (50 * 400)
 
 
 @pytest.mark.finding("M9")

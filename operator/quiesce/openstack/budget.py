@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from quiesce.api.errors import CloudUnreachable
 
 MOST_BYTES = 24 * 2**20
-MOST_VALUES = 400_000
+MOST_VALUES = 300_000
 """Of all answers that one reconciliation keeps something of. A host with 200 servers and 2000
-migrations, in a cloud of 1000 hosts and 5000 server groups, has half of that."""
+migrations, in a cloud of 1000 hosts and 5000 server groups, has two thirds of that."""
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ _SERVICES_AGE = _HYPERVISORS_AGE = 10.0
 _GROUPS_AGE = 30.0
 _COMPUTES = {"binary": "nova-compute"}
 _PORTS_AT_ONCE = 100
-_SERVERS_AT_ONCE = 100
+_SERVERS_AT_ONCE = 50
 """Each may have 64 KiB of user data, which Nova lists too."""
 _MOST_GROUPS = 100 * PAGE
 

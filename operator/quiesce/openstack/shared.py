@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _LONGEST_READ = 120.0
 """Seconds for which a shared read of another reconciliation is waited for."""
-_MOST_KEPT = 24 * 2**20
+_MOST_KEPT = 16 * 2**20
 """Bytes of the answers from which all lists that are kept were made."""
 
 

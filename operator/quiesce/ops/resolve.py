@@ -1,7 +1,7 @@
 """Names to addresses within a time: the C library's resolver has no deadline of its own.
 
-Where name servers do not answer it takes a minute and more, by /etc/resolv.conf; whoever names a
-host also chooses who answers for it.
+Where name servers do not answer it takes a minute and more, by /etc/resolv.conf; the owner of
+a name also chooses who answers for it.
 """
 
 import queue
@@ -16,17 +16,17 @@ Found = Sequence[tuple[Any, Any, int, str, Any]]
 def resolve(host: str, port: int, seconds: float) -> Found:
     """For TCP, as socket.getaddrinfo does it. Raises OSError, UnicodeError, TimeoutError.
 
-    The thread of a look-up that takes too long ends when that does.
+    A thread that is not waited for any more ends when the resolver has an answer.
     """
     ended: queue.SimpleQueue[Found | Exception] = queue.SimpleQueue()
 
-    def look_up() -> None:
+    def ask() -> None:
         try:
             ended.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is raised below
             ended.put(error)
 
-    threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
     try:
         found = ended.get(timeout=seconds)
     except queue.Empty as error:
