@@ -2,8 +2,9 @@
 
     python -m tools.threats > docs/threat-tests.md
 
-Findings are where docs/threat-model.md has a row with an id. Tests name theirs with the marker
-`finding`: on a test, on one of its cases, or on a whole file (`pytestmark`).
+Findings are where docs/threat-model.md has a row with an id; S1 and on are what was found sound,
+and has to stay so. Tests name theirs with the marker `finding`: on a test, on one of its cases, or
+on a whole file (`pytestmark`).
 """
 
 import ast
@@ -14,19 +15,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "docs" / "threat-model.md"
-ROW = re.compile(r"^\| ([CHML]\d+) \| (.+?) \| .+ \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ([CHMLS]\d+) \| (.+?) \| .+ \|$", re.MULTILINE)
 
 INTRODUCTION = """\
 # Threat tests
 
-Which tests show how each threat of the [threat model](threat-model.md) is met. Made by
-`python -m tools.threats`; do not edit it."""
+Which tests show how each threat of the [threat model](threat-model.md) is met, and that what was
+found sound (S1 and on) still is. Made by `python -m tools.threats`; do not edit it."""
 
 
 def findings() -> list[tuple[str, str]]:
     """(id, threat) of every row of docs/threat-model.md, the gravest first."""
     rows = ROW.findall(MODEL.read_text())
-    return sorted(rows, key=lambda row: ("CHML".index(row[0][0]), int(row[0][1:])))
+    return sorted(rows, key=lambda row: ("CHMLS".index(row[0][0]), int(row[0][1:])))
 
 
 def tests() -> dict[str, list[str]]:

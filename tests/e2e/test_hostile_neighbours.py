@@ -1,8 +1,8 @@
-"""Eighteen hostile drains and keyrings in one operator, beside four drains that do their work.
+"""Two dozen hostile drains and keyrings in one operator, beside four drains that do their work.
 
-Their clouds hang, drip, flood and lie, and so do their hosts. The four take no longer than without
-them, or hardly; memory stays bounded, the probes stay green, and no secret of theirs is shown.
-At night for ten minutes.
+Their clouds hang, drip, flood, lie and list without end, and so do their hosts. The four take no
+longer than without them, or hardly; memory stays bounded, the probes stay green, and no secret of
+theirs is shown. At night for ten minutes.
 """
 
 import os
@@ -174,7 +174,7 @@ def free_port() -> int:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.finding("C1", "H2", "H3", "H4", "M10", "M12", "L2")
+@pytest.mark.finding("C1", "H2", "H3", "H4", "M9", "M10", "M12", "L2")
 @pytest.mark.promise("never-10", "never-11")
 def test_the_good_ones_hardly_notice_them(
     kube: Kube, account: Path, good: str, tenants: list[str], tmp_path: Path

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 import yaml
 
 from tests.security import hostile_cloud, hostile_host
+from tests.security.endless import ENDLESS
 from tests.security.hostile_cloud import HostileCloud, Reply, answer
 
 TOKENS, SERVICES = "/v3/auth/tokens", "/v2.1/os-services"
@@ -97,6 +98,10 @@ def _serve(pipe: Connection, password: str) -> None:
         for what, replies in CLOUDS.items():
             there = stack.enter_context(HostileCloud(replies))
             found.append(Neighbour(what, _credentials(there, password)))
+        for what, endless in ENDLESS.items():
+            replies = {path: make() for path, make in endless.items()}
+            there = stack.enter_context(HostileCloud(replies))
+            found.append(Neighbour(f"lists {what}", _credentials(there, password)))
         for what, entry in ENTRIES.items():
             there = stack.enter_context(HostileCloud())
             found.append(Neighbour(what, _credentials(there, password, **entry)))

@@ -102,7 +102,7 @@ def test_each_way_of_logging_in(auth_type: str | None, auth: Any, method: Method
     ["{region_name:>900000000}", "{0.__class__}", "%(x)1000000000s", "$HOME", "0123", "1e3", "yes",
      "null", "~", "ü€", "a b", "*x", "&x", "!x", "<<", "\t", "'", '"', "123"],
 )  # fmt: skip
-@pytest.mark.finding("C1")
+@pytest.mark.finding("C1", "S6")
 def test_a_password_is_what_is_written(password: str) -> None:
     assert read({}, AUTH | {"password": password}).auth["password"] == password
 
@@ -227,7 +227,7 @@ BOMB = "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"] + [
 ] + ["clouds: {openstack: *a7}"])  # fmt: skip
 
 
-@pytest.mark.finding("C1")
+@pytest.mark.finding("C1", "S6")
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -31,7 +31,7 @@ def visit(serve: Raw, deadline: float = DEADLINE) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.finding("H2")
+@pytest.mark.finding("H2", "S4")
 @pytest.mark.parametrize("how", AFTER_LOGIN)
 def test_after_the_login(how: str) -> None:
     found = visit(ssh_server(AFTER_LOGIN[how]))
@@ -50,7 +50,7 @@ def test_before_the_login(how: str) -> None:
     assert found["message"].isprintable()
 
 
-@pytest.mark.finding("H2")
+@pytest.mark.finding("H2", "S4")
 def test_both_streams_are_read_to_their_end() -> None:
     found = visit(ssh_server(answers(b"o" * 200_000, b"e" * 250_000)), deadline=60.0)
     assert (found["reason"], found["message"]) == ("", "0 200000 250000")

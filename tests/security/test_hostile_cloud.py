@@ -22,7 +22,7 @@ from quiesce.openstack.budget import budget
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotFound, Refused, Unknown
 from quiesce.openstack.session import Clouds
-from quiesce.openstack.transport import LARGEST_ANSWER
+from quiesce.openstack.transport import LIST
 from quiesce.ops import metrics
 from tests.security import hostile_cloud as hostile
 from tests.security.hostile_cloud import Connection, HostileCloud, Reply, answer
@@ -74,7 +74,7 @@ def test_every_request_ends_and_proves_nothing(where: str, reply: Reply) -> None
             connect(there, SHORT if reply in SLOW else LONG).services()
         assert str(found.value).isprintable()
         assert len(str(found.value)) < 1000
-        assert max(each.sent for each in there.connections) < LARGEST_ANSWER + 2**23
+        assert max(each.sent for each in there.connections) < LIST.size + 2**23
 
 
 @pytest.mark.finding("H4")
@@ -206,7 +206,7 @@ def test_a_write_follows_no_redirect() -> None:
 # What the machine has
 
 
-@pytest.mark.finding("C1")
+@pytest.mark.finding("C1", "S6")
 def test_nothing_of_the_machine_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with HostileCloud() as other, HostileCloud() as there:
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login netrc password netrc\n")
@@ -428,3 +428,43 @@ def test_where_nothing_listens_that_is_said() -> None:
             Clouds(LONG).get(
                 Secret("ns", "clouds", "1", {"clouds.yaml": text.encode()}), "openstack"
             )
+
+
+READS: list[Callable[[Cloud], object]] = [
+    lambda cloud: cloud.services(),
+    lambda cloud: cloud.servers_on("cmp1"),
+    lambda cloud: cloud.servers_to_verify(),
+    lambda cloud: cloud.migrations("cmp1"),
+    lambda cloud: cloud.evacuations("cmp1"),
+    lambda cloud: cloud.hypervisors(),
+    lambda cloud: cloud.aggregates(),
+    lambda cloud: cloud.groups(),
+    lambda cloud: cloud.allocations("cmp1"),
+]
+
+
+@pytest.mark.finding("L4")
+@pytest.mark.promise("never-4")
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("status", [404, 410, 418, 451])
+def test_a_list_that_is_not_there_is_neither_empty_nor_a_bug(
+    read: Callable[[Cloud], object], status: int
+) -> None:
+    """As where the catalog leads to another service."""
+    lists = ("os-services", "servers/detail", "os-migrations", "os-hypervisors/detail")
+    more = ("os-aggregates", "os-server-groups")
+    gone = answer({"itemNotFound": {"message": "no such thing"}}, status)
+    replies = {f"/v2.1/{name}": gone for name in (*lists, *more)}
+    with HostileCloud(replies | {"/placement/resource_providers": gone}) as there:
+        cloud = connect(there)
+        with pytest.raises(CloudUnreachable, match=f"HTTP {status} no such thing"):
+            read(cloud)
+
+
+@pytest.mark.finding("L4")
+def test_a_resource_provider_that_goes_while_it_is_read_is_no_bug() -> None:
+    rows = {"resource_providers": [{"uuid": "p1", "name": "cmp1"}]}
+    with HostileCloud({"/placement/resource_providers": answer(rows)}) as there:
+        cloud = connect(there)
+        with pytest.raises(CloudUnreachable, match="resource provider p1 was deleted"):
+            cloud.allocations("cmp1")

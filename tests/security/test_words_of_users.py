@@ -113,6 +113,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.finding("S8")
 @given(
     st.one_of(
         st.binary(max_size=100),

@@ -1,6 +1,7 @@
 """PURE. Addresses and IDs that come from outside, before they become part of a request."""
 
 import re
+from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from quiesce.api.errors import CloudUnreachable
@@ -26,7 +27,7 @@ def address_fault(url: str) -> str | None:
     if len(url) > _LONGEST:
         return f"is longer than {_LONGEST} characters"
     found = _PLAIN.fullmatch(url)
-    if found is not None and int(found["port"] or 1) in range(1, 65536):
+    if found is not None and int(found["port"] or 1) in range(1, 65536) and _is_host(found["host"]):
         return None
     if not re.match(r"https?://", url):
         return "is not an http or https address"
@@ -35,6 +36,16 @@ def address_fault(url: str) -> str | None:
     if "?" in url or "#" in url:
         return "has a query or a fragment: remove everything from '?' or '#' on"
     return "is not a plain address: use http(s)://HOST:PORT/PATH"
+
+
+def _is_host(host: str) -> bool:
+    """What is in brackets is an IPv6 address."""
+    if not host.startswith("["):
+        return True
+    try:
+        return bool(IPv6Address(host[1:-1]))
+    except ValueError:
+        return False
 
 
 def origin(url: str) -> tuple[str, str, int]:

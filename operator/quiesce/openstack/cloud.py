@@ -5,16 +5,14 @@ markers, and live-migrate with a blocking microversion (2.30). Every read is com
 every verb sends one request, once.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import is_id, path
-from quiesce.openstack.budget import time_left
 from quiesce.openstack.errors import NotFound
 from quiesce.openstack.fields import Misread, id_of, mapping, number, optional_id, optional_text
 from quiesce.openstack.http import MISREAD, PAGE, Api
@@ -37,43 +35,17 @@ from quiesce.openstack.records import (
     Shape,
     Volume,
 )
-
-T = TypeVar("T")
+from quiesce.openstack.shared import Shared
+from quiesce.openstack.transport import LIST
 
 _SERVICES_AGE = _HYPERVISORS_AGE = 10.0
 """Seconds for which a list may be shared between resources, and between ticks."""
 _GROUPS_AGE = 30.0
+_COMPUTES = {"binary": "nova-compute"}
 _PORTS_AT_ONCE = 100
+_SERVERS_AT_ONCE = 50
+"""Each may have 64 KiB of user data, which Nova lists too."""
 _MOST_GROUPS = 100 * PAGE
-_LONGEST_READ = 120.0
-"""Seconds for which a shared read of another reconciliation is waited for."""
-
-
-class _Shared(Generic[T]):
-    """A read that all resources of one cloud share while it is recent enough."""
-
-    def __init__(self, read: Callable[[], T], age: float, clock: Callable[[], float]) -> None:
-        self._read, self._age, self._clock = read, age, clock
-        self._lock = threading.Lock()
-        self._value: tuple[float, T] | None = None
-        self._forgotten = False
-
-    def forget(self) -> None:
-        self._forgotten = True
-
-    def get(self, *, fresh: bool = False) -> T:
-        """What `read` raises, and CloudUnreachable where another thread's read takes too long."""
-        if not self._lock.acquire(timeout=time_left(_LONGEST_READ)):
-            raise CloudUnreachable("OpenStack does not answer another reconciliation's request")
-        try:
-            if self._forgotten:
-                self._forgotten, self._value = False, None
-            now = self._clock()
-            if fresh or self._value is None or now - self._value[0] > self._age:
-                self._value = (now, self._read())
-            return self._value[1]
-        finally:
-            self._lock.release()
 
 
 class Cloud:
@@ -84,10 +56,10 @@ class Cloud:
         self.user_id = api.user_id
         self.identity = api.identity
         self._lookups = Lookups(api, clock)
-        self._services = _Shared(self._read_services, _SERVICES_AGE, clock)
-        self._groups = _Shared(self._read_groups, _GROUPS_AGE, clock)
-        self._hypervisors = _Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
-        self._computes = _Shared(self._read_computes, _HYPERVISORS_AGE, clock)
+        self._services = Shared(self._read_services, _SERVICES_AGE, clock)
+        self._groups = Shared(self._read_groups, _GROUPS_AGE, clock)
+        self._hypervisors = Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
+        self._computes = Shared(self._read_computes, _HYPERVISORS_AGE, clock)
 
     @property
     def broken(self) -> bool:
@@ -101,7 +73,7 @@ class Cloud:
         return self._services.get(fresh=fresh)
 
     def _read_services(self) -> tuple[Service, ...]:
-        body = self._api.get("compute", "/os-services", {"binary": "nova-compute"})
+        body = self._api.get("compute", "/os-services", _COMPUTES, most=LIST)
         with _read_of("the list of services"):
             return tuple(Service.read(row) for row in rows(body, "services"))
 
@@ -121,6 +93,7 @@ class Cloud:
         return tuple(server for server in found if server.status == "VERIFY_RESIZE")
 
     def _servers(self, query: dict[str, str | int]) -> list[Server]:
+        query = {"limit": _SERVERS_AT_ONCE, **query}
         with _read_of("a row of the list of servers"):
             return [_server(row) for row in self._api.pages("/servers/detail", "servers", query)]
 
@@ -249,7 +222,7 @@ class Cloud:
         root = next(iter(named))
         held: dict[str, tuple[str, ...]] = {}
         for provider in self._providers({"in_tree": root}):
-            body = self._api.get("placement", path("resource_providers", provider, "allocations"))
+            body = self._allocations_of(provider)
             with _read_of(f"the allocations of resource provider {provider}"):
                 for consumer in mapping(body["allocations"], "allocations"):
                     if not is_id(consumer):
@@ -257,9 +230,18 @@ class Cloud:
                     held[consumer] = (*held.get(consumer, ()), provider)
         return Holdings(root, held)
 
+    def _allocations_of(self, provider: str) -> Any:
+        try:
+            where = path("resource_providers", provider, "allocations")
+            return self._api.get("placement", where)
+        except NotFound as error:
+            raise CloudUnreachable(
+                f"resource provider {provider} was deleted while its allocations were read"
+            ) from error
+
     def _providers(self, query: dict[str, str | int]) -> dict[str, str]:
         """uuid -> name."""
-        body = self._api.get("placement", "/resource_providers", query)
+        body = self._api.get("placement", "/resource_providers", query, most=LIST)
         with _read_of("the list of resource providers"):
             return {
                 id_of(row, "uuid"): optional_text(row, "name") or ""
@@ -295,7 +277,7 @@ class Cloud:
         }
         if shape.traits:
             query["required"] = ",".join(shape.traits)
-        body = self._api.get("placement", "/allocation_candidates", query)
+        body = self._api.get("placement", "/allocation_candidates", query, most=LIST, kept=False)
         found: dict[str, dict[str, int]] = {}
         with _read_of("the list of allocation candidates"):
             for uuid, summary in mapping(body["provider_summaries"]).items():
@@ -311,7 +293,7 @@ class Cloud:
         return self._hypervisors.get()
 
     def _read_hypervisors(self) -> tuple[Hypervisor, ...]:
-        body = self._api.get("compute", "/os-hypervisors/detail")
+        body = self._api.get("compute", "/os-hypervisors/detail", most=LIST)
         with _read_of("the list of hypervisors"):
             return tuple(Hypervisor.read(row) for row in rows(body, "hypervisors"))
 
@@ -333,7 +315,7 @@ class Cloud:
         return _complete(self.services(fresh=True)), hypervisors
 
     def aggregates(self) -> tuple[Aggregate, ...]:
-        body = self._api.get("compute", "/os-aggregates")
+        body = self._api.get("compute", "/os-aggregates", most=LIST)
         with _read_of("the list of aggregates"):
             return tuple(Aggregate.read(row) for row in rows(body, "aggregates"))
 
@@ -350,7 +332,7 @@ class Cloud:
                 "limit": PAGE,
                 "offset": offset,
             }
-            body = self._api.get("compute", "/os-server-groups", query)
+            body = self._api.get("compute", "/os-server-groups", query, most=LIST)
             with _read_of("the list of server groups"):
                 page = [ServerGroup.read(row) for row in rows(body, "server_groups")]
             found += [each for each in page if each.policy in ("affinity", "anti-affinity")]
@@ -372,7 +354,7 @@ class Cloud:
         return tuple(found)
 
     def _ports(self, query: list[tuple[str, str | int]]) -> list[Port]:
-        body = self._api.get("network", "/ports", query)
+        body = self._api.get("network", "/ports", query, most=LIST)
         with _read_of("the list of ports"):
             return [Port.read(row) for row in rows(body, "ports")]
 

@@ -12,6 +12,7 @@ from quiesce.api.outside import cleaned
 from quiesce.openstack.addresses import is_id
 
 _LONGEST = 300  # characters: Nova's own columns have 255
+_MOST_TEXTS = 500  # Nova and Glance have quotas of 128
 _LARGEST = 2**53
 _HOST = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.:@-]{0,254}", re.ASCII)
 _YEARS = range(1970, 2200)
@@ -111,13 +112,16 @@ def optional_number(row: Mapping[str, Any], name: str, default: int = 0) -> int:
 
 
 def texts(row: Mapping[str, Any], name: str) -> dict[str, str]:
-    """An object's texts by name; what is no text is left out."""
-    return dict(_texts(part(row, name)))
+    """An object's texts by name; what is no text, or a long one, is left out."""
+    return dict(short_texts(part(row, name), name))
 
 
-def _texts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def short_texts(found: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
+    """No property that decides anything is longer than Nova's own columns."""
+    if len(found) > _MOST_TEXTS:
+        raise Misread(f"{name} has more than {_MOST_TEXTS} entries")
     for key, value in found.items():
-        if isinstance(value, str):
+        if isinstance(value, str) and len(key) <= _LONGEST and len(value) <= _LONGEST:
             yield key, value
 
 

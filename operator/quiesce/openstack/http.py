@@ -6,6 +6,7 @@ Reads raise on anything but a complete answer; writes are never repeated.
 import http
 import logging
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,9 +20,11 @@ from keystoneauth1.session import Session
 from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable, NotAllowed
 from quiesce.api.outside import cleaned
 from quiesce.openstack.addresses import is_id
+from quiesce.openstack.budget import take
 from quiesce.openstack.catalog import SERVICE_TYPES, Catalog, base_url, identity
 from quiesce.openstack.clouds_yaml import CloudEntry
 from quiesce.openstack.errors import Forbidden, NotFound, NotInCatalog, Refused, Unknown
+from quiesce.openstack.transport import LIST, OBJECT, Bound, at_most, values_in
 from quiesce.ops import metrics
 
 __all__ = ["Api", "Catalog"]
@@ -35,6 +38,9 @@ FLOOR, CEILING = (2, 80), (2, 100)
 _PLACEMENT_VERSION = "1.35"
 PAGE = 1000  # nova [api]max_limit
 _MOST_PAGES = 100
+_PARSING = threading.Lock()
+"""One document at a time becomes values, which takes several times its memory. Nothing is waited
+for meanwhile, so nobody can hold it."""
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,6})", re.ASCII)
 _LONGEST_WAIT = 300.0
 """Seconds: a server that asks for more is asked again after that."""
@@ -130,16 +136,34 @@ class Api:
             )
         return answer
 
-    def get(self, service: Catalog, path: str, query: _Query = _NO_QUERY) -> Any:
-        """The JSON body of a 200.
+    def get(
+        self,
+        service: Catalog,
+        path: str,
+        query: _Query = _NO_QUERY,
+        *,
+        most: Bound = OBJECT,
+        kept: bool = True,
+    ) -> Any:
+        """The JSON body of a 200. `most`: LIST for a list of a whole cloud or host. `kept`: what it
+        says is kept as it is, so that it counts for the memory of a reconciliation.
 
-        Raises NotFound, NotAllowed, NotInCatalog, BadCredentials, CloudUnreachable.
+        Raises NotFound (of an object only), NotAllowed, NotInCatalog, BadCredentials,
+        CloudUnreachable.
         """
-        answer = self._send(service, "GET", path, query=query)
+        with at_most(most):
+            answer = self._send(service, "GET", path, query=query)
         if answer.status_code != 200:
-            raise failure(answer, f"GET {path}", write=False)
+            error = failure(answer, f"GET {path}", write=False)
+            if isinstance(error, NotFound) and most is LIST:
+                # A list that is not there is no empty list: it is another service's address.
+                raise CloudUnreachable(f"GET {path}: HTTP 404 {error.message}".rstrip())
+            raise error
+        if kept:
+            take(len(answer.content), values_in(answer.content))
         try:
-            return answer.json()
+            with _PARSING:
+                return answer.json()
         except MISREAD as error:
             raise CloudUnreachable(f"GET {path}: the answer is not complete JSON") from error
 
@@ -151,7 +175,7 @@ class Api:
         query = {"limit": PAGE, **query}
         markers: set[str] = set()
         while len(markers) < _MOST_PAGES:
-            body = self.get("compute", path, query)
+            body = self.get("compute", path, query, most=LIST)
             found = body.get(key) if isinstance(body, dict) else None
             if not isinstance(found, list):
                 raise CloudUnreachable(f"GET {path}: the answer has no list {key!r}")
@@ -165,6 +189,7 @@ class Api:
                 raise CloudUnreachable(f"GET {path}: the list cannot be continued after its page")
             markers.add(marker)
             query["marker"] = marker
+            del body, found  # not beside the next page
         raise CloudUnreachable(f"GET {path}: the list does not end after {_MOST_PAGES} pages")
 
     def write(self, service: Catalog, method: str, path: str, body: Any = None) -> str | None:

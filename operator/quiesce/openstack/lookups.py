@@ -16,6 +16,7 @@ from quiesce.openstack.records import Image, Volume
 T = TypeVar("T")
 
 _AGE = 3600.0  # seconds
+_MOST = 10_000  # objects of a kind that are kept
 _SIDE_BY_SIDE = 8
 # Seconds for which a service that did not answer is not asked again: a tick does not wait for it.
 _REST = 60.0
@@ -48,6 +49,8 @@ class _ById(Generic[T]):
             self._failed = None
             self._found |= {i: (now, value) for i, value in read.items()}
             known = {i: self._found[i][1] for i in wanted if i in self._found}
+            for oldest in list(self._found)[: max(0, len(self._found) - _MOST)]:
+                del self._found[oldest]
         return {i: value for i, value in known.items() if value is not None}
 
     def _read_all(self, missing: list[str]) -> dict[str, T | None]:

@@ -22,6 +22,7 @@ from quiesce.openstack.fields import (
     optional_number,
     optional_text,
     part,
+    short_texts,
     shown,
     text,
     texts,
@@ -471,7 +472,7 @@ class Image:
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
         row = mapping(row)
-        return cls(id_of(row, "id"), {k: v for k, v in row.items() if isinstance(v, str)})
+        return cls(id_of(row, "id"), dict(short_texts(row, "an image")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin
 
 import requests
@@ -29,13 +30,10 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from quiesce.openstack.addresses import address_fault, origin
 from quiesce.openstack.budget import time_left
+from quiesce.ops.resolve import resolve
 
-LARGEST_ANSWER = 16 * 2**20
-"""Bytes. A page of 1000 servers has about 4 MiB."""
 LARGEST_REFUSAL = 64 * 2**10
 """Bytes of the body of an error: of a longer one only the status counts."""
-_MOST_CONTAINERS, _MOST_VALUES = 250_000, 2_000_000
-"""In one JSON document: a Python object takes up to 100 times the bytes of its text."""
 _MOST_REDIRECTS = 3
 _MOST_ADDRESSES = 4
 """Of one host name: each is tried in turn."""
@@ -47,12 +45,48 @@ _CERTIFICATE = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What an answer may have: bytes, and values of JSON, each of which takes up to 200 bytes of
+    memory, however short its text is.
+    """
+
+    size: int
+    values: int
+
+
+LIST = Bound(6 * 2**20, 200_000)
+"""A page of 50 servers has 200 KiB, and 4 MiB where all of them have the longest user data."""
+OBJECT = Bound(2**20, 25_000)
+"""Many may be read side by side."""
+RESULT = Bound(256 * 2**10, 10_000)
+"""Of anything but a GET. Tokens are kept as long as the connection; with the catalog of a cloud of
+ten regions one has 100 KiB."""
+
+_bound: ContextVar[Bound] = ContextVar("bound", default=OBJECT)
+
+
+@contextmanager
+def at_most(bound: Bound) -> Iterator[None]:
+    """For the answers to a GET in this block."""
+    token = _bound.set(bound)
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def values_in(body: bytes | bytearray) -> int:
+    """At least as many as a JSON document has."""
+    return body.count(b",") + body.count(b"{") + body.count(b"[")
+
+
 class _Exchange:
     """One request and its answer: when it has to have ended, and what may still be read."""
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
-        self._bytes = LARGEST_ANSWER + _HEADERS
+        self._bytes = LIST.size + _HEADERS
 
     def time_left(self) -> float:
         """Raises TimeoutError."""
@@ -126,7 +160,9 @@ class _Timed:
         """urllib3's own gives each address of a name the whole time."""
         exchange = _exchange.get()
         try:
-            found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+            found = resolve(self._dns_host, self.port, exchange.time_left())
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "timed out") from error
         except (OSError, UnicodeError) as error:
             known = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
             raise NameResolutionError(self.host, self, known) from error
@@ -244,17 +280,17 @@ def _answer(
     # What a server says about its encoding, or not, does not lead to a guess.
     answer.encoding = "utf-8"
     try:
-        answer._content = _body(raw)
+        answer._content = _body(raw, _bound.get() if request.method == "GET" else RESULT)
     except BaseException:
         raw.close()
         raise
     return answer
 
 
-def _body(raw: urllib3.BaseHTTPResponse) -> bytes:
+def _body(raw: urllib3.BaseHTTPResponse, bound: Bound) -> bytes:
     """Empty for an error that is too long, whose connection is then closed."""
     refusal = raw.status >= 400
-    most = LARGEST_REFUSAL if refusal else LARGEST_ANSWER
+    most = LARGEST_REFUSAL if refusal else bound.size
     if raw.headers.get("Content-Encoding", "identity") != "identity":
         raise requests.exceptions.ContentDecodingError("the answer is compressed")
     body = bytearray()
@@ -264,10 +300,10 @@ def _body(raw: urllib3.BaseHTTPResponse) -> bytes:
             raw.close()
             if refusal:
                 return b""
-            raise OSError(f"the answer is larger than {most // 2**20} MiB")
-    if body.count(b"{") + body.count(b"[") > _MOST_CONTAINERS or body.count(b",") > _MOST_VALUES:
+            raise OSError(f"the answer is larger than {most // 2**10} KiB")
+    if values_in(body) > bound.values:
         raise OSError("the answer has more values than can be read at once")
-    return bytes(body)
+    return cast(bytes, body)  # not copied: many may be here at once
 
 
 # Certificates

@@ -16,6 +16,8 @@ _PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPr
 _RSA_BITS = 4096
 _KEY_TYPE = r"[A-Za-z0-9@._-]{1,64}"
 _RSA_MINIMUM = 2048
+_LONGEST_PRIVATE = 8 * 1024
+"""Bytes: RSA with 8192 bits has 6.5 KiB. The primes of a much longer one take minutes to check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ def read_public(text: str) -> PublicKey:
 
 
 def _load(private: bytes, what: str) -> _PrivateKey:
+    if len(private) > _LONGEST_PRIVATE:
+        raise BadKey(f"{what} is longer than {_LONGEST_PRIVATE // 1024} KiB: use an Ed25519 key")
     try:
         if b"BEGIN OPENSSH PRIVATE KEY" in private:
             loaded: object = serialization.load_ssh_private_key(private, password=None)

@@ -6,9 +6,9 @@ Names, addresses, `[name]:port` and hashed names are understood. Host certificat
 
 import base64
 import binascii
-import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,8 @@ from quiesce.ssh.keys import PublicKey, read_public
 
 SSH_PORT = 22
 _HASHED = "|1|"
+_MOST_HASHED = 1000
+"""Each is compared with every name of every host, which takes a hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +49,40 @@ class Pins:
 
     def of_first(self, name: str, port: int) -> tuple[PublicKey, ...]:
         """The keys of lines that begin with this very name."""
-        spellings = {spelled(name, port), name}
-        found = (pin.key for pin in self.pins if pin.names[0] in spellings)
-        return tuple(dict.fromkeys(found))
+        spellings = (spelled(name, port), name)
+        found = {place for each in spellings for place in self._by_first_name.get(each, ())}
+        return tuple(dict.fromkeys(self.pins[place].key for place in sorted(found)))
 
     def _matching(self, names: tuple[str, ...]) -> tuple[PublicKey, ...]:
         plain = (place for name in names for place in self._by_name.get(name.lower(), ()))
-        hashed = (place for place, entry in self._hashed for name in names if _hides(entry, name))
+        hashed = (place for place, entry in self._hashed for name in names if entry.hides(name))
         return tuple(self.pins[place].key for place in sorted({*plain, *hashed}))
 
     @cached_property
-    def _by_name(self) -> Mapping[str, tuple[int, ...]]:
+    def _by_name(self) -> Mapping[str, Sequence[int]]:
         """Name -> its lines: with hundreds of hosts a search of all lines would be slow."""
-        found: dict[str, tuple[int, ...]] = {}
+        found: dict[str, list[int]] = {}
         for place, pin in enumerate(self.pins):
-            for name in pin.names:
-                found[name.lower()] = (*found.get(name.lower(), ()), place)
+            for name in {name.lower() for name in pin.names}:
+                found.setdefault(name, []).append(place)
         return found
 
     @cached_property
-    def _hashed(self) -> tuple[tuple[int, str], ...]:
-        return tuple(
-            (place, name)
+    def _by_first_name(self) -> Mapping[str, Sequence[int]]:
+        found: dict[str, list[int]] = {}
+        for place, pin in enumerate(self.pins):
+            found.setdefault(pin.names[0], []).append(place)
+        return found
+
+    @cached_property
+    def _hashed(self) -> Sequence[tuple[int, "_Hashed"]]:
+        entries = (
+            (place, _Hashed.read(name))
             for place, pin in enumerate(self.pins)
             for name in pin.names
             if name.startswith(_HASHED)
         )
+        return [(place, entry) for place, entry in entries if entry is not None]
 
 
 @dataclass(frozen=True)
@@ -112,13 +122,14 @@ def read_pins(text: str, what: str) -> Pins:
     revoked: set[PublicKey] = set()
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.strip()
-        if not line or line.startswith(("#", "@cert-authority")):
+        if not line or line.startswith("#"):
             continue
-        marker, _, rest = line.partition(" ")
-        entry = rest.strip() if marker == "@revoked" else line
-        names, _, key = entry.partition(" ")
         try:
-            public = read_public(key)
+            marker, entry = _marker(line)
+            if marker == "@cert-authority":
+                continue
+            names, *key = re.split(r"[ \t]+", entry, maxsplit=1)
+            public = read_public("".join(key))
         except (ValueError, binascii.Error) as error:
             raise BadKey(
                 f"{what}, line {number}: not a line of a known_hosts file (names type key)"
@@ -127,15 +138,42 @@ def read_pins(text: str, what: str) -> Pins:
             revoked.add(public)
         else:
             pins.append(Pin(tuple(names.split(",")), public))
+    if sum(name.startswith(_HASHED) for pin in pins for name in pin.names) > _MOST_HASHED:
+        raise BadKey(
+            f"{what} has more than {_MOST_HASHED} hashed names: list the hosts by their names, as "
+            "ssh-keyscan does"
+        )
     return Pins(tuple(pins), frozenset(revoked))
 
 
-def _hides(entry: str, name: str) -> bool:
-    """Whether a hashed entry stands for `name`."""
-    try:
-        salt, digest = entry.removeprefix(_HASHED).split("|")
+def _marker(line: str) -> tuple[str, str]:
+    """The marker, or nothing; and the rest. OpenSSH takes tabs for spaces.
+
+    Raises ValueError for a marker that OpenSSH does not have.
+    """
+    if not line.startswith("@"):
+        return "", line
+    marker, *rest = re.split(r"[ \t]+", line, maxsplit=1)
+    if marker not in ("@revoked", "@cert-authority"):
+        raise ValueError(marker)
+    return marker, "".join(rest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    """A name that only shows whether it is a given one."""
+
+    salt: bytes
+    digest: bytes
+
+    @classmethod
+    def read(cls, entry: str) -> "_Hashed | None":
+        try:
+            salt, digest = entry.removeprefix(_HASHED).split("|")
+            return cls(base64.b64decode(salt), base64.b64decode(digest))
+        except (ValueError, binascii.Error):
+            return None
+
+    def hides(self, name: str) -> bool:
         # OpenSSH hashes names with HMAC-SHA1: that hides names and protects nothing.
-        made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
-        return hmac.compare_digest(made, base64.b64decode(digest))
-    except (ValueError, binascii.Error):
-        return False
+        return hmac.compare_digest(hmac.digest(self.salt, name.encode(), "sha1"), self.digest)

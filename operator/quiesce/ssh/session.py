@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import paramiko
 
 from quiesce.api.outside import cleaned
+from quiesce.ops.resolve import resolve
 from quiesce.ssh.errors import (
     ConnectionRefused,
     HostKeyMismatch,
@@ -205,7 +206,7 @@ def _dial(target: Target) -> socket.socket:
     """Connected, within _CONNECT_SECONDS for all addresses of the name together."""
     end, failed = time.monotonic() + _CONNECT_SECONDS, OSError("the name has no address")
     try:
-        found = socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM)
+        found = resolve(target.address, target.port, _CONNECT_SECONDS)
         for *_, place in found[:_ADDRESSES]:
             left = max(1.0, end - time.monotonic())
             try:

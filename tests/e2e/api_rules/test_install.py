@@ -70,6 +70,7 @@ def test_the_patches_of_the_documentation_do_what_it_says(kube: Kube, tmp_path: 
     assert [bool(each.get("to")) for each in policy["egress"]] == [False, False, True, True]
 
 
+@pytest.mark.finding("S9")
 @pytest.mark.parametrize("installed", INSTALLS, indirect=True)
 def test_the_pod_is_admitted_where_restricted_is_enforced(kube: Kube, installed: Install) -> None:
     kube.kubectl("label", "namespace", installed.namespace, *RESTRICTED)
@@ -125,7 +126,7 @@ TOO_MUCH = (
     [(ONE, False), (ALL, True)],
     indirect=["installed"],
 )
-@pytest.mark.finding("H7")
+@pytest.mark.finding("H7", "S9")
 def test_the_operator_may_do_what_it_does_and_no_more(installed: Install, elsewhere: bool) -> None:
     here, there = installed.namespace, "default"
     assert installed.allowed(NEEDED + TOO_MUCH, here) == list(NEEDED)

@@ -214,7 +214,7 @@ DRAINS, KEYRINGS = "computenodedrains.quiesce.dev", "migrationkeyrings.quiesce.d
 STATUS = "computenodedrains.quiesce.dev/status"
 
 
-@pytest.mark.finding("H7")
+@pytest.mark.finding("H7", "S5")
 @pytest.mark.parametrize(
     ("given", "writable"),
     [
@@ -243,7 +243,7 @@ def test_people_write_what_they_are_given_by_name(
     assert installed.allowed(every, "default", "ann") == []
 
 
-@pytest.mark.finding("H7")
+@pytest.mark.finding("H7", "S5")
 @pytest.mark.parametrize("installed", [ONE], indirect=True)
 def test_edit_in_one_namespace_drains_nothing_here_or_elsewhere(
     kube: Kube, installed: Install

@@ -59,6 +59,7 @@ def test_a_status_field_that_is_not_declared_is_refused(kube: Kube, namespace: s
     assert "status.servers: field not declared in schema" in answer.stderr
 
 
+@pytest.mark.finding("S5")
 def test_a_manifest_cannot_bring_a_status_along(kube: Kube, namespace: str) -> None:
     forged = drain() | {"status": {"observedGeneration": 1, "phase": "Drained"}}
     kube.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(forged))

@@ -1,11 +1,13 @@
 """Hosts with files of others, without an account, on another port; deletion leaves them so."""
 
+import pytest
 from tests.beds.hosts.hosts import Bed
 from tests.e2e.keyring.conftest import Keyring, contents, nova_login, reached
 from tests.harness.kubernetes import Operator, condition
 from tests.harness.openstack import until
 
 
+@pytest.mark.finding("S3")
 def test_what_others_wrote_survives_and_deletion_leaves_only_that(
     keyring: Keyring, bed: Bed, operator: Operator
 ) -> None:
@@ -63,6 +65,7 @@ def as_found(bed: Bed, name: str) -> str:
     return accounts + (contents(bed, name) if "/var/lib/nova" in accounts.split() else "")
 
 
+@pytest.mark.finding("S8")
 def test_by_sudo_on_another_port_and_from_given_networks(
     keyring: Keyring, bed: Bed, operator: Operator
 ) -> None:

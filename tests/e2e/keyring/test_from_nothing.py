@@ -46,6 +46,7 @@ def test_a_disk_can_be_copied(standing: Standing) -> None:
     assert target.run(f"stat -c %s {folder}/disk").strip() == str(100 * 1024 * 1024)
 
 
+@pytest.mark.finding("S2")
 def test_a_second_look_changes_nothing_and_costs_one_session_a_host(standing: Standing) -> None:
     keyring, bed = standing.keyring, standing.bed
     before = {name: everything(bed, name) for name in bed.hosts}

@@ -195,6 +195,7 @@ TRAPS = {
 """Host -> its problem, what sets the trap, and what removes it."""
 
 
+@pytest.mark.finding("S2")
 def test_a_trap_is_not_stepped_into(keyring: Keyring, bed: Bed, operator: Operator) -> None:
     """Root following the links of an account could be led to any file: nothing is changed then."""
     for name, (_, trap, _) in TRAPS.items():

@@ -166,6 +166,7 @@ def disabled(cloud: Lab) -> Iterator[str]:
     cloud.set_service(name, "enabled")
 
 
+@pytest.mark.finding("S8")
 def test_killed_at_every_step_it_changes_over_without_a_failed_login(
     standing: Standing, disabled: str
 ) -> None:

@@ -79,6 +79,7 @@ ATTACKS: dict[str, Json] = {
 }
 
 
+@pytest.mark.finding("S3")
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_crd_refuses(kube: Kube, attack: str) -> None:
     with pytest.raises(AssertionError, match=r"Invalid value|is invalid|invalid:"):

@@ -28,10 +28,31 @@ def unbounded(schema: dict[str, Any], path: str) -> Iterator[str]:
         yield from unbounded(inner, f"{path}.{name}")
 
 
-@pytest.mark.finding("L2", "M9")
+@pytest.mark.finding("L2", "M9", "S7")
 @pytest.mark.parametrize("file", CRDS, ids=lambda file: file.stem)
 @pytest.mark.parametrize("part", ["spec", "status"])
 def test_every_string_list_and_map_has_a_limit(file: Path, part: str) -> None:
     version = yaml.safe_load(file.read_text())["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]["properties"][part]
     assert list(unbounded(schema, part)) == []
+
+
+def references(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every field that names another object, by the ending of its name."""
+    for name, inner in schema.get("properties", {}).items():
+        if name.endswith("Ref"):
+            yield f"{path}.{name}", inner
+        yield from references(inner, f"{path}.{name}")
+
+
+@pytest.mark.finding("S5")
+@pytest.mark.parametrize("file", CRDS, ids=lambda file: file.stem)
+def test_no_reference_leads_to_another_namespace(file: Path) -> None:
+    version = yaml.safe_load(file.read_text())["spec"]["versions"][0]
+    schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    found = dict(references(schema, "spec"))
+    assert found
+    for path, reference in found.items():
+        assert "namespace" not in reference["properties"], path
+        for name, field in reference["properties"].items():
+            assert "enum" in field or "/" not in field["pattern"], f"{path}.{name}"

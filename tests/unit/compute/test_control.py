@@ -132,6 +132,7 @@ def test_a_silent_host_is_an_error() -> None:
         stop(host(errors="sudo: a password is required"), UNIT)
 
 
+@pytest.mark.finding("S3")
 @pytest.mark.parametrize("kind", list(Supervisor))
 def test_a_name_is_never_a_command(tmp_path: Path, kind: Supervisor) -> None:
     script = observe_script(

@@ -38,6 +38,7 @@ def test_excluded_hosts_and_second_hypervisors() -> None:
     assert [host.name for host in compute_hosts(rows, exclude=("a",))] == ["b"]
 
 
+@pytest.mark.finding("S3")
 def test_names_that_are_no_names_are_not_used() -> None:
     rows = [
         Hypervisor("x y", "cmp1", "192.0.2.1\nHost *"),

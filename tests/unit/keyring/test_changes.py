@@ -32,6 +32,7 @@ def installed(disk: Disk | None = None) -> Disk:
     return disk
 
 
+@pytest.mark.finding("S2")
 @pytest.mark.parametrize("found", [*FOUND.values(), LOST], ids=[*FOUND, "account lost"])
 def test_an_installed_host_needs_nothing(found: HostObservation) -> None:
     assert changes(desired(), installed(Disk(found)).seen) == ()
@@ -109,6 +110,7 @@ def test_the_memory_of_what_was_found_is_written_first_and_removed_last() -> Non
     assert removals(LAYOUT, installed().seen)[-1].what == LAYOUT.known_hosts_file
 
 
+@pytest.mark.finding("S8")
 def test_a_key_is_let_in_before_it_is_used() -> None:
     what = [change.what for change in changes(desired(), UNTOUCHED)]
     assert what.index(f"{LAYOUT.ssh_dir}/authorized_keys") < what.index(f"{LAYOUT.ssh_dir}/config")
@@ -117,6 +119,7 @@ def test_a_key_is_let_in_before_it_is_used() -> None:
     )
 
 
+@pytest.mark.finding("S4")
 def test_private_keys_are_in_no_representation() -> None:
     shown = repr(changes(desired(), UNTOUCHED)) + repr(desired()) + repr(OLD)
     assert "PRIVATE KEY" not in shown
@@ -138,6 +141,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.finding("S2")
 @pytest.mark.parametrize("reason", REFUSED)
 def test_refused(reason: str) -> None:
     found = installation_obstacle(LAYOUT, REFUSED[reason])

@@ -111,6 +111,7 @@ def test_a_key_of_the_users_own_is_used_as_it_is_and_may_be_replaced() -> None:
     assert back["own"] == {"ssh-privatekey": NEW.private.encode()}
 
 
+@pytest.mark.finding("S8")
 def test_a_key_of_the_users_own_is_never_rotated() -> None:
     shelf = Shelf()
     own(shelf, {"ssh-privatekey": OLD.private.encode()})
@@ -122,6 +123,7 @@ def test_a_key_of_the_users_own_is_never_rotated() -> None:
             attempt.ensure_keys(NOW, LOGIN)
 
 
+@pytest.mark.finding("S8")
 @pytest.mark.parametrize("text", [b"", b"hello", OLD.private.encode()[:100]])
 def test_a_secret_without_a_key_is_named_and_not_overwritten(text: bytes) -> None:
     shelf = Shelf()
@@ -131,6 +133,7 @@ def test_a_secret_without_a_key_is_named_and_not_overwritten(text: bytes) -> Non
     assert shelf.held == {"own": {"ssh-privatekey": text}}
 
 
+@pytest.mark.finding("S8")
 def test_a_damaged_memory_is_no_empty_memory() -> None:
     with pytest.raises(BadMigrationKey):
         KeyHistory.read({"keys.json": b"{}", "known_hosts": b""}, "Secret ns/x")

@@ -200,6 +200,7 @@ def test_paths_that_fail_are_told_by_source_and_cause() -> None:
     assert disabled["provenHosts"] == ["cmp2", "cmp3", "cmp4", "cmp5", "cmp6", "cmp7"]
 
 
+@pytest.mark.finding("S7")
 def test_problems_are_bounded_and_counted() -> None:
     hosts = fleet(tuple(f"cmp{number:03}" for number in range(50)))
     for name in hosts:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.keyring.build import NEW, OLD, Disk, desired
@@ -58,6 +59,7 @@ events = st.one_of(
 )
 
 
+@pytest.mark.finding("S8")
 @settings(max_examples=200, deadline=None)
 @given(st.lists(events, max_size=40))
 def test_no_order_of_visits_kills_and_restarts_makes_a_login_fail(

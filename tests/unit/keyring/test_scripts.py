@@ -36,6 +36,7 @@ def test_scripts_are_posix(shell: str) -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.finding("S1")
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9, 0.999])
 def test_a_script_that_arrives_in_part_does_nothing(tmp_path: Path, cut: float) -> None:
     layout = replace(
@@ -52,6 +53,7 @@ def test_a_script_that_arrives_in_part_does_nothing(tmp_path: Path, cut: float) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.finding("S1")
 def test_values_stay_values(tmp_path: Path) -> None:
     """Were one ever let through by the spec: a shell still sees it as text."""
     touch = f"touch {tmp_path}/owned"
@@ -68,6 +70,7 @@ def test_values_stay_values(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.finding("S1")
 def test_values_that_are_not_quoted_would_be_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +79,7 @@ def test_values_that_are_not_quoted_would_be_noticed(
         test_values_stay_values(tmp_path)
 
 
+@pytest.mark.finding("S1")
 def test_private_keys_are_words_of_no_command() -> None:
     """In the script they are arguments of a function, which the shell keeps to itself."""
     text = scripts.change_script(LAYOUT, changes(desired(), UNTOUCHED))

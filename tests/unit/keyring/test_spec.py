@@ -20,6 +20,7 @@ def test_defaults() -> None:
     assert KeyringSpec.read({"hostAccess": {**ACCESS, "port": 2222}}).nova_port == 2222
 
 
+@pytest.mark.finding("S3")
 @pytest.mark.parametrize(
     ("field", "spec"),
     [

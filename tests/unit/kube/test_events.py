@@ -43,6 +43,7 @@ def test_an_event_says_what_happened_to_which_object(api: FakeApi, events: Event
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", body["eventTime"]), "a MicroTime"
 
 
+@pytest.mark.finding("S7")
 @pytest.mark.parametrize("message", ["x" * 5000, "é" * 5000, "x" + "€" * 5000])
 def test_a_note_is_cut_to_what_the_api_server_takes(
     api: FakeApi, events: Events, message: str

@@ -29,6 +29,7 @@ def secrets(api: FakeApi) -> Secrets:
 PATH = "/api/v1/namespaces/ns/secrets/clouds"
 
 
+@pytest.mark.finding("S4")
 def test_its_bytes_never_its_representation(api: FakeApi, secrets: Secrets) -> None:
     api.objects[PATH] = secret()
     found = secrets.get("ns", "clouds")

@@ -106,3 +106,31 @@ def test_origins(url: str, found: tuple[str, str, int]) -> None:
 def test_ids(text: str) -> None:
     assert is_id(text)
     assert path("servers", text) == f"/servers/{text}"
+
+
+@pytest.mark.finding("M11")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[1.2.3.4]/v3",
+        "http://[..]/v3",
+        "http://[:::::]/v3",
+        "http://[fe80::1%25eth0]/v3",
+        "http://[fe80::1%eth0]/v3",
+        "http://[::1/v3",
+        "http://h:\u0661\u0662/v3",
+        "http://h:0/v3",
+        "http://h:65536/v3",
+        "http://h\uff0ev3/",
+        "http://user@h/v3",
+        "http://h/v3#f",
+    ],
+)
+def test_what_only_looks_like_an_address_is_none(url: str) -> None:
+    """What has no fault can be taken apart: that raises nothing later."""
+    assert address_fault(url)
+
+
+def test_an_ipv6_address_is_one() -> None:
+    assert address_fault("http://[2001:db8::1]:5000/v3") is None
+    assert origin("http://[::ffff:192.0.2.1]:5000/v3") == ("http", "::ffff:192.0.2.1", 5000)

@@ -82,3 +82,15 @@ def test_an_image_has_its_own_properties() -> None:
     image = {"id": "i1", "hw_tpm_version": "2.0", "size": 7, "tags": []}
     found = Lookups(Wire(lambda *_: image), Clock()).images(["i1"])
     assert found["i1"].properties["hw_tpm_version"] == "2.0"
+
+
+@pytest.mark.finding("M9")
+def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quiesce.openstack.lookups._MOST", 3)
+    wire = Wire(lambda service, method, path, *_: volume(path.rpartition("/")[2]))
+    lookups = Lookups(wire, Clock())
+    assert set(lookups.volumes([f"v{n}" for n in range(5)])) == {f"v{n}" for n in range(5)}
+    lookups.volumes(["v2", "v3", "v4"])
+    assert len(wire.sent) == 5
+    lookups.volumes(["v0"])
+    assert len(wire.sent) == 6

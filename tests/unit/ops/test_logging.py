@@ -78,6 +78,7 @@ def test_fields_end_with_their_block_and_stay_in_their_thread(
     assert not any(word in line for line in (elsewhere, none) for word in ("a/b", "s1"))
 
 
+@pytest.mark.finding("S7")
 @pytest.mark.promise("never-10")
 @pytest.mark.parametrize("form", FORMS)
 def test_names_that_users_choose_cannot_forge_lines_or_move_the_cursor(

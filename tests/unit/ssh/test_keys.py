@@ -41,6 +41,7 @@ def test_keys_of_ssh_keygen_are_read_and_kept_as_they_are(
     assert login_key(path.read_bytes(), "it").get_base64() == pair.public.base64
 
 
+@pytest.mark.finding("S4")
 def test_a_passphrase_is_refused_without_showing_the_key(tmp_path: Path) -> None:
     path = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", path], check=True)
@@ -58,6 +59,7 @@ def test_weak_keys_are_refused(tmp_path: Path) -> None:
         read_pair(path.read_bytes(), "it")
 
 
+@pytest.mark.finding("S4")
 def test_no_representation_shows_a_private_key() -> None:
     assert "PRIVATE" not in repr(generate(KeyType.ED25519))
 
@@ -68,3 +70,10 @@ def test_no_representation_shows_a_private_key() -> None:
 def test_what_is_no_public_key(text: str) -> None:
     with pytest.raises(ValueError):
         read_public(text)
+
+
+@pytest.mark.finding("H4")
+def test_a_key_that_would_take_minutes_to_check_is_not_read() -> None:
+    text = b"-----BEGIN RSA PRIVATE KEY-----\n" + b"A" * 9000 + b"\n-----END RSA PRIVATE KEY-----\n"
+    with pytest.raises(BadKey, match="longer than 8 KiB"):
+        login_key(text, "it")

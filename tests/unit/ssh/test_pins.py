@@ -1,6 +1,8 @@
 """Pinned host keys, as OpenSSH's own tools write them."""
 
+import base64
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -40,10 +42,51 @@ def test_hashed_names(tmp_path: Path) -> None:
     assert pins.of(["cmp2"], 22) == ()
 
 
+@pytest.mark.finding("S4")
 def test_revoked_keys_are_pinned_for_nobody() -> None:
     pins = read_pins(f"cmp1 {ONE.line}\n@revoked * {ONE.line}\n@cert-authority * {TWO.line}\n", "x")
     assert pins.of(["cmp1"], 22) == ()
     assert pins.revoked == {ONE}
+
+
+@pytest.mark.finding("S4")
+@pytest.mark.parametrize("space", ["\t", " \t ", "   "])
+def test_a_revoked_key_is_one_with_any_white_space(space: str) -> None:
+    """As OpenSSH reads the file (hostfile.c check_markers)."""
+    text = f"cmp1{space}{ONE.line}\n@revoked{space}*{space}{ONE.line}\n"
+    pins = read_pins(text, "x")
+    assert pins.revoked == {ONE}
+    assert pins.of(["cmp1"], 22) == ()
+
+
+def test_a_marker_that_is_not_known_is_no_pin() -> None:
+    with pytest.raises(BadKey, match="line 1"):
+        read_pins(f"@Revoked cmp1 {ONE.line}\n", "x")
+
+
+@pytest.mark.finding("H3")
+@pytest.mark.parametrize("form", ["lines", "names of a line"])
+def test_time_grows_with_the_size_of_the_file_and_no_faster(form: str) -> None:
+    """Whoever may create a Secret writes it: a megabyte of it is read at each reconciliation."""
+
+    def took(many: int) -> float:
+        key = "x AAAAAXg="
+        text = f"a {key}\n" * many if form == "lines" else f"{'a,' * many}b {key}\n"
+        began = time.process_time()
+        assert len(read_pins(text, "x").of(["a"], 22)) == 1
+        return time.process_time() - began
+
+    took(1000)
+    assert min(took(40_000) for _ in range(3)) < 40 * min(took(4_000) for _ in range(3))
+
+
+@pytest.mark.finding("H3")
+def test_more_hashed_names_than_can_be_compared_are_refused() -> None:
+    salt = base64.b64encode(b"s" * 20).decode()
+    line = f"|1|{salt}|{salt} {ONE.line}\n"
+    assert read_pins(line * 1000, "x").of(["cmp1"], 22) == ()
+    with pytest.raises(BadKey, match="more than 1000 hashed names"):
+        read_pins(line * 1001, "x")
 
 
 def test_a_broken_line_is_named() -> None:

@@ -94,6 +94,7 @@ def test_a_pinned_host_is_logged_in_to(target: Target, door: Door) -> None:
     assert door.commands == ["true"]
 
 
+@pytest.mark.finding("S4")
 @pytest.mark.promise("never-10")
 def test_an_unknown_host_is_shown_and_not_logged_in_to(target: Target, door: Door) -> None:
     with pytest.raises(HostKeyUnknown, match=public(HOST_KEY).fingerprint.replace("+", r"\+")):
@@ -101,6 +102,7 @@ def test_an_unknown_host_is_shown_and_not_logged_in_to(target: Target, door: Doo
     assert door.tried == []
 
 
+@pytest.mark.finding("S4")
 @pytest.mark.promise("never-10")
 def test_a_changed_host_is_shown_with_both_keys_and_not_logged_in_to(
     target: Target, door: Door
@@ -112,6 +114,7 @@ def test_a_changed_host_is_shown_with_both_keys_and_not_logged_in_to(
     assert door.tried == []
 
 
+@pytest.mark.finding("S4")
 def test_a_revoked_key_is_not_logged_in_to(target: Target, door: Door) -> None:
     with pytest.raises(HostKeyMismatch, match="@revoked"):
         run(target, [HOST_KEY], revoked=[HOST_KEY])
@@ -124,6 +127,7 @@ def test_a_refused_login_names_the_operators_key(target: Target) -> None:
     assert public(OTHER_KEY).fingerprint in str(found.value)
 
 
+@pytest.mark.finding("S1")
 @pytest.mark.promise("never-10")
 def test_words_of_a_command_stay_words(target: Target, door: Door) -> None:
     argv = ("/bin/sh", "-c", "a; b", "$(c)", "it's")
@@ -131,6 +135,7 @@ def test_words_of_a_command_stay_words(target: Target, door: Door) -> None:
     assert shlex.split(door.commands[0]) == ["sudo", "-n", "--", *argv]
 
 
+@pytest.mark.finding("S4")
 def test_a_host_key_that_nobody_checks_would_be_noticed(
     target: Target, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +145,7 @@ def test_a_host_key_that_nobody_checks_would_be_noticed(
     assert door.tried == ["root"]
 
 
+@pytest.mark.finding("S1")
 def test_words_that_are_not_quoted_would_be_noticed(
     target: Target, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,36 @@
+"""Names to addresses within a time: the C library's resolver has no deadline of its own.
+
+Where name servers do not answer it takes a minute and more, by /etc/resolv.conf; the owner of
+a name also chooses who answers for it.
+"""
+
+import queue
+import socket
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+Found = Sequence[tuple[Any, Any, int, str, Any]]
+
+
+def resolve(host: str, port: int, seconds: float) -> Found:
+    """For TCP, as socket.getaddrinfo does it. Raises OSError, UnicodeError, TimeoutError.
+
+    A thread that is not waited for any more ends when the resolver has an answer.
+    """
+    ended: queue.SimpleQueue[Found | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            ended.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is raised below
+            ended.put(error)
+
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    try:
+        found = ended.get(timeout=seconds)
+    except queue.Empty as error:
+        raise TimeoutError("the name is not resolved in time") from error
+    if isinstance(found, Exception):
+        raise found
+    return found
