@@ -349,6 +349,17 @@ def test_hypervisors(nova: Lab, moved: Moved) -> None:
     )
 
 
+def test_hypervisors_in_pages(nova: Lab) -> None:
+    path = "/os-hypervisors/detail"
+    whole = nova.get(path)["hypervisors"]
+    first = nova.get(f"{path}?limit=1")
+    assert [row["id"] for row in first["hypervisors"]] == [whole[0]["id"]]
+    link = first["hypervisors_links"][0]["href"]
+    assert link.endswith(f"{path}?limit=1&marker={whole[0]['id']}")
+    following = nova.get(f"{path}?limit={len(whole)}&marker={whole[0]['id']}")
+    assert [row["id"] for row in following["hypervisors"]] == [row["id"] for row in whole[1:]]
+
+
 def test_groups_and_flavors(nova: Lab) -> None:
     """A group shows its members to an admin who asks for all projects."""
     made = nova.api(

@@ -43,6 +43,7 @@ _SERVICES_AGE = _HYPERVISORS_AGE = 10.0
 _GROUPS_AGE = 30.0
 _COMPUTES = {"binary": "nova-compute"}
 _PORTS_AT_ONCE = 100
+_HYPERVISORS_AT_ONCE = 500
 _SERVERS_AT_ONCE = 50
 """Each may have 64 KiB of user data, which Nova lists too."""
 _MOST_GROUPS = 100 * PAGE
@@ -293,9 +294,11 @@ class Cloud:
         return self._hypervisors.get()
 
     def _read_hypervisors(self) -> tuple[Hypervisor, ...]:
-        body = self._api.get("compute", "/os-hypervisors/detail", most=LIST)
+        """Nova ends every list after [api]max_limit rows, 1000 by default."""
+        query: dict[str, str | int] = {"limit": _HYPERVISORS_AT_ONCE}
         with _read_of("the list of hypervisors"):
-            return tuple(Hypervisor.read(row) for row in rows(body, "hypervisors"))
+            listed = self._api.pages("/os-hypervisors/detail", "hypervisors", query)
+            return tuple(Hypervisor.read(row) for row in listed)
 
     def computes(self) -> tuple[tuple[Service, ...], tuple[Hypervisor, ...]]:
         """All services and all hypervisors, of a cloud whose cells all answer.

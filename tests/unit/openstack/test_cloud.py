@@ -256,6 +256,16 @@ def test_services_and_hypervisors_of_one_moment_are_shared_for_a_while() -> None
     assert len(wire.sent) == len(whole)
 
 
+def test_hypervisors_beyond_the_first_page_are_read() -> None:
+    """Nova cuts every list at 1000 rows by default: a large cloud has more."""
+    first, last = hypervisors("cmp1"), hypervisors("cmp2")
+    first["hypervisors"][0]["id"] = "u1"
+    first["hypervisors_links"] = [{"rel": "next", "href": "http://nova/more"}]
+    there, wire = cloud(first, last)
+    assert [h.host for h in there.hypervisors()] == ["cmp1", "cmp2"]
+    assert wire.sent[1][3]["marker"] == "u1"
+
+
 # Migrations
 
 
