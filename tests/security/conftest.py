@@ -1,10 +1,18 @@
-"""How many examples: a few hundred for `make test`, 50,000 new ones for `make nightly`."""
+"""By night each property is tried in rounds."""
 
-import os
+import pytest
+from hypothesis import is_hypothesis_test
 
-from hypothesis import HealthCheck, settings
+from tests.security.fuzz import ROUNDS
 
-COMMON = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
-settings.register_profile("standard", COMMON, max_examples=300, derandomize=True)
-settings.register_profile("nightly", COMMON, max_examples=50_000, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "standard"))
+
+@pytest.fixture(name="round")
+def _round(request: pytest.FixtureRequest) -> object:
+    """Its number."""
+    return request.param
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if ROUNDS > 1 and is_hypothesis_test(metafunc.function):
+        metafunc.fixturenames.append("round")
+        metafunc.parametrize("round", range(ROUNDS), indirect=True)

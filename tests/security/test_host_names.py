@@ -17,7 +17,7 @@ from quiesce.openstack.records import Hypervisor
 from quiesce.ssh.keys import PublicKey, generate
 from quiesce.ssh.pins import HostKeys, Pins, read_pins, trusted_line
 from tests.harness.shelf import HOST_LOGIN, Shelf
-from tests.security.examples import fuzzed
+from tests.security.fuzz import FUZZ
 from tests.unit.compute.test_access import LISTED, Host, log_in
 from tests.unit.keyring.build import IDENTITY, NEW, OLD, desired
 from tests.unit.keyring.test_key_store import store
@@ -172,7 +172,7 @@ NAMES = st.sampled_from(["a", "b", "c", "A", "a.x", "b.x", "192.0.2.1", "192.0.2
 
 
 @pytest.mark.finding("M5")
-@fuzzed
+@FUZZ
 @given(st.dictionaries(st.sampled_from("abc"), st.tuples(NAMES, NAMES), min_size=1))
 def test_each_name_is_of_one_host(rows: dict[str, tuple[str, str]]) -> None:
     hosts = compute_hosts([Hypervisor(name, host, ip) for host, (name, ip) in rows.items()])

@@ -30,7 +30,7 @@ from quiesce.ssh.errors import BadKey
 from quiesce.ssh.keys import read_public
 from quiesce.ssh.pins import read_pins
 from quiesce.ssh.session import Done, Session
-from tests.security.examples import fuzzed
+from tests.security.fuzz import FUZZ
 from tests.unit.keyring.build import IDENTITY, LAYOUT, OLD, desired
 from tests.unit.keyring.test_scripts import TARGET
 
@@ -112,7 +112,7 @@ def texts(seen: HostObservation) -> list[str]:
 
 
 @pytest.mark.finding("H3", "L2", "L4")
-@fuzzed
+@FUZZ
 @given(REPORTS | LINES)
 def test_a_hosts_report(text: str) -> None:
     seen = outcome(lambda: read_observation(text, IDENTITY), UnreadableReport)
@@ -134,7 +134,7 @@ def test_a_hosts_report(text: str) -> None:
 
 
 @pytest.mark.finding("L3")
-@fuzzed
+@FUZZ
 @given(LINES)
 def test_what_the_account_prints_changes_nothing_of_roots_report(text: str) -> None:
     root = (
@@ -151,7 +151,7 @@ def test_what_the_account_prints_changes_nothing_of_roots_report(text: str) -> N
 
 
 @pytest.mark.finding("L4")
-@fuzzed
+@FUZZ
 @given(LINES, st.integers(0, 5))
 def test_the_report_of_a_change(text: str, steps: int) -> None:
     failed = outcome(lambda: read_failed_change(text, steps), UnreadableReport)
@@ -162,7 +162,7 @@ def test_the_report_of_a_change(text: str, steps: int) -> None:
 
 
 @pytest.mark.finding("L4")
-@fuzzed
+@FUZZ
 @given(st.lists(VALUES.map("path {}".format) | TEXT), st.integers(0, 3))
 def test_the_report_of_a_path(lines: list[str], targets: int) -> None:
     for check in read_checks(lines, [TARGET] * targets).values():
@@ -180,7 +180,7 @@ class Answer:
 
 
 @pytest.mark.finding("L2", "L4")
-@fuzzed
+@FUZZ
 @given(LINES, TEXT, st.sampled_from([control.observe, control.stop]))
 def test_the_report_on_nova_compute(
     text: str, errors: str, ask: Callable[[Session, Unit], UnitState]
@@ -195,14 +195,14 @@ def test_the_report_on_nova_compute(
     assert UnitState.read(state.text) == state
 
 
-@fuzzed
+@FUZZ
 @given(TEXT)
 def test_the_last_line_of_something_else(text: str) -> None:
     assert is_plain(last_line(text), 200)
 
 
 @pytest.mark.finding("L3", "L4")
-@fuzzed
+@FUZZ
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT | st.just(OLD.public.base64))))
 def test_a_known_hosts_file(rows: list[tuple[str, str, str]]) -> None:
     lines = [f"{name} {kind} {key}" for name, kind, key in [*rows, ("a", "ssh-ed25519", "")]]
@@ -213,7 +213,7 @@ def test_a_known_hosts_file(rows: list[tuple[str, str, str]]) -> None:
     assert all(re.fullmatch(r"[\w@.-]{1,64}", pin.key.type) for pin in pins.pins)
 
 
-@fuzzed
+@FUZZ
 @given(TEXT | st.builds("{} {}".format, TEXT, TEXT | st.just(OLD.public.base64)))
 def test_a_public_key(text: str) -> None:
     try:
@@ -224,7 +224,7 @@ def test_a_public_key(text: str) -> None:
     assert key.fingerprint and key.id
 
 
-@fuzzed
+@FUZZ
 @given(st.text(alphabet="ac-e0.pubconfquis", max_size=40))
 def test_names_of_files(name: str) -> None:
     marked = Identity.of("openstack", "cold", "uid")
@@ -235,7 +235,7 @@ def test_names_of_files(name: str) -> None:
     assert not marked.owns(IDENTITY.config) and not IDENTITY.owns(marked.config)
 
 
-@fuzzed
+@FUZZ
 @given(TEXT)
 def test_an_encoded_report_that_is_none(text: str) -> None:
     lines = report_lines(f"quiesce account_report {text}\n")

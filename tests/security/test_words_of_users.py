@@ -25,6 +25,7 @@ from quiesce.keyring.observe import KeyStore
 from quiesce.kube.outgoing import TEXT_LENGTH, outgoing_status
 from quiesce.kube.resource import Resource
 from tests.harness.shelf import MIGRATION_KEY, Shelf
+from tests.security.fuzz import FUZZ
 from tests.unit.keyring.build import OLD
 
 ANY = st.characters()  # lone surrogates too: JSON can spell them
@@ -44,6 +45,7 @@ def is_plain(text: str, limit: int) -> bool:
 
 
 @pytest.mark.finding("L2", "M2")
+@FUZZ
 @given(HOSTILE)
 def test_a_request_is_acted_on_once_whatever_it_says(value: str) -> None:
     """Else a drain would count its attempts from the start at every reconciliation."""
@@ -57,6 +59,7 @@ def test_a_request_is_acted_on_once_whatever_it_says(value: str) -> None:
 
 
 @pytest.mark.finding("L2", "M9")
+@FUZZ
 @given(HOSTILE)
 def test_a_rotation_is_made_once_whatever_the_request_says(value: str) -> None:
     shelf = Shelf()
@@ -68,6 +71,7 @@ def test_a_rotation_is_made_once_whatever_the_request_says(value: str) -> None:
 
 
 @pytest.mark.finding("M1", "M2", "L2")
+@FUZZ
 @given(st.recursive(st.one_of(HOSTILE, st.integers(), st.none()), st.lists, max_leaves=4))
 def test_a_status_is_what_the_api_server_takes_as_yaml(value: Any) -> None:
     """And what passes once passes again unchanged, so that an unchanged status is not written."""
@@ -86,6 +90,7 @@ def strings(value: Any) -> list[str]:
 
 
 @pytest.mark.finding("L12")
+@FUZZ
 @given(st.one_of(st.text(ANY, max_size=60), st.datetimes().map(str)))
 def test_any_time_of_a_key_can_be_read(created: str) -> None:
     shelf = Shelf()
@@ -97,6 +102,7 @@ def test_any_time_of_a_key_can_be_read(created: str) -> None:
     )
 
 
+@FUZZ
 @given(st.binary(max_size=200))
 def test_a_key_that_cannot_be_read_is_named_and_its_content_is_not(content: bytes) -> None:
     shelf = Shelf()
@@ -114,6 +120,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.finding("S8")
+@FUZZ
 @given(
     st.one_of(
         st.binary(max_size=100),
@@ -128,12 +135,14 @@ def test_a_damaged_history_is_a_problem_and_no_bug(keys: bytes) -> None:
         KeyHistory.read({"keys.json": keys, "known_hosts": b""}, "Secret ns/x")
 
 
+@FUZZ
 @given(JSON)
 def test_any_spec_is_read_or_refused(spec: Any) -> None:
     with suppress(InvalidSpec):
         KeyringSpec.read(spec)
 
 
+@FUZZ
 @given(HOSTILE)
 def test_a_duration_is_read_or_refused(text: str) -> None:
     with suppress(ValueError):
