@@ -1,9 +1,11 @@
 """The `quiesce` command."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
 
+from quiesce.exits import Exit
 from quiesce.settings import parse
 
 
@@ -17,7 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = parse(words, os.environ)
     from quiesce.app import run
 
-    return run(settings)
+    code = run(settings)
+    if code == Exit.LEASE_LOST:
+        logging.shutdown()
+        os._exit(code)  # at once: the interpreter would wait for requests under way
+    return code
 
 
 if __name__ == "__main__":

@@ -1,30 +1,38 @@
 """The wiring of one process: API server, kinds, queues, workers, health, signals, exit code."""
 
+import os
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event
 from types import FrameType
 from typing import NoReturn
 
 from quiesce import __version__
-from quiesce.api.annotations import DRAIN_FINALIZER, GROUP, KEYRING_FINALIZER
+from quiesce.api.annotations import DRAIN_FINALIZER, GROUP, KEYRING_FINALIZER, SHARD_MARK
 from quiesce.drain.reconcile import make_reconciler as make_drain_reconciler
 from quiesce.exits import Exit
 from quiesce.keyring.reconcile import make_reconciler as make_keyring_reconciler
 from quiesce.kube.client import Cluster, NoCluster, connect, served_plurals
 from quiesce.kube.errors import KubeError, KubeForbidden
 from quiesce.kube.events import Events
+from quiesce.kube.lease import Leases
 from quiesce.kube.secrets import Secrets
 from quiesce.kube.store import Store
 from quiesce.kube.watch import WatchLost, watch
 from quiesce.openstack.session import Clouds
 from quiesce.ops import metrics
 from quiesce.ops.health import HealthServer
+from quiesce.ops.identity import IDENTITY
+from quiesce.ops.leadership import Fence, install
 from quiesce.ops.logging import get_logger, set_up
 from quiesce.runtime.controller import Controller
+from quiesce.runtime.election import Elector, Scope
 from quiesce.runtime.kinds import Context, Kind, Reconciler
+from quiesce.runtime.shard import Shard
 from quiesce.settings import Settings
 
 __all__ = ["KINDS", "Context", "Kind", "Reconciler", "run"]
@@ -34,7 +42,11 @@ KINDS = (
     Kind("MigrationKeyrings", KEYRING_FINALIZER, make_keyring_reconciler, required=False),
 )
 _STOP_SECONDS = 30.0
-"""How long ticks in progress may take to end after SIGTERM."""
+"""How long ticks in progress may take to end after SIGTERM; with a Lease, calls in progress."""
+_TICKS_SECONDS = 1.0
+"""With a Lease, ticks get no longer than that: what they have not begun, the next leader does."""
+_LOST_SECONDS = 3.0
+"""How long the process may take to end once its Lease is lost: nothing is waited for."""
 
 log = get_logger(__name__)
 
@@ -47,16 +59,37 @@ class _Failed(Exception):
         self.code = code
 
 
+@dataclass
+class _State:
+    """What the probes ask about."""
+
+    controllers: dict[str, Controller] = field(default_factory=dict)
+    listed: bool = False
+    elector: Elector | None = None
+
+    def healthz(self) -> list[str]:
+        found = self.elector.dead() if self.elector else []
+        for controller in list(self.controllers.values()):
+            found += controller.failing()
+        return found
+
+    def readyz(self) -> list[str]:
+        """One that stands by is ready: it could take over at once."""
+        if not self.listed:
+            return ["resources are not listed yet"]
+        return self.elector.failing() if self.elector else []
+
+
 def run(settings: Settings, kinds: Sequence[Kind] = KINDS) -> int:
     """Runs until SIGTERM or SIGINT, or until it cannot go on; the exit code.
 
     To be called in the main thread.
     """
     set_up(settings.log_format, settings.log_level)
-    controllers: dict[str, Controller] = {}
+    state = _State()
     try:
-        with _ending_on_signals(), _health(settings, controllers):
-            _work(settings, kinds, controllers)
+        with _ending_on_signals(), _health(settings, state):
+            _work(settings, kinds, state)
     except _Failed as failure:
         log.critical("%s", failure)
         return failure.code
@@ -66,37 +99,95 @@ def run(settings: Settings, kinds: Sequence[Kind] = KINDS) -> int:
     return Exit.OK
 
 
-def _work(settings: Settings, kinds: Sequence[Kind], controllers: dict[str, Controller]) -> None:
+def _work(settings: Settings, kinds: Sequence[Kind], state: _State) -> None:
     cluster = _connect(settings, connections=settings.workers * len(kinds) + 4)
     served = _served(cluster, kinds)
     namespaces = None if settings.all_namespaces else settings.namespaces or (cluster.namespace,)
-    made = _controllers(settings, cluster, served, namespaces)
+    scope = Scope(None if namespaces is None else frozenset(namespaces), settings.selector)
+    leases, name = _lease(settings, cluster, scope)
+    shard = Shard(settings.selector, f"{SHARD_MARK}{name}" if settings.selector else None, leases)
+    made = _controllers(settings, cluster, served, namespaces, shard)
     where = "all namespaces" if namespaces is None else f"namespace {', '.join(namespaces)}"
     on = [kind for kind in served if _may_list(kind, made[kind.plural], where)]
     made = {kind.plural: made[kind.plural] for kind in on}
     log.info(
-        "quiesce %s watches %s in %s at %s (%s)",
+        "quiesce %s (%s) watches %s in %s at %s (%s)",
         __version__,
+        IDENTITY,
         " and ".join(kind.title for kind in on),
-        where,
+        f"{scope}",
         cluster.server,
         cluster.found,
     )
-    controllers.update(made)
+    state.listed = True
+    with _leading(settings, leases, name, scope, state) as give_up:
+        try:
+            for controller in made.values():
+                controller.start(settings.workers)
+            state.controllers.update(made)
+            watch(
+                {plural: controller.on_event for plural, controller in made.items()},
+                namespaces,
+                cluster.login,
+            )
+        except WatchLost as error:
+            raise _Failed(
+                Exit.WATCH_LOST,
+                f"lost the watch on {cluster.server}: {error}; restart the operator",
+            ) from error
+        finally:
+            _stop(made.values(), give_up)
+
+
+def _lease(settings: Settings, cluster: Cluster, scope: Scope) -> tuple[Leases, str]:
+    """By default beside the pod; outside a cluster, where its work is, so that two
+    people who run it by hand for the same namespace have the same one.
+    """
+    beside = cluster.inside or scope.namespaces is None
+    namespace = cluster.namespace if beside else min(scope.namespaces or ())
+    named = settings.lease
+    return (
+        Leases(cluster.lease_client, (named and named.namespace) or namespace),
+        (named and named.name) or scope.lease_name,
+    )
+
+
+@contextmanager
+def _leading(
+    settings: Settings, leases: Leases, name: str, scope: Scope, state: _State
+) -> Iterator[Callable[[], float]]:
+    """Waits until this process leads; releases the Lease at the end.
+
+    Yields what is to be called when no more ticks begin: -> the seconds that they have to end.
+    """
+    if settings.lease is None:
+        metrics.leader(True)
+        yield lambda: _STOP_SECONDS
+        return
+    ended, fence = Event(), Fence()
+    elector = Elector(leases, name, scope, fence, lambda: _end_process(ended))
+    state.elector = elector
+    install(fence)
+    elector.start()
     try:
-        for controller in made.values():
-            controller.start(settings.workers)
-        watch(
-            {plural: controller.on_event for plural, controller in made.items()},
-            namespaces,
-            cluster.login,
-        )
-    except WatchLost as error:
-        raise _Failed(
-            Exit.WATCH_LOST, f"lost the watch on {cluster.server}: {error}; restart the operator"
-        ) from error
+        elector.wait()
+        yield lambda: 0.0 if elector.lost else _TICKS_SECONDS
     finally:
-        _stop(made.values())
+        elector.stop(0.0 if elector.lost else _STOP_SECONDS)
+        ended.set()
+        if elector.lost:
+            raise _Failed(Exit.LEASE_LOST, elector.lost)
+
+
+def _end_process(ended: Event) -> None:
+    """The main thread ends as after a signal; where it does not in time, it is not asked again.
+
+    Nothing depends on how soon: no call can begin any more.
+    """
+    os.kill(os.getpid(), signal.SIGTERM)
+    if not ended.wait(_LOST_SECONDS):
+        log.critical("lost the Lease; the process is ended at once")
+        os._exit(Exit.LEASE_LOST)
 
 
 def _may_list(kind: Kind, controller: Controller, where: str) -> bool:
@@ -146,25 +237,30 @@ def _served(cluster: Cluster, kinds: Sequence[Kind]) -> list[Kind]:
 
 
 def _controllers(
-    settings: Settings, cluster: Cluster, kinds: Sequence[Kind], namespaces: Sequence[str] | None
+    settings: Settings,
+    cluster: Cluster,
+    kinds: Sequence[Kind],
+    namespaces: Sequence[str] | None,
+    shard: Shard,
 ) -> dict[str, Controller]:
     stores = {
-        kind.plural: Store(cluster.client, kind.plural, namespaces, kind.finalizer)
+        kind.plural: Store(cluster.client, kind.plural, namespaces, kind.finalizer, shard.mark)
         for kind in kinds
     }
     secrets, events, clouds = Secrets(cluster.client), Events(cluster.client), Clouds()
     made = {}
     for kind in kinds:
-        context = Context(settings, stores[kind.plural], secrets, events, stores, clouds)
-        made[kind.plural] = Controller(kind.name, context.store, kind.make(context))
+        context = Context(settings, stores[kind.plural], secrets, events, stores, clouds, shard)
+        made[kind.plural] = Controller(kind.name, context.store, kind.make(context), shard=shard)
     return made
 
 
-def _stop(controllers: Collection[Controller]) -> None:
+def _stop(controllers: Collection[Controller], give_up: Callable[[], float]) -> None:
+    """`give_up`: called when no more ticks begin; -> seconds until they have ended."""
     log.info("stopping: waiting for ticks in progress")
     for controller in controllers:
         controller.stop()
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + give_up()
     for controller in controllers:
         for key in controller.join(deadline - time.monotonic()):
             log.warning(
@@ -175,21 +271,14 @@ def _stop(controllers: Collection[Controller]) -> None:
 
 
 @contextmanager
-def _health(settings: Settings, controllers: dict[str, Controller]) -> Iterator[None]:
+def _health(settings: Settings, state: _State) -> Iterator[None]:
     """/healthz from the first moment, so that a slow start is not taken for a dead process."""
     if settings.listen is None:
         yield
         return
 
-    def healthz() -> list[str]:
-        found = [controller.failing() for controller in list(controllers.values())]
-        return [line for lines in found for line in lines]
-
-    def readyz() -> list[str]:
-        return [] if controllers else ["resources are not listed yet"]
-
     try:
-        server = HealthServer(*settings.listen, healthz, readyz, metrics.REGISTRY)
+        server = HealthServer(*settings.listen, state.healthz, state.readyz, metrics.REGISTRY)
     except OSError as error:
         raise _Failed(
             Exit.USAGE,

@@ -20,3 +20,4 @@ class Exit(IntEnum):
     NO_CRD = 3, "the ComputeNodeDrain CRD is not installed: kubectl apply -k crds"
     NO_API = 4, "at start: no kubeconfig or service account, or no access to the API server"
     WATCH_LOST = 5, "the watch on the API server failed permanently: restart, nothing is lost"
+    LEASE_LOST = 6, "lost the Lease to another process or to time: restart, nothing is lost"

@@ -7,14 +7,17 @@ import argparse
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from quiesce import __version__
 from quiesce.api import durations
+from quiesce.api.selector import Selector
 from quiesce.exits import Exit
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LEASE = re.compile(r"[a-z0-9]([-a-z0-9]{0,54}[a-z0-9])?")
+"""Short enough for the name of a finalizer, `shard.NAME`: 63 characters."""
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -31,6 +34,19 @@ class Listen(NamedTuple):
 LOOPBACK = Listen("127.0.0.1", 8080)
 
 
+class LeaseName(NamedTuple):
+    """Empty: as derived from what is watched, and from where the operator runs."""
+
+    namespace: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+DERIVED = LeaseName()
+
+
 @dataclass(frozen=True)
 class Settings:
     """How one operator process runs. Times are in seconds."""
@@ -38,6 +54,8 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     """Empty: all of them with `all_namespaces`, else the one that the kube configuration names."""
     all_namespaces: bool = False
+    selector: Selector = field(default_factory=Selector)
+    """Which resources of these namespaces; everything where it is empty."""
     context: str | None = None
     """A context of the kubeconfig; None: in-cluster if possible, else the current context."""
     workers: int = 8
@@ -51,6 +69,8 @@ class Settings:
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     listen: Listen | None = LOOPBACK
+    lease: LeaseName | None = DERIVED
+    """None: no leader is elected; nothing keeps a second process from working as well."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +155,17 @@ def _listen(text: str) -> Listen | None:
     return Listen(host.strip("[]"), int(port))
 
 
+def _lease(text: str) -> LeaseName | None:
+    if text.lower() == "none":
+        return None
+    namespace, slash, name = text.rpartition("/")
+    if slash:
+        _namespace(namespace)
+    if not _LEASE.fullmatch(name):
+        raise ValueError(f"{text!r} is not NAME, NAMESPACE/NAME or none")
+    return LeaseName(namespace, name)
+
+
 _WATCH, _PACE, _OUTPUT = "what to watch", "pace and limits", "logs and metrics"
 _OPTIONS = (
     _Option(
@@ -151,6 +182,24 @@ _OPTIONS = (
         "",
         _truth,
         "watch all namespaces; needs permissions in the whole cluster",
+        _WATCH,
+    ),
+    _Option(
+        "--watch-label-selector",
+        "SELECTOR",
+        Selector.parse,
+        "work on resources with these labels only, as kubectl get -l takes them: other operators "
+        "work on the others",
+        _WATCH,
+        field="selector",
+    ),
+    _Option(
+        "--lease",
+        "[NS/]NAME",
+        _lease,
+        "the Lease that one process at a time holds, which alone works; none: without, for tests "
+        "only (default: its name is derived from what is watched; in a pod, in its own namespace, "
+        "else in the first one watched)",
         _WATCH,
     ),
     _Option(
@@ -318,7 +367,7 @@ def _add(group: Any, option: _Option) -> None:
 
 
 def _shown(default: Any) -> str:
-    if default is None or default is False or default == ():
+    if default is None or default is False or default in ((), DERIVED, Selector()):
         return ""
     return f"default {default:g}s; " if isinstance(default, float) else f"default {default}; "
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import bare_loop
-from tests.harness.kubernetes import Drain, Kube, Operator
+from tests.harness.kubernetes import ALONE, Drain, Kube, Operator
 from tests.harness.openstack import Lab, until
 
 SERVERS, PARALLEL = 40, 8
@@ -30,7 +30,7 @@ TIME_AGAINST_BARE_LOOP = 1.2
 
 @pytest.fixture
 def operator(account: Path, namespace: str, tmp_path: Path) -> Iterator[Operator]:
-    flags = ("--listen", METRICS, "--log-level", "info")
+    flags = ("--listen", METRICS, "--log-level", "info", *ALONE)
     scope = ("--namespace", namespace)
     running = Operator(account, tmp_path / "operator.log", scope, flags).start()
     until("the operator to be ready", lambda: fetch("/readyz") is not None)

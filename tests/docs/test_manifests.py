@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from quiesce.app import _STOP_SECONDS, _TICKS_SECONDS
 from quiesce.settings import LOOPBACK, Settings
 
 BASE = Path(__file__).parents[2] / "manifests" / "base"
@@ -23,7 +24,22 @@ def documents(*kinds: str) -> Iterator[dict[str, Any]]:
 def test_the_base_gives_nothing_in_the_whole_cluster() -> None:
     assert not list(documents("ClusterRoleBinding"))
     bindings = list(documents("RoleBinding"))
-    assert {binding["metadata"]["namespace"] for binding in bindings} == {"openstack"}
+    where = {binding["roleRef"]["name"]: binding["metadata"]["namespace"] for binding in bindings}
+    assert where.pop("quiesce-lease") == "quiesce-system"
+    assert set(where.values()) == {"openstack"}
+
+
+def test_a_rollout_and_an_eviction_leave_one_replica_that_is_ready() -> None:
+    (deployment,), (budget,) = documents("Deployment"), documents("PodDisruptionBudget")
+    spec, pod = deployment["spec"], deployment["spec"]["template"]
+    assert spec["replicas"] > budget["spec"]["minAvailable"] > 0
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    selected = budget["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= pod["metadata"]["labels"].items()
+    assert budget["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+    assert pod["spec"]["terminationGracePeriodSeconds"] > _STOP_SECONDS + _TICKS_SECONDS
+    (spread,) = pod["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"] == spec["selector"]
 
 
 @pytest.mark.finding("H7")

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
-from tests.harness.kubernetes import SOONER, Drain, Kube, Operator
+from tests.harness.kubernetes import ALONE, SOONER, Drain, Kube, Operator
 from tests.harness.openstack import until
 from tests.security.neighbours import Neighbour, neighbours
 
@@ -180,7 +180,7 @@ def test_the_good_ones_hardly_notice_them(
     kube: Kube, account: Path, good: str, tenants: list[str], tmp_path: Path
 ) -> None:
     port = free_port()
-    flags = ("--listen", f"127.0.0.1:{port}", "--log-level", "debug", *SOONER)
+    flags = ("--listen", f"127.0.0.1:{port}", "--log-level", "debug", *ALONE, *SOONER)
     scope = ("--namespace", ",".join([good, *tenants]))
     operator = Operator(account, tmp_path / "operator.log", scope, flags).start()
     canary, key, probe = f"canary-{secrets.token_hex(8)}", generate(KeyType.ED25519), Probe(port)

@@ -27,7 +27,9 @@ EVERYWHERE = ROOT / "manifests" / "overlays" / "all-namespaces" / "operator-righ
 WATCHED = "openstack"  # the namespace that manifests/base watches
 ACCOUNT = ("quiesce-system", "quiesce")  # the service account's namespace and name
 
-FLAGS = ("--listen", "none", "--log-level", "debug")
+# Without a Lease: stories start the operator again right after they killed it.
+ALONE = ("--lease", "none")
+FLAGS = ("--listen", "none", "--log-level", "debug", *ALONE)
 # Shorter than the defaults: stories wait for them, dozens of times.
 SOONER = ("--idle-interval", "10s", "--settle", "3s")
 

@@ -43,9 +43,23 @@ SECOND_CLOUD = {
     + "-second",
     "QUIESCE_CLOUD_PORT_BASE": str(int(os.environ.get("QUIESCE_CLOUD_PORT_BASE", "21500")) + 100),
 }
+# A control plane whose API server is ended and whose CRDs are removed while it is in use.
+SECOND_KUBE = {
+    "QUIESCE_KUBE_RUN": os.environ.get("QUIESCE_KUBE_RUN", str(CACHE / "kube" / "run")) + "-second",
+    **{
+        variable: str(int(os.environ.get(variable, default)) + 10)
+        for variable, default in (
+            ("QUIESCE_KUBE_API_PORT", "26443"),
+            ("QUIESCE_KUBE_ETCD_PORT", "26379"),
+            ("QUIESCE_KUBE_ETCD_PEER_PORT", "26380"),
+        )
+    },
+}
+KUBE = ("kube/kube.py", "kube-apiserver: pid")
 CLOUD = ("cloud/cloud", r"nova-api\s+\d")
 BEDS = (
-    Bed("kube", "kube/kube.py", "kube-apiserver: pid"),
+    Bed("kube", *KUBE),
+    Bed("second kube", *KUBE, SECOND_KUBE, after="kube"),
     Bed("cloud", *CLOUD, wipe=True),
     Bed("second cloud", *CLOUD, SECOND_CLOUD, after="cloud", wipe=True),
 )
@@ -95,6 +109,7 @@ RIGHTS = (  # without a cloud
     "e2e/api_rules",
     "e2e/test_hostile_neighbours.py",
 )
+REPLICAS = ("e2e/replicas",)  # on the stand-in; they end the API server
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
 LONG_STORIES = ("hypervisors/nightly",)  # minutes each: a break is noticed late
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
@@ -107,11 +122,12 @@ COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("faults"),
     Tier("supervisors"),
     Tier("rights", ("kube",), RIGHTS),
+    Tier("replicas", ("second kube",), REPLICAS),
 )
 DAY = (
     (
         Tier("contract", ("cloud",)),  # Kubernetes may still be built meanwhile
-        Tier("e2e", FIRST, without=KEYRING + TROUBLE + RIGHTS),
+        Tier("e2e", FIRST, without=KEYRING + TROUBLE + RIGHTS + REPLICAS),
     ),
     (
         Tier("keyring", SECOND, KEYRING),
@@ -130,7 +146,7 @@ NIGHT = (
         Tier("nightly", SECOND, without=CALLS),
         Tier("keyring", SECOND, KEYRING),
         Tier("contract", ("second cloud",)),
-        Tier("e2e", SECOND, without=KEYRING + RIGHTS),
+        Tier("e2e", SECOND, without=KEYRING + RIGHTS + REPLICAS),
     ),
     COMPUTING,
 )

@@ -16,6 +16,11 @@ ROTATE_KEY = f"{GROUP}/rotateKey"
 
 DRAIN_FINALIZER = f"{GROUP}/drain"
 KEYRING_FINALIZER = f"{GROUP}/keyring"
+SHARD_MARK = f"{GROUP}/shard."
+"""Followed by the name of a Lease: the finalizer that says which shard works on the resource."""
+
+SCOPE = f"{GROUP}/scope"
+"""On a Lease: what its holder watches."""
 
 
 VALUE_LENGTH = 256

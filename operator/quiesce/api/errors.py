@@ -72,6 +72,12 @@ class ForeignSecret(Terminal):
     reason = "ForeignSecret"
 
 
+class HostAsked(Transient):
+    """Where several operators share the drains: stored before those of the others are read."""
+
+    reason = "HostAsked"
+
+
 class CloudUnreachable(Transient):
     """No answer, or one that proves nothing: refused, reset, timed out, 5xx, 429, broken JSON."""
 

@@ -38,9 +38,13 @@ class Claims:
         with self._lock:
             self._held[claim.uid] = claim
 
-    def take(self, mine: Claim, others: Callable[[], Iterable[Claim]]) -> None:
+    def take(
+        self, mine: Claim, others: Callable[[], Iterable[Claim]], *, divided: bool = False
+    ) -> None:
         """Raises HostTaken. `others`: all drains as stored; read only where no drain of this
         process holds the host, and once for the one that is given it.
+
+        `divided`: drains of other processes are among them, which ask in the same way.
         """
         given = replace(mine, begun=True)
         with self._lock:
@@ -51,11 +55,15 @@ class Claims:
         try:
             stored = list(others())
             self._say(mine, stored)
-            refuse_second(mine, stored)
+            refuse_second(mine, stored, divided=divided)
         except BaseException:
             with self._lock:
                 self._held.pop(mine.uid, None)
             raise
+
+    def refuse(self, mine: Claim, others: Iterable[Claim]) -> None:
+        """Raises HostTaken where another drain keeps it off already, before it has asked."""
+        refuse_second(mine, others)
 
     def forget(self, uid: str) -> None:
         with self._lock:

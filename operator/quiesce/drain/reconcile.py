@@ -10,7 +10,7 @@ from quiesce.api.annotations import DRAIN_FINALIZER, REQUESTED_AT, request
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import DrainSpec, Mode
 from quiesce.api.drain.status import DrainStatus
-from quiesce.api.errors import HostNotFound, Problem
+from quiesce.api.errors import HostAsked, HostNotFound, HostTaken, Problem
 from quiesce.api.events import Event, normal, warning
 from quiesce.compute.access import host_key_secret
 from quiesce.compute.host import HostCompute
@@ -74,7 +74,7 @@ class Drains:
         began = time.monotonic()
         drain = self.read(resource)
         access = self.connect(resource, drain)
-        self.claim(resource, drain, access)
+        resource = self.claim(resource, drain, access)
         observation, decision = self.observe_and_decide(resource, drain, access)
         notices = self.notices(resource, drain, observation)
         self._prove(resource, access)
@@ -103,21 +103,43 @@ class Drains:
         compute = compute_of(self.context, resource, drain.spec, drain.record, keyring, cloud)
         return _Access(cloud, keyring, compute)
 
-    def claim(self, resource: Resource, drain: Drain, access: _Access) -> None:
+    def claim(self, resource: Resource, drain: Drain, access: _Access) -> Resource:
         """Asked until the drain has begun; from then on no other drain can take the host from it.
 
-        A list of services, which only administrators may read, proves the credentials.
+        A list of services, which only administrators may read, proves the credentials. -> the
+        resource as it is stored now.
         """
         mine = _claim_of(resource)
         if drain.begun:
             self.claims.hold(mine)
         if drain.begun or drain.deleting:
-            return
+            return resource
         access.cloud.services()
-        cloud = self._prove(resource, access)
-        self.claims.take(
-            replace(mine, cloud=cloud), lambda: map(_claim_of, self.context.store.list())
-        )
+        mine = replace(mine, cloud=self._prove(resource, access))
+        divided = self.context.shard.divided
+        if divided:
+            resource = self._ask(resource, drain, mine)
+        if not divided or drain.spec.mode is not Mode.PLAN:
+            self.claims.take(mine, self._stored_claims, divided=divided)
+        return resource
+
+    def _ask(self, resource: Resource, drain: Drain, mine: Claim) -> Resource:
+        """Stores that this drain asks for its host, where drains of other shards read it, before
+        they are read: see `Claim.keeps_off`. Not again and again where it is kept off anyway.
+        """
+        self.claims.refuse(mine, self._stored_claims())
+        before = _claim_of(resource)
+        if drain.spec.mode is Mode.PLAN or (before.asking and before.cloud == mine.cloud):
+            return resource
+        asked = HostAsked(f"asks for host {drain.host}, which is given to one drain of all shards")
+        last = DrainStatus.read(resource.status)
+        after = status_of_problem(asked, last, resource.generation, self.now(), restoring=None)
+        publish(self.context, resource, self._with_cloud(resource, after).to_json())
+        return self.context.store.get(resource.key) or resource
+
+    def _stored_claims(self) -> Iterable[Claim]:
+        """Of all shards."""
+        return map(_claim_of, self.context.store.list())
 
     def _prove(self, resource: Resource, access: _Access) -> str:
         """The credentials have just worked in this cloud; its digest."""
@@ -243,6 +265,10 @@ class Drains:
         after = status_of_problem(problem, before, resource.generation, self.now(), restoring=host)
         self._publish(resource, before, self._with_cloud(resource, after))
 
+    def at_rest(self, uid: str) -> bool:
+        """All calls are made within the ticks."""
+        return True
+
     def forget(self, key: Key, uid: str) -> None:
         self.histories.pop(uid, None)
         self.limiter.hold(uid, 0)
@@ -296,9 +322,20 @@ def _wants_plan(drain: Drain, history: History, now: datetime) -> bool:
 
 def _claim_of(resource: Resource) -> Claim:
     host = str(resource.spec.get("host"))
-    record, key = Record.read(resource.status), resource.key
+    status, key = DrainStatus.read(resource.status), resource.key
+    record = status.record
+    plans = resource.spec.get("mode") == Mode.PLAN and status.generation == resource.generation
+    yields = status.ready is not None and status.ready.reason == HostTaken.reason
+    asking = record.cloud is not None and not record.begun and not plans and not yields
     return Claim(
-        resource.created, resource.uid, key.namespace, key.name, host, record.cloud, record.begun
+        resource.created,
+        resource.uid,
+        key.namespace,
+        key.name,
+        host,
+        record.cloud,
+        record.begun,
+        asking,
     )
 
 

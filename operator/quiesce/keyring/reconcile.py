@@ -110,6 +110,14 @@ class Keyrings:
             events = (report.keys_left(str(problem), hosts, total, removing),)
         self._publish(resource, before, after, events)
 
+    def at_rest(self, uid: str) -> bool:
+        """Visits go on beside the ticks."""
+        fleet = self.fleets.get(uid)
+        if fleet is None:
+            return True
+        fleet.collect(0.0, time.monotonic)
+        return not fleet.in_flight
+
     def forget(self, key: Key, uid: str) -> None:
         self.fleets.pop(uid, None)
         self.known.pop(uid, None)

@@ -1,19 +1,24 @@
 """Which API server, and as whom: found as kubectl finds it. One client for all threads."""
 
+import copy
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import kopf
 import urllib3
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
 from kubernetes.client.rest import should_bypass_proxies
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from quiesce import __version__
 from quiesce.api.annotations import GROUP, VERSION
 from quiesce.kube.errors import KubeKindUnknown, call
+from quiesce.ops import leadership
+from quiesce.ops.identity import USER_AGENT
+from quiesce.ops.one_piece import InOnePiece, changes
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts a pod's service account."""
@@ -28,9 +33,14 @@ class Cluster:
     """An API server and an identity there."""
 
     client: ApiClient
+    """It refuses writes unless this process leads."""
+    lease_client: ApiClient
+    """For the Lease alone: never refused, never waits for a connection that others use."""
     server: str
     namespace: str
     """The namespace of the pod, or of the kubeconfig's context."""
+    inside: bool
+    """Whether this is a pod of the cluster."""
     found: str
     """Where the configuration was found, for people."""
     login: Callable[[], kopf.ConnectionInfo]
@@ -50,9 +60,55 @@ def connect(context: str | None, connections: int) -> Cluster:
     configuration.retries = urllib3.Retry(
         connect=1, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False
     )
-    client = ApiClient(configuration)
-    client.user_agent = f"quiesce/{__version__}"
-    return Cluster(client, configuration.host, namespace, found, lambda: _for_kopf(load()[0]))
+    client, lease_client = _Fenced(configuration), ApiClient(_never_repeating(configuration))
+    client.user_agent = lease_client.user_agent = USER_AGENT
+    return Cluster(
+        client,
+        lease_client,
+        configuration.host,
+        namespace,
+        inside,
+        found,
+        lambda: _for_kopf(load()[0]),
+    )
+
+
+class _Http(InOnePiece, HTTPConnection):
+    pass
+
+
+class _Https(InOnePiece, HTTPSConnection):
+    pass
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class _Fenced(ApiClient):
+    """All requests pass here, whichever API class makes them."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        super().__init__(configuration)
+        pools = {"http": _HttpPool, "https": _HttpsPool}
+        self.rest_client.pool_manager.pool_classes_by_scheme = pools
+
+    def call_api(self, method: str, *args: Any, **options: Any) -> Any:
+        """Raises NotLeading."""
+        if not changes(method):
+            return super().call_api(method, *args, **options)
+        with leadership.writing():
+            return super().call_api(method, *args, **options)
+
+
+def _never_repeating(configuration: Configuration) -> Configuration:
+    own = copy.copy(configuration)
+    own.retries = urllib3.Retry(0, redirect=0, respect_retry_after_header=False)
+    return own
 
 
 def _in_cluster() -> bool:

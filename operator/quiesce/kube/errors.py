@@ -59,10 +59,15 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 _NOT_IN_SCHEMA = "failed to create typed patch object"
 
 
-def call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def call(
+    method: Callable[..., Any],
+    *args: Any,
+    timeout: tuple[float, float] = TIMEOUT,
+    **kwargs: Any,
+) -> Any:
     """One request by a method of the kubernetes client, with a time limit. Raises KubeError."""
     try:
-        answer = method(*args, _request_timeout=TIMEOUT, **kwargs)
+        answer = method(*args, _request_timeout=timeout, **kwargs)
     except ApiException as error:
         raise _kube_error(error) from error
     except urllib3.exceptions.HTTPError as error:

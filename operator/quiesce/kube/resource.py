@@ -68,6 +68,10 @@ class Resource:
         return tuple(self._metadata.get("finalizers") or ())
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        return self._metadata.get("labels") or {}
+
+    @property
     def annotations(self) -> Mapping[str, str]:
         return self._metadata.get("annotations") or {}
 

@@ -22,13 +22,22 @@ class Store:
     """Reads and writes the objects of one kind. Safe to use from many threads."""
 
     def __init__(
-        self, client: ApiClient, plural: str, namespaces: Sequence[str] | None, finalizer: str
+        self,
+        client: ApiClient,
+        plural: str,
+        namespaces: Sequence[str] | None,
+        finalizer: str,
+        mark: str | None = None,
     ) -> None:
-        """`namespaces`: where to list; None: everywhere. `finalizer`: the one that we write."""
+        """`namespaces`: where to list; None: everywhere. `finalizer`: the one that we write.
+
+        `mark`: the finalizer of this shard, if any, which goes with it.
+        """
         self._api = CustomObjectsApi(client)
         self._plural = plural
         self._namespaces = namespaces
-        self._finalizer = finalizer
+        self._finalizer, self._mark = finalizer, mark
+        self._written = tuple(name for name in (finalizer, mark) if name is not None)
 
     def get(self, key: Key) -> Resource | None:
         """As it is now in etcd, not in a cache; None if it is not there."""
@@ -49,18 +58,29 @@ class Store:
 
     def add_finalizer(self, resource: Resource) -> None:
         """In a request of its own. Raises KubeConflict if the object changed since it was read."""
-        if self._finalizer not in resource.finalizers:
-            self._write_finalizers(resource, [*resource.finalizers, self._finalizer])
+        missing = [name for name in self._written if name not in resource.finalizers]
+        if missing:
+            self._write_finalizers(resource, [*resource.finalizers, *missing])
 
     def remove_finalizer(self, resource: Resource) -> None:
         """One that is gone already is fine. Raises KubeConflict as above."""
         if self._finalizer not in resource.finalizers:
             return
-        remaining = [name for name in resource.finalizers if name != self._finalizer]
         try:
-            self._write_finalizers(resource, remaining)
+            self._write_finalizers(resource, _without(resource, *self._written))
         except KubeNotFound:
             return
+
+    def replace_marks(self, resource: Resource, marks: Sequence[str]) -> None:
+        """Our mark, if any, in place of `marks`. Raises KubeConflict as above."""
+        kept = _without(resource, *marks, *filter(None, [self._mark]))
+        own = [self._mark] if self._mark is not None and not resource.deleting else []
+        self._write_finalizers(resource, [*kept, *own])
+
+    def hand_over(self, resource: Resource) -> None:
+        """Without our mark; its own finalizer stays. Raises KubeConflict as above."""
+        if self._mark is not None:
+            self._write_finalizers(resource, _without(resource, self._mark))
 
     def write_status(self, resource: Resource, status: Mapping[str, Any]) -> None:
         """Makes `status` the whole status, unless it is already. An object that is gone is fine.
@@ -119,6 +139,10 @@ class Store:
 
     def _path(self, key: Key) -> tuple[str, str, str, str, str]:
         return GROUP, VERSION, key.namespace, self._plural, key.name
+
+
+def _without(resource: Resource, *names: str) -> builtins.list[str]:
+    return [name for name in resource.finalizers if name not in names]
 
 
 def _slim(found: dict[str, Any]) -> Resource:

@@ -15,7 +15,6 @@ from keystoneauth1 import exceptions as ks
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 
-from quiesce import __version__
 from quiesce.api.errors import BadCredentials, CloudUnreachable
 from quiesce.api.outside import cleaned
 from quiesce.openstack.addresses import origin
@@ -30,6 +29,7 @@ from quiesce.openstack.clouds_yaml import (
 )
 from quiesce.openstack.http import Api, cause
 from quiesce.openstack.transport import BadCertificates, Transport, trust
+from quiesce.ops.identity import USER_AGENT
 
 T = TypeVar("T")
 
@@ -175,8 +175,7 @@ def _session(secret: Secret, entry: CloudEntry, timeout: float) -> Session:
         carrier,
         timeout=timeout,
         redirect=False,  # the transport follows those that lead nowhere else
-        app_name="quiesce",
-        app_version=__version__,
+        user_agent=USER_AGENT,
     )
 
 

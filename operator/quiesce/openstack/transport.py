@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +30,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from quiesce.openstack.addresses import address_fault, origin
 from quiesce.openstack.budget import time_left
+from quiesce.ops import leadership
+from quiesce.ops.one_piece import InOnePiece, changes
 from quiesce.ops.resolve import resolve
 
 LARGEST_REFUSAL = 64 * 2**10
@@ -106,10 +108,12 @@ _exchange: ContextVar[_Exchange] = ContextVar("exchange")
 
 
 @contextmanager
-def _begun(seconds: float) -> Iterator[None]:
+def _begun(seconds: float, method: str) -> Iterator[None]:
+    """Raises NotLeading where the method is one that changes something."""
     token = _exchange.set(_Exchange(seconds))
     try:
-        yield
+        with leadership.writing() if changes(method) else nullcontext():
+            yield
     finally:
         _exchange.reset(token)
 
@@ -184,11 +188,11 @@ class _Timed:
         raise NewConnectionError(self, f"Failed to establish a new connection: {problem}")
 
 
-class _Http(_Timed, HTTPConnection):  # type: ignore[misc]
+class _Http(_Timed, InOnePiece, HTTPConnection):  # type: ignore[misc]
     pass
 
 
-class _Https(_Timed, HTTPSConnection):  # type: ignore[misc]
+class _Https(_Timed, InOnePiece, HTTPSConnection):  # type: ignore[misc]
     pass
 
 
@@ -213,8 +217,10 @@ class Transport(BaseAdapter):
     def send(
         self, request: requests.PreparedRequest, *_args: Any, **_options: Any
     ) -> requests.Response:
-        """The whole answer. Raises requests' errors, and CloudUnreachable at a budget's end."""
-        with _begun(time_left(self._timeout)):
+        """The whole answer. Raises requests' errors, CloudUnreachable at a budget's end, and
+        NotLeading where the request would change something.
+        """
+        with _begun(time_left(self._timeout), str(request.method)):
             try:
                 return self._exchange(request, str(request.url))
             except urllib3.exceptions.SSLError as error:

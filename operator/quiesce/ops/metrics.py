@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -48,6 +49,11 @@ _moves_finished = Counter(
     "quiesce_moves_finished",
     "Moves of servers that ended",
     ["method", "result"],
+    registry=REGISTRY,
+)
+_leader = Gauge(
+    "quiesce_leader",
+    "1: this process leads, and works; 0: it stands by",
     registry=REGISTRY,
 )
 
@@ -106,6 +112,11 @@ def tick(kind: str, outcome: str, seconds: float) -> None:
     """`kind`: drain or keyring; `outcome`: ok, retry or bug."""
     _tick_seconds.labels(kind).observe(seconds)
     _ticks.labels(kind, outcome).inc()
+
+
+def leader(leads: bool) -> None:
+    """Whether this process holds the Lease, or runs without one."""
+    _leader.set(leads)
 
 
 def queue_depth(kind: str, due: Callable[[], int]) -> None:

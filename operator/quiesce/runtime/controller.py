@@ -11,9 +11,11 @@ from quiesce.kube.errors import KubeError, KubeRejected
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.store import Store
 from quiesce.ops import metrics
+from quiesce.ops.leadership import NotLeading
 from quiesce.ops.logging import fields, get_logger
 from quiesce.runtime.incident import reference
 from quiesce.runtime.kinds import Reconciler
+from quiesce.runtime.shard import Shard, Step
 from quiesce.runtime.turn import Postponed, turn
 from quiesce.runtime.wakeups import WakeUps
 from quiesce.runtime.workqueue import WorkQueue
@@ -41,9 +43,12 @@ class Controller:
         store: Store,
         reconcile: Reconciler,
         clock: Callable[[], float] = time.monotonic,
+        shard: Shard | None = None,
     ) -> None:
-        """`name`: of the kind, for logs and metrics."""
-        self.name = name
+        """`name`: of the kind, for logs and metrics. `shard`: all resources are listed and watched,
+        but only those that concern it are queued.
+        """
+        self.name, self._shard = name, shard or Shard()
         self._store = store
         self._reconcile = reconcile
         self._clock = clock
@@ -57,7 +62,7 @@ class Controller:
 
     def relist(self) -> int:
         """Queues what is new, changed or not queued; how many there are. Raises KubeError."""
-        resources = self._store.list()
+        resources = [each for each in self._store.list() if self._shard.concerns(each)]
         for resource in resources:
             if self._wakeups.is_news(resource) or resource.key not in self._queue:
                 self._queue.add(resource.key)
@@ -67,10 +72,16 @@ class Controller:
 
     def on_event(self, resource: Resource, gone: bool) -> None:
         """From the watch: queues it, unless only what we write ourselves has changed."""
-        if self._wakeups.is_news(resource, gone):
+        concerned = self._shard.concerns(resource)
+        if not concerned and resource.key not in self._queue:
+            self._wakeups.is_news(resource, gone=True)  # it is news once its labels are ours
+            return
+        news = self._wakeups.is_news(resource, gone)
+        if news or not concerned or self._shard.step(resource) is Step.HAND_OVER:
             self._queue.add(resource.key)
 
     def start(self, workers: int) -> None:
+        self._relisted = self._clock()
         self._queue.share_among(workers)
         for number in range(workers):
             worker = _Worker(f"{self.name}-{number}", self._work, self._clock())
@@ -146,6 +157,8 @@ class Controller:
             with turn(partial(self._queue.join, key)):
                 delay = self._reconcile(key)
             self._failures.pop(key, None)
+        except NotLeading:  # the process is ending
+            return RELIST_SECONDS
         except Postponed:  # the queue knows its cloud now, and hands it out in its turn
             return 0.0
         except BaseException as error:  # noqa: BLE001 - whatever it is, only this resource waits

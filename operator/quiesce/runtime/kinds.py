@@ -11,6 +11,7 @@ from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secrets
 from quiesce.kube.store import Store
 from quiesce.openstack.session import Clouds
+from quiesce.runtime.shard import Shard
 from quiesce.settings import Settings
 
 Reconciler = Callable[[Key], float | None]
@@ -29,6 +30,7 @@ class Context:
     """Of all kinds that are on, by plural."""
     clouds: Clouds = field(default_factory=Clouds)
     """The connections to OpenStack: one set for all kinds."""
+    shard: Shard = field(default_factory=Shard)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class Actuator(Protocol):
         """Writes the problem into the status, by `publish`. `resource` is as last written."""
         ...
 
+    def at_rest(self, uid: str) -> bool:
+        """Between two ticks: whether nothing of them goes on, in other threads."""
+        ...
+
     def forget(self, key: Key, uid: str) -> None:
-        """The resource is gone: drops what was remembered of it, and its metrics."""
+        """It is gone, or another shard's: drops what was remembered of it, and its metrics."""
         ...

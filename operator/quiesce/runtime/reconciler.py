@@ -20,10 +20,12 @@ from quiesce.api.backoff import Backoff
 from quiesce.api.errors import BadCredentials, InternalError, Problem, Transient
 from quiesce.kube.errors import KubeError, KubeForbidden
 from quiesce.kube.resource import Key, Resource
+from quiesce.ops.leadership import NotLeading
 from quiesce.runtime.clouds import forget_cloud
 from quiesce.runtime.incident import reference
 from quiesce.runtime.kinds import Actuator, Context, Released
 from quiesce.runtime.publish import announce
+from quiesce.runtime.shard import Step, marks
 from quiesce.runtime.turn import Postponed
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ log = logging.getLogger(__name__)
 AT_ONCE = 0.0
 AFTER_TERMINAL_SECONDS = 15.0
 """How soon a Secret, spec or cloud that a person has corrected is noticed."""
+_OTHER_SHARD_SECONDS = 2.0
+"""How soon it is noticed that another shard has handed a resource over."""
+_UNTIL_AT_REST_SECONDS = 0.5
 AFTER_TRANSIENT = Backoff(first=5.0, longest=30.0, spread=0.2)
 
 
@@ -66,12 +71,15 @@ class ResourceReconciler:
         memory = self._remember(key, resource)
         if resource is None or memory is None:
             return None
+        step = self._context.shard.step(resource)
+        if step is not Step.WORK:
+            return self._settle(resource, step)
         if self._actuator.finalizer not in resource.finalizers:
             return self._take_on(resource)
         try:
             memory.left = self._actuator.left_behind(resource)
             outcome = self._advance(resource)
-        except (KubeError, Postponed):
+        except (KubeError, Postponed, NotLeading):
             raise
         except Problem as problem:
             return self._report(resource, memory, problem)
@@ -83,6 +91,27 @@ class ResourceReconciler:
             self._release(resource, outcome)
             return None
         return outcome
+
+    def _settle(self, resource: Resource, step: Step) -> float | None:
+        """Of a resource on which no tick is due here: who works on it is not settled, or another
+        does. What a tick here knew of it is forgotten: the next one may come after another shard's.
+        """
+        if step is Step.HAND_OVER and not self._actuator.at_rest(resource.uid):
+            return _UNTIL_AT_REST_SECONDS
+        self._forget(resource.key, resource.uid)
+        if step is Step.MARK:
+            self._context.store.add_finalizer(resource)
+            return AT_ONCE
+        if step is Step.HAND_OVER:
+            self._context.store.hand_over(resource)
+            log.info("%s is handed over: the selector of another shard applies", resource.key)
+            return None
+        if step is Step.WAIT:
+            if not self._context.shard.others_are_gone(resource):
+                return _OTHER_SHARD_SECONDS
+            self._context.store.replace_marks(resource, marks(resource.finalizers))
+            return AT_ONCE
+        return None
 
     def _remember(self, key: Key, resource: Resource | None) -> _Memory | None:
         """The same name with another uid is another object: the old one is forgotten."""

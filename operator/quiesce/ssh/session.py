@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import paramiko
 
 from quiesce.api.outside import cleaned
+from quiesce.ops import leadership
 from quiesce.ops.resolve import resolve
 from quiesce.ssh.errors import (
     ConnectionRefused,
@@ -77,16 +78,19 @@ class Session:
         self._transport, self._target, self._sudo, self._cut = transport, target, sudo, cut
 
     def run(self, argv: Sequence[str], stdin: str = "") -> Done:
-        """Runs one command to its end, as root where the login says so. Raises SSHError.
+        """Runs one command to its end, as root where the login says so. Raises SSHError, and
+        NotLeading: what a command changes is not known here, so each one is checked.
 
         `argv` is quoted for the remote shell. Secrets go through `stdin`, which no process list
         shows.
         """
         command = [*(("sudo", "-n", "--") if self._sudo else ()), *argv]
-        with self._cut.explained(self._target):
+        with leadership.writing(), self._cut.explained(self._target):
             channel = self._transport.open_session(timeout=_CONNECT_SECONDS)
             with channel:
+                leadership.check()
                 channel.exec_command(shlex.join(command))
+                leadership.check()  # a script waits on the host until it is sent
                 channel.sendall(stdin.encode())
                 channel.shutdown_write()
                 output, errors = _read(channel)
@@ -128,7 +132,7 @@ class _Cut:
         """
         try:
             yield
-        except SSHError:
+        except (SSHError, leadership.NotLeading):
             raise
         except Exception as error:
             raise self._cause(target) or _failure(error, target) from error

@@ -95,6 +95,7 @@ class Logged:
     body: Any
     status: int  # 0 where the connection was reset
     fault: HttpFault | None
+    agent: str = ""  # the User-Agent of its sender
 
     @property
     def name(self) -> str:
@@ -217,6 +218,7 @@ class Application:
                 request.body,
                 status,
                 fault,
+                str(request.headers.get("User-Agent", "")),
             )
         )
 

@@ -15,11 +15,13 @@ def installed(
 ) -> Iterator[Install]:
     """The account and its rights, for real; not the definitions, which are the test run's."""
     install = rendered(kube, namespace, request.param, tmp_path)
-    rights = install.of_kind("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "RoleBinding")
+    roles = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    rights = install.of_kind("ServiceAccount", *roles)
     text = yaml.safe_dump_all(rights)
     try:
         kube.kubectl("apply", "-f", "-", stdin=text)
         install.await_right("patch", "secrets")
+        install.await_right("patch", "leases.coordination.k8s.io")
         yield install
     finally:
         kube.kubectl("delete", "-f", "-", "--ignore-not-found", stdin=text)

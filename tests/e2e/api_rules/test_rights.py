@@ -19,6 +19,7 @@ from quiesce.api.annotations import DRAIN_FINALIZER, GROUP, KEYRING_FINALIZER, V
 from quiesce.kube.client import connect
 from quiesce.kube.errors import KubeForbidden, call
 from quiesce.kube.events import Events
+from quiesce.kube.lease import Leases
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secrets
 from quiesce.kube.store import MERGE, Store
@@ -37,8 +38,10 @@ Rights = frozenset[tuple[str, str, str]]
 
 
 def granted() -> Rights:
-    """What manifests/base gives the operator in the namespace that it watches."""
-    roles = yaml.safe_load_all((BASE / "operator-roles.yaml").read_text())
+    """What manifests/base gives the operator in the namespace that it watches, and in its own."""
+    files = (BASE / "operator-roles.yaml", BASE / "lease-rights.yaml")
+    documents = [each for file in files for each in yaml.safe_load_all(file.read_text())]
+    roles = [each for each in documents if "rules" in each]
     return frozenset(
         (group, resource, verb)
         for role in roles
@@ -77,7 +80,17 @@ class Operator:
         yield "read a ConfigMap", lambda: secrets.config_map(namespace, "given")
         yield "make a Secret", lambda: self.make_secret(new)
         yield "change a Secret", self.change_secret
+        yield from self.calls_for_the_lease()
         yield "record an event, and its count", self.record_twice
+
+    def calls_for_the_lease(self) -> Iterator[tuple[str, Callable[[], Any]]]:
+        ours, all_ = Leases(self.client, self.namespace), Leases(self.admin, self.namespace)
+        new = f"lease-{next(self.names)}"
+        given = all_.get("given") or all_.create("given", "", 1, "")
+        yield "read a Lease", lambda: ours.get("given")
+        yield "list Leases", lambda: ours.list(everywhere=False)
+        yield "make a Lease", lambda: ours.create(new, "me", 12, "")
+        yield "take a Lease", lambda: ours.take(given, "me", 12, "")
 
     def calls_for(self, plural: str) -> Iterator[tuple[str, Callable[[], Any]]]:
         store = self.store(plural)

@@ -21,7 +21,7 @@ from quiesce.kube.resource import Key
 from quiesce.runtime.kinds import Context, Kind, Reconciler
 from quiesce.settings import Listen, Settings
 
-SETTINGS = Settings(namespaces=("ns",), workers=2, listen=None)
+SETTINGS = Settings(namespaces=("ns",), workers=2, listen=None, lease=None)
 
 
 @pytest.fixture
@@ -147,6 +147,21 @@ def test_the_stream_may_break(api: FakeApi) -> None:
     assert operator.run(script) == Exit.OK
 
 
+def test_a_watch_that_has_expired_begins_again(api: FakeApi) -> None:
+    """410 Gone: etcd has compacted what it would go on from."""
+    operator = Operator()
+
+    def script() -> None:
+        until(lambda: api.watched)
+        begun = len([each for each in api.requests if each.query.get("watch")])
+        api.tell({"type": "ERROR", "object": status_object(410, "too old", "Expired").body})
+        until(lambda: len([each for each in api.requests if each.query.get("watch")]) > begun)
+        api.put(drain(), event="ADDED")
+        until(lambda: operator.looks)
+
+    assert operator.run(script) == Exit.OK
+
+
 def test_a_lost_watch_ends_the_process_with_a_word(
     api: FakeApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,7 +211,9 @@ def test_without_namespaces_that_of_the_context_is_looked_after(api: FakeApi) ->
     operator = Operator()
     api.put(drain(namespace="ns"))
     api.put(drain(namespace="other"))
-    operator.run(lambda: until(lambda: operator.looks and api.watched), Settings(listen=None))
+    operator.run(
+        lambda: until(lambda: operator.looks and api.watched), Settings(listen=None, lease=None)
+    )
     assert operator.looks == [(Key("ns", "d1"), False)]
 
 
@@ -209,7 +226,7 @@ def test_all_namespaces(api: FakeApi) -> None:
         api.put(drain(namespace="b"), event="ADDED")
         until(lambda: len(operator.looks) == 2)
 
-    operator.run(script, Settings(all_namespaces=True, listen=None))
+    operator.run(script, Settings(all_namespaces=True, listen=None, lease=None))
     assert {key.namespace for key, _ in operator.looks} == {"a", "b"}
 
 
@@ -253,7 +270,7 @@ def test_health_is_served_from_the_first_moment_and_readiness_after_the_list(api
         until(lambda: api.watched)
         assert (status("/healthz"), status("/readyz")) == (200, 200)
 
-    settings = Settings(namespaces=("ns",), listen=Listen("127.0.0.1", port))
+    settings = Settings(namespaces=("ns",), listen=Listen("127.0.0.1", port), lease=None)
     assert operator.run(script, settings) == Exit.OK
     assert seen == {"/healthz": 200, "/readyz": 503, "/metrics": 200}
 

@@ -1,7 +1,8 @@
 """Two drains for one host of one cloud: the one that has begun works, else the older one."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -114,3 +115,27 @@ def test_one_that_has_begun_is_known_before_it_is_listed() -> None:
     claims.hold(replace(YOUNGER, begun=True))
     with pytest.raises(HostTaken):
         claims.take(MINE, list)
+
+
+@pytest.mark.promise("never-6")
+@pytest.mark.parametrize(
+    ("mine", "other", "kept_off"),
+    [
+        # Of two that ask at the same time in two shards, at least one yields.
+        ({"created": 1}, {"created": 2, "asking": True}, True),
+        ({"created": 2}, {"created": 1, "asking": True}, True),
+        # One that has yielded keeps off nobody who is older.
+        ({"created": 1}, {"created": 2, "asking": False}, False),
+        ({"created": 2}, {"created": 1, "asking": False}, True),
+        ({"created": 1}, {"created": 2, "asking": False, "begun": True}, True),
+        ({"created": 1}, {"created": 2, "asking": True, "cloud": "another"}, False),
+    ],
+)
+def test_drains_of_several_shards(
+    mine: dict[str, Any], other: dict[str, Any], kept_off: bool
+) -> None:
+    def claim(uid: str, created: int, **more: Any) -> Claim:
+        moment = datetime(2026, 1, created, tzinfo=UTC)
+        return Claim(moment, uid, "ns", uid, "host", **{"cloud": "c", **more})
+
+    assert claim("o", **other).keeps_off(claim("m", **mine), divided=True) is kept_off

@@ -114,6 +114,39 @@ def test_removing_the_finalizer_of_what_is_gone_is_success(api: FakeApi) -> None
     store(api).remove_finalizer(resource)
 
 
+MARK, OTHER_MARK = "quiesce.dev/shard.a", "quiesce.dev/shard.b"
+
+
+@pytest.mark.parametrize(
+    ("do", "before", "after"),
+    [
+        ("add_finalizer", [OTHERS], [OTHERS, FINALIZER, MARK]),
+        ("add_finalizer", [FINALIZER], [FINALIZER, MARK]),
+        ("hand_over", [FINALIZER, MARK, OTHERS], [FINALIZER, OTHERS]),
+        ("remove_finalizer", [FINALIZER, OTHERS, MARK], [OTHERS]),
+    ],
+)
+def test_the_mark_of_a_shard(api: FakeApi, do: str, before: list[str], after: list[str]) -> None:
+    sharded = Store(api.client(), DRAINS, None, FINALIZER, MARK)
+    resource = read(api, finalizers=before)
+    getattr(sharded, do)(resource)
+    assert api.writes[0].body["metadata"] == {
+        "finalizers": after,
+        "resourceVersion": resource.resource_version,
+    }
+
+
+@pytest.mark.parametrize("mark", [MARK, None])
+def test_the_mark_of_a_shard_that_is_gone_is_replaced(api: FakeApi, mark: str | None) -> None:
+    sharded = Store(api.client(), DRAINS, None, FINALIZER, mark)
+    sharded.replace_marks(read(api, finalizers=[FINALIZER, OTHER_MARK]), [OTHER_MARK])
+    own = [] if mark is None else [mark]
+    assert api.writes[0].body["metadata"]["finalizers"] == [FINALIZER, *own]
+    going = {"deletionTimestamp": "2026-01-31T13:00:00Z"}
+    sharded.replace_marks(read(api, finalizers=[FINALIZER, OTHER_MARK], **going), [OTHER_MARK])
+    assert api.writes[0].body["metadata"]["finalizers"] == [FINALIZER], "no new one in deletion"
+
+
 STATUS = {
     "phase": "Draining",
     "progress": {"moved": 1, "total": 2},

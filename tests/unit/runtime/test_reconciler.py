@@ -2,23 +2,27 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tests.harness.inprocess import Boundary, MemoryEvents, MemorySecrets, MemoryStore
+from tests.unit.runtime.test_election import MemoryLeases, Shelf
 
-from quiesce.api.annotations import DRAIN_FINALIZER
+from quiesce.api.annotations import DRAIN_FINALIZER, SHARD_MARK
 from quiesce.api.errors import BadCredentials, CloudUnreachable, InvalidSpec, Problem
 from quiesce.api.events import Event, normal, warning
+from quiesce.api.selector import Selector
 from quiesce.kube.errors import KubeForbidden, KubeUnavailable
 from quiesce.kube.resource import Key, Resource
+from quiesce.ops.leadership import NotLeading
 from quiesce.runtime.clouds import cloud_of
 from quiesce.runtime.controller import Controller
 from quiesce.runtime.kinds import Context, Released
 from quiesce.runtime.publish import publish
 from quiesce.runtime.reconciler import AFTER_TERMINAL_SECONDS, AFTER_TRANSIENT, ResourceReconciler
+from quiesce.runtime.shard import Shard
 from quiesce.settings import Settings
 
 KEY = Key("openstack", "third")
@@ -32,7 +36,11 @@ class Lamps:
     then: Callable[[Resource], float | Released] = lambda _: 7.0
     ticks: int = 0
     forgotten: list[str] = field(default_factory=list)
+    resting: bool = True
     finalizer: str = DRAIN_FINALIZER  # the one that MemoryStore keeps
+
+    def at_rest(self, uid: str) -> bool:
+        return self.resting
 
     def nothing_to_undo(self, resource: Resource) -> bool:
         return "lamp" not in resource.status
@@ -258,3 +266,59 @@ def test_the_first_error_is_raised_where_it_cannot_be_reported(
     monkeypatch.setattr(world.lamps, "report_problem", refuse)
     with pytest.raises(ZeroDivisionError):
         world.tick()
+
+
+A, B = f"{SHARD_MARK}a", f"{SHARD_MARK}b"
+
+
+@pytest.fixture
+def sharded(monkeypatch: pytest.MonkeyPatch) -> tuple[World, list[str]]:
+    """A shard for `shard=a`, and what it does with marks."""
+    world, done = World(), list[str]()
+    shard = Shard(Selector.parse("shard=a"), A, MemoryLeases(Shelf()))
+    world.reconciler._context = replace(world.reconciler._context, shard=shard)
+    for name in ("add_finalizer", "hand_over", "replace_marks"):
+        monkeypatch.setattr(
+            MemoryStore, name, lambda *_, name=name: done.append(name), raising=False
+        )
+    return world, done
+
+
+def test_a_shard_sets_its_mark_before_anything_else(sharded: tuple[World, list[str]]) -> None:
+    world, done = sharded
+    world.put(labels={"shard": "a"}, finalizers=[DRAIN_FINALIZER])
+    assert world.tick() == 0.0
+    assert (done, world.lamps.ticks) == (["add_finalizer"], 0)
+
+
+def test_one_that_another_selects_is_handed_over_when_nothing_of_it_goes_on(
+    sharded: tuple[World, list[str]],
+) -> None:
+    world, done = sharded
+    world.put(labels={"shard": "a"}, finalizers=[DRAIN_FINALIZER, A])
+    assert world.tick() == 7.0
+    world.put(labels={"shard": "b"}, finalizers=[DRAIN_FINALIZER, A])
+    world.lamps.resting = False
+    assert (world.tick() or 0.0) > 0.0
+    assert (done, world.lamps.ticks, world.lamps.forgotten) == ([], 1, [])
+    world.lamps.resting = True
+    assert world.tick() is None
+    assert (done, world.lamps.ticks, len(world.lamps.forgotten)) == (["hand_over"], 1, 1)
+
+
+def test_one_with_the_mark_of_another_waits(sharded: tuple[World, list[str]]) -> None:
+    world, done = sharded
+    world.put(labels={"shard": "a"}, finalizers=[DRAIN_FINALIZER, B])
+    assert (world.tick() or 0.0) > 0.0
+    shelf = world.reconciler._context.shard.leases
+    assert isinstance(shelf, MemoryLeases)
+    shelf.create("b", "", 1, "")
+    assert world.tick() == 0.0
+    assert (done, world.lamps.ticks) == (["replace_marks"], 0)
+
+
+def test_a_tick_that_may_not_write_is_no_defect(world: World) -> None:
+    world.lamps.then = fail(NotLeading("nothing was sent"))
+    with pytest.raises(NotLeading):
+        world.tick()
+    assert "conditions" not in world.status

@@ -5,12 +5,23 @@ from typing import Any
 import pytest
 
 from quiesce import __version__
+from quiesce.api.selector import Selector
 from quiesce.exits import Exit
-from quiesce.settings import Listen, Settings, parse
+from quiesce.settings import LeaseName, Listen, Settings, parse
 
 FLAGS_AND_VARIABLES: list[tuple[str, str, str, str, Any]] = [
     ("--namespace", "QUIESCE_NAMESPACE", "openstack", "namespaces", ("openstack",)),
     ("--namespace", "QUIESCE_NAMESPACE", "a, b,a", "namespaces", ("a", "b")),
+    (
+        "--watch-label-selector",
+        "QUIESCE_WATCH_LABEL_SELECTOR",
+        "shard in (a,b),!off",
+        "selector",
+        Selector.parse("!off,shard in (b,a)"),
+    ),
+    ("--lease", "QUIESCE_LEASE", "quiesce", "lease", LeaseName("", "quiesce")),
+    ("--lease", "QUIESCE_LEASE", "ns/quiesce", "lease", LeaseName("ns", "quiesce")),
+    ("--lease", "QUIESCE_LEASE", "none", "lease", None),
     ("--context", "QUIESCE_CONTEXT", "prod", "context", "prod"),
     ("--workers", "QUIESCE_WORKERS", "3", "workers", 3),
     ("--poll-interval", "QUIESCE_POLL_INTERVAL", "0.5", "poll_interval", 0.5),
@@ -115,6 +126,11 @@ WRONG = [
     (["--listen", "8080"], {}, ["--listen", "HOST:PORT"]),
     (["--listen", "::1:8080"], {}, ["--listen", "[IPV6]"]),
     (["--listen", "localhost:99999"], {}, ["--listen", "HOST:PORT"]),
+    (["--watch-label-selector", "shard>3"], {}, ["--watch-label-selector", "'shard>3'", "KEY=VAL"]),
+    ([], {"QUIESCE_WATCH_LABEL_SELECTOR": "=a"}, ["QUIESCE_WATCH_LABEL_SELECTOR", "'=a'"]),
+    (["--lease", "A/b"], {}, ["--lease", "'A'"]),
+    (["--lease", "a/b/c"], {}, ["--lease", "'a/b'"]),
+    (["--lease", "x" * 57], {}, ["--lease", "NAMESPACE/NAME"]),
     (["--work", "3"], {}, ["--work"]),
     (["--nonsense"], {}, ["--nonsense"]),
 ]

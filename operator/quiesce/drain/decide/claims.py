@@ -19,6 +19,7 @@ class Claim:
     lower uid.
 
     `cloud`: a digest of what tells its cloud from others; None: its credentials were not proven.
+    `asking`: it has a cloud, has not begun, and has not yielded: it may begin at any moment.
     """
 
     created: datetime
@@ -28,18 +29,25 @@ class Claim:
     host: str
     cloud: str | None = None
     begun: bool = False
+    asking: bool = False
 
     @property
     def rank(self) -> tuple[datetime, str]:
         return (self.created, self.uid)
 
-    def keeps_off(self, other: "Claim") -> bool:
-        """One that has begun before its cloud was recorded is taken to be of the same cloud."""
+    def keeps_off(self, other: "Claim", *, divided: bool = False) -> bool:
+        """One that has begun before its cloud was recorded is taken to be of the same cloud.
+
+        `divided`: other processes give hosts to drains as well. Then one that asks keeps off even
+        an older one, for it may be about to begin there: each has stored that it asks before it
+        reads the others, so of two at least one yields; and the older one is not kept off for long.
+        """
         if self.uid == other.uid or self.host != other.host:
             return False
         if self.begun:
             return self.cloud in (None, other.cloud)
-        return self.cloud == other.cloud and self.rank < other.rank
+        first = self.rank < other.rank or (divided and self.asking)
+        return self.cloud == other.cloud and first
 
     def seen_from(self, other: "Claim") -> str:
         """What a reader of `other`, who may not see other namespaces, is told of it."""
@@ -49,11 +57,12 @@ class Claim:
         return f"ComputeNodeDrain {self.namespace}/{self.name} (created {created})"
 
 
-def refuse_second(mine: Claim, others: Iterable[Claim]) -> None:
+def refuse_second(mine: Claim, others: Iterable[Claim], *, divided: bool = False) -> None:
     """Raises HostTaken where another drain keeps `mine` off the host, even one that is being
     deleted: it still restores the host. `mine.cloud` is not None.
     """
-    rivals = sorted((o for o in others if o.keeps_off(mine)), key=lambda o: (not o.begun, o.rank))
+    found = (other for other in others if other.keeps_off(mine, divided=divided))
+    rivals = sorted(found, key=lambda o: (not o.begun, o.rank))
     if rivals:
         raise HostTaken(
             f"host {mine.host} is already being drained by {rivals[0].seen_from(mine)}; this one "

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from quiesce.keyring.act.visit import VisitOrder
 from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
+from quiesce.ops.leadership import NotLeading
 from quiesce.ops.places import Places
 from quiesce.runtime.incident import reference
 
@@ -138,6 +139,8 @@ class Fleet:
     def _run(self, name: str, order: VisitOrder, lane: Lane) -> None:
         try:
             result = self.visit(order)
+        except NotLeading as error:  # this process is ending
+            result = VisitResult(failure=HostFailure("NotLeading", str(error), needs_person=False))
         except Exception as error:  # it must not seem to be a visit that never ends
             found, kind = reference(error), type(error).__name__
             log.exception("unexpected error in a visit to %s (reference %s)", name, found)
