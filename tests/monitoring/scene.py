@@ -5,12 +5,11 @@ what the real process shows, in seconds.
 """
 
 import base64
-import os
 import re
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,22 +46,25 @@ class Scene:
         return self.sim.cloud
 
     def apply(self, name: str, host: str, method: str = "Cold", **spec: Any) -> None:
+        """A drain."""
         whole = {"host": host, **spec, "migration": {"method": method, **spec.get("migration", {})}}
-        self.api.put(
-            {
-                "apiVersion": "quiesce.dev/v1alpha1",
-                "kind": "ComputeNodeDrain",
-                "metadata": {
-                    "namespace": NAMESPACE,
-                    "name": name,
-                    "uid": f"{name}-0000-0000",
-                    "generation": 1,
-                    "creationTimestamp": "2026-01-31T12:00:00Z",
-                },
-                "spec": whole,
-            },
-            event="ADDED",
-        )
+        self.put("ComputeNodeDrain", name, whole)
+
+    def put(self, kind: str, name: str, spec: Json) -> None:
+        metadata = {
+            "namespace": NAMESPACE,
+            "name": name,
+            "uid": f"{name}-0000-0000",
+            "generation": 1,
+            "creationTimestamp": "2026-01-31T12:00:00Z",
+        }
+        whole = {
+            "apiVersion": "quiesce.dev/v1alpha1",
+            "kind": kind,
+            "metadata": metadata,
+            "spec": spec,
+        }
+        self.api.put(whole, event="ADDED")
 
     def status(self, name: str) -> Json:
         path = f"/apis/quiesce.dev/v1alpha1/namespaces/{NAMESPACE}/computenodedrains/{name}"
@@ -92,9 +94,12 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path, port: int, *flags: str, speed: float = SPEED) -> Iterator[Scene]:
+def scene(
+    folder: Path, port: int, *flags: str, speed: float = SPEED, hosts: Sequence[str] = HOSTS
+) -> Iterator[Scene]:
     """`port`: where the operator listens. It is stopped with SIGTERM at the end."""
-    with serving() as api, Simulator(Cloud([*HOSTS], start=time.time(), speed=speed)) as sim:
+    with serving() as api, Simulator(Cloud([*hosts], start=time.time(), speed=speed)) as sim:
+        api.plurals.append("migrationkeyrings")
         entry = sim.cloud_entry("quiesce")
         credentials(api, NAMESPACE, yaml.safe_dump({"clouds": {"openstack": entry}}))
         kubeconfig = folder / "kubeconfig"
@@ -150,7 +155,7 @@ def _kubeconfig(url: str) -> Json:
     }
 
 
-SAMPLE = re.compile(r"^(quiesce_\w+)(?:\{(.*)\})? \S+$", re.MULTILINE)
+SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? \S+$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="')
 
 
@@ -160,7 +165,3 @@ def exposed(text: str) -> dict[str, set[str]]:
     for name, labels in SAMPLE.findall(text):
         found.setdefault(name, set()).update(LABEL.findall(labels))
     return found
-
-
-def environment_is_quiet() -> bool:
-    return not any(name.startswith("OS_") for name in os.environ)

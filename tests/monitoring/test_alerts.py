@@ -13,7 +13,7 @@ from tests.monitoring.prometheus import Json, promtool, rules
 
 D = 'namespace="openstack",name="compute-07"'
 INFO = 'quiesce_drain_info{%s,host="compute-07",phase="%s",reason="%s"}'
-DAY = "1440"
+DAY = "400"
 
 
 def drain(
@@ -77,18 +77,18 @@ def restart(before: dict[str, str]) -> dict[str, str]:
 MANUAL = drain("Stalled", "AwaitingDecision", stalled=f"1x{DAY}", progress=NEVER_FURTHER)
 CASES = (
     # Nothing is wrong
-    Case("a drained host at rest", 1000, drain("Drained", "Drained", progress=NEVER_FURTHER)),
-    Case("a deleted service", 1000, drain("Deleted", "Deleted", progress=NEVER_FURTHER)),
-    Case("a drain at work", 1000, drain("Draining", "Migrating")),
-    Case("suspended", 1000, drain("Suspended", "Suspended", progress=NEVER_FURTHER)),
-    Case("a plan", 1000, drain("Planned", "Planned", progress=NEVER_FURTHER)),
+    Case("a drained host at rest", 300, drain("Drained", "Drained", progress=NEVER_FURTHER)),
+    Case("a deleted service", 300, drain("Deleted", "Deleted", progress=NEVER_FURTHER)),
+    Case("a drain at work", 300, drain("Draining", "Migrating")),
+    Case("suspended", 300, drain("Suspended", "Suspended", progress=NEVER_FURTHER)),
+    Case("a plan", 300, drain("Planned", "Planned", progress=NEVER_FURTHER)),
     Case(
         "waits for a person to stop nova-compute",
-        1000,
+        300,
         drain("Drained", "NovaComputeRunning", progress=NEVER_FURTHER),
     ),
     Case("waits for a decision", 180, MANUAL | {HELD: "0x1000"}),
-    Case("no drain at all", 1000, {}),
+    Case("no drain at all", 300, {}),
     Case("restart", 62, restart(drain("Draining", "Migrating"))),
     Case("after a restart", 70, restart(drain("Draining", "Migrating"))),
     # Guests left off
@@ -125,7 +125,7 @@ CASES = (
         ("QuiesceVerifyResizeHeld",),
     ),
     Case("confirmed at last", 260, MANUAL | {HELD: "0x245 stale"}),
-    Case("one after the other", 900, drain("Draining", "Migrating") | {HELD: "0+60x1000"}),
+    Case("one after the other", 300, drain("Draining", "Migrating") | {HELD: "0+60x1000"}),
     # No progress
     Case(
         "nothing moves",
@@ -136,7 +136,7 @@ CASES = (
     Case("one long move", 115, drain("Draining", "Migrating", progress=NEVER_FURTHER)),
     Case(
         "moves may take a day",
-        1000,
+        300,
         drain("Draining", "Migrating", progress=NEVER_FURTHER, timeout=86400),
     ),
     Case(

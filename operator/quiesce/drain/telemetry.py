@@ -12,7 +12,7 @@ from typing import Any
 
 from quiesce.api.conditions import find
 from quiesce.api.drain.reasons import Stage
-from quiesce.api.drain.status import DrainStatus
+from quiesce.api.drain.status import DrainStatus, Progress
 from quiesce.drain.model.decision import Decision
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
@@ -30,12 +30,14 @@ _FIRST_STEPS = (Stage.STARTING, Stage.MIGRATING)
 
 @dataclass
 class _Watched:
-    """One drain. `steps` None: this process has not observed it yet. `marks`: by server ID, when
+    """One drain. `steps` None: this process has not observed its servers yet; `from_start`: it has
+    known the drain since before its first write. `marks`: by server ID, when
     its first move (began) and its part of a move began, in seconds since 1970.
     """
 
     facts: DrainFacts
     steps: Mapping[str, ServerStep] | None = None
+    from_start: bool = False
     marks: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -51,9 +53,13 @@ class Telemetry:
         """Logs a line for each server that stands elsewhere than before, and measures moves."""
         now = observation.now.timestamp()
         watched, found = self._watched(resource, now), standing(observation, decision)
+        watched.from_start = watched.from_start or not drain.begun
+        if not (drain.begun or observation.whole):  # before the first write servers may be unread
+            watched.facts = replace(watched.facts, read_at=now)
+            return
         before = {} if watched.steps is None else watched.steps
         changed = transitions(before, found, drain, observation)
-        fresh = watched.steps is not None or not drain.begun
+        fresh = watched.steps is not None or watched.from_start
         for t in changed:
             _measure(watched.marks, t, now, fresh=fresh)
             if fresh and _is_told(t, first=watched.steps is None):
@@ -82,7 +88,7 @@ class Telemetry:
             reason=str(ready.reason) if ready else "",
             stalled=find(status.conditions, "Stalled") is not None,
             progress_at=now.timestamp() if status.phase != before.phase else before.progress_at,
-            ratio=progress.moved / progress.total if progress and progress.total else 1.0,
+            ratio=_ratio(progress),
             progress={state: shown[state] for state in states} if progress else {},
         )
         metrics.drain(resource.uid, watched.facts)
@@ -114,6 +120,12 @@ def _observed(
         guests_off=found.guests_off,
         verify_resize_since=found.verify_resize_since,
     )
+
+
+def _ratio(progress: Progress | None) -> float:
+    if progress is None:
+        return 0.0
+    return progress.moved / progress.total if progress.total else 1.0
 
 
 def _is_progress(t: Transition) -> bool:

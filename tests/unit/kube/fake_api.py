@@ -217,7 +217,8 @@ class FakeApi:
 
 def _path_of(thing: Json) -> str:
     meta = thing["metadata"]
-    return f"/apis/quiesce.dev/v1alpha1/namespaces/{meta['namespace']}/{DRAINS}/{meta['name']}"
+    plural = f"{thing['kind'].lower()}s"
+    return f"/apis/quiesce.dev/v1alpha1/namespaces/{meta['namespace']}/{plural}/{meta['name']}"
 
 
 def _discovery(plurals: list[str]) -> dict[str, Json]:
