@@ -123,7 +123,7 @@ def timeseries(
     x, y, w, h = box
     found, unit = curves(panel, source), panel["fieldConfig"]["defaults"]["unit"]
     left, top, wide = x + 58, y + 34, w - 70
-    rows = min(LEGENDS, len(found) + 1) // 3 + 1
+    rows = min(LEGENDS, len(found) + 1) // (2 if w < 450 else 3) + 1
     high = h - 66 - 14 * rows
     most = max((value for _, points in found for _, value in points), default=1.0) or 1.0
     most = panel["fieldConfig"]["defaults"].get("max", most * 1.1)
@@ -148,11 +148,12 @@ def timeseries(
 
 
 def legends(names: Sequence[str], x: float, y: float, w: float) -> Iterator[str]:
+    columns = 2 if w < 450 else 3
     for number, name in enumerate(names[:LEGENDS]):
-        place, line = x + (number % 3) * w / 3, y + 14 * (number // 3)
+        place, line = x + (number % columns) * w / columns, y + 14 * (number // columns)
         color = COLORS[number % len(COLORS)]
         yield f"<rect x='{place:.1f}' y='{line - 6}' width='12' height='3' fill='{color}'/>"
-        yield text(place + 16, line, 10, "#c7d0d9", name[: int((w / 3 - 16) / 6)])
+        yield text(place + 16, line, 10, "#c7d0d9", name[: int((w / columns - 16) / 6)])
     if not names:
         yield text(x, y, 10, "#8e8e8e", "no data")
 

@@ -25,13 +25,15 @@ def drain(found: Scene) -> None:
     """
     for host, name, number in zip(HOSTS, ("web", "db", "app"), (16, 8, 4), strict=False):
         found.boot(host, *(f"{name}-{count}" for count in range(1, number + 1)))
+    found.put("MigrationKeyring", "keys", {"hostAccess": {"privateKeySecretRef": {"name": "none"}}})
     found.cloud.faults.set("migrate_disk_and_power_off", "scp", server="db-3")
-    few = {"migration": {"maxParallel": 2}, "service": KEEP}
-    found.apply(HOSTS[0], HOSTS[0], **few)
+    few = {"maxParallel": 2}
+    found.apply(HOSTS[0], HOSTS[0], migration=few, service=KEEP)
     time.sleep(30)
-    found.apply(HOSTS[1], HOSTS[1], **few)
+    found.apply(HOSTS[1], HOSTS[1], migration=few, service=KEEP)
     time.sleep(40)
-    found.apply(HOSTS[2], HOSTS[2], confirmation={"policy": "Manual"}, **few)
+    manual = {"policy": "Manual"}
+    found.apply(HOSTS[2], HOSTS[2], migration=few, service=KEEP, confirmation=manual)
     found.wait_phase(HOSTS[0], "Drained", timeout=300)
     found.wait_phase(HOSTS[1], "Stalled", timeout=300)
     found.wait_phase(HOSTS[2], "Stalled", timeout=300)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.monitoring.conftest import Drained
-from tests.monitoring.prometheus import MONITORING, rules
+from tests.monitoring.prometheus import MONITORING, ROOT, rules
 from tests.monitoring.scene import exposed
 
 from quiesce.api.drain.reasons import DrainReason, Phase, ServerReason
@@ -68,6 +68,14 @@ def test_every_query_is_answered(title: str, query: str, text: str, drained: Dra
         used = {label.strip() for label in found.split(",") if label.strip()}
         assert used <= labels | OF_TARGET, f"{title}: no label {used - labels}"
     assert {*LEGEND.findall(text)} - {"end"} <= labels | OF_TARGET, title
+
+
+def test_the_labels_in_the_docs_are_those_that_are_there(drained: Drained) -> None:
+    page, found = (ROOT / "docs" / "monitoring.md").read_text(), exposed(drained.scrape)
+    for name, labels in re.findall(r"^\| `(quiesce_\w+)` \| ([\w, ]*)\|", page, re.MULTILINE):
+        there = found.get(name, found.get(f"{name}_bucket"))
+        assert there is not None, name
+        assert {*filter(None, re.split(r"[, ]+", labels))} == there - {"le"}, name
 
 
 def test_every_panel_has_data(drained: Drained) -> None:

@@ -1,7 +1,7 @@
 """No resource fills the log: how many lines one may have, and one line that says what is left out.
 
-Whoever may create drains, or runs the cloud or the hosts that they name, has some influence on how
-often something changes. Lines at level debug are not counted: whoever sets it wants all of them.
+Anyone who may create drains, or runs the cloud or hosts that they name, has some influence on how
+often something changes. Lines at level debug are not counted: anyone who sets it wants all of them.
 """
 
 import logging
