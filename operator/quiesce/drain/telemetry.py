@@ -5,6 +5,7 @@ the time of the last progress counts from the start.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -59,6 +60,8 @@ class Telemetry:
             return
         before = {} if watched.steps is None else watched.steps
         changed = transitions(before, found, drain, observation)
+        if watched.steps is None and not watched.from_start and found.steps:
+            log.info("the operator has started, and continues it: %s", _summary(found))
         fresh = watched.steps is not None or watched.from_start
         for t in changed:
             _measure(watched.marks, t, now, fresh=fresh)
@@ -188,6 +191,12 @@ def _tell(
         "seconds": round(now - began, 1) if began is not None and t.after.state in LEFT else None,
     }
     log.log(logging.WARNING if t.after.person else logging.INFO, "%s", _text(t), extra=fields)
+
+
+def _summary(found: Standing) -> str:
+    """`2 Migrating, 1 Blocked (NoCapacity)`"""
+    tally = Counter(step.shown for step in found.steps.values())
+    return ", ".join(f"{number} {shown}" for shown, number in sorted(tally.items()))
 
 
 def _fields(step: ServerStep) -> dict[str, Any]:

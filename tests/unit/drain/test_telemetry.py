@@ -59,7 +59,7 @@ class Told:
         record = record or begun()
         decision = decided(observation, None, record)
         self.telemetry.observed(RESOURCE, drain(spec(), record), observation, decision)
-        return [vars(each) for each in self.caplog.records]
+        return [vars(each) for each in self.caplog.records if hasattr(each, "state")]
 
     @property
     def facts(self) -> DrainFacts:
@@ -94,6 +94,7 @@ MOVED = observed(migrations=[migration(status_="confirmed")])
 
 def test_a_new_process_tells_nothing_of_what_another_one_has_told(told: Told) -> None:
     assert told.tick(MIGRATING, was(s1="ACTIVE")) == []
+    assert told.caplog.messages == ["the operator has started, and continues it: 1 Migrating"]
     (line,) = told.tick(MOVED, was(s1="ACTIVE"))
     assert (line["state"], line["before"], line["destination"]) == ("Moved", "Migrating", "cmp2")
     assert told.tick(MOVED, was(s1="ACTIVE")) == []
