@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -72,7 +71,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Told:
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, float]]]:
+def stages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, float]]:
     """(method, stage, seconds) of every part of a move that is measured."""
     found: list[tuple[str, str, float]] = []
     monkeypatch.setattr(module.metrics, "move_stage", lambda *part: found.append(part))
