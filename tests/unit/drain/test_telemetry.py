@@ -28,6 +28,7 @@ from quiesce.drain.model.observation import Observation
 from quiesce.drain.report import standing
 from quiesce.drain.telemetry import Telemetry
 from quiesce.kube.resource import Resource
+from quiesce.ops import metrics
 from quiesce.ops.metrics import DrainFacts
 
 RESOURCE = Resource(
@@ -74,7 +75,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Told:
 def stages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, float]]:
     """(method, stage, seconds) of every part of a move that is measured."""
     found: list[tuple[str, str, float]] = []
-    monkeypatch.setattr(module.metrics, "move_stage", lambda *part: found.append(part))
+    monkeypatch.setattr(metrics, "move_stage", lambda *part: found.append(part))
     return found
 
 
