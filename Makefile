@@ -22,7 +22,7 @@ SCOPE  := $(if $(NAMESPACE),--namespace $(NAMESPACE))
 CODE   := operator tests tools
 export PYTHONPATH := $(CURDIR)/operator
 
-.PHONY: help demo run test unit security supervisors hypervisors model faults contract e2e \
+.PHONY: help demo run test unit security monitoring supervisors hypervisors model faults contract e2e \
         docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock \
         image audit sbom
 
@@ -48,6 +48,9 @@ unit: venv  ## tables for the pure parts (seconds)
 
 security: venv  ## hostile clouds and Secrets, and random input to what reads them
 	$(PYTEST) tests/security
+
+monitoring: venv  ## alerts, dashboard and log lines, with a real Prometheus
+	$(PYTEST) tests/monitoring
 
 supervisors: venv  ## stop and restore nova-compute under systemd, podman and dockerd
 	$(PYTEST) tests/supervisors

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -170,16 +171,37 @@ def test_every_exit_code_is_listed() -> None:
 
 
 def test_every_metric_is_listed_and_no_other() -> None:
-    operations = (ROOT / "docs" / "operations.md").read_text()
-    metrics.queue_depth("drain", lambda: 0)
-    metrics.drain_phase("one", "Drained")
-    families = [
-        family for family in metrics.REGISTRY.collect() if family.name.startswith("quiesce_")
-    ]
+    """tests/monitoring compares their labels with a real scrape."""
+    monitoring = (ROOT / "docs" / "monitoring.md").read_text()
+    suffixes = {"counter": "_total", "info": "_info"}
     exposed = {
-        f"{family.name}_total" if family.type == "counter" else family.name for family in families
+        f"{family.name}{suffixes.get(family.type, '')}"
+        for family in metrics.REGISTRY.collect()
+        if family.name.startswith("quiesce_")
     }
-    assert set(re.findall(r"^\| `(quiesce_\w+)` \|", operations, re.MULTILINE)) == exposed
+    assert set(re.findall(r"^\| `(quiesce_\w+)` \|", monitoring, re.MULTILINE)) == exposed
+
+
+def alerts() -> list[dict[str, Any]]:
+    rules = yaml.safe_load((ROOT / "manifests" / "monitoring" / "prometheus-rule.yaml").read_text())
+    return [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_every_alert_has_a_runbook_and_is_listed(alert: dict[str, Any]) -> None:
+    page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+    assert anchor == alert["alert"].lower()
+    assert anchor in anchors(ROOT / page)
+    assert (
+        f"[`{alert['alert']}`](runbooks.md#{anchor})" in (ROOT / "docs/monitoring.md").read_text()
+    )
+    assert alert["labels"]["severity"] in ("critical", "warning")
+    assert alert["annotations"]["summary"] and alert["annotations"]["description"]
+
+
+def test_every_runbook_is_of_an_alert() -> None:
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs/runbooks.md").read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted(alert["alert"] for alert in alerts())
 
 
 def test_every_text_that_names_a_version_names_this_one() -> None:

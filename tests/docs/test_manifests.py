@@ -81,6 +81,20 @@ def test_metrics_are_for_the_machine_itself_or_for_those_whom_the_policy_lets_in
     assert policy["metadata"]["namespace"] == deployment["metadata"]["namespace"]
 
 
+def test_prometheus_scrapes_the_port_that_the_policy_opens() -> None:
+    monitoring = BASE.parent / "monitoring"
+    monitor = yaml.safe_load((monitoring / "pod-monitor.yaml").read_text())
+    (deployment,) = documents("Deployment")
+    pod = deployment["spec"]["template"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (port,) = pod["spec"]["containers"][0]["ports"]
+    assert endpoint["port"] == port["name"]
+    assert endpoint["honorLabels"], "series of drains have the namespace of the drain"
+    selected = monitor["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= pod["metadata"]["labels"].items()
+    assert monitor["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+
+
 @pytest.mark.finding("M11")
 def test_connections_go_to_known_ports_only() -> None:
     (policy,) = documents("NetworkPolicy")

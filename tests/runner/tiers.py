@@ -117,6 +117,7 @@ COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("docs"),
     Tier("unit"),
     Tier("security"),
+    Tier("monitoring"),
     Tier("beds"),
     Tier("model"),
     Tier("faults"),

@@ -33,6 +33,7 @@ from quiesce.drain.report import (
     status,
     status_of_problem,
 )
+from quiesce.drain.telemetry import Telemetry
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.ops import metrics
@@ -68,6 +69,7 @@ class Drains:
     now: Callable[[], datetime] = _utc_now
     histories: dict[str, History] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
+    telemetry: Telemetry = field(default_factory=Telemetry)
     finalizer: str = DRAIN_FINALIZER
 
     def tick(self, resource: Resource) -> float | Released:
@@ -79,6 +81,7 @@ class Drains:
         notices = self.notices(resource, drain, observation)
         self._prove(resource, access)
         self.remember(resource, observation, decision)
+        self.telemetry.observed(resource, drain, observation, decision)
         if decision.released:
             return Released(_farewell(decision))
         self.report(resource, drain, observation, decision, notices)
@@ -231,7 +234,8 @@ class Drains:
         tried.
         """
         key = str(resource.key)
-        context = ActionContext(access.cloud, observation, key, self.now, access.compute)
+        fields = self.telemetry.call_fields(resource)
+        context = ActionContext(access.cloud, observation, key, self.now, access.compute, fields)
         acted: Acted = act(decision.actions, context)
         self.histories[resource.uid] = acted.advance(self.histories[resource.uid])
         if acted.problem is not None:
@@ -273,7 +277,7 @@ class Drains:
         self.histories.pop(uid, None)
         self.limiter.hold(uid, 0)
         self.claims.forget(uid)
-        metrics.drain_phase(key, None)
+        self.telemetry.forget(uid)
 
     def _with_cloud(self, resource: Resource, after: DrainStatus) -> DrainStatus:
         """Once its credentials have worked: where other drains look for it."""
@@ -289,7 +293,7 @@ class Drains:
         after: DrainStatus,
         notices: tuple[Event, ...] = (),
     ) -> None:
-        metrics.drain_phase(resource.key, str(after.phase))
+        self.telemetry.reported(resource, after, self.now())
         told = (*events(before, after), *notices)
         publish(self.context, resource, after.to_json(), told)
 

@@ -27,6 +27,7 @@ from quiesce.keyring.model import (
 )
 from quiesce.keyring.observe import KeyringObservation, KeyStore, observe, secrets_by_default
 from quiesce.kube.resource import Key, Resource
+from quiesce.ops import metrics
 from quiesce.runtime.kinds import Context, Reconciler, Released
 from quiesce.runtime.publish import announce, publish
 from quiesce.runtime.reconciler import AT_ONCE, ResourceReconciler
@@ -119,6 +120,7 @@ class Keyrings:
         return not fleet.in_flight
 
     def forget(self, key: Key, uid: str) -> None:
+        metrics.keyring(uid, None)
         self.fleets.pop(uid, None)
         self.known.pop(uid, None)
         self.told.difference_update([each for each in self.told if each[0] == uid])
@@ -184,6 +186,7 @@ class Keyrings:
         if all(record.removed for record in fleet.hosts.values()) and not fleet.in_flight:
             return Released(self._farewell(resource, before, fleet, known - set(fleet.hosts)))
         after = report.removal_status(fleet.hosts, before, resource.generation)
+        metrics.keyring(resource.uid, after.standing)
         publish(self.context, resource, after.as_json(before, _now()))
         if fleet.in_flight:
             return _WHILE_VISITING
@@ -260,6 +263,7 @@ class Keyrings:
         after: KeyringStatus,
         events: Sequence[Event] = (),
     ) -> None:
+        metrics.keyring(resource.uid, after.standing)
         events = (*events, *report.transitions(before, after))
         publish(self.context, resource, after.as_json(before, _now()), events)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from kubernetes.client import ApiClient, CustomObjectsApi
 
 from quiesce.api.annotations import GROUP
-from quiesce.kube.errors import KubeError, call
+from quiesce.kube.errors import KubeError, write
 from quiesce.kube.outgoing import outgoing_text
 from quiesce.kube.resource import Resource
 from quiesce.kube.store import MERGE
@@ -83,10 +83,12 @@ class Events:
         path = ("events.k8s.io", "v1", resource.key.namespace, "events")
         if sent is None:
             body = self._body(resource, name, type_, reason, action, note)
-            call(self._api.create_namespaced_custom_object, *path, body)
+            write("events", "create", self._api.create_namespaced_custom_object, *path, body)
         else:
             series = {"series": {"count": sent.count, "lastObservedTime": _now()}}
-            call(
+            write(
+                "events",
+                "patch",
                 self._api.patch_namespaced_custom_object,
                 *path,
                 sent.name,

@@ -23,6 +23,8 @@ _TIMEOUT = (1.5, 2.5)
 _PAGE = 500
 
 call = partial(errors.call, timeout=_TIMEOUT)
+_create = partial(errors.write, "leases", "create", timeout=_TIMEOUT)
+_change = partial(errors.write, "leases", "patch", timeout=_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Leases:
             },
             "spec": _spec(holder, seconds, acquireTime=now, leaseTransitions=0),
         }
-        made = call(
+        made = _create(
             self._api.create_namespaced_custom_object,
             *self._path(),
             body,
@@ -106,7 +108,7 @@ class Leases:
         return self._patch(lease, _spec("", 1), {})
 
     def _patch(self, lease: Lease, spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> Lease:
-        changed = call(
+        changed = _change(
             self._api.patch_namespaced_custom_object,
             *self._path(),
             lease.name,

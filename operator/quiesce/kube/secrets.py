@@ -14,7 +14,7 @@ from kubernetes.client import ApiClient, CoreV1Api
 
 from quiesce.api.errors import ForeignSecret
 from quiesce.api.labels import MANAGED_BY, MANAGER, OWNER_UID, label_command, own_labels
-from quiesce.kube.errors import KubeConflict, KubeForbidden, KubeNotFound, call
+from quiesce.kube.errors import KubeConflict, KubeForbidden, KubeNotFound, call, write
 from quiesce.kube.resource import Resource
 from quiesce.kube.store import APPLY, FIELD_MANAGER, MERGE
 from quiesce.ops.logging import get_logger
@@ -97,8 +97,13 @@ class Secrets:
         if found is None:
             body = _body(name, data, type_, own_labels(owner.uid))
             namespace = owner.key.namespace
-            made = call(
-                self._api.create_namespaced_secret, namespace, body, field_manager=FIELD_MANAGER
+            made = write(
+                "secrets",
+                "create",
+                self._api.create_namespaced_secret,
+                namespace,
+                body,
+                field_manager=FIELD_MANAGER,
             )
             return _secret(made)
         gone = dict.fromkeys(found.data.keys() - data.keys())
@@ -133,7 +138,9 @@ class Secrets:
         labels: Mapping[str, str],
     ) -> Secret:
         """For a person who asks for it: creates it, or makes our keys in it exactly `data`."""
-        applied = call(
+        applied = write(
+            "secrets",
+            "patch",
             self._api.patch_namespaced_secret,
             name,
             namespace,
@@ -161,7 +168,9 @@ class Secrets:
             "labels": own_labels(owner.uid),
             "ownerReferences": references,
         }
-        changed = call(
+        changed = write(
+            "secrets",
+            "patch",
             self._api.patch_namespaced_secret,
             found.name,
             found.namespace,

@@ -7,7 +7,7 @@ from typing import Any
 from kubernetes.client import ApiClient, CustomObjectsApi
 
 from quiesce.api.annotations import GROUP, VERSION
-from quiesce.kube.errors import KubeExpired, KubeNotFound, call
+from quiesce.kube.errors import KubeExpired, KubeNotFound, call, write
 from quiesce.kube.outgoing import outgoing_status
 from quiesce.kube.resource import Key, Resource
 
@@ -97,7 +97,9 @@ class Store:
             "status": wanted,
         }
         try:
-            call(
+            write(
+                f"{self._plural}/status",
+                "patch",
                 self._api.patch_namespaced_custom_object_status,
                 *self._path(resource.key),
                 body,
@@ -129,7 +131,9 @@ class Store:
     def _write_finalizers(self, resource: Resource, finalizers: Sequence[str]) -> None:
         # A merge patch replaces the list as a whole: resourceVersion keeps others' finalizers safe.
         metadata = {"finalizers": finalizers, "resourceVersion": resource.resource_version}
-        call(
+        write(
+            self._plural,
+            "patch",
             self._api.patch_namespaced_custom_object,
             *self._path(resource.key),
             {"metadata": metadata},

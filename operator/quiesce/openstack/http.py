@@ -235,11 +235,12 @@ class Api:
                 f"{method} {path}: the session broke while its token was renewed"
             ) from error
         except (ks.ClientException, requests.RequestException) as error:
-            metrics.nova_request(service, method, route(path), "none")
+            took = time.monotonic() - started
+            metrics.nova_request(service, method, route(path), "none", took)
             raise CloudUnreachable(f"{method} {path}: {cause(error)}") from error
-        metrics.nova_request(service, method, route(path), _known_status(answer))
-        seconds = round(time.monotonic() - started, 3)
-        shown = {"request_id": request_id(answer), "seconds": seconds}
+        took = time.monotonic() - started
+        metrics.nova_request(service, method, route(path), _known_status(answer), took)
+        shown = {"request_id": request_id(answer), "seconds": round(took, 3)}
         log.debug("%s %s %s", method, path, answer.status_code, extra=shown)
         return answer
 

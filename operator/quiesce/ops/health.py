@@ -1,6 +1,7 @@
 """/healthz, /readyz and /metrics for the kubelet, Prometheus and people."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from quiesce.ops.logging import get_logger
+
+log = get_logger(__name__)
 
 Check = Callable[[], list[str]]
 """-> what is wrong, a line each; an empty list: healthy."""
@@ -53,6 +58,13 @@ class _Server(ThreadingHTTPServer):
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         TCPServer.server_bind(self)  # HTTPServer's own would ask DNS for our name
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A line of the log; the usual one prints a traceback that is none. Not of one who hung
+        up.
+        """
+        if not isinstance(sys.exception(), OSError):
+            log.exception("unexpected error while answering a probe or a scrape")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -10,13 +10,14 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from quiesce.api.outside import bounded, names_a_secret, redact
+from quiesce.ops.log_limit import LineLimit
 
 _LEVELS = {"kopf": "WARNING", "urllib3": "ERROR", "paramiko": "CRITICAL"}
 """Everything else that is not ours: WARNING. At debug level clients show the bodies of Secrets."""
@@ -43,9 +44,20 @@ def fields(**named: Any) -> Iterator[None]:
         _fields.reset(token)
 
 
+def with_fields(target: Callable[..., None]) -> Callable[..., None]:
+    """The same function for another thread, whose lines have the fields of this one."""
+    named = _fields.get()
+
+    def run(*args: Any) -> None:
+        with fields(**named):
+            target(*args)
+
+    return run
+
+
 def set_up(form: str, level: str) -> None:
     """`form`: text or json; `level`: debug, info, warning, error. Replaces an earlier set-up."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Limited(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -54,6 +66,25 @@ def set_up(form: str, level: str) -> None:
         logging.getLogger(name).setLevel(fixed)
     logging.captureWarnings(True)
     threading.excepthook = _log_thread_death
+
+
+class _Limited(logging.StreamHandler[TextIO]):
+    """Leaves out what is beyond the bound of its resource, and says so."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._limit = LineLimit()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        admitted, told = self._limit.admit(record, {**_fields.get(), **vars(record)})
+        token = _fields.set({})  # what is told is of other resources
+        try:
+            for each in told:
+                super().emit(each)
+        finally:
+            _fields.reset(token)
+        if admitted:
+            super().emit(record)
 
 
 class TextLines(logging.Formatter):

@@ -52,7 +52,9 @@ class Controller:
         self._store = store
         self._reconcile = reconcile
         self._clock = clock
-        self._queue: WorkQueue[Key] = WorkQueue(namespace_of=lambda key: key.namespace)
+        self._queue: WorkQueue[Key] = WorkQueue(
+            namespace_of=lambda key: key.namespace, waited=partial(metrics.queue_wait, name)
+        )
         self._wakeups = WakeUps()
         self._workers: list[_Worker] = []
         self._failures: dict[Key, tuple[int, str]] = {}  # how often in a row, and how the last time

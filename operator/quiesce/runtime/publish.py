@@ -28,4 +28,5 @@ def announce(context: Context, resource: Resource, events: Iterable[Event]) -> N
     for event in events:
         context.events.emit(resource, event.type, event.reason, event.action, event.message)
         level = logging.WARNING if event.type == "Warning" else logging.INFO
-        log.log(level, "%s: %s", event.reason, event.message)
+        fields = {"event": event.reason}
+        log.log(level, "%s: %s", event.reason, event.message, extra=fields)

@@ -20,9 +20,13 @@ class WorkQueue(Generic[_K]):
         self,
         clock: Callable[[], float] = time.monotonic,
         namespace_of: Callable[[_K], Hashable] | None = None,
+        waited: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`namespace_of`: by which keys share the threads; None: they do not."""
+        """`namespace_of`: by which keys share the threads; None: they do not. `waited` is called
+        with the seconds for which a key that is handed out was due.
+        """
         self._clock = clock
+        self._waited = waited
         self._shares: Shares[_K] = Shares(namespace_of, 0)
         self._changed = threading.Condition()
         self._due: dict[_K, float] = {}
@@ -136,7 +140,7 @@ class WorkQueue(Generic[_K]):
 
     def _take(self, key: _K) -> _K:
         """Its entry in the heap is stale from now on."""
-        del self._due[key]
+        self._waited(self._clock() - self._due.pop(key))
         self._in_work[key] = None
         self._shares.begin(key)
         self._changed.notify()  # another thread has to wait for the next one now

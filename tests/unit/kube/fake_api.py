@@ -100,7 +100,7 @@ class FakeApi:
         self.plurals = [DRAINS]
         self.page = 500
         self._version = 100
-        self._watchers: list[queue.Queue[Json | None]] = []
+        self._watchers: list[tuple[str, queue.Queue[Json | None]]] = []
 
     def client(self) -> ApiClient:
         return client_of(self.url)
@@ -117,9 +117,12 @@ class FakeApi:
         self.tell({"type": "DELETED", "object": thing})
 
     def tell(self, event: Json | None) -> None:
-        """Sends a watch event as it is; None ends the streams."""
-        for watcher in list(self._watchers):
-            watcher.put(event)
+        """Sends a watch event as it is to those who watch its kind; None ends the streams."""
+        kind = (event or {}).get("object", {}).get("kind", "")
+        for plural, watcher in list(self._watchers):
+            own = f"{kind.lower()}s"
+            if event is None or own == plural or own not in self.plurals:
+                watcher.put(event)
         if event is None:
             self._watchers.clear()
 
@@ -208,16 +211,17 @@ class FakeApi:
         self.put(thing)
         return Answer(200, thing)
 
-    def stream(self) -> Iterator[Json]:
+    def stream(self, plural: str) -> Iterator[Json]:
         events: queue.Queue[Json | None] = queue.Queue()
-        self._watchers.append(events)
+        self._watchers.append((plural, events))
         while (event := events.get()) is not None:
             yield event
 
 
 def _path_of(thing: Json) -> str:
     meta = thing["metadata"]
-    return f"/apis/quiesce.dev/v1alpha1/namespaces/{meta['namespace']}/{DRAINS}/{meta['name']}"
+    plural = f"{thing['kind'].lower()}s"
+    return f"/apis/quiesce.dev/v1alpha1/namespaces/{meta['namespace']}/{plural}/{meta['name']}"
 
 
 def _discovery(plurals: list[str]) -> dict[str, Json]:
@@ -278,7 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(answer, bytes):
             self._send(200, answer)
         elif request.query.get("watch") == "true" and answer.status == 200:
-            self._stream()
+            self._stream(request.path.rpartition("/")[2])
         else:
             self._send(answer.status, json.dumps(answer.body).encode())
 
@@ -289,13 +293,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _stream(self) -> None:
+    def _stream(self, plural: str) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
-        for event in self.api.stream():
+        for event in self.api.stream(plural):
             try:
                 self.wfile.write(json.dumps(event).encode() + b"\n")
             except OSError:

@@ -1,3 +1,5 @@
+import socket
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -61,3 +63,16 @@ def test_other_paths_say_what_there_is(served: Served) -> None:
 def test_a_taken_address_is_an_error_at_once(served: Served) -> None:
     with pytest.raises(OSError):
         HealthServer("127.0.0.1", served.server.port, list, list, CollectorRegistry())
+
+
+def test_one_who_hangs_up_leaves_nothing_on_stderr(
+    served: Served, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where lines of the log are, of which each is JSON."""
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", served.server.port)) as hasty:
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            hasty.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert served.get("/healthz")[0] == 200
+    served.server.stop()
+    assert capfd.readouterr().err == ""

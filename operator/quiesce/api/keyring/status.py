@@ -118,6 +118,13 @@ class KeyringStatus:
     problems_omitted: int | None = None
     """How many more there are than `problems` holds; None: not counted yet."""
 
+    @property
+    def standing(self) -> tuple[str, str]:
+        """(Ready, Reconciling or Stalled; the reason of `Ready`)."""
+        reasons = {c.type: c.reason for c in self.conditions if c.status == "True"}
+        kind = next((kind for kind in ("Stalled", "Reconciling") if kind in reasons), "Ready")
+        return kind, next((c.reason for c in self.conditions if c.type == "Ready"), "")
+
     def as_json(self, previous: "KeyringRecord", now: str) -> dict[str, Any]:
         """`now`: RFC 3339, for conditions that differ from the previous status."""
         omitted = None

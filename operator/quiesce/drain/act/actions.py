@@ -4,12 +4,13 @@ repeated blindly.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
+from typing import Any
 
 from quiesce.api.errors import Problem
 from quiesce.compute.host import HostCompute
@@ -32,7 +33,7 @@ _SIDE_BY_SIDE = 4  # calls for servers in flight at once
 @dataclass(frozen=True, slots=True)
 class ActionContext:
     """What the calls need besides the actions themselves. `compute` None: the spec names no access
-    to the host.
+    to the host. `fields`: by server ID, for the log line of a call for it.
     """
 
     cloud: Cloud
@@ -40,6 +41,7 @@ class ActionContext:
     drain: str  # namespace/name, for the log
     now: Callable[[], datetime]
     compute: HostCompute | None = None
+    fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,8 @@ def act(actions: Sequence[Action], context: ActionContext) -> Acted:
 
 def _carry_out(action: Action, context: ActionContext) -> Advance:
     if isinstance(action, ServerAction):
-        return act_on_server(
-            action, context.cloud, context.observation.host, context.now, context.drain
-        )
+        fields = {"drain": context.drain, **context.fields.get(action.server_id, {})}
+        return act_on_server(action, context.cloud, context.observation.host, context.now, fields)
     if isinstance(action, ServiceAction):
         return act_on_service(
             action, context.cloud, context.observation, context.now, context.drain

@@ -1,9 +1,10 @@
 """One call for one server, and what its answer means."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from quiesce.drain.model.actions import (
     AbortLive,
@@ -24,37 +25,43 @@ log = logging.getLogger(__name__)
 
 
 def act_on_server(
-    action: ServerAction, cloud: Cloud, host: str, now: Callable[[], datetime], drain: str
+    action: ServerAction,
+    cloud: Cloud,
+    host: str,
+    now: Callable[[], datetime],
+    fields: Mapping[str, Any],
 ) -> Callable[[History], History]:
     """Sends it, once. -> what it means for the history. Raises BadCredentials.
+
+    `fields`: for the log line.
 
     A refusal is that server's, 403 included: whether the credentials lack a permission is decided
     from the refusals of several servers (decide.refusals).
     """
     call, send = _call_of(action, cloud)
-    extra = {"drain": drain, "server": action.server_id}
+    extra = {**fields, "server": action.server_id}
+    name = extra.get("server_name", action.server_id)
     if isinstance(action, RevertMove) and not source_is_up(cloud, host):
-        log.warning("not reverting: nova-compute of %s is down", host, extra=extra)
+        log.warning("not reverting %s: nova-compute of %s is down", name, host, extra=extra)
         return _unchanged
     at = now()
     try:
         request_id = _sent(send)
     except Refused as refused:
         extra |= {"request_id": refused.request_id or ""}
-        log.warning("%s refused: %s", call, refused.message, extra=extra)
+        log.warning("%s %s refused: %s", call, name, refused.message, extra=extra)
         advance = partial(_refused, action, call, refused, at)
     except Unknown as error:
-        log.warning(
-            "%s not answered, reading before anything is repeated: %s", call, error, extra=extra
-        )
+        text = "%s %s not answered, reading before anything is repeated: %s"
+        log.warning(text, call, name, error, extra=extra)
         advance = partial(_unanswered, action, at, now())
     else:
         if isinstance(action, StartMove | OffloadServer):
             method = action.method if isinstance(action, StartMove) else "offload"
             metrics.move_started(method)
         extra |= {"request_id": request_id or ""}
-        log.info("%s%s", call, _detail(action), extra=extra)
-        advance = partial(_accepted, action, at)
+        log.info("%s %s%s", call, name, _detail(action), extra=extra)
+        advance = partial(_accepted, action, at, request_id)
     return advance
 
 
@@ -114,8 +121,10 @@ def _told(action: ServerAction, at: datetime, history: History) -> History:
     return history
 
 
-def _accepted(action: ServerAction, at: datetime, history: History) -> History:
-    return _told(action, at, history).accept(action.server_id)
+def _accepted(
+    action: ServerAction, at: datetime, request_id: str | None, history: History
+) -> History:
+    return _told(action, at, history).accept(action.server_id, request_id)
 
 
 def _refused(

@@ -103,7 +103,8 @@ class HostFailure:
 class History:
     """All times are when this process saw it first, or did it last.
 
-    `names`: of servers. `first_seen`: of a migration in its present status, by (ID, status).
+    `names`: of servers. `requests`: by server ID, Nova's ID of the last request for it that was
+    accepted. `first_seen`: of a migration in its present status, by (ID, status).
     `held_since`: of a consumer that holds something on a host that is else empty. `idle_since`: of
     a server that stands idle with an open migration. `busy_since`: of a task on the host, by
     (server ID, task). `causes`: of failed migrations. `unanswered`: calls for a server whose answer
@@ -121,6 +122,7 @@ class History:
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
+    requests: Mapping[str, str] = field(default_factory=dict)
     first_seen: Mapping[tuple[int, str], datetime] = field(default_factory=dict)
     held_since: Mapping[str, datetime] = field(default_factory=dict)
     idle_since: Mapping[str, datetime] = field(default_factory=dict)
@@ -268,9 +270,13 @@ class History:
         """
         return replace(self, listed=None)
 
-    def accept(self, key: str) -> Self:
+    def accept(self, key: str, request_id: str | None = None) -> Self:
         """A call for `key` was accepted."""
-        return replace(self, refusals={k: r for k, r in self.refusals.items() if k != key})
+        return replace(
+            self,
+            refusals={k: r for k, r in self.refusals.items() if k != key},
+            requests={**self.requests, key: request_id} if request_id else self.requests,
+        )
 
     def refuse(self, key: str, call: str, status: int, text: str, now: datetime) -> Self:
         """Nova refused `call` for `key`; the same call again counts up."""

@@ -15,6 +15,7 @@ from enum import StrEnum
 from quiesce.keyring.act.visit import VisitOrder
 from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
 from quiesce.ops.leadership import NotLeading
+from quiesce.ops.logging import with_fields
 from quiesce.ops.places import Places
 from quiesce.runtime.incident import reference
 
@@ -107,7 +108,10 @@ class Fleet:
             return False
         self.in_flight.add(name)
         threading.Thread(
-            target=self._run, args=(name, order, lane), name=f"visit-{name}", daemon=True
+            target=with_fields(self._run),
+            args=(name, order, lane),
+            name=f"visit-{name}",
+            daemon=True,
         ).start()
         return True
 
