@@ -93,6 +93,7 @@ TROUBLE = (  # the longest stories
 )
 RIGHTS = (  # without a cloud
     "e2e/api_rules",
+    "e2e/plugin",
     "e2e/test_hostile_neighbours.py",
 )
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
