@@ -209,7 +209,8 @@ def plan(view: DrainView) -> Page:
     head = line(
         Span(f"Plan for {view.host}", "bold"), Span(f"   method {view.method}, {when}", "dim")
     )
-    return (head, BLANK, _plan_counts(found), BLANK, *_weighed(view, found), *_why(found))
+    rows = _servers(found) if found.servers else _why(found)
+    return (head, BLANK, _plan_counts(found), BLANK, *_weighed(view, found), *rows)
 
 
 def _plan_counts(found: PlanStatus) -> Grid:
@@ -245,6 +246,23 @@ def _why(found: PlanStatus) -> Iterator[Block]:
         for reason, number, message in found.reasons
     )
     yield Grid(("STAYS BECAUSE", "SERVERS", "WHICH, AND WHY"), rows)
+
+
+def _servers(found: PlanStatus) -> Iterator[Block]:
+    yield BLANK
+    styles: dict[str, Style] = {"none": "bad", "cold": "busy", "live": "good"}
+    rows = tuple(
+        (
+            Span(row.name, "bold"),
+            Span(row.status),
+            Span(row.action, styles.get(row.action, "")),
+            Span(row.message),
+        )
+        for row in found.servers
+    )
+    yield Grid(("SERVER", "STATUS", "ACTION", "WHY"), rows)
+    if found.servers_omitted:
+        yield line(Span(f"and {count(found.servers_omitted, 'more server')}", "dim"))
 
 
 # Reasons

@@ -59,6 +59,9 @@ def test_a_person_drains_and_restores_a_host(
     assert editor.does("status").startswith("no drains")
     plan = editor.does("plan", HOST)
     assert [line.split()[1] for line in plan.splitlines() if "-migrate" in line] == ["3", "2"]
+    rows = [line.split()[:3] for line in plan.splitlines() if line.startswith("web-")]
+    assert ["web-0", "ACTIVE", "live"] in rows
+    assert ["web-3", "SHUTOFF", "cold"] in rows
     assert editor.does("status").startswith("no drains")
     assert (service_status(stand_in), migrations(stand_in)) == ("enabled", 0)
 

@@ -115,6 +115,23 @@ def test_a_plan_says_what_would_be_done_and_why_not() -> None:
     assert any(text.startswith("Capacity of the rest of the cloud: Fits") for text in texts)
 
 
+def test_a_plan_has_a_row_a_server_where_the_operator_lists_them() -> None:
+    seen = view("planned")
+    assert seen.status is not None
+    rows = [
+        {"id": WEB_10, "name": "cmp2-web-10", "status": "SUSPENDED", "action": "none"},
+        {"id": WEB_09, "name": "cmp2-web-09", "status": "SHUTOFF", "action": "cold"},
+    ]
+    listed = seen.status.to_json()["plan"] | {"servers": rows, "serversOmitted": 2}
+    texts = plain(plan(view("planned", plan=listed)))
+    assert [text.split()[:3] for text in texts[-4:-1]] == [
+        ["SERVER", "STATUS", "ACTION"],
+        ["cmp2-web-10", "SUSPENDED", "none"],
+        ["cmp2-web-09", "SHUTOFF", "cold"],
+    ]
+    assert texts[-1] == "and 2 more servers"
+
+
 # Reasons
 
 
