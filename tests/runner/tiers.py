@@ -107,6 +107,7 @@ TROUBLE = (  # the longest stories
 )
 RIGHTS = (  # without a cloud
     "e2e/api_rules",
+    "e2e/plugin",
     "e2e/test_hostile_neighbours.py",
 )
 REPLICAS = ("e2e/replicas",)  # on the stand-in; they end the API server

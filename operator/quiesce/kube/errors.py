@@ -7,8 +7,6 @@ from typing import Any
 import urllib3
 from kubernetes.client.exceptions import ApiException
 
-from quiesce.ops import metrics
-
 TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and to wait for each read: every call to the API server has a limit."""
 
@@ -80,17 +78,6 @@ def call(
         ) from error
     if not answer:
         raise KubeUnavailable("the API server's answer is empty")
-    return answer
-
-
-def write(kind: str, verb: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """A `call` that changes something, counted by kind and verb. Raises KubeError."""
-    try:
-        answer = call(method, *args, **kwargs)
-    except KubeError:
-        metrics.kube_write(kind, verb, "error")
-        raise
-    metrics.kube_write(kind, verb, "ok")
     return answer
 
 

@@ -13,10 +13,11 @@ from typing import Any, Literal
 from kubernetes.client import ApiClient, CustomObjectsApi
 
 from quiesce.api.annotations import GROUP
-from quiesce.kube.errors import KubeError, write
+from quiesce.kube.errors import KubeError
 from quiesce.kube.outgoing import outgoing_text
 from quiesce.kube.resource import Resource
 from quiesce.kube.store import MERGE
+from quiesce.kube.writes import write
 
 _NOTE_LIMIT = 1024
 """Bytes of a note: the API server refuses more (events.k8s.io/v1 validation)."""

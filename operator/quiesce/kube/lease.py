@@ -16,6 +16,7 @@ from quiesce.api.labels import MANAGED_BY, MANAGER
 from quiesce.kube import errors
 from quiesce.kube.errors import KubeNotFound
 from quiesce.kube.store import FIELD_MANAGER, MERGE
+from quiesce.kube.writes import write
 
 _API = ("coordination.k8s.io", "v1")
 _TIMEOUT = (1.5, 2.5)
@@ -23,8 +24,8 @@ _TIMEOUT = (1.5, 2.5)
 _PAGE = 500
 
 call = partial(errors.call, timeout=_TIMEOUT)
-_create = partial(errors.write, "leases", "create", timeout=_TIMEOUT)
-_change = partial(errors.write, "leases", "patch", timeout=_TIMEOUT)
+_create = partial(write, "leases", "create", timeout=_TIMEOUT)
+_change = partial(write, "leases", "patch", timeout=_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from kubernetes.client import ApiClient, CoreV1Api
 
 from quiesce.api.errors import ForeignSecret
 from quiesce.api.labels import MANAGED_BY, MANAGER, OWNER_UID, label_command, own_labels
-from quiesce.kube.errors import KubeConflict, KubeForbidden, KubeNotFound, call, write
+from quiesce.kube.errors import KubeConflict, KubeForbidden, KubeNotFound, call
 from quiesce.kube.resource import Resource
 from quiesce.kube.store import APPLY, FIELD_MANAGER, MERGE
+from quiesce.kube.writes import write
 from quiesce.ops.logging import get_logger
 
 log = get_logger(__name__)

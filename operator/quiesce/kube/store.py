@@ -7,9 +7,10 @@ from typing import Any
 from kubernetes.client import ApiClient, CustomObjectsApi
 
 from quiesce.api.annotations import GROUP, VERSION
-from quiesce.kube.errors import KubeExpired, KubeNotFound, call, write
+from quiesce.kube.errors import KubeExpired, KubeNotFound, call
 from quiesce.kube.outgoing import outgoing_status
 from quiesce.kube.resource import Key, Resource
+from quiesce.kube.writes import write
 
 FIELD_MANAGER = "quiesce"
 PAGE = 50

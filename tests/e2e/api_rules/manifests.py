@@ -171,6 +171,16 @@ FULL_STATUS: dict[str, Any] = {
         "capacity": "Fits",
         "estimatedSeconds": 1800,
         "reasons": [{"reason": "Suspended", "count": 1, "message": "db-3 is suspended"}],
+        "servers": [
+            {
+                "id": SERVER,
+                "name": "db-3",
+                "status": "SUSPENDED",
+                "action": "none",
+                "message": "Suspended: suspended; Nova cannot migrate it in this state",
+            }
+        ],
+        "serversOmitted": 3,
     },
     "tries": [
         {

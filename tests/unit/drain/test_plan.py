@@ -270,3 +270,44 @@ def test_a_plan_as_json_is_bounded_and_leaves_out_what_is_unknown() -> None:
     assert "estimatedSeconds" not in found
     assert len(found["reasons"]) == 20
     assert len(found["reasons"][0]["message"]) == 1024
+
+
+# Server by server
+
+
+def test_a_plan_names_each_server_with_its_way_and_the_reason() -> None:
+    mixed = [
+        server("web"),
+        server("off", "SHUTOFF"),
+        server("asleep", "SUSPENDED"),
+        server("parked", "SHELVED"),
+    ]
+    found = planned(mixed, None, spec("LiveThenCold", mode="Plan")).status
+    rows = {row.id: (row.status, row.action) for row in found.servers}
+    assert rows == {
+        "asleep": ("SUSPENDED", "none"),
+        "off": ("SHUTOFF", "cold"),
+        "web": ("ACTIVE", "live"),
+        "parked": ("SHELVED", "offload"),
+    }
+    assert [row.id for row in found.servers] == ["asleep", "off", "web", "parked"]
+    assert found.servers[0].message.startswith("Suspended: suspended; ")
+    assert len(found.servers) == found.live + found.cold + found.offload + found.blocked
+
+
+def test_a_plan_says_which_guests_it_would_restart() -> None:
+    (row,) = planned([server("web")], None, spec(mode="Plan", method="Cold")).status.servers
+    assert row.action == "cold"
+    assert "restarted on another host: migration.method is Cold" in row.message
+
+
+def test_the_plan_of_a_drain_that_moves_names_no_servers() -> None:
+    assert planned([server("web")], None, spec()).status.servers == ()
+
+
+def test_rows_of_a_plan_are_bounded_and_the_others_counted() -> None:
+    many = [server(f"s{number:03}") for number in range(103)]
+    status = DrainStatus(plan=planned(many, None, spec(mode="Plan")).status).to_json()
+    assert len(status["plan"]["servers"]) == 100
+    assert status["plan"]["serversOmitted"] == 3
+    assert DrainStatus.read(status).to_json() == status

@@ -14,6 +14,7 @@ from quiesce.api.drain.record import Record
 MOVING_ROWS = 100
 PROBLEM_ROWS = 20
 PLAN_ROWS = 20
+PLANNED_ROWS = 100
 MESSAGE_LENGTH = 1024
 REMEDY_LENGTH = 512
 _NAME_LENGTH = 255
@@ -145,8 +146,37 @@ class ProblemRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedServer:
+    """What a drain would do with one server, and why. `action`: live, cold, offload, resume; wait:
+    not now; none: it stays.
+    """
+
+    id: str
+    name: str
+    status: str
+    action: str
+    message: str
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        names = ("id", "name", "status", "action", "message")
+        return cls(*(row.get(name) or "" for name in names))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name[:_NAME_LENGTH],
+            "status": self.status,
+            "action": self.action,
+            "message": self.message[:REMEDY_LENGTH],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class PlanStatus:
-    """What a drain would do. `reasons`: (reason, count, message), the most frequent first."""
+    """What a drain would do. `reasons`: (reason, count, message), the most frequent first.
+    `servers`: under mode Plan, those that stay first.
+    """
 
     live: int
     cold: int
@@ -155,6 +185,8 @@ class PlanStatus:
     capacity: Capacity
     estimated_seconds: int | None
     reasons: tuple[tuple[str, int, str], ...]
+    servers: tuple[PlannedServer, ...] = ()
+    servers_omitted: int = 0
 
     @classmethod
     def read(cls, plan: Mapping[str, Any]) -> Self:
@@ -169,6 +201,8 @@ class PlanStatus:
                 (row["reason"], row["count"], row.get("message") or "")
                 for row in plan.get("reasons") or ()
             ),
+            servers=tuple(map(PlannedServer.read, plan.get("servers") or ())),
+            servers_omitted=plan.get("serversOmitted") or 0,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -176,6 +210,7 @@ class PlanStatus:
             {"reason": str(reason), "count": number, "message": text[:MESSAGE_LENGTH]}
             for reason, number, text in self.reasons[:PLAN_ROWS]
         ]
+        omitted = self.servers_omitted + max(0, len(self.servers) - PLANNED_ROWS)
         return {
             "live": self.live,
             "cold": self.cold,
@@ -184,6 +219,8 @@ class PlanStatus:
             "capacity": self.capacity,
             "estimatedSeconds": self.estimated_seconds,
             "reasons": rows,
+            "servers": [row.to_json() for row in self.servers[:PLANNED_ROWS]] or None,
+            "serversOmitted": omitted or None,
         }
 
 

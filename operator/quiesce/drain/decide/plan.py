@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-from quiesce.api.drain.spec import DrainSpec
-from quiesce.api.drain.status import Capacity, PlanStatus
+from quiesce.api.drain.spec import DrainSpec, Method, Mode
+from quiesce.api.drain.status import Capacity, PlannedServer, PlanStatus
 from quiesce.api.text import count, some
+from quiesce.drain.decide.obstacles import live_obstacle
 from quiesce.drain.model.decision import Plan
 from quiesce.drain.model.observation import Observation, PlanReads
 from quiesce.drain.model.shapes import shape_of
@@ -23,6 +24,7 @@ from quiesce.drain.model.verdict import (
     Offload,
     Resume,
     ServerVerdict,
+    Wait,
 )
 from quiesce.openstack.records import (
     SUCCEEDED,
@@ -109,6 +111,7 @@ def make(
         capacity=capacity,
         estimated_seconds=_estimate(spec, observation.migrations, live, cold),
         reasons=(*_reasons(v for _, v in pairs), *observation.unread),
+        servers=_planned(spec, pairs) if spec.mode is Mode.PLAN else (),
     )
     return Plan(status, message)
 
@@ -209,3 +212,52 @@ def _reasons(verdicts: Iterable[ServerVerdict]) -> tuple[tuple[str, int, str], .
         for reason, those in found.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row[1], row[0])))
+
+
+# Server by server
+
+_ORDER = ("none", "wait", "cold", "live")
+
+
+def _planned(
+    spec: DrainSpec, pairs: Iterable[tuple[Server, ServerVerdict]]
+) -> tuple[PlannedServer, ...]:
+    """Those that stay first, then those that would be restarted."""
+    rows = (
+        PlannedServer(server.id, server.name, server.status, *_fate(spec, server, v))
+        for server, v in pairs
+    )
+    return tuple(sorted(rows, key=_rank))
+
+
+def _rank(row: PlannedServer) -> tuple[int, str, str]:
+    place = _ORDER.index(row.action) if row.action in _ORDER else len(_ORDER)
+    return place, row.name, row.id
+
+
+def _fate(spec: DrainSpec, server: Server, v: ServerVerdict) -> tuple[str, str]:
+    """(action, message)"""
+    match v.verdict:
+        case Move(method="live"):
+            state = "paused" if server.status == "PAUSED" else "running"
+            return "live", f"it is {state}, and stays so during the move"
+        case Move():
+            return "cold", _why_cold(spec, server)
+        case Offload():
+            return "offload", "it is shelved: it leaves the host without landing on another"
+        case Resume():
+            return "resume", "it is suspended: it is resumed, then moved"
+        case Wait(message=message):
+            return "wait", message
+        case Blocked(reason=reason, message=message) | Held(reason=reason, message=message):
+            return "none", f"{reason}: {message}"
+    return "wait", "a move of it is in flight"
+
+
+def _why_cold(spec: DrainSpec, server: Server) -> str:
+    if server.status == "SHUTOFF":
+        return "it is stopped, and stays so"
+    if spec.migration.method is Method.COLD:
+        return "restarted on another host: migration.method is Cold"
+    why = live_obstacle(server) or "Nova does not live-migrate it, or its tries have failed"
+    return f"restarted on another host: {why}"

@@ -1,0 +1,28 @@
+"""Exit codes of `kubectl quiesce`, and the errors that lead to them."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The value is the code, `cause` the text in `--help`."""
+
+    cause: str
+
+    def __new__(cls, code: int, cause: str) -> "Exit":
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.cause = cause
+        return member
+
+    DONE = 0, "done"
+    FAILED = 1, "it failed, or the operator has not answered in time; status, drain: one is Stalled"
+    USAGE = 2, "a wrong flag or argument: nothing was sent"
+    INTERRUPTED = 130, "ended by Ctrl-C"
+
+
+class Failed(Exception):
+    """It cannot be done. The text is for people: what is wrong, where, and what to do."""
+
+
+class Misused(Exception):
+    """A wrong flag or argument that only the command could find. The text says which."""

@@ -1,0 +1,197 @@
+"""The program: flags, exit codes, what it loads, and what it shows where."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.unit.plugin.build import now_of, view
+
+from quiesce.api.drain import spec
+from quiesce.plugin import arguments
+from quiesce.plugin.__main__ import main
+from quiesce.plugin.complete import candidates, script
+from quiesce.plugin.exits import Exit
+from quiesce.plugin.pages import drain, overview
+from quiesce.plugin.terminal import PlainScreen, RichScreen, screen
+
+ROOT = Path(__file__).parents[3]
+SLOW = ("kubernetes", "pydantic", "rich", "kopf", "urllib3", "yaml", "openstack", "paramiko")
+COMMANDS = (
+    *("drain", "plan", "status", "confirm", "revert", "retry", "suspend", "resume", "restore"),
+    *("explain", "completion"),
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("choices", "enum"),
+    [
+        (arguments.METHODS, spec.Method),
+        (arguments.POLICIES, spec.ConfirmationPolicy),
+        (arguments.AFTER_DRAIN, spec.AfterDrain),
+        (arguments.WHILE_RUNNING, spec.WhileRunning),
+        (arguments.ON_DELETE, spec.OnDelete),
+        (arguments.SUSPENDED, spec.SuspendedPolicy),
+    ],
+)
+def test_flags_have_the_values_of_the_api(choices: tuple[str, ...], enum: type[object]) -> None:
+    assert set(choices) == {str(each) for each in enum}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("words", [("--help",), ("explain", "Suspended"), ("drain", "--help")])
+def test_what_needs_no_cluster_loads_nothing_slow(words: tuple[str, ...]) -> None:
+    program = (
+        "import atexit, sys; from quiesce.plugin.__main__ import main\n"
+        f"atexit.register(lambda: print(*{set(SLOW)!r} & set(sys.modules), file=sys.stderr))\n"
+        f"main({list(words)!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "operator")},
+    )
+    assert done.stdout
+    assert done.stderr.split() == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("nothing",),
+        ("drain", "cmp1"),  # a method has no default: a reviewer must see it
+        ("drain", "cmp1", "--method", "cold"),
+        ("confirm", "cmp1"),
+        ("revert", "cmp1", "web-1", "--all"),
+        ("status", "--wat"),
+        ("restore", "cmp1", "--wait", "soon"),
+    ],
+)
+def test_a_wrong_flag_is_usage_and_one_line(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == Exit.USAGE
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+def test_without_a_kubeconfig_it_says_where_it_looked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert main(["status"]) == Exit.FAILED
+    assert str(tmp_path / "none") in capsys.readouterr().err
+
+
+def test_an_unknown_word_fails_and_names_near_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "Suspend\x1b[2J"]) == Exit.FAILED
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert "Suspended" in said
+
+
+def test_explanations_are_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "LeftOff", "-o", "json"]) == Exit.DONE
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["word"] == "LeftOff"
+    assert found["action"] == "start it; it is then moved again"
+
+
+def test_every_exit_code_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(code.cause in said for code in Exit)
+
+
+# Where it is shown
+
+
+def test_a_terminal_gets_colors_and_a_pipe_gets_text() -> None:
+    assert isinstance(screen(Terminal(), {"TERM": "xterm"}), RichScreen)
+    assert isinstance(screen(io.StringIO(), {"TERM": "xterm"}), PlainScreen)
+    assert isinstance(screen(Terminal(), {"TERM": "dumb"}), PlainScreen)
+    assert isinstance(screen(Terminal(), {"TERM": "xterm", "NO_COLOR": "1"}), PlainScreen)
+
+
+def test_without_rich_a_terminal_gets_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert isinstance(screen(Terminal(), {"TERM": "xterm"}), PlainScreen)
+
+
+def test_a_name_is_no_markup() -> None:
+    out = Terminal()
+    rows = view("draining").problems
+    found = view("draining", problems=[{"id": rows[0].id, "reason": "Busy", "name": "[red]x[/]"}])
+    screen(out, {"TERM": "xterm"}).show(drain(found, now_of(found)))
+    assert "[red]x[/]" in out.getvalue()
+
+
+def test_a_long_command_is_not_wrapped_so_that_it_can_be_copied() -> None:
+    out = Terminal()
+    found = view("draining")
+    screen(out, {"TERM": "xterm", "COLUMNS": "60"}).show(drain(found, now_of(found)))
+    assert f"kubectl quiesce confirm cmp2 {found.problems[0].id} -n openstack" in out.getvalue()
+
+
+def test_a_live_page_replaces_the_one_before() -> None:
+    out = Terminal()
+    live = screen(out, {"TERM": "xterm"}).live()
+    assert live is not None
+    found = view("draining")
+    with live:
+        live.show(drain(found, now_of(found), live.size))
+        live.show(overview([found], now_of(found), namespaces=False))
+    assert out.getvalue().count("cmp2-web-03") == 1
+
+
+# Completion
+
+
+def names(*words: str) -> list[str]:
+    return [name for name, _ in candidates(words, lambda _: [("cmp2", "Draining, cmp2")])]
+
+
+def test_commands_flags_values_names_and_reasons_are_completed() -> None:
+    assert names("") == list(COMMANDS)
+    assert names("re") == ["revert", "retry", "resume", "restore"]
+    assert names("drain", "--me") == ["--method"]
+    assert names("drain", "--method", "L") == ["Live", "LiveThenCold"]
+    assert names("status", "-n", "openstack", "c") == ["cmp2"]
+    assert names("drain", "c") == []  # a host is not known to Kubernetes
+    assert names("explain", "LeftO") == ["LeftOff"]
+    assert names("completion", "") == ["bash", "zsh", "fish"]
+
+
+@pytest.mark.parametrize("shell", arguments.SHELLS)
+def test_every_shell_has_a_script(shell: str) -> None:
+    assert "kubectl_complete-quiesce" in script(shell)
+
+
+def test_bash_completes_with_its_script(tmp_path: Path) -> None:
+    program = tmp_path / "kubectl_complete-quiesce"
+    program.write_text("#!/bin/sh\nprintf 'status\\tshow drains\\nsuspend\\tstop\\n:4\\n'\n")
+    program.chmod(0o755)
+    typed = "COMP_WORDS=(kubectl-quiesce s); COMP_CWORD=1; _kubectl_quiesce; echo ${COMPREPLY[@]}"
+    done = subprocess.run(
+        ["bash", "-c", f"{script('bash')}\n{typed}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    assert done.stdout.split() == ["status", "suspend"]
