@@ -107,6 +107,8 @@ COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("faults"),
     Tier("supervisors"),
     Tier("rights", ("kube",), RIGHTS),
+    Tier("tour", ("kube",)),
+    Tier("gitops"),
 )
 DAY = (
     (
