@@ -12,6 +12,7 @@ KUBE   := tests/beds/kube/kube.py
 CLOUD  := tests/beds/cloud/cloud
 TOOLS_LOCK := requirements-tools.txt
 TOOLS  := $(CACHE)/venv/tools-$(shell cat $(TOOLS_LOCK) | sha256sum | cut -c1-12)
+RUN_ENV := $(CACHE)/venv/run-$(shell cat requirements.txt | sha256sum | cut -c1-12)
 IMAGE_ENV := $(CACHE)/venv/image-$(shell cat requirements.txt | sha256sum | cut -c1-12)
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/quiesce/__init__.py)
 UNUSED := setuptools invoke  # needed by what they come with only for features that are not used
@@ -22,7 +23,8 @@ SCOPE  := $(if $(NAMESPACE),--namespace $(NAMESPACE))
 CODE   := operator tests tools
 export PYTHONPATH := $(CURDIR)/operator
 
-.PHONY: help demo run test unit security monitoring supervisors hypervisors model faults contract e2e \
+.PHONY: help tour demo run test unit security monitoring supervisors hypervisors model faults contract \
+        e2e \
         docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock \
         image audit sbom
 
@@ -30,6 +32,12 @@ help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 # ---- to see it work
+
+# It needs no tools for development: seconds to install instead of a minute.
+TOUR_ENV := $(if $(wildcard $(VENV)/.complete),$(VENV),$(RUN_ENV))
+
+tour: $(TOUR_ENV)/.complete  ## drain a node of a stand-in for Nova, in about a minute; CONTEXT=name: there
+	@$(TOUR_ENV)/bin/python -m tests.tour.tour $(if $(CONTEXT),--context "$(CONTEXT)")
 
 demo: venv  ## drain a node of a real Nova under a real Kubernetes (needs root, Debian, Go)
 	@$(BIN)/python -m tests.demo.demo
@@ -112,13 +120,15 @@ clean: clean-beds  ## stop both beds and delete everything in the cache
 
 venv: $(VENV)/.complete  ## the Python environment, from the hash-pinned lock
 
-$(VENV)/.complete:
+$(VENV)/.complete: PACKAGES = -r $(LOCK)
+$(RUN_ENV)/.complete: PACKAGES = --no-compile -r requirements.txt
+$(VENV)/.complete $(RUN_ENV)/.complete:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is required: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || PYTHON="$(PYTHON)" tools/install-venv
-	@echo "==> Python environment in $(VENV) (about a minute, once)"
-	@rm -rf "$(VENV)" && mkdir -p "$(dir $(VENV))" && $(PYTHON) -m venv "$(VENV)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@echo "==> Python environment in $(@D) (about a minute, once)"
+	@rm -rf "$(@D)" && mkdir -p "$(dir $(@D))" && $(PYTHON) -m venv "$(@D)"
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes $(PACKAGES)
 	@touch $@
 
 # Tools of the supply chain have an environment of their own, so that they never add to the locked

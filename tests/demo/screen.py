@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 BEGAN = time.monotonic()
 COLOURED = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -37,11 +37,18 @@ def shell(*words: str) -> None:
 class Stream:
     """A `kubectl … --watch`, whose marked lines appear while the demo continues."""
 
-    def __init__(self, mark: str, environment: Mapping[str, str], *words: str) -> None:
+    def __init__(
+        self,
+        mark: str,
+        environment: Mapping[str, str],
+        *words: str,
+        program: Sequence[str] = ("kubectl",),
+    ) -> None:
+        """`program`: what is run for the word `kubectl`."""
         shell("kubectl", *words)
         self._mark = mark
         self._process = subprocess.Popen(
-            ["kubectl", *words],
+            [*program, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

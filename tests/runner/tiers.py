@@ -125,6 +125,8 @@ COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("supervisors"),
     Tier("rights", ("kube",), RIGHTS),
     Tier("replicas", ("second kube",), REPLICAS),
+    Tier("tour", ("kube",)),
+    Tier("gitops"),
 )
 DAY = (
     (

@@ -53,3 +53,44 @@ def test_the_examples_are_the_documented_ones() -> None:
         "drain-for-reboot", "keyring-drain", "keyring-sudo", "keyring",
         "live-then-cold", "openstack-clouds-secret", "resource-quota", "retire-node",
     ]  # fmt: skip
+
+
+TOOLS = pytest.mark.parametrize(
+    "mode",
+    [(), ("--server-side", "--field-manager=argocd-controller")],
+    ids=["client-side", "server-side"],
+)
+
+
+@TOOLS
+def test_what_a_person_adds_stays_when_git_is_applied_again(
+    kube: Kube, namespace: str, mode: tuple[str, ...]
+) -> None:
+    """Fields and annotations that the manifest does not name belong to whoever has set them."""
+    document = drain()
+    _applied_without_drift(kube, namespace, document, mode)
+    target = ("cnd", document["metadata"]["name"], "-n", namespace)
+    kube.kubectl("annotate", *target, "quiesce.dev/requestedAt=now")
+    decision = {"server": "6f8f3c0e-0c5e-4a5e-9d3f-3a0f5a3c9d11", "action": "Confirm"}
+    spec = {"suspend": True, "confirmation": {"decisions": [decision]}}
+    kube.kubectl("patch", *target, "--type=merge", "-p", json.dumps({"spec": spec}))
+    _applied_without_drift(kube, namespace, document, mode)
+    found = kube.get(f"cnd/{document['metadata']['name']}", namespace)
+    assert found
+    assert found["metadata"]["annotations"]["quiesce.dev/requestedAt"] == "now"
+    assert found["spec"]["suspend"] is True
+    assert found["spec"]["confirmation"]["decisions"] == [decision]
+
+
+@TOOLS
+def test_what_git_names_is_set_back(kube: Kube, namespace: str, mode: tuple[str, ...]) -> None:
+    document = drain()
+    document["spec"]["suspend"] = False
+    _applied_without_drift(kube, namespace, document, mode)
+    target = ("cnd", document["metadata"]["name"], "-n", namespace)
+    kube.kubectl("patch", *target, "--type=merge", "-p", '{"spec": {"suspend": true}}')
+    text = json.dumps(document)
+    force = ("--force-conflicts",) if mode else ()  # as the tools do
+    kube.kubectl("apply", "-n", namespace, *mode, *force, "-f", "-", stdin=text)
+    found = kube.get(f"cnd/{document['metadata']['name']}", namespace)
+    assert found and found["spec"]["suspend"] is False
