@@ -10,3 +10,5 @@ HELM = GoProgram(
     package="cmd/helm",
     variables=("helm.sh/helm/v3/internal/version.version=v3.22.0",),
 )
+KUBERNETES = "1.37"
+"""What `helm template` takes the cluster to be: built from its module it assumes a very old one."""
