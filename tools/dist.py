@@ -1,6 +1,6 @@
 """What a release consists of: `make dist`.
 
-    python -m tools.dist wheel FOLDER             the wheel; requirements.txt with its hash, and with
+    python -m tools.dist wheel FOLDER             the wheel; requirements.txt with its hash and
                                                   those of all that it needs
     python -m tools.dist manifests FOLDER IMAGE   install.yaml and the Helm chart, with this image
     python -m tools.dist sums FOLDER              SHA256SUMS over everything there

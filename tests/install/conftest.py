@@ -12,6 +12,7 @@ import yaml
 from tests.harness import kubernetes
 from tests.harness.kubernetes import ROOT, Kube
 from tests.install.helm import HELM, KUBERNETES
+from tests.runner.tiers import INSTALLS
 
 IMAGE = "registry.example.org/quiesce:0.1.0"
 Json = dict[str, Any]
@@ -19,7 +20,10 @@ Json = dict[str, Any]
 
 def done(*command: str | Path, **options: Any) -> str:
     """What a command prints. Raises AssertionError with its message where it fails."""
-    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
+    words = list(map(str, command))
+    ended: subprocess.CompletedProcess[str] = subprocess.run(
+        words, capture_output=True, text=True, **options
+    )
     assert ended.returncode == 0, f"{command}: {ended.stderr}{ended.stdout}"
     return ended.stdout
 
@@ -45,6 +49,9 @@ class Dist:
 
 @pytest.fixture(scope="session")
 def kube_bed() -> Iterator[None]:
+    """Not the one that other tests, and people, use: definitions are taken from this one."""
+    if "QUIESCE_KUBE_RUN" not in os.environ:
+        os.environ.update(INSTALLS)
     bed = str(ROOT / "tests" / "beds" / "kube" / "kube.py")
     running = subprocess.run([bed, "env"], capture_output=True, check=False).returncode == 0
     if not running:

@@ -43,9 +43,24 @@ SECOND_CLOUD = {
     + "-second",
     "QUIESCE_CLOUD_PORT_BASE": str(int(os.environ.get("QUIESCE_CLOUD_PORT_BASE", "21500")) + 100),
 }
+# An API server beside the first one: definitions are taken from it, and changed.
+INSTALLS = {
+    "QUIESCE_KUBE_RUN": os.environ.get("QUIESCE_KUBE_RUN", str(CACHE / "kube" / "run"))
+    + "-install",
+    **{
+        f"QUIESCE_KUBE_{name}": str(int(os.environ.get(f"QUIESCE_KUBE_{name}", default)) + 100)
+        for name, default in (
+            ("API_PORT", "26443"),
+            ("ETCD_PORT", "26379"),
+            ("ETCD_PEER_PORT", "26380"),
+        )
+    },
+}
 CLOUD = ("cloud/cloud", r"nova-api\s+\d")
+KUBE = ("kube/kube.py", "kube-apiserver: pid")
 BEDS = (
-    Bed("kube", "kube/kube.py", "kube-apiserver: pid"),
+    Bed("kube", *KUBE),
+    Bed("kube of installs", *KUBE, INSTALLS, after="kube"),
     Bed("cloud", *CLOUD, wipe=True),
     Bed("second cloud", *CLOUD, SECOND_CLOUD, after="cloud", wipe=True),
 )
@@ -96,6 +111,7 @@ RIGHTS = (  # without a cloud
     "e2e/test_hostile_neighbours.py",
 )
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
+IMAGE = ("install/image",)  # a base system is made, and an image built
 LONG_STORIES = ("hypervisors/nightly",)  # minutes each: a break is noticed late
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (  # without a cloud; lint goes first in this lane
@@ -107,6 +123,7 @@ COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("faults"),
     Tier("supervisors"),
     Tier("rights", ("kube",), RIGHTS),
+    Tier("install", ("kube of installs",), without=IMAGE),
 )
 DAY = (
     (
@@ -132,7 +149,7 @@ NIGHT = (
         Tier("contract", ("second cloud",)),
         Tier("e2e", SECOND, without=KEYRING + RIGHTS),
     ),
-    COMPUTING,
+    (*COMPUTING, Tier("image", ("kube of installs",), IMAGE)),
 )
 LANES = NIGHT if NIGHTLY else DAY  # side by side, the longest first
 TIERS = tuple(tier for lane in LANES for tier in lane)
