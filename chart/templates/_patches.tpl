@@ -10,16 +10,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{- /* One file's objects under the key "items", in the release's namespace. */ -}}
+{{- /*
+One file's objects under the key "items": each as "object", moved into the release's namespace, and
+"own": whether it was in the operator's namespace, and not in one with drains.
+*/ -}}
 {{- define "quiesce.read" -}}
 items:
 {{- range $text := regexSplit "(?m)^---\\s*$" (.root.Files.Get .path) -1 }}
 {{- $object := fromYaml (replace "quiesce-system" $.root.Release.Namespace $text) }}
 {{- if hasKey $object "Error" }}{{ fail (printf "%s: %s" $.path $object.Error) }}{{ end }}
+{{- $own := eq "quiesce-system" (dig "metadata" "namespace" "" (fromYaml $text)) }}
 {{- if and $object.kind (ne $object.kind "Kustomization") }}
 {{- $labels := merge (fromYaml (include "quiesce.labels" $.root)) ($object.metadata.labels | default dict) }}
 {{- $_ := set $object.metadata "labels" $labels }}
-{{ toYaml (list $object) }}
+{{ toYaml (list (dict "object" $object "own" $own)) }}
 {{- end }}
 {{- end }}
 {{- end -}}

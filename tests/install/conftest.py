@@ -1,5 +1,6 @@
 """What `make dist` makes, once per run; helm; and an API server."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 import yaml
 from tests.harness import kubernetes
-from tests.harness.kubernetes import ROOT, Kube
+from tests.harness.kubernetes import ROOT, WATCHED, Kube
 from tests.install.helm import HELM, KUBERNETES
 from tests.runner.tiers import INSTALLS
 
+SYSTEM = "quiesce-system"
 IMAGE = "registry.example.org/quiesce:0.1.0"
 Json = dict[str, Any]
+CLUSTER_WIDE = ("crd", "clusterrole", "clusterrolebinding")
+IN_NAMESPACES = ("rolebinding,role", "deployment,networkpolicy,serviceaccount,pdb,secret")
 
 
 def done(*command: str | Path, **options: Any) -> str:
@@ -103,3 +107,32 @@ class Helm:
 @pytest.fixture(scope="session")
 def helm(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Helm:
     return Helm(HELM.path(), kube, tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture
+def cluster(kube: Kube) -> Iterator[Kube]:
+    """One without Quiesce, with the two namespaces."""
+    wipe(kube)
+    for name in (WATCHED, SYSTEM):
+        kube.kubectl("create", "namespace", name, check=False)
+    yield kube
+    wipe(kube)
+
+
+def wipe(kube: Kube) -> None:
+    free = '{"metadata": {"finalizers": null}}'
+    listed = kube.kubectl("get", "cnd", "-A", "-o", "json", check=False)
+    for drain in json.loads(listed.stdout)["items"] if listed.returncode == 0 else ():
+        name, inside = drain["metadata"]["name"], drain["metadata"]["namespace"]
+        kube.kubectl("patch", "cnd", name, "-n", inside, "--type=merge", "-p", free)
+    for kinds in CLUSTER_WIDE:
+        found = [name for name in names(kube, kinds) if "quiesce" in name]
+        if found:
+            kube.kubectl("delete", *found)
+    for kinds in IN_NAMESPACES:
+        for where in (WATCHED, SYSTEM):
+            kube.kubectl("delete", kinds, "--all", "-n", where, "--ignore-not-found")
+
+
+def names(kube: Kube, kinds: str, *flags: str) -> list[str]:
+    return kube.kubectl("get", kinds, *flags, "-o", "name").stdout.split()

@@ -98,19 +98,21 @@ def test_every_crd_is_kept_and_can_be_left_out(helm: Helm, checkout: Path) -> No
     assert not {"CustomResourceDefinition", "ClusterRole"} & {document["kind"] for document in bare}
 
 
-def test_rights_are_bound_in_each_namespace_that_is_named(helm: Helm, checkout: Path) -> None:
-    made = objects(
-        helm.render(checkout, "--set", "namespaces={cloud-a,cloud-b}", namespace="drains")
-    )
-    bindings = {name for name in made if name[0] == "RoleBinding" and name[1] != "drains"}
+@pytest.mark.parametrize("own", ["drains", "openstack"])  # the latter is named in the base
+def test_rights_are_bound_in_each_namespace_that_is_named(
+    helm: Helm, checkout: Path, own: str
+) -> None:
+    made = objects(helm.render(checkout, "--set", "namespaces={cloud-a,cloud-b}", namespace=own))
+    bindings = {name for name in made if name[0] == "RoleBinding" and name[1] != own}
     assert bindings == {
         ("RoleBinding", namespace, role)
         for namespace in ("cloud-a", "cloud-b")
         for role in ("quiesce-drains", "quiesce-keyrings")
     }
-    assert {s["namespace"] for name in bindings for s in made[name]["subjects"]} == {"drains"}
+    assert {s["namespace"] for name in bindings for s in made[name]["subjects"]} == {own}
     assert {"name": "QUIESCE_NAMESPACE", "value": "cloud-a,cloud-b"} in container(made)["env"]
     assert "quiesce-system" not in yaml.safe_dump(list(made.values()))
+    assert not {role for _, where, role in made if where == own} & {role for *_, role in bindings}
 
 
 VALUES = """

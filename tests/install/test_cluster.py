@@ -3,7 +3,6 @@
 import json
 import shutil
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ import pytest
 import yaml
 from tests.harness.kubernetes import WATCHED, Kube
 from tests.harness.openstack import until
-from tests.install.conftest import Dist, Helm
+from tests.install.conftest import SYSTEM, Dist, Helm, names
 from tests.install.previous import export
 
-SYSTEM = "quiesce-system"
 DRAINS = "computenodedrains.quiesce.dev"
 CRDS = (DRAINS, "migrationkeyrings.quiesce.dev")
 NAME = "compute-07"
@@ -24,42 +22,11 @@ DRAIN: dict[str, Any] = {
     "metadata": {"name": NAME, "finalizers": ["quiesce.dev/drain"]},
     "spec": {"host": "compute-07.example.org", "migration": {"method": "Cold"}},
 }
-CLUSTER_WIDE = ("crd", "clusterrole", "clusterrolebinding")
-IN_NAMESPACES = ("rolebinding,role", "deployment,networkpolicy,serviceaccount,pdb,secret")
 
 
 @pytest.fixture(scope="module")
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(tmp_path_factory.mktemp("previous"))
-
-
-@pytest.fixture
-def cluster(kube: Kube) -> Iterator[Kube]:
-    """One without Quiesce, with the two namespaces."""
-    wipe(kube)
-    for name in (WATCHED, SYSTEM):
-        kube.kubectl("create", "namespace", name, check=False)
-    yield kube
-    wipe(kube)
-
-
-def wipe(kube: Kube) -> None:
-    free = '{"metadata": {"finalizers": null}}'
-    listed = kube.kubectl("get", "cnd", "-A", "-o", "json", check=False)
-    for drain in json.loads(listed.stdout)["items"] if listed.returncode == 0 else ():
-        name, inside = drain["metadata"]["name"], drain["metadata"]["namespace"]
-        kube.kubectl("patch", "cnd", name, "-n", inside, "--type=merge", "-p", free)
-    for kinds in CLUSTER_WIDE:
-        found = [name for name in names(kube, kinds) if "quiesce" in name]
-        if found:
-            kube.kubectl("delete", *found)
-    for kinds in IN_NAMESPACES:
-        for where in (WATCHED, SYSTEM):
-            kube.kubectl("delete", kinds, "--all", "-n", where, "--ignore-not-found")
-
-
-def names(kube: Kube, kinds: str, *flags: str) -> list[str]:
-    return kube.kubectl("get", kinds, *flags, "-o", "name").stdout.split()
 
 
 def crds(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
-from tests.harness.kubernetes import ACCOUNT, BASE, WATCHED, Drain, Kube, Operator
+from tests.harness.kubernetes import ACCOUNT, BASE, WATCHED, Drain, Json, Kube, Operator
 from tests.harness.openstack import until
 from tests.install.previous import export
 
@@ -70,7 +70,7 @@ def releases(kube: Kube, tmp_path: Path) -> Iterator[tuple[Release, Release]]:
     )
     for operator in (before, now):
         operator.kill()
-        print(operator.text()[-6000:])
+        print(operator.log.read_text()[-6000:] if operator.process else "not started")
 
 
 @pytest.fixture
@@ -87,18 +87,19 @@ def namespace(kube: Kube, releases: object, cloud: Simulator) -> Iterator[str]:
 
 def moved(drain: Drain, count: int) -> None:
     """Some have moved, and others are in flight."""
-    drain.until(
-        f"{count} moved, others in flight",
-        lambda status: status["progress"]["moved"] >= count and status["progress"]["moving"],
-        timeout=180,
-    )
+
+    def reached(status: Json) -> bool:
+        progress = status.get("progress", {})
+        return bool(progress.get("moved", 0) >= count and progress.get("moving", 0) > 0)
+
+    drain.until(f"{count} moved, others in flight", reached, timeout=180)
 
 
 def service_status(cloud: Simulator, host: str) -> str:
     with cloud.cloud.clock.lock:
         service = cloud.cloud.service(host)
         assert service
-        return service.status
+        return "disabled" if service.disabled else "enabled"
 
 
 def test_drains_go_on_over_an_upgrade_and_back(
