@@ -8,6 +8,7 @@ import secrets
 import time
 import urllib.error
 import urllib.request
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,7 @@ def account_files(kube: Kube, folder: Path, namespace: str) -> Path:
     (folder / "token").write_text(kube.kubectl(*token).stdout.strip())
     config = yaml.safe_load(Path(kube.environment["KUBECONFIG"]).read_text())
     (cluster,) = (each["cluster"] for each in config["clusters"])
-    (folder / "ca.crt").write_bytes(Path(cluster["certificate-authority"]).read_bytes())
+    (folder / "ca.crt").write_bytes(b64decode(cluster["certificate-authority-data"]))
     (folder / "namespace").write_text(namespace)
     for path in folder.iterdir():
         path.chmod(0o644)
