@@ -17,6 +17,7 @@ IMAGE_ENV := $(CACHE)/venv/image-$(shell cat requirements.txt | sha256sum | cut 
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/quiesce/__init__.py)
 UNUSED := setuptools invoke  # needed by what they come with only for features that are not used
 IMAGE  ?= quiesce:$(VERSION)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 QUIESCE := $(BIN)/python -m quiesce
 SCOPE  := $(if $(NAMESPACE),--namespace $(NAMESPACE))
@@ -26,7 +27,7 @@ export PYTHONPATH := $(CURDIR)/operator
 .PHONY: help tour demo run test unit security monitoring supervisors hypervisors model faults contract \
         e2e \
         docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock \
-        image audit sbom
+        image dist wheel audit sbom install
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -59,6 +60,9 @@ security: venv  ## hostile clouds and Secrets, and random input to what reads th
 
 monitoring: venv  ## alerts, dashboard and log lines, with a real Prometheus
 	$(PYTEST) tests/monitoring
+
+install: venv  ## what `make dist` makes, installed on a real API server; and the image, built and run
+	$(PYTEST) tests/install
 
 supervisors: venv  ## stop and restore nova-compute under systemd, podman and dockerd
 	$(PYTEST) tests/supervisors
@@ -148,10 +152,23 @@ lock: $(TOOLS)/.complete  ## update the locks from pyproject.toml; UPGRADE=1 tak
 	  pyproject.toml
 	$(COMPILE) --constraint requirements-dev.txt --output-file $(TOOLS_LOCK) requirements-tools.in
 
-image:  ## build the image with podman or docker; IMAGE=name:tag
+# ---- to release
+
+DIST ?= $(CACHE)/dist
+
+dist: wheel sbom  ## install.yaml, Helm chart, wheel and SBOM into DIST=folder; IMAGE=name:tag
+	@$(BIN)/python -m tools.dist manifests "$(DIST)" "$(IMAGE)"
+	@$(BIN)/python -m tools.dist sums "$(DIST)"
+	@ls -d "$(DIST)"/*
+
+wheel: venv  ## the wheel, and requirements.txt with its hash and those of what it needs
+	@$(BIN)/python -m tools.dist wheel "$(DIST)"
+
+image: wheel sbom  ## build the image with podman or docker; IMAGE=name:tag BUILD="--build-arg …"
 	@tool=$$(command -v podman || command -v docker) || \
 	  { echo "neither podman nor docker is installed" >&2; exit 1; }; \
-	  "$$tool" build --build-arg VERSION="$(VERSION)" -t "$(IMAGE)" -f Containerfile .
+	  "$$tool" build --build-arg VERSION="$(VERSION)" --build-arg REVISION="$(REVISION)" \
+	    $(BUILD) -t "$(IMAGE)" -f Containerfile "$(DIST)"
 
 # ---- what is in it
 
@@ -161,7 +178,7 @@ audit: $(TOOLS)/.complete  ## known vulnerabilities in what the locks pin; SERVI
 	@$(TOOLS)/bin/python -m tools.audit --service $(SERVICE) requirements.txt \
 	  requirements-dev.txt $(TOOLS_LOCK)
 
-SBOM ?= $(CACHE)/dist/quiesce-$(VERSION).cdx.json
+SBOM ?= $(DIST)/quiesce-$(VERSION).cdx.json
 
 sbom: $(TOOLS)/.complete $(IMAGE_ENV)/.complete  ## the Python packages of the image, as CycloneDX; SBOM=file
 	@mkdir -p "$(dir $(SBOM))"

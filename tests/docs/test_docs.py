@@ -212,6 +212,8 @@ def test_every_text_that_names_a_version_names_this_one() -> None:
         for version in re.findall(r"(?:quiesce:|newTag: )(\d+\.\d+\.\d+)", file.read_text())
     }
     assert {version for _, version in named} == {__version__}, sorted(named)
+    chart = yaml.safe_load((ROOT / "chart" / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
 
 
 def test_the_readme_shows_make_targets_that_exist() -> None:

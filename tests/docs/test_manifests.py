@@ -102,3 +102,13 @@ def test_connections_go_to_known_ports_only() -> None:
     assert all(rule["ports"] for rule in policy["spec"]["egress"])
     ports = {each["port"] for rule in policy["spec"]["egress"] for each in rule["ports"]}
     assert 80 not in ports  # where clouds answer for the metadata of nodes
+
+
+@pytest.mark.parametrize("name", ["base", "crds", "all-namespaces"])
+def test_the_chart_has_no_objects_of_its_own(name: str) -> None:
+    root = BASE.parents[1]
+    target = root / "crds" if name == "crds" else next((root / "manifests").rglob(name))
+    link = root / "chart" / "files" / name
+    assert link.is_symlink()
+    assert link.resolve() == target
+    assert not link.readlink().is_absolute()

@@ -145,6 +145,7 @@ class Operator:
     scope: tuple[str, ...] = ("--all-namespaces",)
     flags: tuple[str, ...] = FLAGS + SOONER
     environment: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = (sys.executable, "-m", "quiesce")
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Operator":
@@ -155,7 +156,7 @@ class Operator:
         }
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "quiesce", "run", *self.scope, *self.flags],
+                [*self.program, "run", *self.scope, *self.flags],
                 stdout=out,
                 stderr=out,
                 env=environment,

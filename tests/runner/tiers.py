@@ -43,23 +43,27 @@ SECOND_CLOUD = {
     + "-second",
     "QUIESCE_CLOUD_PORT_BASE": str(int(os.environ.get("QUIESCE_CLOUD_PORT_BASE", "21500")) + 100),
 }
-# A control plane whose API server is ended and whose CRDs are removed while it is in use.
-SECOND_KUBE = {
-    "QUIESCE_KUBE_RUN": os.environ.get("QUIESCE_KUBE_RUN", str(CACHE / "kube" / "run")) + "-second",
-    **{
-        variable: str(int(os.environ.get(variable, default)) + 10)
-        for variable, default in (
-            ("QUIESCE_KUBE_API_PORT", "26443"),
-            ("QUIESCE_KUBE_ETCD_PORT", "26379"),
-            ("QUIESCE_KUBE_ETCD_PEER_PORT", "26380"),
-        )
-    },
-}
-KUBE = ("kube/kube.py", "kube-apiserver: pid")
+
+
+def _kube_beside(name: str, above: int) -> dict[str, str]:
+    """An API server beside the first one, with ports so far above those."""
+    ports = {"API_PORT": 26443, "ETCD_PORT": 26379, "ETCD_PEER_PORT": 26380}
+    first = {f"QUIESCE_KUBE_{each}": port for each, port in ports.items()}
+    run = os.environ.get("QUIESCE_KUBE_RUN", str(CACHE / "kube" / "run"))
+    return {
+        "QUIESCE_KUBE_RUN": f"{run}-{name}",
+        **{each: str(int(os.environ.get(each, port)) + above) for each, port in first.items()},
+    }
+
+
+# One is ended and its CRDs are removed while it is in use; CRDs of the other are changed.
+SECOND_KUBE, INSTALLS = _kube_beside("second", 10), _kube_beside("install", 100)
 CLOUD = ("cloud/cloud", r"nova-api\s+\d")
+KUBE = ("kube/kube.py", "kube-apiserver: pid")
 BEDS = (
     Bed("kube", *KUBE),
     Bed("second kube", *KUBE, SECOND_KUBE, after="kube"),
+    Bed("kube of installs", *KUBE, INSTALLS, after="kube"),
     Bed("cloud", *CLOUD, wipe=True),
     Bed("second cloud", *CLOUD, SECOND_CLOUD, after="cloud", wipe=True),
 )
@@ -112,6 +116,7 @@ RIGHTS = (  # without a cloud
 )
 REPLICAS = ("e2e/replicas",)  # on the stand-in; they end the API server
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
+IMAGE = ("install/image",)  # a base system is made, and an image built
 LONG_STORIES = ("hypervisors/nightly",)  # minutes each: a break is noticed late
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (  # without a cloud; lint goes first in this lane
@@ -127,6 +132,7 @@ COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("replicas", ("second kube",), REPLICAS),
     Tier("tour", ("kube",)),
     Tier("gitops"),
+    Tier("install", ("kube of installs",), without=IMAGE),
 )
 DAY = (
     (
@@ -152,7 +158,7 @@ NIGHT = (
         Tier("contract", ("second cloud",)),
         Tier("e2e", SECOND, without=KEYRING + RIGHTS + REPLICAS),
     ),
-    COMPUTING,
+    (*COMPUTING, Tier("image", ("kube of installs",), IMAGE)),
 )
 LANES = NIGHT if NIGHTLY else DAY  # side by side, the longest first
 TIERS = tuple(tier for lane in LANES for tier in lane)
