@@ -26,7 +26,7 @@ export PYTHONPATH := $(CURDIR)/operator
 
 .PHONY: help demo run test unit security supervisors hypervisors model faults contract e2e \
         docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock \
-        image audit sbom docs docs-serve docs-env
+        image audit sbom docs docs-serve docs-env print-docs-env
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -158,6 +158,9 @@ docs-serve: docs  ## show the site on http://127.0.0.1:8000; PORT=number
 	@$(DOCS)/bin/python -m http.server --bind 127.0.0.1 --directory "$(SITE)" $(PORT)
 
 docs-env: $(DOCS)/.complete
+
+print-docs-env:
+	@echo "$(DOCS)"
 
 $(DOCS)/.complete:
 	@rm -rf "$(DOCS)" && mkdir -p "$(dir $(DOCS))" && $(PYTHON) -m venv "$(DOCS)"

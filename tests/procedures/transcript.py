@@ -113,6 +113,6 @@ class Ids:
             return not printed
         if shown[0].strip() == "…":
             return any(self.same(shown[1:], printed[n:]) for n in range(len(printed) + 1))
-        return bool(printed) and self.match(shown[0], printed[0]) and self.same(
-            shown[1:], printed[1:]
+        return (
+            bool(printed) and self.match(shown[0], printed[0]) and self.same(shown[1:], printed[1:])
         )

@@ -1,4 +1,4 @@
-"""A page for each kind of resource, made of its CRD: every field with its type, default and text."""
+"""A page for each kind of resource, made of its CRD: every field, its type, default and text."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from quiesce.api.explanations import Meaning, Table, load, meanings
+from tools.site.sources import ROOT
 
-INDEX = "reasons/index.md"
+INDEX = "reasons.md"
 _HEADING = re.compile(r"^(#+) (.+)$")
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| .* \|$")
@@ -42,22 +43,31 @@ def page(word: str, found: Iterable[Meaning], site: Mapping[str, str]) -> str:
         lines += _meaning(meaning)
     lines += _states(word, site["states.md"])
     lines += _cited(word, site)
-    return "\n".join([*lines, "", f"[All words of the status]({posixpath.basename(INDEX)})", ""])
+    return "\n".join([*lines, "", f"[All words of the status](../{INDEX})", ""])
 
 
 def _meaning(meaning: Meaning) -> Iterator[str]:
     row, page = meaning.row, posixpath.basename(meaning.table.page)
+    title = _section(meaning.table)
+    there = f"[{page.removesuffix('.md')}: {title}](../{page}#{slug(title)})"
     if row.meaning:
-        yield from (_sentence(_from_folder(row.meaning, page)), "")
+        yield from (_sentence(_from_folder(row.meaning, page, there)), "")
     if row.action:
         yield from (f'!!! tip "{meaning.table.columns[-1].capitalize()}"', "")
-        yield from (f"    {_sentence(_from_folder(row.action, page))}", "")
-    yield f"More: [{page.removesuffix('.md')}](../{page})."
+        yield from (f"    {_sentence(_from_folder(row.action, page, there))}", "")
+    yield f"More: {there}."
 
 
-def _from_folder(text: str, page: str) -> str:
-    """Links of `page`, from a folder of the site."""
-    return re.sub(r"\]\((?=[\w-]+\.md)", "](../", text.replace("](#", f"]({page}#"))
+def _section(table: Table) -> str:
+    """The heading under which the table stands on its page."""
+    before = (ROOT / table.page).read_text().partition(f"<!-- reasons: {table.name} -->")[0]
+    return re.findall(r"^#+ (.+)$", before, re.MULTILINE)[-1]
+
+
+def _from_folder(text: str, page: str, there: str) -> str:
+    """What stands on `page`, in a folder of the site: links, and what is further down there."""
+    linked = re.sub(r"\]\((?=[\w-]+\.md)", "](../", text.replace("](#", f"]({page}#"))
+    return linked.replace("see below", f"see {there}").replace("(below)", f"({there})")
 
 
 def _sentence(text: str) -> str:
@@ -110,6 +120,6 @@ def index(tables: Iterable[Table]) -> str:
         "`kubectl quiesce explain WORD` prints the same.",
     ]
     for table in tables:
-        shown = ", ".join(f"[`{w}`]({w}.md)" for row in table.rows for w in row.words)
+        shown = ", ".join(f"[`{w}`](reasons/{w}.md)" for row in table.rows for w in row.words)
         lines += ["", f"## {table.says[0].upper()}{table.says[1:]}", "", shown]
     return "\n".join([*lines, ""])
