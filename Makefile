@@ -25,7 +25,7 @@ CODE   := operator tests tools
 export PYTHONPATH := $(CURDIR)/operator
 
 .PHONY: help demo run test unit security supervisors hypervisors model faults contract e2e \
-        docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock \
+        docs-check site-check procedures beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock \
         image audit sbom docs docs-serve docs-env print-docs-env
 
 help:  ## list the targets
@@ -71,6 +71,12 @@ e2e: venv  ## stories on a real API server and a real Nova
 
 docs-check: venv  ## links, manifests, reasons, flags, metrics and wording in the docs
 	$(PYTEST) tests/docs
+
+site-check: venv  ## the site builds strictly; what a browser shows is looked at by night
+	$(PYTEST) tests/site --ignore=tests/site/browser
+
+procedures: venv  ## commands and outputs of the documentation, on a real API server
+	@$(BIN)/python -m tests.runner procedures
 
 beds-check: venv  ## tests of the test beds
 	$(PYTEST) tests/beds

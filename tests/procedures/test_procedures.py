@@ -135,11 +135,15 @@ def cloud_of(scene: Scene) -> Iterator[tuple[Cloud, Simulator]]:
 
 @pytest.fixture
 def kubeconfig(kube: Kube, namespace: str, tmp_path: Path) -> Path:
+    return kubeconfig_of(kube, namespace, tmp_path)
+
+
+def kubeconfig_of(kube: Kube, namespace: str, folder: Path) -> Path:
     """That of a reader whose context has the namespace of the drains."""
     config = yaml.safe_load(Path(kube.environment["KUBECONFIG"]).read_text())
     for context in config["contexts"]:
         context["context"]["namespace"] = namespace
-    path = tmp_path / "kubeconfig"
+    path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
     path.chmod(0o600)
     return path

@@ -97,9 +97,11 @@ RIGHTS = (  # without a cloud
 )
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
 LONG_STORIES = ("hypervisors/nightly",)  # minutes each: a break is noticed late
+BROWSER = ("site/browser",)  # a download of 100 MB, and minutes for all pages
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("docs"),
+    Tier("site", without=() if NIGHTLY else BROWSER),
     Tier("unit"),
     Tier("security"),
     Tier("beds"),
@@ -107,6 +109,7 @@ COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("faults"),
     Tier("supervisors"),
     Tier("rights", ("kube",), RIGHTS),
+    Tier("procedures", ("kube",)),
 )
 DAY = (
     (

@@ -44,7 +44,7 @@ def serve(site: Path) -> ThreadingHTTPServer:
 
 
 class Visit:
-    """Of all pages. `bad`: what a browser complains about, with the page."""
+    """Of all pages, at the width of a phone. `bad`: what a browser complains about, and where."""
 
     def __init__(self, page: Any, base: str) -> None:
         self.page, self.base = page, base
@@ -66,11 +66,9 @@ class Visit:
 
     def read(self, path: str) -> None:
         url = self.base + path
-        self.page.set_viewport_size(DESK)
         self.page.goto(url)
         self.ids[url] = set(self.page.evaluate(IDS))
-        self.links |= {link: url for link in self.page.evaluate(LINKS)}
-        self.page.set_viewport_size(PHONE)
+        self.links |= dict.fromkeys(self.page.evaluate(LINKS), url)
         if (width := self.page.evaluate(WIDTH)) > PHONE["width"]:
             self.wide.append(f"{path}: {width} pixels")
 
@@ -132,7 +130,7 @@ def main(site: Path, chromium: str, folder: Path | None) -> None:
     )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        visit = Visit(browser.new_page(color_scheme="light"), base)
+        visit = Visit(browser.new_page(color_scheme="light", viewport=PHONE), base)
         for path in ("", *paths):
             visit.read(path)
         found = {

@@ -48,7 +48,7 @@ def read(site: Path) -> dict[str, Any]:
         env=environment(files),
         text=True,
         capture_output=True,
-        timeout=1200,
+        timeout=3600,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
