@@ -39,7 +39,7 @@ RUN_BY = {
     r"tests/beds/cloud/cloud (up|down)": "tests/e2e/conftest.py::cloud_bed",
     r'eval "\$\(tests/beds/cloud/cloud env\)"': "tests/harness/openstack.py::bed_environment",
     r"cloud faults (set .+|clear)": "tests/harness/openstack.py::fault",
-    r"tests/beds/hosts/(up|down)": "tests/beds/hosts/test_bed.py::bed",
+    r"tests/beds/hosts/(up|down)": "tests/beds/hosts/hosts.py::running",
     r'tests/beds/hypervisors/bed .+|eval "\$\(tests/beds/hypervisors/bed env\)"': (
         "tests/hypervisors/conftest.py::hypervisors"
     ),

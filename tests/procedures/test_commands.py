@@ -26,6 +26,9 @@ HOST, NAME = "compute-07.example.org", "compute-07"
 SECONDS = 300.0
 BEFORE = {  # what is there in the world of a reader, and has to be made or taken away here
     r"kubectl .*create secret generic openstack-clouds.*": "kubectl delete secret openstack-clouds",
+    r"kubectl create namespace openstack": (
+        "kubectl delete namespace openstack --ignore-not-found"
+    ),
     r"kubectl .*label secret own-key .*": "kubectl create secret generic own-key",
     r"for role in .*": "kubectl delete rolebinding quiesce-drains quiesce-keyrings",
 }
@@ -56,8 +59,8 @@ class World:
     def here(self, command: str) -> str:
         """As the reader of this namespace and folder writes it."""
         for pattern, ours in (
-            (r"create namespace openstack", f"create namespace {self.namespace}-new"),
             (r"(-n|--namespace) (openstack|cloud-b)\b", rf"\1 {self.namespace}"),
+            (r"\bnamespace openstack\b", f"namespace {self.namespace}-new"),
             (r" -A\b", ""),  # the drains of other tests are not this reader's
             (r" -k \.", " -k . --dry-run=server"),  # the cluster has it, from manifests/base
             (r"\bNAME\b", NAME),
@@ -70,7 +73,7 @@ class World:
         drain = Drain(self.kube, self.namespace, NAME)
         if drain.get() is None:
             drain.write(HOST, "Cold", service={"afterDrain": "KeepDisabled"})
-        drain.wait("Drained")
+        drain.wait("Drained", timeout=100)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,8 @@ def world(kube: Kube, account: Path, tmp_path_factory: pytest.TempPathFactory) -
     operator = Operator(account, folder / "operator.log", ("--namespace", namespace)).start()
     cloud = Cloud([HOST, "compute-08.example.org"], start=time.time(), speed=1.0)
     with Simulator(cloud) as simulator:
-        write_files(folder, simulator.cloud_entry("quiesce"))
+        clouds = {name: simulator.cloud_entry("quiesce") for name in ("openstack", "prod")}
+        write_files(folder, clouds)
         kube.credentials(namespace, (folder / "clouds.yaml").read_text())
         own = {
             "KUBECONFIG": str(kubeconfig_of(kube, namespace, folder)),
@@ -95,10 +99,9 @@ def world(kube: Kube, account: Path, tmp_path_factory: pytest.TempPathFactory) -
     kube.kubectl("delete", "namespace", namespace, f"{namespace}-new", "--wait=false", check=False)
 
 
-def write_files(folder: Path, entry: Mapping[str, object]) -> None:
+def write_files(folder: Path, clouds: Mapping[str, object]) -> None:
     """What pages have their readers write, and the checkout beside it."""
-    clouds = {"clouds": {"openstack": entry, "prod": entry}}
-    (folder / "clouds.yaml").write_text(yaml.safe_dump(clouds))
+    (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": clouds}))
     drain = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[-1]
     assert f"name: {NAME}" in drain
     (folder / f"{NAME}.yaml").write_text(re.sub(r"\n  namespace: .*", "", drain))
@@ -118,5 +121,5 @@ def test_a_command_of_the_documentation_works(world: World, each: Shown) -> None
         world.ensure_drained()
     for pattern, before in BEFORE.items():
         if re.fullmatch(pattern, each.command, re.DOTALL):
-            world.run(before)
+            world.run(world.here(before))
     world.run(world.here(each.command))

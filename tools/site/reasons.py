@@ -61,7 +61,7 @@ def _meaning(meaning: Meaning) -> Iterator[str]:
 def _section(table: Table) -> str:
     """The heading under which the table stands on its page."""
     before = (ROOT / table.page).read_text().partition(f"<!-- reasons: {table.name} -->")[0]
-    return re.findall(r"^#+ (.+)$", before, re.MULTILINE)[-1]
+    return str(re.findall(r"^#+ (.+)$", before, re.MULTILINE)[-1])
 
 
 def _from_folder(text: str, page: str, there: str) -> str:

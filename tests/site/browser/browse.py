@@ -52,10 +52,14 @@ class Visit:
         self.wide: list[str] = []
         self.links: dict[str, str] = {}
         self.ids: dict[str, set[str]] = {}
-        page.on("console", lambda said: said.type == "error" and self.note(said.text))
+        page.on("console", self.console)
         page.on("pageerror", lambda error: self.note(str(error)))
         page.on("requestfailed", lambda request: self.note(f"{request.url} failed"))
         page.on("request", lambda request: self.elsewhere(request.url))
+
+    def console(self, said: Any) -> None:
+        if said.type == "error":
+            self.note(said.text)
 
     def note(self, text: str) -> None:
         self.bad.append(f"{self.page.url}: {text}")
