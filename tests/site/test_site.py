@@ -97,6 +97,15 @@ def test_lists_are_lists_of_python_markdown() -> None:
     assert made == "Text:\n\n* one\n    more\n\n        code\n\n    text\n* two\n\nafter\n"
 
 
+def test_every_table_and_list_is_one(site: Path) -> None:
+    """None is shown as its Markdown."""
+    raw = re.compile(r"<p>(\||\* |\d+\. )|^\|-")
+    shown = {
+        str(page.relative_to(site)) for page in site.rglob("*.html") if raw.search(page.read_text())
+    }
+    assert shown == set()
+
+
 def test_the_index_names_every_reason() -> None:
     index = reasons.index(load())
     assert [word for word in reasons.words(load()) if f"[`{word}`]" not in index] == []

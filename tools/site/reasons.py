@@ -14,7 +14,6 @@ from tools.site.sources import ROOT
 INDEX = "reasons.md"
 _HEADING = re.compile(r"^(#+) (.+)$")
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-_ROW = re.compile(r"^\| .* \|$")
 NOT_CITED = frozenset({"changelog.md", "states.md", "contributing.md", "testing.md"})
 """They name a reason in passing; states are shown on the page of the reason itself."""
 
@@ -75,19 +74,20 @@ def _sentence(text: str) -> str:
 
 
 def _states(word: str, states: str) -> Iterator[str]:
-    """The rows of docs/states.md that have it as their reason."""
-    head: list[str] = []
+    """The rows of docs/states.md that have it as their reason, each table with its head."""
+    table: list[str] = []
     shown = False
-    for line in states.splitlines():
-        if not _ROW.match(line):
-            head = []
+    for line in [*states.splitlines(), ""]:
+        if line.startswith("|"):
+            table.append(line)
             continue
-        head.append(line)
-        if len(head) > 2 and f"`{word}`" in line:
-            if not shown:
-                yield from ("", "## Servers in these states", "", *head[:2])
+        rows = [row for row in table[2:] if f"`{word}`" in row]
+        if rows and not shown:
+            yield from ("", "## Servers in these states")
+        if rows:
             shown = True
-            yield line
+            yield from ("", *table[:2], *rows)
+        table = []
 
 
 def _cited(word: str, site: Mapping[str, str]) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _cited(word: str, site: Mapping[str, str]) -> Iterator[str]:
         for line in _FENCED.sub("", text).splitlines():
             if heading := _HEADING.match(line):
                 title, anchor = heading[2], slug(heading[2])
-            if f"`{word}`" in line and not _ROW.match(line):
+            if f"`{word}`" in line and not line.startswith("|"):
                 found.append(f"* [{path.removesuffix('.md')}: {title}](../{path}#{anchor})")
     if found:
         yield from ("", "## Where it is named", "", *dict.fromkeys(found))
