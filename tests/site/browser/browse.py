@@ -29,6 +29,7 @@ SHOWN = (  # in pictures
 )
 LINKS = "[...document.querySelectorAll('a[href]')].map(a => a.href)"
 IDS = "[...document.querySelectorAll('[id]')].map(e => e.id)"
+LEFT = "net::ERR_ABORTED"  # the page was left before it was complete
 WIDTH = "document.documentElement.scrollWidth"
 
 
@@ -54,8 +55,12 @@ class Visit:
         self.ids: dict[str, set[str]] = {}
         page.on("console", self.console)
         page.on("pageerror", lambda error: self.note(str(error)))
-        page.on("requestfailed", lambda request: self.note(f"{request.url} failed"))
+        page.on("requestfailed", self.failed)
         page.on("request", lambda request: self.elsewhere(request.url))
+
+    def failed(self, request: Any) -> None:
+        if request.failure != LEFT:
+            self.note(f"{request.url}: {request.failure}")
 
     def console(self, said: Any) -> None:
         if said.type == "error":
