@@ -13,6 +13,8 @@ CLOUD  := tests/beds/cloud/cloud
 TOOLS_LOCK := requirements-tools.txt
 TOOLS  := $(CACHE)/venv/tools-$(shell cat $(TOOLS_LOCK) | sha256sum | cut -c1-12)
 RUN_ENV := $(CACHE)/venv/run-$(shell cat requirements.txt | sha256sum | cut -c1-12)
+DOCS_LOCK := requirements-docs.txt
+DOCS   := $(CACHE)/venv/docs-$(shell cat $(DOCS_LOCK) | sha256sum | cut -c1-12)
 IMAGE_ENV := $(CACHE)/venv/image-$(shell cat requirements.txt | sha256sum | cut -c1-12)
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/quiesce/__init__.py)
 UNUSED := setuptools invoke  # needed by what they come with only for features that are not used
@@ -25,9 +27,9 @@ CODE   := operator tests tools
 export PYTHONPATH := $(CURDIR)/operator
 
 .PHONY: help tour demo run test unit security monitoring supervisors hypervisors model faults contract \
-        e2e \
-        docs-check beds-check bench nightly lint fmt beds-up beds-down clean-beds clean venv lock \
-        image dist wheel audit sbom install
+        e2e docs-check site-check procedures beds-check bench nightly lint fmt beds-up beds-down \
+        clean-beds clean venv lock image dist wheel audit sbom install docs docs-serve docs-env \
+        print-docs-env
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -84,6 +86,12 @@ e2e: venv  ## stories on a real API server and a real Nova
 
 docs-check: venv  ## links, manifests, reasons, flags, metrics and wording in the docs
 	$(PYTEST) tests/docs
+
+site-check: venv  ## the site builds strictly; what a browser shows is looked at by night
+	$(PYTEST) tests/site --ignore=tests/site/browser
+
+procedures: venv  ## commands and outputs of the documentation, on a real API server
+	@$(BIN)/python -m tests.runner procedures
 
 beds-check: venv  ## tests of the test beds
 	$(PYTEST) tests/beds
@@ -151,6 +159,7 @@ lock: $(TOOLS)/.complete  ## update the locks from pyproject.toml; UPGRADE=1 tak
 	$(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt \
 	  pyproject.toml
 	$(COMPILE) --constraint requirements-dev.txt --output-file $(TOOLS_LOCK) requirements-tools.in
+	$(COMPILE) --constraint requirements-dev.txt --output-file $(DOCS_LOCK) requirements-docs.in
 
 # ---- to release
 
@@ -170,13 +179,37 @@ image: wheel sbom  ## build the image with podman or docker; IMAGE=name:tag BUIL
 	  "$$tool" build --build-arg VERSION="$(VERSION)" --build-arg REVISION="$(REVISION)" \
 	    $(BUILD) -t "$(IMAGE)" -f Containerfile "$(DIST)"
 
+# ---- the documentation as a site
+
+SITE ?= $(CACHE)/site/html
+SITE_PAGES := $(SITE).pages
+PORT ?= 8000
+MKDOCS = NO_MKDOCS_2_WARNING=1 QUIESCE_SITE_PAGES="$(abspath $(SITE_PAGES))" $(DOCS)/bin/mkdocs
+
+docs: venv docs-env  ## the documentation as a site, links and anchors checked; SITE=folder
+	@$(BIN)/python -m tools.site "$(abspath $(SITE_PAGES))"
+	@$(MKDOCS) build --strict --site-dir "$(abspath $(SITE))"
+
+docs-serve: docs  ## show the site on http://127.0.0.1:8000; PORT=number
+	@$(DOCS)/bin/python -m http.server --bind 127.0.0.1 --directory "$(SITE)" $(PORT)
+
+docs-env: $(DOCS)/.complete
+
+print-docs-env:
+	@echo "$(DOCS)"
+
+$(DOCS)/.complete:
+	@rm -rf "$(DOCS)" && mkdir -p "$(dir $(DOCS))" && $(PYTHON) -m venv "$(DOCS)"
+	@$(DOCS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(DOCS_LOCK)
+	@touch $@
+
 # ---- what is in it
 
 SERVICE ?= pypi
 
 audit: $(TOOLS)/.complete  ## known vulnerabilities in what the locks pin; SERVICE=osv asks another database
 	@$(TOOLS)/bin/python -m tools.audit --service $(SERVICE) requirements.txt \
-	  requirements-dev.txt $(TOOLS_LOCK)
+	  requirements-dev.txt $(TOOLS_LOCK) $(DOCS_LOCK)
 
 SBOM ?= $(DIST)/quiesce-$(VERSION).cdx.json
 

@@ -70,7 +70,7 @@ class Finding(NamedTuple):
 
 def documents() -> list[Path]:
     """What is not code: pages, resource definitions, manifests."""
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     return sorted([*pages, *(ROOT / "crds").glob("*.yaml"), *(ROOT / "manifests").rglob("*.yaml")])
 
 

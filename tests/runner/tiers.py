@@ -116,11 +116,13 @@ RIGHTS = (  # without a cloud
 )
 REPLICAS = ("e2e/replicas",)  # on the stand-in; they end the API server
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
-IMAGE = ("install/image",)  # a base system is made, and an image built
+CHART = ("install/test_chart.py",)  # without a cluster
 LONG_STORIES = ("hypervisors/nightly",)  # minutes each: a break is noticed late
+BROWSER = ("site/browser",)  # a download of 100 MB, and minutes for all pages
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("docs"),
+    Tier("site", without=() if NIGHTLY else BROWSER),
     Tier("unit"),
     Tier("security"),
     Tier("monitoring"),
@@ -129,10 +131,14 @@ COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("faults"),
     Tier("supervisors"),
     Tier("rights", ("kube",), RIGHTS),
-    Tier("replicas", ("second kube",), REPLICAS),
-    Tier("tour", ("kube",)),
     Tier("gitops"),
-    Tier("install", ("kube of installs",), without=IMAGE),
+    Tier("chart", ("kube of installs",), CHART),
+)
+AFTER_DARK = (  # what takes minutes, and breaks by a change of its own part only
+    Tier("replicas", ("second kube",), REPLICAS),
+    Tier("procedures", ("kube",)),
+    Tier("tour", ("kube",)),
+    Tier("install", ("kube of installs",), without=CHART),
 )
 DAY = (
     (
@@ -158,7 +164,7 @@ NIGHT = (
         Tier("contract", ("second cloud",)),
         Tier("e2e", SECOND, without=KEYRING + RIGHTS + REPLICAS),
     ),
-    (*COMPUTING, Tier("image", ("kube of installs",), IMAGE)),
+    (*AFTER_DARK, *COMPUTING),
 )
 LANES = NIGHT if NIGHTLY else DAY  # side by side, the longest first
 TIERS = tuple(tier for lane in LANES for tier in lane)

@@ -1,0 +1,120 @@
+"""Every command that the documentation shows, and what runs it.
+
+A command stands in a block of the language `sh` or `console`. Those of the tutorial and the how-tos
+are run by tests/procedures/test_procedures.py, which compares their output. Those of kubectl and
+quiesce on other pages are run by tests/procedures/test_commands.py. All others are named here.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_BLOCK = re.compile(r"^```(?P<kind>sh|console)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"(^|\s+)# .*$", re.MULTILINE)
+_RUN_HERE = re.compile(r"(OS_CLIENT_CONFIG_FILE=\S+ )?(kubectl|quiesce|for role in|make help)\b")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One command without its comment. `page`: its path in the checkout; `output`: whether the page
+    shows one.
+    """
+
+    page: str
+    command: str
+    output: bool
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.command}"
+
+
+# Whole commands, and the test or fixture that runs them.
+RUN_BY = {
+    r"make docs(-serve)?": "tests/site/conftest.py::site",
+    r'eval "\$\(tests/beds/kube/up\)"|tests/beds/kube/down': "tests/e2e/conftest.py::kube_bed",
+    r"tests/beds/cloud/cloud (up|down)": "tests/e2e/conftest.py::cloud_bed",
+    r'eval "\$\(tests/beds/cloud/cloud env\)"': "tests/harness/openstack.py::bed_environment",
+    r"cloud faults (set .+|clear)": "tests/harness/openstack.py::fault",
+    r"tests/beds/hosts/(up|down)": "tests/beds/hosts/hosts.py::running",
+    r'tests/beds/hypervisors/bed .+|eval "\$\(tests/beds/hypervisors/bed env\)"': (
+        "tests/hypervisors/conftest.py::hypervisors"
+    ),
+}
+# Commands that no test runs, and why. Keep it short.
+NOT_RUN = {
+    r"make (demo|test|venv)": "everything that is run is run after `make venv`; tests are run by "
+    "`make test`; the demo takes as long as all stories, and is run before a release",
+    r"make image( .*)?|podman push .*": "needs a registry of images",
+    r"make (lock|audit|sbom)( .*)?": "asks the package index; what it is made of has unit tests",
+    r"OS_CLIENT_CONFIG_FILE=\S+ OS_CLOUD=prod make run .*": "runs until it is stopped: "
+    "`quiesce credentials` and, in every story, `quiesce run` are run",
+    r"openstack .*": "needs a client of OpenStack and a real Keystone",
+    r"kubectl -n quiesce-system (logs|rollout status) .*": "needs a kubelet, which no test bed has",
+}
+DEMO = "README.md"
+"""Its console is what `make demo` prints, and is compared with nothing."""
+
+
+def pages() -> list[Path]:
+    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]) + sorted(
+        (ROOT / "tests" / "beds").glob("*/README.md")
+    )
+
+
+@cache
+def shown() -> tuple[Shown, ...]:
+    """Every command, in the order of the pages."""
+    return tuple(each for page in pages() for each in of_page(page))
+
+
+def of_page(page: Path) -> Iterator[Shown]:
+    name = str(page.relative_to(ROOT))
+    for block in _BLOCK.finditer(page.read_text()):
+        console = block["kind"] == "console"
+        lines = re.findall(r"^\$ (.*)$" if console else r"^(.+)$", block["text"], re.MULTILINE)
+        if console and name != DEMO:
+            lines = block["text"].splitlines()
+        for command in _whole(lines, console and name != DEMO):
+            yield Shown(name, command, console)
+
+
+def _whole(lines: list[str], console: bool) -> Iterator[str]:
+    """Commands, which may have several lines; in a console, output follows each."""
+    waiting: list[str] = []
+    for line in lines:
+        begins = line.startswith("$ ")
+        if console and not begins and not waiting:
+            continue
+        waiting.append(line.removeprefix("$ ") if console else line)
+        command = "\n".join(waiting)
+        if subprocess.run(["bash", "-n", "-c", command], capture_output=True).returncode == 0:
+            waiting = []
+            if stripped := _COMMENT.sub("", command).strip():
+                yield stripped
+
+
+def of_procedures(each: Shown) -> bool:
+    return each.page == "docs/first-drain.md" or each.page.startswith("docs/howto/")
+
+
+@cache
+def run_by_kubectl() -> tuple[Shown, ...]:
+    """Those that tests/procedures/test_commands.py runs."""
+    return tuple(
+        each
+        for each in shown()
+        if _RUN_HERE.match(each.command)
+        and not of_procedures(each)
+        and not (each.page == DEMO and each.output)
+        and not named(each, NOT_RUN)
+        and not named(each, RUN_BY)
+    )
+
+
+def named(each: Shown, table: dict[str, str]) -> str | None:
+    """The pattern in the table that is the whole command."""
+    return next((pattern for pattern in table if re.fullmatch(pattern, each.command)), None)

@@ -1,0 +1,60 @@
+"""Every command that is shown is run by a test, or is in a short list of those that are not."""
+
+import ast
+
+import pytest
+from tests.docs.commands import (
+    DEMO,
+    NOT_RUN,
+    ROOT,
+    RUN_BY,
+    Shown,
+    named,
+    of_procedures,
+    run_by_kubectl,
+    shown,
+)
+
+ALL = shown()
+MOST_THAT_ARE_NOT_RUN = 6
+
+
+def test_commands_are_found() -> None:
+    assert len(ALL) > 80
+    loops = [each for each in ALL if each.command.startswith("for role in")]
+    assert [each.command.endswith("done") for each in loops] == [True]
+    assert not [each for each in ALL if each.command.startswith("#")]
+
+
+@pytest.mark.parametrize("each", ALL, ids=str)
+def test_every_command_has_a_test_or_a_reason(each: Shown) -> None:
+    is_demo = each.page == DEMO and each.output
+    assert (
+        is_demo
+        or of_procedures(each)
+        or each in run_by_kubectl()
+        or named(each, RUN_BY)
+        or named(each, NOT_RUN)
+    ), "say in tests/docs/commands.py which test runs it"
+
+
+def test_no_entry_is_stale() -> None:
+    for table in (RUN_BY, NOT_RUN):
+        assert set(table) - {named(each, table) for each in ALL} == set()
+    assert len(NOT_RUN) <= MOST_THAT_ARE_NOT_RUN
+
+
+@pytest.mark.parametrize("test", sorted(set(RUN_BY.values())))
+def test_every_test_that_is_named_exists(test: str) -> None:
+    file, _, name = test.partition("::")
+    defined = [
+        node.name
+        for node in ast.walk(ast.parse((ROOT / file).read_text()))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert name in defined
+
+
+def test_every_shown_output_is_compared() -> None:
+    outside = {each.page for each in ALL if each.output and not of_procedures(each)}
+    assert outside <= {DEMO, "docs/keyring.md"}  # the second: one table of columns

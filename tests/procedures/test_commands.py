@@ -1,0 +1,125 @@
+"""Commands that pages show outside of procedures: each is accepted, and ends well.
+
+On a real API server, with a drained host of the stand-in and the real operator. Names that the
+documentation takes from the reader's world are those of the test: namespace, cloud, folder.
+"""
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.beds.sim.model import Cloud
+from tests.beds.sim.simulator import Simulator
+from tests.docs.commands import ROOT, Shown, run_by_kubectl
+from tests.harness.kubernetes import Drain, Kube, Operator
+from tests.procedures.test_procedures import kubeconfig_of
+
+HOST, NAME = "compute-07.example.org", "compute-07"
+SECONDS = 300.0
+BEFORE = {  # what is there in the world of a reader, and has to be made or taken away here
+    r"kubectl .*create secret generic openstack-clouds.*": "kubectl delete secret openstack-clouds",
+    r"kubectl create namespace openstack": (
+        "kubectl delete namespace openstack --ignore-not-found"
+    ),
+    r"kubectl .*label secret own-key .*": "kubectl create secret generic own-key",
+    r"for role in .*": "kubectl delete rolebinding quiesce-drains quiesce-keyrings",
+}
+
+
+@dataclass
+class World:
+    """`folder`: where the reader works."""
+
+    kube: Kube
+    namespace: str
+    folder: Path
+    environment: Mapping[str, str]
+
+    def run(self, command: str) -> None:
+        in_checkout = re.search(r"-k (crds|manifests)|make ", command)
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=ROOT if in_checkout else self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}"
+
+    def here(self, command: str) -> str:
+        """As the reader of this namespace and folder writes it."""
+        for pattern, ours in (
+            (r"(-n|--namespace) (openstack|cloud-b)\b", rf"\1 {self.namespace}"),
+            (r"\bnamespace openstack\b", f"namespace {self.namespace}-new"),
+            (r" -A\b", ""),  # the drains of other tests are not this reader's
+            (r" -k \.", " -k . --dry-run=server"),  # the cluster has it, from manifests/base
+            (r"\bNAME\b", NAME),
+            (r"\| less", "| cat"),
+        ):
+            command = re.sub(pattern, ours, command)
+        return command
+
+    def ensure_drained(self) -> None:
+        drain = Drain(self.kube, self.namespace, NAME)
+        if drain.get() is None:
+            drain.write(HOST, "Cold", service={"afterDrain": "KeepDisabled"})
+        drain.wait("Drained", timeout=100)
+
+
+@pytest.fixture(scope="module")
+def world(kube: Kube, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder, namespace = tmp_path_factory.mktemp("reader"), f"t-{secrets.token_hex(3)}"
+    kube.make_namespace(namespace)
+    operator = Operator(account, folder / "operator.log", ("--namespace", namespace)).start()
+    cloud = Cloud([HOST, "compute-08.example.org"], start=time.time(), speed=1.0)
+    with Simulator(cloud) as simulator:
+        clouds = {name: simulator.cloud_entry("quiesce") for name in ("openstack", "prod")}
+        write_files(folder, clouds)
+        kube.credentials(namespace, (folder / "clouds.yaml").read_text())
+        own = {
+            "KUBECONFIG": str(kubeconfig_of(kube, namespace, folder)),
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT / "operator"),
+            "PATH": f"{folder}/bin:{kube.environment['PATH']}",
+        }
+        yield World(kube, namespace, folder, os.environ | kube.environment | own)
+        kube.kubectl("delete", "cnd", "--all", "-n", namespace, "--timeout=60s", check=False)
+        operator.kill()
+        print(operator.text()[-20000:])
+    kube.kubectl("delete", "namespace", namespace, f"{namespace}-new", "--wait=false", check=False)
+
+
+def write_files(folder: Path, clouds: Mapping[str, object]) -> None:
+    """What pages have their readers write, and the checkout beside it."""
+    (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": clouds}))
+    drain = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[-1]
+    assert f"name: {NAME}" in drain
+    (folder / f"{NAME}.yaml").write_text(re.sub(r"\n  namespace: .*", "", drain))
+    install = (ROOT / "docs" / "install.md").read_text()
+    (kustomization,) = re.findall(r"```yaml\n(apiVersion: kustom.*?)```", install, re.DOTALL)
+    (folder / "kustomization.yaml").write_text(kustomization)
+    (folder / "quiesce").symlink_to(ROOT)
+    program = folder / "bin" / "quiesce"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m quiesce "$@"\n')
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize("each", run_by_kubectl(), ids=str)
+def test_a_command_of_the_documentation_works(world: World, each: Shown) -> None:
+    if "apply  -f" not in each.command:  # it creates the drain
+        world.ensure_drained()
+    for pattern, before in BEFORE.items():
+        if re.fullmatch(pattern, each.command, re.DOTALL):
+            world.run(world.here(before))
+    world.run(world.here(each.command))
