@@ -43,15 +43,31 @@ RUN_BY = {
     r'tests/beds/hypervisors/bed .+|eval "\$\(tests/beds/hypervisors/bed env\)"': (
         "tests/hypervisors/conftest.py::hypervisors"
     ),
+    r"make tour( .*)?": "tests/tour/test_tour.py::test_the_tour_shows_a_drain_and_leaves_nothing",
+    r"make dist( .*)?": "tests/install/conftest.py::dist",
+    r"make image( .*)?": "tests/install/image/conftest.py::image",
+    r"python3 -m venv .*|\S*pip install .*": "tests/install/test_wheel.py::installed",
+    r"helm .*|kubectl (apply|delete) -f install.yaml": (
+        "tests/install/test_commands.py::test_it_is_installed_upgraded_and_removed"
+    ),
+    r"kubectl quiesce .*": (
+        "tests/e2e/plugin/test_kubectl_quiesce.py::test_a_person_drains_and_restores_a_host"
+    ),
+    r"source <\(kubectl quiesce completion .*|cat > .*kubectl_complete.*": (
+        "tests/unit/plugin/test_program.py::test_bash_completes_with_its_script"
+    ),
+    r"sed .*prometheus-rule.yaml .*|promtool .*": (
+        "tests/monitoring/test_alerts.py::test_the_page_tells_how_to_get_them_without_the_operator"
+    ),
 }
 # Commands that no test runs, and why. Keep it short.
 NOT_RUN = {
     r"make (demo|test|venv)": "everything that is run is run after `make venv`; tests are run by "
     "`make test`; the demo takes as long as all stories, and is run before a release",
-    r"make image( .*)?|podman push .*": "needs a registry of images",
+    r"podman push .*": "needs a registry of images",
     r"make (lock|audit|sbom)( .*)?": "asks the package index; what it is made of has unit tests",
-    r"OS_CLIENT_CONFIG_FILE=\S+ OS_CLOUD=prod make run .*": "runs until it is stopped: "
-    "`quiesce credentials` and, in every story, `quiesce run` are run",
+    r"OS_CLIENT_CONFIG_FILE=\S+ OS_CLOUD=prod make run .*|\S+/quiesce run .*": "runs until it "
+    "is stopped: `quiesce credentials` and, in every story, `quiesce run` are run",
     r"openstack .*": "needs a client of OpenStack and a real Keystone",
     r"kubectl -n quiesce-system (logs|rollout status) .*": "needs a kubelet, which no test bed has",
 }

@@ -4,11 +4,14 @@ promtool evaluates the rules on series that are written here: one value a minute
 that a moment is its number of seconds.
 """
 
+import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from tests.harness.kubernetes import ROOT
 from tests.monitoring.prometheus import Json, promtool, rules
 
 D = 'namespace="openstack",name="compute-07"'
@@ -223,6 +226,15 @@ def as_test(case: Case) -> Json:
         "input_series": series({**case.series, **case.operator}),
         "promql_expr_test": [look],
     }
+
+
+def test_the_page_tells_how_to_get_them_without_the_operator(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text()
+    (cut,) = re.findall(r"^sed .*$", page, re.MULTILINE)
+    out = tmp_path / "quiesce.rules.yaml"
+    subprocess.run(["bash", "-c", cut.replace(out.name, str(out))], cwd=ROOT, check=True)
+    assert yaml.safe_load(out.read_text()) == rules()
+    assert promtool("check", "rules", str(out))[0] == 0
 
 
 def test_the_rules_are_well_formed(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ BEFORE = {  # what is there in the world of a reader, and has to be made or take
         "kubectl delete namespace openstack --ignore-not-found"
     ),
     r"kubectl .*label secret own-key .*": "kubectl create secret generic own-key",
+    r"kubectl -n argocd patch .*": (
+        "kubectl create namespace argocd; kubectl -n argocd create configmap argocd-cm"
+    ),
     r"for role in .*": "kubectl delete rolebinding quiesce-drains quiesce-keyrings",
 }
 
@@ -44,7 +47,7 @@ class World:
     environment: Mapping[str, str]
 
     def run(self, command: str) -> None:
-        in_checkout = re.search(r"-k (crds|manifests)|make ", command)
+        in_checkout = re.search(r"-k (crds|manifests)|make |manifests/", command)
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command],
             cwd=ROOT if in_checkout else self.folder,

@@ -48,7 +48,9 @@ def write(folder: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     for source, path in places().files.items():
-        shutil.copyfile(ROOT / source, folder / path)
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / source, file)
     shutil.copyfile(STYLE, folder / STYLE.name)
 
 
