@@ -44,7 +44,8 @@ CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomRes
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace", namespaced=False, short=("ns",))
 SECRET = Kind("", "v1", "secrets", "Secret")
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
-BUILT_IN = (NAMESPACE, SECRET, CRD, EVENT)
+LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
+BUILT_IN = (NAMESPACE, SECRET, CRD, EVENT, LEASE)
 
 
 def kinds_of(crd: Json) -> Iterator[Kind]:
