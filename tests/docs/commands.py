@@ -47,7 +47,7 @@ RUN_BY = {
     r"make dist( .*)?": "tests/install/conftest.py::dist",
     r"make image( .*)?": "tests/install/image/conftest.py::image",
     r"python3 -m venv .*|\S*pip install .*": "tests/install/test_wheel.py::installed",
-    r"helm .*|kubectl (apply|delete) -f install.yaml": (
+    r"helm .*|kubectl (apply|delete) -f install.yaml|kubectl (create|label) namespace quiesce-.*": (
         "tests/install/test_commands.py::test_it_is_installed_upgraded_and_removed"
     ),
     r"kubectl quiesce .*": (
