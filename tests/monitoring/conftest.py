@@ -37,6 +37,8 @@ def drained(tmp_path_factory: pytest.TempPathFactory) -> Drained:
     flags = ("--log-format", "json")
     with scene(folder, port, *flags) as found, prometheus(folder, free_port(), port) as base:
         servers = populate(found)
+        # What happens before it would be no increase of anything.
+        until("a first scrape", lambda: draw_dashboard.Source(base, began, time.time()).ask(UP))
         drain(found)
         source = draw_dashboard.Source(base, began, time.time())
         dashboard = json.loads(draw_dashboard.DASHBOARD.read_text())
@@ -50,6 +52,7 @@ def drained(tmp_path_factory: pytest.TempPathFactory) -> Drained:
     return Drained(scrape, lines, drawing, servers)
 
 
+UP = {"expr": "quiesce_build_info", "instant": True}
 HELD = "quiesce_drain_verify_resize_since_timestamp_seconds"
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
-from tests.harness.kubernetes import Operator
+from tests.harness.kubernetes import ALONE, Operator
 from tests.harness.openstack import until
 from tests.unit.kube.fake_api import FakeApi, serving
 
@@ -110,7 +110,7 @@ def scene(
             kubeconfig,
             folder / "operator.log",
             ("--namespace", NAMESPACE),
-            (*pace, *listen, *flags),
+            (*pace, *listen, *ALONE, *flags),
         )
         found = Scene(api, sim, operator, port)
         operator.start()

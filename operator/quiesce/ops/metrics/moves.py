@@ -22,6 +22,13 @@ _stage_seconds = Histogram(
     registry=REGISTRY,
 )
 
+_PARTS = {"cold": ("wait", "move", "verify", "confirm"), "live": ("wait", "move")}
+# They begin at 0: Prometheus does not see the increase of one that begins at 1.
+for _method, _parts in _PARTS.items():
+    _started.labels(_method)
+    for _part in _parts:
+        _stage_seconds.labels(_method, _part)
+
 
 def move_started(method: str) -> None:
     """`method`: cold, live or offload."""
