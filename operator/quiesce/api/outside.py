@@ -11,7 +11,7 @@ import unicodedata
 
 LINE = 300  # characters: the message of one thing that failed
 _RAW = 4096  # characters that are looked at: the rest of a longer text is not worth the time
-_PASSES = 4  # a cut may end within a mask, which is a mask again then
+_PASSES = 4  # what is left after a cut may look like a secret of another kind
 _REPLACED = "\ufffd"
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _LAST_OF_THE_BASIC_PLANE = "\uffff"
@@ -25,12 +25,12 @@ _NAME = (
     r"(?:passw(?:or)?d|passphrase|credential_?secret|private_?key|authorization|"
     r"(?:auth|access|[_-])token)"
 )
-_VALUE = r"""(?:b?"[^"]*"|b?'[^']*'|[^\s,;&}\])]+)"""
+_VALUE = r"""(?!…(?:[\s,;&}\])]|\Z))(?:b?"[^"]*"|b?'[^']*'|[^\s,;&}\])]+)"""
 _SECRET_NAME = re.compile(_NAME, re.I)
 _SECRETS = tuple(
     re.compile(pattern, re.I | re.S)
     for pattern in (
-        r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*-----|\Z)",
+        r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(?!…\Z).*?(?:-----END [A-Z ]*-----|\Z)",
         rf"({_NAME}\\*[\"']?\s*[:=]\s*(?:(?:bearer|basic)\s+)?){_VALUE}",
         rf"((?:\btoken=|[\"']token\\*[\"']\s*:\s*)){_VALUE}",
         r"(\bbearer\s+)[\w.~+/=-]{8,}",
@@ -66,7 +66,7 @@ def _cleaned(text: str, limit: int) -> str:
     masked = redact(plain)
     if len(masked) <= limit and len(text) <= _RAW:
         return masked
-    return masked[: limit - 1].rstrip() + "…"
+    return masked[: limit - 1].rstrip(" *") + "…"  # half a mask would be masked once more
 
 
 def bounded(text: str) -> str:
