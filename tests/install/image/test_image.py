@@ -130,7 +130,7 @@ class Pod:
         return found["State"]
 
 
-def account_files(kube: Kube, folder: Path, namespace: str) -> Path:
+def account_files(kube: Kube, folder: Path) -> Path:
     """What the kubelet mounts: the token of the operator's service account, and the CA."""
     folder.mkdir()
     token = ("create", "token", ACCOUNT[1], "-n", ACCOUNT[0], "--duration=1h")
@@ -138,7 +138,7 @@ def account_files(kube: Kube, folder: Path, namespace: str) -> Path:
     config = yaml.safe_load(Path(kube.environment["KUBECONFIG"]).read_text())
     (cluster,) = (each["cluster"] for each in config["clusters"])
     (folder / "ca.crt").write_bytes(b64decode(cluster["certificate-authority-data"]))
-    (folder / "namespace").write_text(namespace)
+    (folder / "namespace").write_text(ACCOUNT[0])  # of the pod: its Lease is there
     for path in folder.iterdir():
         path.chmod(0o644)
     return folder
@@ -178,7 +178,7 @@ def service_status(cloud: Simulator) -> str:
 def test_it_drains_a_host_and_ends_in_time(
     kube: Kube, builder: Builder, image: str, cloud: Simulator, namespace: str
 ) -> None:
-    files = account_files(kube, builder.disk / "account", namespace)
+    files = account_files(kube, builder.disk / "account")
     pod, port = Pod(builder, builder.host.address), server_port(kube)
     until("the servers run", lambda: all_active(cloud))
     with builder.reaching(port, int(cloud.auth_url.split(":")[2].split("/")[0])):
