@@ -77,7 +77,9 @@ def test_install_yaml_upgrades_what_an_earlier_one_installed(
     assert served(cluster) == crds(Path(__file__).parents[2] / "crds")
     assert drain_uid(cluster) == uid
     again = cluster.kubectl("apply", "-f", str(dist.install_yaml)).stdout.splitlines()
-    assert [line for line in again if not line.endswith("unchanged")] == []
+    # kubectl always sends the selector of a budget again: its patch strategy is "replace".
+    changed = {line for line in again if not line.endswith("unchanged")}
+    assert changed <= {"poddisruptionbudget.policy/quiesce configured"}
 
     cluster.kubectl("apply", "-k", str(previous / "manifests" / "base"))
     assert served(cluster) == crds(previous / "crds")
