@@ -625,6 +625,12 @@ DEPARTED: tuple[Case, ...] = (
         moves=(move("error"),),
     ),
     Case(
+        "ERROR",
+        when="our live move is `completed` (Nova before 30.2.1)",
+        server=away(),
+        moves=(move("completed", type="live-migration"),),
+    ),
+    Case(
         "ACTIVE",
         when="its move failed, and it is healthy there",
         server=away(),

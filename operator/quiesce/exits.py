@@ -1,18 +1,23 @@
 """Exit codes of the program, for people, scripts and the kubelet."""
 
 from enum import IntEnum
+from typing import Self
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """The value is the code, `cause` the text in `--help`."""
 
     cause: str
 
-    def __new__(cls, code: int, cause: str) -> "Exit":
+    def __new__(cls, code: int, cause: str) -> Self:
         member = int.__new__(cls, code)
         member._value_ = code
         member.cause = cause
         return member
+
+
+class Exit(ExitCode):
+    """Of `quiesce run`."""
 
     OK = 0, "ended by SIGTERM or SIGINT"
     BUG = 1, "unexpected error: a bug; the log has a traceback"

@@ -21,7 +21,7 @@ PACE = ("--poll-interval", "2", "--idle-interval", "10", "--settle", "10", "--lo
 
 def drain(found: Scene) -> None:
     """One goes well; the copy of one server of the second fails, which is off then; the third waits
-    for decisions.
+    for decisions. They begin some time apart, so that the curves have something to show.
     """
     for host, name, number in zip(HOSTS, ("web", "db", "app"), (16, 8, 4), strict=False):
         found.boot(host, *(f"{name}-{count}" for count in range(1, number + 1)))

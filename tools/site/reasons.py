@@ -50,10 +50,10 @@ def _meaning(meaning: Meaning) -> Iterator[str]:
     title = _section(meaning.table)
     there = f"[{page.removesuffix('.md')}: {title}](../{page}#{slug(title)})"
     if row.meaning:
-        yield from (_sentence(_from_folder(row.meaning, page, there)), "")
+        yield from (_sentence(_from_folder(row.meaning, page)), "")
     if row.action:
         yield from (f'!!! tip "{meaning.table.columns[-1].capitalize()}"', "")
-        yield from (f"    {_sentence(_from_folder(row.action, page, there))}", "")
+        yield from (f"    {_sentence(_from_folder(row.action, page))}", "")
     yield f"More: {there}."
 
 
@@ -63,10 +63,9 @@ def _section(table: Table) -> str:
     return str(re.findall(r"^#+ (.+)$", before, re.MULTILINE)[-1])
 
 
-def _from_folder(text: str, page: str, there: str) -> str:
-    """What stands on `page`, in a folder of the site: links, and what is further down there."""
-    linked = re.sub(r"\]\((?=[\w-]+\.md)", "](../", text.replace("](#", f"]({page}#"))
-    return linked.replace("see below", f"see {there}").replace("(below)", f"({there})")
+def _from_folder(text: str, page: str) -> str:
+    """The links of `page`, from a folder of the site."""
+    return re.sub(r"\]\((?=[\w-]+\.md)", "](../", text.replace("](#", f"]({page}#"))
 
 
 def _sentence(text: str) -> str:

@@ -134,7 +134,10 @@ class Drains:
         before = _claim_of(resource)
         if drain.spec.mode is Mode.PLAN or (before.asking and before.cloud == mine.cloud):
             return resource
-        asked = HostAsked(f"asks for host {drain.host}, which is given to one drain of all shards")
+        asked = HostAsked(
+            f"asks for host {drain.host}, which a drain of another operator may want as well; "
+            "begins within seconds"
+        )
         last = DrainStatus.read(resource.status)
         after = status_of_problem(asked, last, resource.generation, self.now(), restoring=None)
         publish(self.context, resource, self._with_cloud(resource, after).to_json())

@@ -74,6 +74,6 @@ def take(size: int, values: int) -> None:
     own.values -= values
     if own.size < 0 or own.values < 0:
         raise CloudUnreachable(
-            f"OpenStack lists more than one reconciliation can hold: {MOST_BYTES // 2**20} MiB, "
-            f"or {MOST_VALUES} values"
+            f"OpenStack lists more than one reconciliation can hold ({MOST_BYTES // 2**20} MiB, "
+            f"{MOST_VALUES} values): compare the cloud with Limits in docs/operations.md"
         )

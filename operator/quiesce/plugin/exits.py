@@ -1,18 +1,10 @@
 """Exit codes of `kubectl quiesce`, and the errors that lead to them."""
 
-from enum import IntEnum
+from quiesce.exits import ExitCode
 
 
-class Exit(IntEnum):
-    """The value is the code, `cause` the text in `--help`."""
-
-    cause: str
-
-    def __new__(cls, code: int, cause: str) -> "Exit":
-        member = int.__new__(cls, code)
-        member._value_ = code
-        member.cause = cause
-        return member
+class Exit(ExitCode):
+    """Of every command."""
 
     DONE = 0, "done"
     FAILED = 1, "it failed, or the operator has not answered in time; status, drain: one is Stalled"

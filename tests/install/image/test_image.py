@@ -186,7 +186,7 @@ def test_it_drains_a_host_and_ends_in_time(
             pod.start(image, files, port, namespace)
             until("it is ready", lambda: pod.probe("readinessProbe") == 200, timeout=90)
             assert pod.probe("livenessProbe") == 200
-            assert pod.fails("touch /app/new || touch /usr/new || touch /root/new")
+            assert pod.fails("touch /app/new || touch /usr/new || touch /srv/new")
             assert not pod.fails("touch /tmp/new")
             assert not pod.fails("test $(id -u):$(id -g) = 65532:65532")
 
