@@ -32,14 +32,13 @@ GROUPS = (
     (
         "compute GET /os-services",
         "compute GET /servers/detail",
+        "compute GET /servers/{id}",
         "compute POST /servers/{id}/action confirmResize",
         "compute POST /servers/{id}/action os-migrateLive",
-        "placement GET /",
     ),
     (
         "compute GET /os-migrations",
         "compute PUT /os-services/{id}",
-        "identity GET /",
         "placement GET /allocation_candidates",
         "placement GET /resource_providers",
     ),
