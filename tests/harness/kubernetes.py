@@ -29,7 +29,8 @@ ACCOUNT = ("quiesce-system", "quiesce")  # the service account's namespace and n
 
 # Without a Lease: stories start the operator again right after they killed it.
 ALONE = ("--lease", "none")
-FLAGS = ("--listen", "none", "--log-level", "debug", *ALONE)
+OUTPUT = ("--listen", "none", "--log-level", "debug")
+FLAGS = OUTPUT + ALONE
 # Shorter than the defaults: stories wait for them, dozens of times.
 SOONER = ("--idle-interval", "10s", "--settle", "3s")
 

@@ -12,7 +12,17 @@ import pytest
 import yaml
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
-from tests.harness.kubernetes import ACCOUNT, BASE, WATCHED, Drain, Json, Kube, Operator
+from tests.harness.kubernetes import (
+    ACCOUNT,
+    BASE,
+    OUTPUT,
+    SOONER,
+    WATCHED,
+    Drain,
+    Json,
+    Kube,
+    Operator,
+)
 from tests.harness.openstack import until
 from tests.install.previous import export
 
@@ -63,7 +73,8 @@ def releases(kube: Kube, tmp_path: Path) -> Iterator[tuple[Release, Release]]:
     account = kube.account_kubeconfig(tmp_path / "kubeconfig")
     now = Operator(account, tmp_path / "operator.log")
     path = {"PYTHONPATH": str(exported / "operator")}
-    before = replace(now, log=tmp_path / "previous.log", environment=path)
+    known = OUTPUT + SOONER  # no flag for the Lease, which came later
+    before = replace(now, log=tmp_path / "previous.log", flags=known, environment=path)
     yield (
         Release(kube, exported / "manifests" / "base", before),
         Release(kube, BASE, now),

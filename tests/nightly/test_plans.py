@@ -221,6 +221,7 @@ class Compared:
     def agree(self, done: Mapping[str, str]) -> None:
         """Which stay, how many go by each way, and how many find no capacity for it."""
         ways = Counter(done.values())
+        assert ways.keys() <= {*self.ways, "stays", "no room"}, done
         assert {name for name, way in done.items() if way == "stays"} == self.blocked.keys()
         assert len(self.blocked) == self.planned["plan"]["blocked"]
         went = Counter({way: ways[way] for way in ("live", "cold", "offload")})
