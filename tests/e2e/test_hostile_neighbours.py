@@ -27,7 +27,7 @@ from tests.security.neighbours import Neighbour, neighbours
 
 from quiesce.api import labels
 from quiesce.api.host import KeyType
-from quiesce.ssh.keys import generate
+from quiesce.ssh.private_keys import generate
 
 SECONDS = 600.0 if "QUIESCE_NIGHTLY" in os.environ else 0.0  # one round of good drains at least
 TENANTS = 4

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
@@ -18,16 +17,16 @@ Json = dict[str, Any]
 
 @dataclass
 class _Api:
-    """The verbs of CoreV1Api that the operator may use on Secrets, with their answers."""
+    """The verbs of CoreApi that the operator may use on Secrets, with their answers."""
 
     shelf: "Shelf"
 
-    def read_namespaced_secret(self, name: str, namespace: str, **_: Any) -> SimpleNamespace:
+    def read(self, _plural: str, namespace: str, name: str, **_: Any) -> Json:
         if name not in self.shelf.held:
             raise _refusal(404, name)
         return self._answer(name, namespace)
 
-    def create_namespaced_secret(self, namespace: str, body: Json, **_: Any) -> SimpleNamespace:
+    def create(self, _plural: str, namespace: str, body: Json, **_: Any) -> Json:
         name = body["metadata"]["name"]
         if name in self.shelf.held:
             raise _refusal(409, name)
@@ -35,14 +34,12 @@ class _Api:
         self.shelf.types[name] = body["type"]
         return self._merge(name, namespace, body)
 
-    def patch_namespaced_secret(
-        self, name: str, namespace: str, body: Json, **options: Any
-    ) -> SimpleNamespace:
-        assert options["_content_type"] == "application/merge-patch+json"
+    def patch(self, _plural: str, namespace: str, name: str, body: Json, **options: Any) -> Json:
+        assert options["content_type"] == "application/merge-patch+json"
         assert body["metadata"]["resourceVersion"] == str(self.shelf.versions.get(name, 1))
         return self._merge(name, namespace, body)
 
-    def _merge(self, name: str, namespace: str, body: Json) -> SimpleNamespace:
+    def _merge(self, name: str, namespace: str, body: Json) -> Json:
         shelf, metadata = self.shelf, body["metadata"]
         shelf.versions[name] = shelf.versions.get(name, 1) + 1
         shelf.labels[name] = {**shelf.labels.get(name, {}), **metadata.get("labels", {})}
@@ -54,18 +51,18 @@ class _Api:
                 shelf.held[name][key] = base64.b64decode(value)
         return self._answer(name, namespace)
 
-    def _answer(self, name: str, namespace: str) -> SimpleNamespace:
+    def _answer(self, name: str, namespace: str) -> Json:
         shelf = self.shelf
-        metadata = SimpleNamespace(
-            namespace=namespace,
-            name=name,
-            uid="u",
-            resource_version=str(shelf.versions.get(name, 1)),
-            labels=dict(shelf.labels.get(name, {})),
-            owner_references=[SimpleNamespace(uid=uid) for uid in shelf.owners.get(name, ())],
-        )
+        metadata = {
+            "namespace": namespace,
+            "name": name,
+            "uid": "u",
+            "resourceVersion": str(shelf.versions.get(name, 1)),
+            "labels": dict(shelf.labels.get(name, {})),
+            "ownerReferences": [{"uid": uid} for uid in shelf.owners.get(name, ())],
+        }
         data = {key: base64.b64encode(value).decode() for key, value in shelf.held[name].items()}
-        return SimpleNamespace(metadata=metadata, data=data, type=shelf.types.get(name, "Opaque"))
+        return {"metadata": metadata, "data": data, "type": shelf.types.get(name, "Opaque")}
 
 
 def _refusal(status: int, name: str) -> ApiException:

@@ -14,8 +14,9 @@ from quiesce.keyring import report
 from quiesce.keyring.decide import conflicts, decide, desired_state
 from quiesce.keyring.model import KeyHistory, Rotation, RotationStep
 from quiesce.openstack.records import Hypervisor
-from quiesce.ssh.keys import PublicKey, generate
+from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.pins import HostKeys, Pins, read_pins, trusted_line
+from quiesce.ssh.private_keys import generate
 from tests.harness.shelf import HOST_LOGIN, Shelf
 from tests.security.fuzz import FUZZ
 from tests.unit.compute.test_access import LISTED, Host, log_in

@@ -12,7 +12,8 @@ from tests.supervisors.test_paths import HOME, INSTANCES, LAYOUT, Keyring, keyri
 from quiesce.api.host import KeyType
 from quiesce.keyring.act import VisitOrder, visit
 from quiesce.keyring.model import Identity, VisitResult
-from quiesce.ssh.keys import KeyPair, generate
+from quiesce.ssh.keys import KeyPair
+from quiesce.ssh.private_keys import generate
 
 EARLIER = Identity("openstack", "cold")
 HERE, ELSEWHERE = (Identity.of("openstack", "cold", uid) for uid in ("uid-1", "uid-2"))

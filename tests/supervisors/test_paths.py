@@ -12,9 +12,9 @@ from tests.beds.hosts.hosts import Bed, Host, running, until
 from quiesce.api.host import KeyType
 from quiesce.keyring.act import VisitOrder, visit
 from quiesce.keyring.model import DesiredState, HostLayout, Identity, PathTarget, VisitResult
-from quiesce.ssh.keys import generate
 from quiesce.ssh.login import Login, login_key
 from quiesce.ssh.pins import read_pins
+from quiesce.ssh.private_keys import generate
 from quiesce.ssh.session import Target
 
 HOME, INSTANCES = "/var/lib/nova", "/var/lib/nova/instances"

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes.client import ApiClient
 
 from quiesce.api.errors import ForeignSecret
 from quiesce.api.labels import MANAGED_BY, MANAGER, OWNER_UID, label_command, own_labels
+from quiesce.kube.core import CoreApi
 from quiesce.kube.errors import KubeConflict, KubeForbidden, KubeNotFound, call
 from quiesce.kube.resource import Resource
 from quiesce.kube.store import APPLY, FIELD_MANAGER, MERGE
@@ -60,12 +61,12 @@ class Secrets:
     """Safe to use from many threads."""
 
     def __init__(self, client: ApiClient) -> None:
-        self._api = CoreV1Api(client)
+        self._api = CoreApi(client)
 
     def get(self, namespace: str, name: str) -> Secret | None:
         """None if there is no such Secret; raises KubeForbidden if we may not read it."""
         try:
-            return _secret(call(self._api.read_namespaced_secret, name, namespace))
+            return _secret(call(self._api.read, "secrets", namespace, name))
         except KubeNotFound:
             return None
 
@@ -101,7 +102,8 @@ class Secrets:
             made = write(
                 "secrets",
                 "create",
-                self._api.create_namespaced_secret,
+                self._api.create,
+                "secrets",
                 namespace,
                 body,
                 field_manager=FIELD_MANAGER,
@@ -142,23 +144,24 @@ class Secrets:
         applied = write(
             "secrets",
             "patch",
-            self._api.patch_namespaced_secret,
-            name,
+            self._api.patch,
+            "secrets",
             namespace,
+            name,
             _body(name, data, type_, labels),
             field_manager=FIELD_MANAGER,
             force=True,
-            _content_type=APPLY,
+            content_type=APPLY,
         )
         return _secret(applied)
 
     def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
         """Its `data`; None if there is no such ConfigMap."""
         try:
-            found = call(self._api.read_namespaced_config_map, name, namespace)
+            found = call(self._api.read, "configmaps", namespace, name)
         except KubeNotFound:
             return None
-        return found.data or {}
+        return found.get("data") or {}
 
     def _change(
         self, found: Secret, owner: Resource, references: list[dict[str, str]], **more: Any
@@ -172,12 +175,13 @@ class Secrets:
         changed = write(
             "secrets",
             "patch",
-            self._api.patch_namespaced_secret,
-            found.name,
+            self._api.patch,
+            "secrets",
             found.namespace,
+            found.name,
             {"metadata": metadata, **more},
             field_manager=FIELD_MANAGER,
-            _content_type=MERGE,
+            content_type=MERGE,
         )
         return _secret(changed)
 
@@ -198,16 +202,16 @@ def _encoded(data: Mapping[str, bytes]) -> dict[str, str]:
     return {key: base64.b64encode(value).decode() for key, value in data.items()}
 
 
-def _secret(found: Any) -> Secret:
-    meta = found.metadata
+def _secret(found: Mapping[str, Any]) -> Secret:
+    metadata = found["metadata"]
     return Secret(
-        meta.namespace,
-        meta.name,
-        f"{meta.uid}/{meta.resource_version}",
-        {key: base64.b64decode(value) for key, value in (found.data or {}).items()},
-        found.type or "Opaque",
-        meta.labels or {},
-        frozenset(each.uid for each in meta.owner_references or ()),
+        metadata["namespace"],
+        metadata["name"],
+        f"{metadata['uid']}/{metadata['resourceVersion']}",
+        {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()},
+        found.get("type") or "Opaque",
+        metadata.get("labels") or {},
+        frozenset(each["uid"] for each in metadata.get("ownerReferences") or ()),
     )
 
 

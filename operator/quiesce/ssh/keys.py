@@ -1,23 +1,11 @@
-"""SSH keys: read, generated, named. Nothing here shows a private key, its `repr` included."""
+"""SSH keys by name: no key material is read here, and nothing shows a private key."""
 
 import base64
 import hashlib
 import re
 from dataclasses import dataclass, field
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-
-from quiesce.api.host import KeyType
-from quiesce.ssh.errors import BadKey
-
-_PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-_RSA_BITS = 4096
 _KEY_TYPE = r"[A-Za-z0-9@._-]{1,64}"
-_RSA_MINIMUM = 2048
-_LONGEST_PRIVATE = 8 * 1024
-"""Bytes: RSA with 8192 bits has 6.5 KiB. The primes of a much longer one take minutes to check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +39,6 @@ class KeyPair:
     private: str = field(repr=False)
 
 
-def generate(type_: KeyType) -> KeyPair:
-    """A new pair without passphrase, which Nova could not enter: Ed25519, ECDSA P-256, RSA 4096."""
-    made: _PrivateKey
-    match type_:
-        case KeyType.ED25519:
-            made = ed25519.Ed25519PrivateKey.generate()
-        case KeyType.ECDSA:
-            made = ec.generate_private_key(ec.SECP256R1())
-        case KeyType.RSA:
-            made = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
-    return _pair(made)
-
-
-def read_pair(private: bytes, what: str) -> KeyPair:
-    """A private key file (OpenSSH or PEM) as a pair; `what` names it in messages. Raises BadKey.
-
-    The text stays as it is, except for line ends: written again it would differ every time
-    (the format holds a random check number).
-    """
-    public = read_pair_normalized(private, what).public
-    return KeyPair(public, "\n".join(private.decode().split("\r\n")).strip() + "\n")
-
-
-def read_pair_normalized(private: bytes, what: str) -> KeyPair:
-    """The same, with the private key in OpenSSH's format whatever it was in. Raises BadKey."""
-    return _pair(_load(private, what))
-
-
 def read_public(text: str) -> PublicKey:
     """`ssh-ed25519 AAAA… [comment]`. Raises ValueError."""
     kind, encoded, *_ = [*text.split(), "", ""]
@@ -90,40 +50,3 @@ def read_public(text: str) -> PublicKey:
     ):
         raise ValueError("not an OpenSSH public key")
     return PublicKey(kind, encoded)
-
-
-def _load(private: bytes, what: str) -> _PrivateKey:
-    if len(private) > _LONGEST_PRIVATE:
-        raise BadKey(f"{what} is longer than {_LONGEST_PRIVATE // 1024} KiB: use an Ed25519 key")
-    try:
-        if b"BEGIN OPENSSH PRIVATE KEY" in private:
-            loaded: object = serialization.load_ssh_private_key(private, password=None)
-        else:
-            loaded = serialization.load_pem_private_key(private, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # The parser's message may quote key material: it is dropped on purpose.
-        raise BadKey(
-            f"{what} is not a private key without passphrase in OpenSSH or PEM format"
-        ) from error
-    if isinstance(loaded, rsa.RSAPrivateKey) and loaded.key_size < _RSA_MINIMUM:
-        raise BadKey(
-            f"{what} is an RSA key of {loaded.key_size} bits: "
-            f"use Ed25519, or RSA with {_RSA_MINIMUM} bits or more"
-        )
-    if not isinstance(
-        loaded, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-    ):
-        raise BadKey(f"{what} is of an unsupported type: use an Ed25519, ECDSA or RSA key")
-    return loaded
-
-
-def _pair(key: _PrivateKey) -> KeyPair:
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-    )
-    return KeyPair(read_public(public.decode()), private.decode())

@@ -2,10 +2,12 @@
 
 import io
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import paramiko
+from quiesce.ssh.keys import PublicKey
 
-from quiesce.ssh.keys import PublicKey, read_pair_normalized
+if TYPE_CHECKING:
+    import paramiko
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,7 @@ class Login:
     """`sudo`: commands run through `sudo -n`."""
 
     user: str
-    key: paramiko.PKey = field(repr=False)
+    key: "paramiko.PKey" = field(repr=False)
     sudo: bool = False
 
     @property
@@ -21,8 +23,12 @@ class Login:
         return PublicKey(self.key.get_name(), self.key.get_base64())
 
 
-def login_key(private: bytes, what: str) -> paramiko.PKey:
+def login_key(private: bytes, what: str) -> "paramiko.PKey":
     """A private key file (OpenSSH or PEM); `what` names it in messages. Raises BadKey."""
+    import paramiko
+
+    from quiesce.ssh.private_keys import read_pair_normalized
+
     pair = read_pair_normalized(private, what)
     text = io.StringIO(pair.private)
     match pair.public.type:

@@ -76,6 +76,27 @@ def test_it_is_small_and_installs_nothing(builder: Builder, base: str, image: st
     assert builder.podman(*run) == "[] []"
 
 
+LOADED = """
+import pkgutil, sys
+from importlib import import_module
+from pathlib import Path
+import quiesce
+for found in pkgutil.walk_packages(quiesce.__path__, "quiesce."):
+    if not found.name.startswith("quiesce.plugin") and found.name != "quiesce.__main__":
+        import_module(found.name)
+cached = {n: Path(m.__cached__) for n, m in sys.modules.items() if getattr(m, "__cached__", None)}
+print(*(n for n, path in cached.items() if not path.exists()), "of", len(cached))
+"""
+
+
+def test_whatever_it_may_load_is_there_with_bytecode(builder: Builder, image: str) -> None:
+    """What is loaded late (the SSH library, say) is not missed for the first time by a drain."""
+    inside = ("run", "--rm", "--network=host", "--read-only", "--entrypoint", "python", image)
+    without, _, count = builder.podman(*inside, "-c", LOADED).rpartition("of")
+    assert without.split() == []
+    assert int(count) > 1000
+
+
 @dataclass(frozen=True)
 class Pod:
     """A container with the settings of the Deployment, as a kubelet would start it."""

@@ -20,7 +20,8 @@ from quiesce.keyring.model.changes import (
 from quiesce.keyring.model.desired import DesiredState, HostLayout, digest
 from quiesce.keyring.model.identity import Identity
 from quiesce.keyring.model.observation import Account, File, HostObservation, Original
-from quiesce.ssh.keys import KeyPair, PublicKey, generate
+from quiesce.ssh.keys import KeyPair, PublicKey
+from quiesce.ssh.private_keys import generate
 
 IDENTITY = Identity("openstack", "cold")
 LAYOUT = HostLayout(

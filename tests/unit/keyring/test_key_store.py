@@ -15,7 +15,7 @@ from quiesce.keyring.errors import BadMigrationKey, KeyNotManaged
 from quiesce.keyring.model import KeyHistory
 from quiesce.keyring.observe import KeyStore
 from quiesce.kube.resource import Resource
-from quiesce.ssh.keys import generate
+from quiesce.ssh.private_keys import generate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LOGIN = generate(KeyType.ED25519).public

@@ -61,6 +61,14 @@ def test_missing_and_forbidden_are_told_apart(api: FakeApi, secrets: Secrets) ->
         secrets.get("ns", "clouds")
 
 
+def test_a_name_leads_nowhere_else(api: FakeApi, secrets: Secrets) -> None:
+    assert secrets.get("ns", "../../other/secrets/clouds?x=") is None
+    assert (
+        api.requests[-1].path
+        == "/api/v1/namespaces/ns/secrets/..%2F..%2Fother%2Fsecrets%2Fclouds%3Fx%3D"
+    )
+
+
 def stored(api: FakeApi) -> dict[str, Any]:
     """The Secret as a person sees it; the fake API server takes what is created."""
     found: dict[str, Any] = api.objects[PATH]

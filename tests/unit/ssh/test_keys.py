@@ -7,8 +7,9 @@ import pytest
 
 from quiesce.api.host import KeyType
 from quiesce.ssh.errors import BadKey
-from quiesce.ssh.keys import generate, read_pair, read_public
+from quiesce.ssh.keys import read_public
 from quiesce.ssh.login import login_key
+from quiesce.ssh.private_keys import generate, read_pair
 
 
 @pytest.mark.parametrize("kind", list(KeyType))

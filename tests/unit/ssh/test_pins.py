@@ -9,8 +9,8 @@ import pytest
 
 from quiesce.api.host import KeyType
 from quiesce.ssh.errors import BadKey
-from quiesce.ssh.keys import generate
 from quiesce.ssh.pins import Pins, read_pins
+from quiesce.ssh.private_keys import generate
 
 ONE, TWO = generate(KeyType.ED25519).public, generate(KeyType.ED25519).public
 

@@ -17,7 +17,7 @@ from quiesce.keyring.model import KeyHistory
 from quiesce.kube.resource import Resource
 from quiesce.kube.secrets import Secret, Secrets
 from quiesce.ssh.errors import BadKey
-from quiesce.ssh.keys import KeyPair, PublicKey, generate, read_pair
+from quiesce.ssh.keys import KeyPair, PublicKey
 from quiesce.ssh.pins import Pins
 
 _SSH_AUTH = "kubernetes.io/ssh-auth"
@@ -132,6 +132,8 @@ class KeyStore:
 
     def _read(self, data: Mapping[str, bytes]) -> KeyPair:
         what = f"Secret {self._namespace}/{self.key_name}, key {_PRIVATE},"
+        from quiesce.ssh.private_keys import read_pair
+
         try:
             return read_pair(data.get(_PRIVATE, b""), what)
         except BadKey as error:
@@ -161,6 +163,8 @@ class KeyStore:
         )
 
     def _generate(self, now: datetime) -> KeyPair:
+        from quiesce.ssh.private_keys import generate
+
         pair = generate(self._spec.key.type)
         requested = request(self._resource.annotations, ROTATE_KEY)
         data = {
