@@ -85,7 +85,8 @@ def resume(session: Session, flags: Namespace) -> Exit:
 def _suspend(session: Session, flags: Namespace, value: bool) -> Exit:
     found = session.find(flags.name)
     if found.suspended is value:
-        session.say(f"drain {found.name} is {'' if value else 'not '}suspended already")
+        state = "suspended already" if value else "not suspended"
+        session.say(f"drain {found.name} is {state}")
     written = session.write(found, lambda _: changes.suspension(value))
     session.say(f"spec.suspend of drain {found.name} is {str(value).lower()}")
     answer(session, written, flags.wait)
