@@ -57,7 +57,7 @@ BAR_WIDTH = 40
 """Columns of the bar itself."""
 GAP = 3
 """Columns between those of a table."""
-_LEAST = 24  # columns of a last column that is cut: less says nothing
+_LEAST = 20  # columns of a last column that is cut: less says nothing
 
 Block = Line | Bar | Grid
 Page = tuple[Block, ...]
