@@ -132,7 +132,7 @@ def differs_from_found(drain: Drain, observation: Observation) -> str:
     """
     service, record = observation.service, drain.record
     if service is None:
-        return "" if _found_running(record) else _stays_deleted(record)
+        return "" if _found_running(record) else _stays_deleted(record, drain.host)
     if service.status == "enabled" and found_disabled_by_nova(record):
         return (
             f"its service was found disabled by Nova itself ({record.found_reason}) and is enabled "
@@ -147,14 +147,17 @@ def differs_from_found(drain: Drain, observation: Observation) -> str:
     return ""
 
 
-def _stays_deleted(record: Record) -> str:
+def _stays_deleted(record: Record, host: str) -> str:
     """Nothing is left in Nova that could be restored."""
     text = "its service stays deleted: nova-compute registers it again, enabled, when it starts"
     if record.found_status == "disabled":
         text += f"; it was found disabled ({record.found_reason or 'without a reason'})"
     if record.found_aggregates:
         names = some(a.name or str(a.id) for a in record.found_aggregates)
-        text += f". Then add the host to its aggregates ({names}): openstack aggregate add host"
+        text += (
+            f". Then put it back into its aggregates ({names}): "
+            f"openstack aggregate add host AGGREGATE {host}"
+        )
     return text
 
 
