@@ -82,16 +82,20 @@ def height(block: Block, width: int) -> int:
 
 def fitted(grid: Grid, width: int) -> Grid:
     """Without those of its optional columns that a screen of that width has no place for."""
-    for number in range(len(grid.optional) + 1):
-        left_out = grid.optional[:number]
-        kept = [i for i, name in enumerate(grid.columns) if name not in left_out]
-        if _needed(grid, kept) <= width:
-            break
+    left_out = set(grid.optional)
+    for name in reversed(grid.optional):
+        if _needed(grid, _kept(grid, left_out - {name})) <= width:
+            left_out.remove(name)
+    kept = _kept(grid, left_out)
     columns = tuple(grid.columns[i] for i in kept)
     rows = tuple(tuple(row[i] for i in kept) for row in grid.rows)
     if grid.brief:
         rows = _cut(rows, width - grid.indent - sum(_widths(grid, kept[:-1])))
     return replace(grid, columns=columns, rows=rows)
+
+
+def _kept(grid: Grid, left_out: set[str]) -> list[int]:
+    return [i for i, name in enumerate(grid.columns) if name not in left_out]
 
 
 def _cut(rows: Sequence[tuple[Span, ...]], most: int) -> tuple[tuple[Span, ...], ...]:

@@ -159,7 +159,12 @@ def test_a_narrow_screen_loses_columns_and_no_letters_of_those_that_matter(width
     assert ("HOST" in found.columns) == (width == 200)
     cells = zip(found.columns, found.rows[0], strict=True)
     widths = [max(len(name), len(cell.text)) + 3 for name, cell in cells if name != "MESSAGE"]
-    assert sum(widths) <= width
+    assert sum(widths) - 3 <= width
+
+
+def test_a_column_that_fits_is_shown_where_a_wider_one_does_not() -> None:
+    assert "AGE" in table("compute-07.example.org", 60).columns
+    assert "MOVING" not in table("compute-07.example.org", 60).columns
 
 
 # Reasons
