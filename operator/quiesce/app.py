@@ -165,7 +165,7 @@ def _leading(
         yield lambda: _STOP_SECONDS
         return
     ended, fence = Event(), Fence()
-    elector = Elector(leases, name, scope, fence, lambda: _end_process(ended))
+    elector = Elector(leases, name, scope, fence, lambda: _end_process(ended, elector.lost))
     state.elector = elector
     install(fence)
     elector.start()
@@ -179,14 +179,14 @@ def _leading(
             raise _Failed(Exit.LEASE_LOST, elector.lost)
 
 
-def _end_process(ended: Event) -> None:
+def _end_process(ended: Event, why: str | None) -> None:
     """The main thread ends as after a signal; where it does not in time, it is not asked again.
 
     Nothing depends on how soon: no call can begin any more.
     """
     os.kill(os.getpid(), signal.SIGTERM)
     if not ended.wait(_LOST_SECONDS):
-        log.critical("lost the Lease; the process is ended at once")
+        log.critical("%s; the process is ended at once", why)
         os._exit(Exit.LEASE_LOST)
 
 

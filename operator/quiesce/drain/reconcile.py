@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from quiesce.api.annotations import DRAIN_FINALIZER, REQUESTED_AT, request
 from quiesce.api.drain.record import Record
-from quiesce.api.drain.spec import DrainSpec, Mode
+from quiesce.api.drain.spec import DrainSpec, Mode, OnDelete
 from quiesce.api.drain.status import DrainStatus
 from quiesce.api.errors import HostAsked, HostNotFound, HostTaken, Problem
 from quiesce.api.events import Event, normal, warning
@@ -83,7 +83,7 @@ class Drains:
         self.remember(resource, observation, decision)
         self.telemetry.observed(resource, drain, observation, decision)
         if decision.released:
-            return Released(_farewell(decision))
+            return Released(_farewell(drain, decision))
         self.report(resource, drain, observation, decision, notices)
         self.act(resource, access, observation, decision)
         return max(0.0, decision.requeue - (time.monotonic() - began))
@@ -301,13 +301,16 @@ class Drains:
         publish(self.context, resource, after.to_json(), told)
 
 
-def _farewell(decision: Decision) -> tuple[Event, ...]:
+def _farewell(drain: Drain, decision: Decision) -> tuple[Event, ...]:
     """Told before the resource goes, and with it the last place to read it."""
+    if drain.spec.on_delete is OnDelete.LEAVE:
+        return (normal("Released", "Restore", "host left as it is: spec.onDelete is Leave"),)
     undone, text = decision.left_undone, "host restored"
     if decision.restored_as:
-        text = f"host restored; {decision.restored_as}"
+        text = f"host restored, but {decision.restored_as}"
     if not undone:
-        return (normal("Restored", "Restore", text),)
+        tell = warning if decision.restored_as else normal
+        return (tell("Restored", "Restore", text),)
     return (
         warning("NovaComputeNotRunning", "Restore", undone),
         normal("Restored", "Restore", f"{text}, except for nova-compute"),
@@ -349,8 +352,12 @@ def _claim_of(resource: Resource) -> Claim:
 def _near_misses(host: str, known: Iterable[str]) -> str:
     hosts = sorted(known)
     near = difflib.get_close_matches(host, hosts, n=3, cutoff=0.5) or hosts[:3]
-    hint = f"Did you mean {', '.join(near)}?" if near else "Nova lists no nova-compute service"
-    return f"Nova has no nova-compute service on host {host!r}. {hint}"
+    if not near:
+        return f"Nova has no nova-compute service on host {host!r}, nor on any other"
+    return (
+        f"Nova has no nova-compute service on host {host!r}. Did you mean {', '.join(near)}? "
+        "spec.host cannot be changed: delete this drain and create another"
+    )
 
 
 def make_reconciler(context: Context) -> Reconciler:

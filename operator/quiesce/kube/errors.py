@@ -1,6 +1,7 @@
 """What can go wrong with the API server, as types: the type says what to do about it."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +108,9 @@ def _status_object(error: ApiException) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
+_POOL = re.compile(r"\w+\(host='([^']*)', port=(\d+)\)")  # how urllib3 names a connection
+
+
 def _cause(error: Exception) -> str:
     reason = getattr(error, "reason", None)
-    return str(reason if reason is not None else error)
+    return _POOL.sub(r"\1:\2", str(reason if reason is not None else error))

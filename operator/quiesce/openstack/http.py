@@ -289,7 +289,9 @@ def _missing(service: Catalog) -> str:
     return f"the cloud's catalog has no {service.replace('_', ' ')} service"
 
 
-_WORDY = re.compile(r"(?:HTTPS?)?Connection(?:Pool)?\(|\('Connection (?:aborted|broken)")
+_WORDY = re.compile(  # the transport has connections of its own: _Http, _Https
+    r"(?:(?:HTTPS?)?Connection(?:Pool)?|_Https?)\(|\('Connection (?:aborted|broken)"
+)
 
 
 def cause(error: Exception) -> str:

@@ -48,7 +48,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     flags = top.parse_args(argv)
     if flags.command in ("confirm", "revert") and bool(flags.servers) == flags.all:
-        top.error(f"{flags.command}: name servers, or give --all: one of the two")
+        top.prog += f" {flags.command}"
+        top.error("name servers, or give --all: one of the two")
     return flags
 
 
@@ -62,6 +63,7 @@ def parser() -> Parser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"kubectl-quiesce {__version__}")
+    _add_cluster(top)
     commands = top.add_subparsers(metavar="COMMAND", dest="command", required=True)
     add = _adder(commands)
     for fill in (_drain, _plan, _status, _decide, _lifecycle, _words):
@@ -81,22 +83,24 @@ def _adder(commands: Any) -> _Add:
             allow_abbrev=False,
         )
         if cluster:
-            _add_cluster(made)
+            _add_cluster(made, default=argparse.SUPPRESS)
         return made
 
     return add
 
 
-def _add_cluster(made: Any) -> None:
+def _add_cluster(made: Any, default: str | None = None) -> None:
+    """Before a command and after it: kubectl accepts both, and SUPPRESS keeps what came before."""
     group = made.add_argument_group("as in kubectl")
+    for flags, name, text in (
+        (("-n", "--namespace"), "NS", "namespace [default: that of the context]"),
+        (("--context",), "NAME", "context of the kubeconfig"),
+        (("--kubeconfig",), "FILE", "[default: $KUBECONFIG, ~/.kube/config]"),
+    ):
+        group.add_argument(*flags, metavar=name, help=text, default=default)
     group.add_argument(
-        "-n", "--namespace", metavar="NS", help="namespace [default: that of the context]"
+        "--as", dest="user", metavar="USER", help="impersonate this user", default=default
     )
-    group.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
-    group.add_argument(
-        "--kubeconfig", metavar="FILE", help="[default: $KUBECONFIG, ~/.kube/config]"
-    )
-    group.add_argument("--as", dest="user", metavar="USER", help="impersonate this user")
 
 
 def _add_output(made: Any, *kinds: str) -> None:

@@ -4,8 +4,10 @@
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from quiesce.api.text import clipped
 
 Style = Literal["", "bold", "dim", "good", "busy", "bad", "code"]
 
@@ -39,15 +41,23 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table. The last column takes what width is left."""
+    """A table. The last column takes what width is left: it is wrapped, or cut where it is `brief`.
+
+    optional: columns that a narrow screen leaves out, in this order.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Span, ...], ...]
     indent: int = 0
+    optional: tuple[str, ...] = ()
+    brief: bool = False
 
 
 BAR_WIDTH = 40
 """Columns of the bar itself."""
+GAP = 3
+"""Columns between those of a table."""
+_LEAST = 20  # columns of a last column that is cut: less says nothing
 
 Block = Line | Bar | Grid
 Page = tuple[Block, ...]
@@ -68,6 +78,43 @@ def height(block: Block, width: int) -> int:
             return 1 + (BAR_WIDTH + len(label) + 1) // width
         case Grid(rows=rows):
             return 1 + len(rows)
+
+
+def fitted(grid: Grid, width: int) -> Grid:
+    """Without those of its optional columns that a screen of that width has no place for."""
+    left_out = set(grid.optional)
+    for name in reversed(grid.optional):
+        if _needed(grid, _kept(grid, left_out - {name})) <= width:
+            left_out.remove(name)
+    kept = _kept(grid, left_out)
+    columns = tuple(grid.columns[i] for i in kept)
+    rows = tuple(tuple(row[i] for i in kept) for row in grid.rows)
+    if grid.brief:
+        rows = _cut(rows, width - grid.indent - sum(_widths(grid, kept[:-1])))
+    return replace(grid, columns=columns, rows=rows)
+
+
+def _kept(grid: Grid, left_out: set[str]) -> list[int]:
+    return [i for i, name in enumerate(grid.columns) if name not in left_out]
+
+
+def _cut(rows: Sequence[tuple[Span, ...]], most: int) -> tuple[tuple[Span, ...], ...]:
+    """Their last cells to so many columns."""
+    most = max(_LEAST, most)
+    return tuple((*r[:-1], replace(r[-1], text=clipped(r[-1].text, most))) for r in rows)
+
+
+def _widths(grid: Grid, kept: Iterable[int]) -> list[int]:
+    """Columns of a screen for each, with the gap behind it."""
+    return [max(len(grid.columns[i]), *(len(row[i].text) for row in grid.rows)) + GAP for i in kept]
+
+
+def _needed(grid: Grid, kept: Sequence[int]) -> int:
+    """Columns of a screen for all of them."""
+    widths = _widths(grid, kept)
+    if grid.brief and kept[-1] == len(grid.columns) - 1:
+        widths[-1] = min(widths[-1], _LEAST + GAP)
+    return grid.indent + sum(widths) - GAP
 
 
 def plain(page: Iterable[Block]) -> list[str]:
@@ -93,4 +140,4 @@ def _aligned(columns: Sequence[str], rows: Sequence[Sequence[Span]], indent: int
     widths = [max(len(row[i]) for row in texts) for i in range(len(columns))]
     for row in texts:
         cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        yield (" " * indent + "   ".join(cells)).rstrip()
+        yield (" " * indent + (" " * GAP).join(cells)).rstrip()

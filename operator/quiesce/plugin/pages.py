@@ -9,7 +9,7 @@ from quiesce.api.conditions import find
 from quiesce.api.drain.reasons import Phase
 from quiesce.api.drain.status import PlanStatus, ProblemRow
 from quiesce.api.explanations import Meaning, Table
-from quiesce.api.text import clipped, count
+from quiesce.api.text import count
 from quiesce.plugin.document import BLANK, Bar, Block, Grid, Line, Page, Span, Style, height, line
 from quiesce.plugin.view import HELD, DrainView, moment, seconds_to_go
 
@@ -24,20 +24,20 @@ _PHASES: dict[str, Style] = {
 }
 _COLUMNS = ("NAME", "HOST", "PHASE", "SERVERS", "MOVING", "BLOCKED", "TO GO", "AGE", "MESSAGE")
 _WORDS = 3  # reasons for which a page names the command that explains them
-_SHORT = 60  # characters of a message in a table
+_OPTIONAL = ("HOST", "TO GO", "AGE", "MOVING", "MESSAGE")  # status NAME shows all of them
 _CODE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\([^)]*\)")
 
 # Drains
 
 
 def overview(views: Sequence[DrainView], now: datetime, *, namespaces: bool) -> Page:
-    """One row a drain, its message in short. `namespaces`: with a column of them."""
+    """One row a drain. `namespaces`: with a column of them."""
     columns: tuple[str, ...] = _COLUMNS
     rows = tuple(_overview_row(view, now) for view in views)
     if namespaces:
         columns = ("NAMESPACE", *columns)
         rows = tuple((Span(v.namespace), *row) for v, row in zip(views, rows, strict=True))
-    return (Grid(columns, rows),)
+    return (Grid(columns, rows, optional=_OPTIONAL, brief=True),)
 
 
 def _overview_row(view: DrainView, now: datetime) -> tuple[Span, ...]:
@@ -53,7 +53,7 @@ def _overview_row(view: DrainView, now: datetime) -> tuple[Span, ...]:
         Span(str(blocked) if progress else "-", "bad" if blocked else ""),
         Span("-" if left is None else f"~{_rough(left)}"),
         Span(_since(view.created, now)),
-        Span(clipped(view.message, _SHORT)),
+        Span(view.message),
     )
 
 
@@ -127,7 +127,8 @@ def _moving(view: DrainView, now: datetime, most: int | None = None) -> Iterator
         )
         for row in moving[:most]
     )
-    yield Grid(("MOVING", "METHOD", "STATE", "TO", "ATTEMPT", "FOR", "WAS"), rows)
+    columns = ("MOVING", "METHOD", "STATE", "TO", "ATTEMPT", "FOR", "WAS")
+    yield Grid(columns, rows, optional=("WAS", "FOR", "ATTEMPT", "METHOD", "TO"))
     if most is not None and len(moving) > most:
         yield line(Span(f"and {count(len(moving) - most, 'more server')}", "dim"))
 

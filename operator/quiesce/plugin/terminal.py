@@ -9,7 +9,19 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from quiesce.plugin.document import BAR_WIDTH, Bar, Block, Grid, Line, Page, Span, Style, plain
+from quiesce.plugin.document import (
+    BAR_WIDTH,
+    GAP,
+    Bar,
+    Block,
+    Grid,
+    Line,
+    Page,
+    Span,
+    Style,
+    fitted,
+    plain,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -93,7 +105,7 @@ class RichScreen:
             if isinstance(block, Line):
                 self.console.print(_text((Span(" " * block.indent), *block.spans)), soft_wrap=True)
             else:
-                self.console.print(renderable(block))
+                self.console.print(renderable(block, self.console.width))
 
     def live(self) -> "RichLive":
         return RichLive(self.console)
@@ -127,11 +139,12 @@ class RichLive:
     def show(self, page: Page) -> None:
         from rich.console import Group
 
-        self._renderer.update(Group(*map(renderable, page)), refresh=True)
+        blocks = (renderable(block, self._console.width) for block in page)
+        self._renderer.update(Group(*blocks), refresh=True)
 
 
-def renderable(block: Block) -> "RenderableType":
-    """A block for rich. Texts are never read as markup."""
+def renderable(block: Block, width: int) -> "RenderableType":
+    """A block for rich, on a screen of that width. Texts are never read as markup."""
     from rich.padding import Padding
 
     match block:
@@ -140,7 +153,7 @@ def renderable(block: Block) -> "RenderableType":
         case Bar():
             return _bar(block)
         case Grid():
-            return _table(block)
+            return _table(fitted(block, width))
 
 
 def _text(spans: Iterable[Span]) -> "Text":
@@ -166,13 +179,15 @@ def _bar(bar: Bar) -> "RenderableType":
 
 
 def _table(grid: Grid) -> "RenderableType":
+    """Names are folded rather than cut where nothing else is left to give way."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     for number, name in enumerate(grid.columns):
         last = number == len(grid.columns) - 1
-        table.add_column(name, overflow="fold", no_wrap=not last, ratio=1 if last else None)
+        folds = last or (grid.brief and number == 0)
+        table.add_column(name, overflow="fold", no_wrap=not folds, ratio=1 if last else None)
     for row in grid.rows:
         table.add_row(*(Text(span.text, _STYLES[span.style]) for span in row))
     return table

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from tests.unit.kube.fake_api import DRAINS, FakeApi, drain, serving, status_object
 
+from quiesce import app
 from quiesce.app import run
 from quiesce.exits import Exit
 from quiesce.kube.resource import Key
@@ -366,3 +367,16 @@ def test_no_handler_is_left_behind(api: FakeApi) -> None:
     api.plurals = []
     run(SETTINGS, (Kind(DRAINS, "quiesce.dev/drain", Operator().make),))
     assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_a_process_that_lost_its_lease_and_does_not_end_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Runbooks send people to the last line of the log."""
+    codes: list[int] = []
+    monkeypatch.setattr(app, "_LOST_SECONDS", 0.0)
+    monkeypatch.setattr("os.kill", lambda *_: None)
+    monkeypatch.setattr("os._exit", codes.append)
+    app._end_process(threading.Event(), "lost Lease ns/quiesce: it was not renewed for 10s")
+    assert "lost Lease ns/quiesce: it was not renewed for 10s" in caplog.text
+    assert codes == [Exit.LEASE_LOST]

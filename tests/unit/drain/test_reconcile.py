@@ -306,6 +306,7 @@ def test_a_host_that_nova_does_not_know_is_named_with_near_misses() -> None:
     status = store.objects[KEY]["status"]
     assert status["phase"] == "Stalled"
     assert "no nova-compute service on host 'cmp1'. Did you mean cmp11?" in status["message"]
+    assert "delete this drain and create another" in status["message"]
     assert "foundMigration" not in status
 
 

@@ -151,6 +151,13 @@ def troubled(
     return status_of_problem(problem, last, generation, now, restoring=restoring).to_json()
 
 
+def test_a_drain_whose_credentials_were_repaired_is_not_stalled_by_a_cloud_that_is_away() -> None:
+    """Only a person can help, says the phase, until one has."""
+    stalled = troubled(BadCredentials("no Secret"), {}, 1)
+    assert stalled["phase"] == "Stalled"
+    assert troubled(CloudUnreachable("no answer"), stalled, 1)["phase"] == "Pending"
+
+
 def shown(name: str, previous: Any = None) -> dict[str, Any]:
     sight, asked, record, who = SIGHTS[name]
     return status_of(sight, asked, record if previous is None else None, who, previous)

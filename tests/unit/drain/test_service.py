@@ -386,6 +386,23 @@ def test_what_was_done_with_novas_own_disable_is_told() -> None:
         assert decided(empty(service=now), record=record, deleting=True).restored_as == ""
 
 
+def test_a_service_that_stays_deleted_is_not_called_restored() -> None:
+    """Nothing in Nova can be enabled, nor put into aggregates, until nova-compute starts."""
+    released = decided(empty(service=None), record=IN_RACKS, deleting=True)
+    assert released.released
+    assert "stays deleted: nova-compute registers it again, enabled" in released.restored_as
+    assert "its aggregates (7, 8)" in released.restored_as
+    disabled = begun(found_status="disabled", found_reason=THEIRS)
+    told = decided(empty(service=None), record=disabled, deleting=True).restored_as
+    assert f"found disabled ({THEIRS})" in told
+
+
+def test_a_disable_of_another_user_that_stays_is_told() -> None:
+    now = service(disabled_reason=THEIRS)
+    told = decided(empty(service=now), record=begun(), deleting=True).restored_as
+    assert told == f"its service stays disabled, as another user has set it ({THEIRS})"
+
+
 # Forced down
 
 FORCED = service(state="down", forced_down=True, reported="2026-03-01T11:00:00")

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from kubernetes.client import ApiClient, CustomObjectsApi
+from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
 from tests.unit.kube.fake_api import DRAINS, Answer, FakeApi, client_of
 
 from quiesce.kube.errors import (
@@ -109,3 +109,10 @@ def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(KubeUnavailable, match="timed out"),
     ):
         Store(client(server.getsockname()[1]), DRAINS, None, "f").get(Key("a", "b"))
+
+
+def test_an_api_server_that_is_away_is_named_by_its_address() -> None:
+    away = Configuration(host="http://127.0.0.1:9", retries=False)
+    with pytest.raises(KubeUnavailable) as raised:
+        call(CustomObjectsApi(ApiClient(away)).list_cluster_custom_object, "a", "b", "c")
+    assert "does not answer: 127.0.0.1:9: Failed to establish" in str(raised.value)

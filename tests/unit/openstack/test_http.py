@@ -200,6 +200,17 @@ POOL = "HTTPSConnectionPool(host='nova', port=443): "
             "Unable to establish connection to http://nova/v3: Remote end closed connection "
             "without response",
         ),
+        (
+            "Unable to establish connection to http://nova/v3: _Http(host='nova', port=80): "
+            "Failed to establish a new connection: [Errno 111] Connection refused",
+            "Unable to establish connection to http://nova/v3: [Errno 111] Connection refused",
+        ),
+        (
+            "Unable to establish connection to https://nova/v3: _Https(host='nova', port=443): "
+            "Failed to resolve 'nova' ([Errno -2] Name or service not known)",
+            "Unable to establish connection to https://nova/v3: [Errno -2] Name or service not "
+            "known",
+        ),
         ("Request to https://nova/v3 timed out", "Request to https://nova/v3 timed out"),
     ],
 )

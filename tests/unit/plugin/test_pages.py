@@ -1,11 +1,12 @@
 """What a person sees, phase by phase."""
 
 import pytest
-from tests.unit.plugin.build import PHASES, WEB_09, WEB_10, now_of, view
+from tests.unit.plugin.build import PHASES, WEB_09, WEB_10, now_of, recorded, view
 
 from quiesce.api.explanations import load, meanings
-from quiesce.plugin.document import height, plain
+from quiesce.plugin.document import Grid, fitted, height, plain
 from quiesce.plugin.pages import all_words, changes, drain, explanation, overview, plan
+from quiesce.plugin.view import DrainView
 
 DRAINING = f"""\
 cmp2   host cmp2, namespace openstack, method LiveThenCold
@@ -95,6 +96,11 @@ def test_the_table_has_a_row_a_drain() -> None:
     ]
 
 
+def test_a_pipe_gets_whole_messages_in_the_table() -> None:
+    seen = view("draining", message="a reason that is longer than most, " * 10 + "the end")
+    assert plain(overview([seen], now_of(seen), namespaces=False))[1].endswith("the end")
+
+
 def test_a_pipe_gets_a_text_for_each_thing_that_can_change() -> None:
     first, *others = changes(view("draining"))
     assert first.startswith("Draining 2/12: moving 2 of 12")
@@ -130,6 +136,35 @@ def test_a_plan_has_a_row_a_server_where_the_operator_lists_them() -> None:
         ["cmp2-web-09", "SHUTOFF", "cold"],
     ]
     assert texts[-1] == "and 2 more servers"
+
+
+# Narrow screens
+
+
+def table(host: str, width: int) -> Grid:
+    """The overview of one drain whose name is its host's."""
+    resource = recorded("draining")
+    resource["metadata"]["name"] = resource["spec"]["host"] = host
+    seen = DrainView.read(resource)
+    (grid,) = overview([seen], now_of(seen), namespaces=False)
+    assert isinstance(grid, Grid)
+    return fitted(grid, width)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_narrow_screen_loses_columns_and_no_letters_of_those_that_matter(width: int) -> None:
+    found = table("compute-07.example.org", width)
+    assert {"NAME", "PHASE", "SERVERS", "BLOCKED"} <= set(found.columns)
+    assert ("MESSAGE" in found.columns) == (width >= 80)
+    assert ("HOST" in found.columns) == (width == 200)
+    cells = zip(found.columns, found.rows[0], strict=True)
+    widths = [max(len(name), len(cell.text)) + 3 for name, cell in cells if name != "MESSAGE"]
+    assert sum(widths) - 3 <= width
+
+
+def test_a_column_that_fits_is_shown_where_a_wider_one_does_not() -> None:
+    assert "AGE" in table("compute-07.example.org", 60).columns
+    assert "MOVING" not in table("compute-07.example.org", 60).columns
 
 
 # Reasons

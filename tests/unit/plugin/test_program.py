@@ -3,12 +3,13 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.plugin.build import now_of, view
+from tests.unit.plugin.build import now_of, recorded, view
 
 from quiesce.api.drain import spec
 from quiesce.plugin import arguments
@@ -17,6 +18,7 @@ from quiesce.plugin.complete import candidates, script
 from quiesce.plugin.exits import Exit
 from quiesce.plugin.pages import drain, overview
 from quiesce.plugin.terminal import PlainScreen, RichScreen, screen
+from quiesce.plugin.view import DrainView
 
 ROOT = Path(__file__).parents[3]
 SLOW = ("kubernetes", "pydantic", "rich", "kopf", "urllib3", "yaml", "openstack", "paramiko")
@@ -88,6 +90,21 @@ def test_a_wrong_flag_is_usage_and_one_line(
     assert said.count("\n") == 1
 
 
+def test_flags_of_kubectl_may_come_before_the_command() -> None:
+    flags = arguments.parse(["-n", "cloud-a", "--context", "prod", "status", "cmp1"])
+    assert (flags.namespace, flags.context, flags.user) == ("cloud-a", "prod", None)
+    assert arguments.parse(["-n", "cloud-a", "status", "-n", "cloud-b"]).namespace == "cloud-b"
+    assert names("-n", "cloud-a", "sta") == ["status"]
+
+
+def test_confirm_without_servers_points_to_its_own_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["confirm", "cmp1"])
+    assert "(see kubectl quiesce confirm --help)" in capsys.readouterr().err
+
+
 def test_without_a_kubeconfig_it_says_where_it_looked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -146,6 +163,24 @@ def test_a_long_command_is_not_wrapped_so_that_it_can_be_copied() -> None:
     found = view("draining")
     screen(out, {"TERM": "xterm", "COLUMNS": "60"}).show(drain(found, now_of(found)))
     assert f"kubectl quiesce confirm cmp2 {found.problems[0].id} -n openstack" in out.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_table_has_one_line_a_drain_at_any_width(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = Terminal()
+    resource = recorded("draining")
+    resource["metadata"]["name"] = resource["spec"]["host"] = "compute-07.example.org"
+    found = DrainView.read(resource)
+    page = overview([found, found], now_of(found), namespaces=False)
+    screen(out, {"TERM": "xterm"}).show(page)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    assert text.count("\n") == 3
+    assert text.count("compute-07.example.org   ") >= 2
+    assert text.count("Draining   2/12") == 2
+    assert ("moving 2 of 12" in text) == (width >= 80)
 
 
 def test_a_live_page_replaces_the_one_before() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.plugin.build import PHASES, now_of, recorded, view
 
+from quiesce.plugin.commands.writes import _what_restore_does
 from quiesce.plugin.document import plain
 from quiesce.plugin.pages import changes, drain, overview, plan
 from quiesce.plugin.view import DrainView, printable, seconds_to_go, to_json
@@ -116,3 +117,12 @@ def test_no_time_to_go_is_claimed_where_none_is_known() -> None:
 def test_printable_keeps_what_is_fit() -> None:
     given = {"a": ["openstack server resume 57d8", 3, None, True], "b": {"c": "für"}}
     assert printable(given) == given
+
+
+def test_a_restore_does_not_promise_a_service_that_is_deleted() -> None:
+    kept = recorded("drained")["status"]
+    gone = view("drained", service=kept["service"] | {"status": "deleted"})
+    assert "stays deleted" in _what_restore_does(gone)
+    assert "will be put back as it was found: nova-compute enabled" in _what_restore_does(
+        view("drained")
+    )

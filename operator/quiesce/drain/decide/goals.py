@@ -150,5 +150,5 @@ def release(drain: Drain, observation: Observation, decision: Decision) -> Decis
     restore = service.restore(drain, observation)
     decision = service.with_host_calls(decision, observation, restore)
     undone = service.left_stopped(drain, observation)
-    differs = service.enabled_instead(drain, observation)
+    differs = service.differs_from_found(drain, observation)
     return replace(decision, released=not restore, left_undone=undone, restored_as=differs)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import AfterDrain, WhileRunning
-from quiesce.api.text import count
+from quiesce.api.text import count, some
 from quiesce.drain.decide.allocations import left_after_delete
 from quiesce.drain.model.actions import (
     AddToAggregate,
@@ -126,15 +126,39 @@ def found_disabled_by_nova(record: Record) -> bool:
     return record.found_status == "disabled" and is_novas_own(record.found_reason)
 
 
-def enabled_instead(drain: Drain, observation: Observation) -> str:
-    """What a person is told of it; empty: nothing."""
+def differs_from_found(drain: Drain, observation: Observation) -> str:
+    """How the host is not as it was found although nothing is left to do; empty: it is, or
+    `left_stopped` tells of it.
+    """
     service, record = observation.service, drain.record
-    if service is None or service.status != "enabled" or not found_disabled_by_nova(record):
-        return ""
-    return (
-        f"its service was found disabled by Nova itself ({record.found_reason}) and is enabled "
-        "now; if the cause still stands, Nova disables it again"
-    )
+    if service is None:
+        return "" if _found_running(record) else _stays_deleted(record, drain.host)
+    if service.status == "enabled" and found_disabled_by_nova(record):
+        return (
+            f"its service was found disabled by Nova itself ({record.found_reason}) and is enabled "
+            "now; if the cause still stands, Nova disables it again"
+        )
+    theirs = service.status == "disabled" and not drain.identity.owns(service.disabled_reason)
+    if theirs and record.found_status == "enabled":
+        return (
+            "its service stays disabled, as another user has set it "
+            f"({service.disabled_reason or 'without a reason'})"
+        )
+    return ""
+
+
+def _stays_deleted(record: Record, host: str) -> str:
+    """Nothing is left in Nova that could be restored."""
+    text = "its service stays deleted: nova-compute registers it again, enabled, when it starts"
+    if record.found_status == "disabled":
+        text += f"; it was found disabled ({record.found_reason or 'without a reason'})"
+    if record.found_aggregates:
+        names = some(a.name or str(a.id) for a in record.found_aggregates)
+        text += (
+            f". Then put it back into its aggregates ({names}): "
+            f"openstack aggregate add host AGGREGATE {host}"
+        )
+    return text
 
 
 def rejoin(record: Record, observation: Observation) -> tuple[HostAction, ...]:

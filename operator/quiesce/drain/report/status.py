@@ -102,8 +102,9 @@ def status_of_problem(
     ]
     top = Condition("Stalled" if terminal else "Reconciling", "True", problem.reason, text)
     conditions = [*(kept or unread), top, ready(False, problem.reason, text)]
-    phase = "Restoring" if deleting else "Stalled" if terminal else previous.phase or "Pending"
     record = previous.record
+    last = previous.phase if record.begun or previous.phase != "Stalled" else ""  # it was repaired
+    phase = "Restoring" if deleting else "Stalled" if terminal else last or "Pending"
     return replace(
         previous,
         generation=generation,

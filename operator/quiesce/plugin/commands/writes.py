@@ -85,7 +85,8 @@ def resume(session: Session, flags: Namespace) -> Exit:
 def _suspend(session: Session, flags: Namespace, value: bool) -> Exit:
     found = session.find(flags.name)
     if found.suspended is value:
-        session.say(f"drain {found.name} is {'' if value else 'not '}suspended already")
+        state = "suspended already" if value else "not suspended"
+        session.say(f"drain {found.name} is {state}")
     written = session.write(found, lambda _: changes.suspension(value))
     session.say(f"spec.suspend of drain {found.name} is {str(value).lower()}")
     answer(session, written, flags.wait)
@@ -127,20 +128,26 @@ def restore(session: Session, flags: Namespace) -> Exit:
 
 def _what_restore_does(view: DrainView) -> str:
     if not view.begun or view.status is None:
-        return f"{view.host} was not changed by this drain: deleting it changes nothing there"
+        return f"{view.host} was not changed by this drain, and will not be by its deletion"
     record = view.status.record
     moving = view.status.progress.moving if view.status.progress else 0
     first = f"{count(moving, 'move')} in flight will end first; then " if moving else ""
     if view.on_delete == "Leave":
         return f"{first}{view.host} is left as it is now (spec.onDelete: Leave)"
+    starts = bool(record.found_unit and record.found_unit.startswith("running"))
+    if view.status.service and view.status.service.status == "deleted" and not starts:
+        return (
+            f"{first}the service of {view.host} stays deleted: nova-compute registers it again, "
+            "enabled, when it starts. Servers that were moved stay where they are"
+        )
     found = f"nova-compute {record.found_status}"
     if record.found_reason:
         found += f" ({record.found_reason})"
-    if record.found_unit and record.found_unit.startswith("running"):
+    if starts:
         found += ", started again"
     if record.found_aggregates:
         found += f", in {count(len(record.found_aggregates), 'aggregate')}"
     return (
-        f"{first}{view.host} is put back as it was found: {found}. Servers that were moved stay "
-        "where they are"
+        f"{first}{view.host} will be put back as it was found: {found}. Servers that were moved "
+        "stay where they are"
     )
