@@ -133,7 +133,7 @@ clean: clean-beds  ## stop both beds and delete everything in the cache
 venv: $(VENV)/.complete  ## the Python environment, from the hash-pinned lock
 
 $(VENV)/.complete: PACKAGES = -r $(LOCK)
-$(RUN_ENV)/.complete: PACKAGES = --no-compile -r requirements.txt
+$(RUN_ENV)/.complete: PACKAGES = --no-compile --no-deps -r requirements.txt
 $(VENV)/.complete $(RUN_ENV)/.complete:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is required: make PYTHON=/path/to/python3 ..." >&2; exit 1; }

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.demo.scene import ACTIONS, PROBLEMS, SERVERS, STUBBORN
 from tests.demo.screen import Stream, put, say, shell
 from tests.harness import kubernetes, openstack
 from tests.harness.kubernetes import Drain, Kube, Operator
@@ -37,24 +38,7 @@ spec:
     method: LiveThenCold   # live-migrate; restart only guests that cannot be live-migrated
     attempts: 1
 """
-SERVERS = {
-    "ACTIVE": tuple(f"demo-web-{n}" for n in range(1, 7)),
-    "SHUTOFF": tuple(f"demo-batch-{n}" for n in range(1, 4)),
-    "PAUSED": ("demo-pause-1", "demo-pause-2"),
-    "SUSPENDED": ("demo-sleep-1",),
-}
-STUBBORN = "demo-web-6"  # no host can take it live
 DRAIN = (f"cnd/{NAME}", "-n", NAMESPACE)
-PROBLEMS = (
-    '{range .status.problems[*]}{.name}: {.reason}: {.message}{"\\n"}'
-    '{range .remedies[*]}  - {@}{"\\n"}{end}{end}'
-)
-ACTIONS = {  # Nova's name of an action: ours
-    "live-migration": "live",
-    "migrate": "cold",
-    "confirmResize": "confirm",
-    "resume": "resume",
-}
 
 
 @dataclass

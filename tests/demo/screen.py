@@ -54,6 +54,7 @@ class Stream:
             text=True,
             env=os.environ | environment,
         )
+        self._began = threading.Event()
         self._reader = threading.Thread(target=self._show, daemon=True)
         self._reader.start()
 
@@ -65,6 +66,12 @@ class Stream:
             if shown != before:  # else a write that no column shows
                 put(f"{styled(f'{self._mark:>5} |', self._mark)} {line.rstrip()}")
             before = shown
+            self._began.set()
+        self._began.set()
+
+    def wait(self, seconds: float) -> None:
+        """Until it has shown a line, or has ended."""
+        self._began.wait(seconds)
 
     def stop(self) -> None:
         if self._process.poll() is None:

@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```(?P<kind>sh|console)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"(^|\s+)# .*$", re.MULTILINE)
+RUNS_ON = r"OS_CLIENT_CONFIG_FILE=\S+ OS_CLOUD=prod make run .*|\S+/quiesce run .*"
+"""Until it is stopped."""
 _RUN_HERE = re.compile(r"(OS_CLIENT_CONFIG_FILE=\S+ )?(kubectl|quiesce|for role in|make help)\b")
 
 
@@ -43,8 +45,10 @@ RUN_BY = {
     r'tests/beds/hypervisors/bed .+|eval "\$\(tests/beds/hypervisors/bed env\)"': (
         "tests/hypervisors/conftest.py::hypervisors"
     ),
+    RUNS_ON: "tests/procedures/test_commands.py::test_an_operator_runs_until_it_is_stopped",
+    r"make demo": "tests/demo/test_demo.py::test_the_readme_shows_what_it_prints",
     r"make tour( .*)?": "tests/tour/test_tour.py::test_the_tour_shows_a_drain_and_leaves_nothing",
-    r"make dist( .*)?": "tests/install/conftest.py::dist",
+    r"make (dist|sbom)( .*)?": "tests/install/conftest.py::dist",
     r"make image( .*)?": "tests/install/image/conftest.py::image",
     r"python3 -m venv .*|\S*pip install .*": "tests/install/test_wheel.py::installed",
     r"helm .*|kubectl (apply|delete) -f install.yaml|kubectl (create|label) namespace quiesce-.*": (
@@ -62,17 +66,14 @@ RUN_BY = {
 }
 # Commands that no test runs, and why. Keep it short.
 NOT_RUN = {
-    r"make (demo|test|venv)": "everything that is run is run after `make venv`; tests are run by "
-    "`make test`; the demo takes as long as all stories, and is run before a release",
+    r"make (test|venv)": "all tests are run after `make venv`, and by `make test`",
     r"podman push .*": "needs a registry of images",
-    r"make (lock|audit|sbom)( .*)?": "asks the package index; what it is made of has unit tests",
-    r"OS_CLIENT_CONFIG_FILE=\S+ OS_CLOUD=prod make run .*|\S+/quiesce run .*": "runs until it "
-    "is stopped: `quiesce credentials` and, in every story, `quiesce run` are run",
+    r"make (lock|audit)( .*)?": "asks the package index; what it is made of has unit tests",
     r"openstack .*": "needs a client of OpenStack and a real Keystone",
     r"kubectl -n quiesce-system (logs|rollout status) .*": "needs a kubelet, which no test bed has",
 }
 DEMO = "README.md"
-"""Its console is what `make demo` prints, and is compared with nothing."""
+"""Its console is what `make demo` prints: tests/demo/test_demo.py compares it."""
 
 
 def pages() -> list[Path]:
@@ -129,6 +130,12 @@ def run_by_kubectl() -> tuple[Shown, ...]:
         and not named(each, NOT_RUN)
         and not named(each, RUN_BY)
     )
+
+
+@cache
+def runs_on() -> tuple[Shown, ...]:
+    """Those that it runs until they are stopped."""
+    return tuple(each for each in shown() if re.fullmatch(RUNS_ON, each.command))
 
 
 def named(each: Shown, table: dict[str, str]) -> str | None:

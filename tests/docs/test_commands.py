@@ -1,8 +1,10 @@
 """Every command that is shown is run by a test, or is in a short list of those that are not."""
 
 import ast
+import re
 
 import pytest
+import yaml
 from tests.docs.commands import (
     DEMO,
     NOT_RUN,
@@ -16,7 +18,7 @@ from tests.docs.commands import (
 )
 
 ALL = shown()
-MOST_THAT_ARE_NOT_RUN = 6
+MOST_THAT_ARE_NOT_RUN = 5
 
 
 def test_commands_are_found() -> None:
@@ -56,5 +58,22 @@ def test_every_test_that_is_named_exists(test: str) -> None:
 
 
 def test_every_shown_output_is_compared() -> None:
-    outside = {each.page for each in ALL if each.output and not of_procedures(each)}
-    assert outside <= {DEMO, "docs/keyring.md"}  # the second: one table of columns
+    """That of DEMO by tests/demo/test_demo.py, a table of columns by the next test."""
+    outside = [each for each in ALL if each.output and not of_procedures(each)]
+    assert {each.page for each in outside} <= {DEMO, "docs/keyring.md"}
+    assert [each.command for each in outside if each.page != DEMO] == ["kubectl get mkr"]
+
+
+@pytest.mark.parametrize(
+    ("page", "command", "kind"),
+    [
+        ("docs/keyring.md", r"\$ kubectl get mkr\n(.+)", "migrationkeyrings"),
+        ("README.md", r"^kubectl get cnd +# (.+)", "computenodedrains"),
+    ],
+)
+def test_a_table_is_shown_with_the_columns_of_its_crd(page: str, command: str, kind: str) -> None:
+    crd = yaml.safe_load((ROOT / "crds" / f"quiesce.dev_{kind}.yaml").read_text())
+    columns = crd["spec"]["versions"][0]["additionalPrinterColumns"]
+    shown = re.findall(command, (ROOT / page).read_text(), re.MULTILINE)
+    names = [each["name"].upper() for each in columns if not each.get("priority")]
+    assert [line.split() for line in shown] in ([names], [["NAME", *names]])

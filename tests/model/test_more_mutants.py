@@ -13,6 +13,7 @@ from quiesce.openstack import http
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import ServerGroup
 from quiesce.ops import logging
+from quiesce.ops.leadership import Fence
 from tests.model.test_mutants import Patch, answer, wrap
 from tests.model.test_scenarios import SCENARIOS
 
@@ -37,6 +38,10 @@ def says_it_as_it_came(where: str) -> Patch:
         m.setattr(logging, where, str)
 
     return patch
+
+
+def opens_again(fence: Fence, until: float) -> None:
+    fence._until, fence._closed = until, False
 
 
 MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
@@ -89,6 +94,18 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
     "forgets how ports were": (
         answer(remember, "_idle_ports", ()),
         "confirms_a_guest_whose_ports_are_as_they_were",
+    ),
+    "changes something without its Lease": (
+        lambda m: m.setattr(Fence, "check", lambda self: None),
+        "changes_nothing_once_another_has_its_lease",
+    ),
+    "takes up again a Lease that it has lost": (
+        lambda m: m.setattr(Fence, "extend", opens_again),
+        "changes_nothing_once_another_has_its_lease",
+    ),
+    "does not ask the clock before each call": (
+        lambda m: m.setattr(Fence, "open", property(lambda self: not self._closed)),
+        "changes_nothing_after_a_pause_beyond_its_lease",
     ),
     "ignores that it is abandoned": (
         lambda m: m.setattr(annotations, "ABANDON", "quiesce.dev/none"),

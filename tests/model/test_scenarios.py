@@ -4,20 +4,26 @@ The mutants in test_mutants.py and test_more_mutants.py are run against them.
 """
 
 import io
+import itertools
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
+from quiesce.ops import leadership
+from quiesce.ops.leadership import OPEN, Fence, NotLeading
 from quiesce.ops.logging import TextLines
+from quiesce.runtime.election import DEADLINE
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Server
+from tests.beds.sim.simulator import Simulator
 from tests.beds.sim.state import Timing
 from tests.beds.sim.states import RUNNING, SHUTDOWN
 from tests.harness.inprocess import KEY
-from tests.harness.world import HOST
+from tests.harness.world import HOST, over_http
+from tests.harness.world import World as OverHttp
 from tests.model.nova import Fault
 from tests.model.watch import Broken
 from tests.model.world import HOSTS, World
@@ -945,6 +951,75 @@ def an_idle_drain_writes_nothing() -> None:
     writes = world.store.writes
     world.run(40)
     assert world.store.writes == writes
+
+
+# Always 10: only the holder of the Lease. Over HTTP, where the clients ask before they send.
+
+
+def changes_nothing_without_its_lease(lose: Callable[[OverHttp, Fence], None]) -> None:
+    """A process loses its Lease in the middle of a tick: nothing that it sends after that changes
+    anything. Another one continues, and moves no server a second time.
+    """
+    for moment in range(1, 30, 5):
+        with pytest.MonkeyPatch.context() as patch, Simulator(Model(HOSTS, seed=1)) as sim:
+            world = over_http(sim)
+            world.boundary.watch(patch)
+            fence = Fence(clock=world.model.clock.now)
+            patch.setattr(leadership, "_installed", fence)
+            server = world.boot("s0")
+            world.apply("Cold")
+            sent = _runs_until_lost(world, sim, fence, moment, lose)
+            assert changes(sim) == sent, (moment, changes(sim)[len(sent) :])
+            patch.setattr(leadership, "_installed", OPEN)
+            world.start()
+            world.until(lambda world=world: world.is_true("Drained"))  # type: ignore[misc]
+            assert world.actions(server.id) == ["migrate", "confirmResize"], moment
+
+
+def _runs_until_lost(
+    world: OverHttp,
+    sim: Simulator,
+    fence: Fence,
+    moment: int,
+    lose: Callable[[OverHttp, Fence], None],
+) -> list[str]:
+    """The changes that were sent until then, from the third tick on this moment."""
+    found: list[list[str]] = []
+
+    def lost() -> None:
+        found.append(changes(sim))
+        lose(world, fence)
+
+    for tick in itertools.count():
+        if tick == 2:
+            world.boundary.meanwhile[len(world.boundary.names) + moment] = lost
+        fence.extend(world.model.clock.now() + DEADLINE)
+        with suppress(NotLeading):
+            world.tick()
+        if found:
+            return found[0]
+    raise AssertionError
+
+
+def changes(sim: Simulator) -> list[str]:
+    """What OpenStack was sent that is no read."""
+    return [each.name for each in list(sim.log.entries) if each.method != "GET"]
+
+
+@scenario("always-10", "never-1")
+def changes_nothing_after_a_pause_beyond_its_lease() -> None:
+    changes_nothing_without_its_lease(lambda world, _: world.model.clock.advance(DEADLINE + 1))
+
+
+@scenario("always-10", "never-1")
+def changes_nothing_once_another_has_its_lease() -> None:
+    """Also where a renewal is answered after that."""
+
+    def lose(world: OverHttp, fence: Fence) -> None:
+        fence.close(0)
+        fence.extend(world.model.clock.now() + DEADLINE)
+
+    changes_nothing_without_its_lease(lose)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

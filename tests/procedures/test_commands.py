@@ -7,6 +7,7 @@ documentation takes from the reader's world are those of the test: namespace, cl
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -18,9 +19,11 @@ import pytest
 import yaml
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
-from tests.docs.commands import ROOT, Shown, run_by_kubectl
+from tests.docs.commands import ROOT, Shown, run_by_kubectl, runs_on
 from tests.harness.kubernetes import Drain, Kube, Operator
+from tests.harness.openstack import until
 from tests.procedures.test_procedures import kubeconfig_of
+from tests.runner.tiers import CACHE
 
 HOST, NAME = "compute-07.example.org", "compute-07"
 SECONDS = 300.0
@@ -94,6 +97,8 @@ def world(kube: Kube, account: Path, tmp_path_factory: pytest.TempPathFactory) -
             "HOME": str(folder),
             "PYTHONPATH": str(ROOT / "operator"),
             "PATH": f"{folder}/bin:{kube.environment['PATH']}",
+            "XDG_CACHE_HOME": str(CACHE.parent),  # what `make venv` has made
+            "QUIESCE_LISTEN": "none",
         }
         yield World(kube, namespace, folder, os.environ | kube.environment | own)
         kube.kubectl("delete", "cnd", "--all", "-n", namespace, "--timeout=60s", check=False)
@@ -112,6 +117,7 @@ def write_files(folder: Path, clouds: Mapping[str, object]) -> None:
     (kustomization,) = re.findall(r"```yaml\n(apiVersion: kustom.*?)```", install, re.DOTALL)
     (folder / "kustomization.yaml").write_text(kustomization)
     (folder / "quiesce").symlink_to(ROOT)
+    (folder / "quiesce-env").symlink_to(folder)  # as if it were installed there
     program = folder / "bin" / "quiesce"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m quiesce "$@"\n')
@@ -126,3 +132,30 @@ def test_a_command_of_the_documentation_works(world: World, each: Shown) -> None
         if re.fullmatch(pattern, each.command, re.DOTALL):
             world.run(world.here(before))
     world.run(world.here(each.command))
+
+
+@pytest.mark.parametrize("each", runs_on(), ids=str)
+def test_an_operator_runs_until_it_is_stopped(world: World, each: Shown) -> None:
+    """In the foreground, until Ctrl-C."""
+    namespace = world.kube.make_namespace(f"t-{secrets.token_hex(3)}")
+    log = world.folder / f"{namespace}.log"
+    command = re.sub(r"(NAMESPACE=|--namespace )openstack", rf"\1{namespace}", each.command)
+    try:
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=ROOT if "make " in command else world.folder,
+                env=world.environment,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        until("it works", lambda: f"leads: holds Lease {namespace}/" in log.read_text(), SECONDS)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(SECONDS)
+        assert "Traceback" not in log.read_text()
+    finally:
+        print(log.read_text())
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        world.kube.kubectl("delete", "namespace", namespace, "--wait=false", check=False)

@@ -159,6 +159,7 @@ NIGHT = (
         Tier("calls", FIRST, CALLS),
     ),
     (
+        Tier("demo", SECOND),
         Tier("nightly", SECOND, without=CALLS),
         Tier("keyring", SECOND, KEYRING),
         Tier("contract", ("second cloud",)),

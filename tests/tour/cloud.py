@@ -8,23 +8,11 @@ from tests.beds.sim.model import Cloud
 from tests.beds.sim.records import Server
 from tests.beds.sim.state import Config
 from tests.beds.sim.states import status_of
+from tests.demo.scene import ACTIONS, SERVERS, STUBBORN
 
 HOST, AGGREGATE = "cmp2", "tour-rack-7"
-STUBBORN = "demo-web-6"  # no host can take it live
 SPEED = 3.0  # seconds in the cloud for each real one
-SERVERS = {  # how it is: names
-    "ACTIVE": tuple(f"demo-web-{n}" for n in range(1, 7)),
-    "SHUTOFF": tuple(f"demo-batch-{n}" for n in range(1, 4)),
-    "PAUSED": ("demo-pause-1", "demo-pause-2"),
-    "SUSPENDED": ("demo-sleep-1",),
-}
 ACTS = {"SHUTOFF": "os-stop", "PAUSED": "pause", "SUSPENDED": "suspend"}
-ACTIONS = {  # Nova's name of an action: ours
-    "live-migration": "live",
-    "migrate": "cold",
-    "confirmResize": "confirm",
-    "resume": "resume",
-}
 
 
 def _cloud() -> Cloud:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tools import recording
 
+from tests.demo.transcript import differences
 from tests.harness import kubernetes
 from tests.harness.kubernetes import BED, Kube
 from tests.harness.openstack import until
@@ -25,7 +27,8 @@ WAYS = ("with kubectl", "without kubectl", "on a real API server")
 STEPS = (
     "namespace/quiesce-tour created",
     "computenodedrain.quiesce.dev/compute-07 created",
-    "message: 'demo-sleep-1: suspended",
+    "demo-sleep-1: none: Suspended: suspended",
+    "demo-web-1: live: it is running",
     "demo-batch-1: AwaitingDecision: moved to",
     "demo-sleep-1: Suspended: suspended",
     "cmp2 is proven empty",
@@ -123,6 +126,14 @@ def test_the_tour_shows_a_drain_and_leaves_nothing(way: str, runs: dict[str, Run
     stopped, released = log.splitlines()[-2:]  # the Lease is given back last of all
     assert "Traceback" not in log and stopped.endswith(" stopped") and "released Lease" in released
     assert list((runs[way].folder / "tmp").iterdir()) == []
+
+
+def test_the_recording_shows_what_the_tour_prints(runs: dict[str, Run]) -> None:
+    lines = [recording.plain(line) for _, line in recording.printed(recording.CAST.read_text())]
+    begin = next(number for number, line in enumerate(lines) if "Quiesce: the tour" in line)
+    shown = runs["with kubectl"].output()
+    made = "python -m tools.recording record > docs/images/tour.cast, then draw"
+    assert differences(["", *lines[begin:]], shown.splitlines()) == [], f"{made}\n{shown}"
 
 
 @pytest.mark.parametrize(

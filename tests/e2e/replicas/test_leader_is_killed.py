@@ -56,7 +56,7 @@ def pause_within_a_move(sim: Simulator, leader: Replica) -> None:
     sim.heal()
 
 
-@pytest.mark.promise("never-1", "always-2")
+@pytest.mark.promise("never-1", "always-2", "always-10")
 @pytest.mark.timeout(900)
 def test_one_at_a_time_and_no_server_twice(
     kube: Kube, sim: Simulator, pair: Pair, namespace: str, audit: Path, seed: int

@@ -86,6 +86,7 @@ def test_two_drains_for_one_host_in_different_shards_are_detected(
     second.wait("Drained")
 
 
+@pytest.mark.promise("always-10")
 @pytest.mark.timeout(600)
 def test_two_operators_whose_scopes_overlap_do_not_both_work(
     kube: Kube, operators: Make, namespace: str

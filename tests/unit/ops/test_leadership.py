@@ -1,4 +1,7 @@
-"""The fence, and that each client asks it before it sends what may change something."""
+"""The fence, and that each client asks it before it sends what may change something.
+
+That of hosts: tests/unit/ssh/test_session.py.
+"""
 
 import socket
 import threading
@@ -94,6 +97,7 @@ def send(server: Server, method: str) -> int:
     return transport.send(request).status_code
 
 
+@pytest.mark.promise("always-10")
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_openstack_is_sent_no_change_without_the_lease(
     fence: Fence, server: Server, method: str
@@ -104,6 +108,7 @@ def test_openstack_is_sent_no_change_without_the_lease(
     assert send(server, "GET") == 204
 
 
+@pytest.mark.promise("always-10")
 def test_a_request_arrives_whole_so_that_a_pause_cannot_divide_it(
     fence: Fence, server: Server
 ) -> None:
@@ -113,6 +118,7 @@ def test_a_request_arrives_whole_so_that_a_pause_cannot_divide_it(
     assert piece.startswith(b"POST ") and piece.endswith(b'{"migrate": null}')
 
 
+@pytest.mark.promise("always-10")
 def test_it_is_checked_after_connecting(
     fence: Fence, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +135,7 @@ def test_it_is_checked_after_connecting(
     assert server.pieces == []
 
 
+@pytest.mark.promise("always-10")
 def test_kubernetes_is_sent_no_change_without_the_lease(fence: Fence) -> None:
     with serving() as api:
         api.put(drain())

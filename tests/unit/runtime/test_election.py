@@ -53,6 +53,7 @@ def test_it_lives_since_it_was_seen_to_change_whatever_its_times_say() -> None:
     assert see(same, lease(spec="renewTime 2099"), 106.0).since == 106.0
 
 
+@pytest.mark.promise("always-10")
 def test_the_holder_stops_well_before_another_may_begin() -> None:
     assert DEADLINE + 4.0 <= DURATION
 
@@ -248,6 +249,7 @@ def test_one_leads_and_the_other_takes_over_when_it_is_silent(two: Two) -> None:
     assert one.ends == 1
 
 
+@pytest.mark.promise("always-10")
 def test_a_paused_process_is_refused_before_anything_of_it_runs(two: Two) -> None:
     one, other, _ = two
     one.step()
@@ -270,6 +272,7 @@ def test_a_released_lease_is_taken_at_the_next_look(two: Two) -> None:
     assert not one.fence.open
 
 
+@pytest.mark.promise("always-10")
 def test_it_is_not_given_back_while_a_call_is_under_way(two: Two) -> None:
     one, _, shelf = two
     one.step()
@@ -372,6 +375,7 @@ def test_of_two_that_ask_at_once_with_different_leases_not_both_lead() -> None:
     assert shelf.held["one"].holder == ""
 
 
+@pytest.mark.promise("always-10")
 @given(st.lists(st.tuples(st.sampled_from("abcpq"), st.floats(0.0, 15.0)), max_size=60))
 def test_two_are_never_open_at_once(moves: list[tuple[str, float]]) -> None:
     """Whatever time passes between any two steps of three processes, of which two may fail to

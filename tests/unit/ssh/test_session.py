@@ -3,12 +3,15 @@
 import shlex
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import paramiko
 import pytest
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
+from quiesce.ops import leadership
+from quiesce.ops.leadership import Fence, NotLeading
 from quiesce.ssh import session
 from quiesce.ssh.errors import HostKeyMismatch, HostKeyUnknown, PermissionDenied
 from quiesce.ssh.keys import PublicKey
@@ -25,11 +28,13 @@ def public(key: paramiko.PKey) -> PublicKey:
 
 
 class Door(paramiko.ServerInterface):
-    """Lets one key in and keeps what it was asked to run; every command ends well."""
+    """Lets one key in and keeps what it was asked to run and was sent; every command ends well."""
 
     def __init__(self) -> None:
         self.tried: list[str] = []
         self.commands: list[str] = []
+        self.sent: list[bytes] = []  # over standard input
+        self.meanwhile: Callable[[], object] = bool  # while a command is answered
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -43,13 +48,15 @@ class Door(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.commands.append(command.decode())
+        self.meanwhile()
         threading.Thread(target=self.end, args=(channel,), daemon=True).start()
         return True
 
     def end(self, channel: paramiko.Channel) -> None:
-        channel.makefile("rb").read()
-        channel.send_exit_status(0)
-        channel.close()
+        self.sent.append(channel.makefile("rb").read())
+        with suppress(EOFError):  # the guest may have gone
+            channel.send_exit_status(0)
+            channel.close()
 
 
 @pytest.fixture
@@ -152,3 +159,37 @@ def test_words_that_are_not_quoted_would_be_noticed(
     monkeypatch.setattr(shlex, "join", " ".join)
     with pytest.raises((AssertionError, ValueError)):
         test_words_of_a_command_stay_words(target, door)
+
+
+@pytest.fixture
+def fence(monkeypatch: pytest.MonkeyPatch) -> Fence:
+    """Open."""
+    found = Fence(float("inf"))
+    monkeypatch.setattr(leadership, "_installed", found)
+    return found
+
+
+@pytest.mark.promise("always-10")
+def test_a_host_is_sent_no_command_without_the_lease(
+    target: Target, door: Door, fence: Fence
+) -> None:
+    fence.close(0)
+    with pytest.raises(NotLeading):
+        run(target, [HOST_KEY])
+    assert door.commands == []
+
+
+@pytest.mark.promise("always-10")
+def test_a_script_is_checked_again_before_it_is_sent(
+    target: Target, door: Door, fence: Fence
+) -> None:
+    """The shell has begun by then, and waits for it on the host."""
+    door.meanwhile = lambda: fence.extend(0.0)
+    pins = [public(HOST_KEY)]
+    with (
+        connect(target, Login("root", LOGIN_KEY, False), pins, frozenset(), 10.0) as opened,
+        pytest.raises(NotLeading),
+    ):
+        opened.run_script("systemctl stop nova-compute")
+    assert door.commands == ["/bin/sh -s"]
+    assert b"".join(door.sent) == b""
