@@ -236,3 +236,14 @@ def breaks_off(connection: Connection) -> None:
 
 def redirects(target: str, status: int = 302) -> Reply:
     return answer(b"", status, f"Location: {target}")
+
+
+def hints_first(body: Any, status: int = 200) -> Reply:
+    """HTTP 103 (RFC 8297), and the answer itself a moment later."""
+
+    def reply(connection: Connection) -> None:
+        connection.head(103, "Link: </x>; rel=preload")
+        connection.wait(0.3)
+        answer(body, status)(connection)
+
+    return reply

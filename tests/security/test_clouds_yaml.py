@@ -254,6 +254,10 @@ BOMB = "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"] + [
         ("a: b: c", "is not valid YAML at line 1"),
         ("{" * 3, "a key that is not a text"),
         ("a: '", "is not valid YAML"),
+        ('a: "\\U00110000"', "is not valid YAML"),
+        ('a: "\\UFFFFFFFF"', "is not valid YAML"),
+        (f"%YAML 1.{'9' * 5000}\n---\na: b", "is not valid YAML"),
+        ('a: "\\ud800"', "an escape that is no character"),
         ("\t", "clouds.yaml"),
     ],
 )

@@ -18,6 +18,7 @@ import yaml
 
 from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable, NotAllowed, Problem
 from quiesce.kube.secrets import Secret
+from quiesce.openstack import transport
 from quiesce.openstack.budget import budget
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotFound, Refused, Unknown
@@ -161,6 +162,19 @@ def test_a_write_that_is_not_answered_is_sent_once(reply: Reply) -> None:
         with budget(SHORT), pytest.raises(Unknown):
             cloud.confirm("s1")
         assert there.paths().count(path) == 1
+
+
+@pytest.mark.finding("H4")
+@pytest.mark.promise("never-9")
+@pytest.mark.parametrize("path", [SERVICES, "/v2.1/servers/s1/action"])
+def test_an_answer_is_never_taken_for_that_to_another_request(path: str) -> None:
+    """What comes before the answer proves nothing, and the answer finds nobody who waits."""
+    with HostileCloud({path: hostile.hints_first({"aggregates": [{"id": 7}]})}) as there:
+        cloud = connect(there)
+        with pytest.raises((CloudUnreachable, Unknown), match="HTTP 103"):
+            cloud.services() if path == SERVICES else cloud.confirm("s1")
+        assert cloud.aggregates() == ()
+        assert [each.partition("?")[0] for each in there.paths()].count(path) == 1
 
 
 # Redirects
@@ -361,6 +375,33 @@ def test_an_address_in_the_catalog_that_is_not_plain_is_not_used(url: Any) -> No
         with pytest.raises((CloudUnreachable, BadCredentials)):
             connect(there)
         assert there.paths() == [TOKENS]
+
+
+@pytest.mark.finding("M11")
+@pytest.mark.parametrize("address", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]"])
+def test_what_serves_a_machine_its_own_credentials_is_not_asked(address: str) -> None:
+    """Platforms' metadata services. Names that lead there are refused as well: see below."""
+    auth = {"auth_url": f"http://{address}/v3", "username": "u", "password": "p"}
+    endpoint = {"interface": "public", "region": "R", "region_id": "R", "id": "e"}
+    catalog = [{"type": "compute", "endpoints": [endpoint | {"url": f"http://{address}/v2.1"}]}]
+    override = {"compute_endpoint_override": f"http://{address}/"}
+    entries: list[dict[str, Any]] = [{"auth": auth}, {}, override]
+    with HostileCloud(catalog=catalog) as there:
+        for entry in entries:
+            with pytest.raises(CloudUnreachable, match="link-local"):
+                connect(there, **entry)
+
+
+@pytest.mark.finding("M11")
+def test_a_name_is_judged_by_the_address_that_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever owns the name may let it lead somewhere else at each request."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80))]
+    monkeypatch.setattr(transport, "resolve", lambda *_: found)
+    auth = {"auth_url": "http://metadata.example.org/v3", "username": "u", "password": "p"}
+    with HostileCloud() as there, pytest.raises(CloudUnreachable, match="link-local"):
+        connect(there, auth=auth)
 
 
 ODD_CATALOGS: list[Any] = [

@@ -1,9 +1,11 @@
 """PURE. Nova's hypervisors -> compute hosts, with every name by which each is known."""
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -23,10 +25,13 @@ class Hypervisor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A name or address of a host that others claim too, and `others`: their service's hosts."""
+    """A name or address of a host that others claim too. `others`: their service's hosts, the first
+    few of `total`: a cloud may list thousands.
+    """
 
     name: str
     others: tuple[str, ...]
+    total: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,29 @@ class _Rank(IntEnum):
     REPORTED = 2
 
 
-_Claims = Mapping[str, Mapping[str, _Rank]]
-"""Name or address, in one spelling -> who claims it (host of the service), and how."""
+class _Claims:
+    """Who claims one name or address (host of the service), and how."""
+
+    def __init__(self) -> None:
+        self._by: dict[str, _Rank] = {}
+
+    def add(self, host: str, rank: _Rank) -> None:
+        self._by[host] = min(rank, self._by.get(host, rank))
+
+    @cached_property
+    def _ordered(self) -> Sequence[tuple[_Rank, str]]:
+        """The best first."""
+        return sorted((rank, host) for host, rank in self._by.items())
+
+    def conflict(self, name: str, host: str) -> Conflict | None:
+        """With the hosts whose claim is as good as that of `host`, or better; None: with none."""
+        rank = self._by[host]
+        as_good = bisect_right(self._ordered, rank, key=lambda claim: claim[0])
+        others = [other for _, other in self._ordered[: min(as_good, _NAMED + 1)] if other != host]
+        return Conflict(name, tuple(sorted(others[:_NAMED])), as_good - 1) if others else None
+
+
+_NAMED = 3
 
 
 def compute_hosts(
@@ -103,42 +129,37 @@ def _names(
     return best
 
 
-def _claims(hosts: Iterable[str], names: Mapping[str, Mapping[str, _Rank]]) -> _Claims:
-    """`hosts`: of all services, those of excluded ones too: their names stay theirs."""
-    claims: dict[str, dict[str, _Rank]] = {}
+def _claims(
+    hosts: Iterable[str], names: Mapping[str, Mapping[str, _Rank]]
+) -> Mapping[str, _Claims]:
+    """By name or address, in one spelling.
+
+    `hosts`: of all services, those of excluded ones too: their names stay theirs.
+    """
+    claims: dict[str, _Claims] = {}
     for host in hosts:
         for name, rank in {host: _Rank.OWN, **names.get(host, {})}.items():
-            by = claims.setdefault(_spelling(name), {})
-            by[host] = min(rank, by.get(host, rank))
+            claims.setdefault(_spelling(name), _Claims()).add(host, rank)
     return claims
 
 
 def _host(
     row: Hypervisor,
     names: Mapping[str, _Rank],
-    claims: _Claims,
+    claims: Mapping[str, _Claims],
     addresses: Mapping[str, str],
     peers: Mapping[str, str],
 ) -> ComputeHost:
     address = addresses.get(row.host) or row.host_ip or row.host
     peer = peers.get(row.host) or address
-    rivals = {name: _rivals(row.host, claims[_spelling(name)]) for name in names}
+    rivals = {name: claims[_spelling(name)].conflict(name, row.host) for name in names}
     needed = {address, peer, row.host, row.hypervisor_hostname}
     return ComputeHost(
         row.host,
         _plain(address),
         _plain(peer),
         tuple(name for name in names if not rivals[name]),
-        tuple(
-            Conflict(name, others) for name, others in rivals.items() if others and name in needed
-        ),
-    )
-
-
-def _rivals(host: str, claims: Mapping[str, _Rank]) -> tuple[str, ...]:
-    """Hosts whose claim to a name is as good as that of `host`, or better."""
-    return tuple(
-        sorted(other for other, rank in claims.items() if other != host and rank <= claims[host])
+        tuple(each for each in rivals.values() if each is not None and each.name in needed),
     )
 
 

@@ -43,6 +43,9 @@ from quiesce.runtime.publish import publish
 from quiesce.runtime.reconciler import ResourceReconciler
 
 _PLAN_EVERY = timedelta(seconds=60)
+_COMPARED, _MOST_COMPARED = 64, 2000
+"""Characters of a name, and names, in the search for one that was meant: the time for each grows
+with the square of its length."""
 
 
 def _utc_now() -> datetime:
@@ -351,7 +354,8 @@ def _claim_of(resource: Resource) -> Claim:
 
 def _near_misses(host: str, known: Iterable[str]) -> str:
     hosts = sorted(known)
-    near = difflib.get_close_matches(host, hosts, n=3, cutoff=0.5) or hosts[:3]
+    alike = [each for each in hosts if len(each) <= _COMPARED][:_MOST_COMPARED]
+    near = difflib.get_close_matches(host[:_COMPARED], alike, n=3, cutoff=0.5) or hosts[:3]
     if not near:
         return f"Nova has no nova-compute service on host {host!r}, nor on any other"
     return (

@@ -101,6 +101,7 @@ _SERVICES = {  # as in the key of an override -> as Quiesce calls the service
     "volumev3": "block_storage",
     "volume": "block_storage",
 }
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _VERSION_KEY = re.compile(r"[a-z][a-z0-9_]{0,40}_api_version")
 _OVERRIDE_KEY = re.compile(r"([a-z][a-z0-9_]{0,40})_endpoint_override")
 
@@ -316,6 +317,8 @@ def _load(data: bytes) -> Any:
         mark = getattr(error, "problem_mark", None)
         at = f" at line {mark.line + 1}" if mark else ""
         raise Unusable(f"clouds.yaml is not valid YAML{at}: correct it") from error
+    except (ValueError, OverflowError) as error:  # PyYAML's own, of numbers in escapes
+        raise Unusable("clouds.yaml is not valid YAML: correct it") from error
 
 
 class _Tree:
@@ -342,6 +345,8 @@ class _Tree:
     def _node(self, event: yaml.Event, depth: int) -> Any:
         self._check(event, depth)
         if isinstance(event, yaml.ScalarEvent):
+            if not event.value.isascii() and _SURROGATE.search(event.value):
+                _fail(event, "an escape that is no character: write the character itself")
             plain = event.style is None and event.value.lower() in _NULL
             return None if plain else event.value
         if isinstance(event, yaml.SequenceStartEvent):

@@ -305,7 +305,9 @@ def cause(error: Exception) -> str:
         return cleaned(text)
     whole, inner = text[: wordy.start()], text[wordy.start() :]
     match = re.search(
-        r"(?:\[(?:Errno -?\d+|SSL: \w+)\] |timed out|Remote end closed)[^'\"()]*", inner
+        r"(?:\[(?:Errno -?\d+|SSL: \w+)\] |timed out|Remote end closed|its address is link-local)"
+        r"[^'\"()]*",
+        inner,
     )
     before = whole.rstrip(": ")
     found = match[0].strip(" .") if match else "the connection broke"

@@ -41,7 +41,7 @@ SUCCEEDED = frozenset({"confirmed", "completed"})
 WAITING = frozenset({"accepted", "queued", "preparing"})
 
 _LONGEST_FAULT, _LONGEST_WORD = 500, 300  # characters
-_MOST_VCPUS = 65536
+_MOST_VCPUS = 4096  # more than any hypervisor gives a guest
 # nova/compute/power_state.py
 NOSTATE, RUNNING, PAUSED, SHUTDOWN = 0, 1, 3, 4
 

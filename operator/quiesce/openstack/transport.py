@@ -28,7 +28,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from quiesce.openstack.addresses import address_fault, origin
+from quiesce.openstack.addresses import address_fault, is_link_local, origin
 from quiesce.openstack.budget import time_left
 from quiesce.ops import leadership
 from quiesce.ops.one_piece import InOnePiece, changes
@@ -172,6 +172,9 @@ class _Timed:
             raise NameResolutionError(self.host, self, known) from error
         problem: OSError | None = None
         for family, kind, protocol, _, address in found[:_MOST_ADDRESSES]:
+            if is_link_local(str(address[0])):
+                problem = OSError("its address is link-local, which no cloud has")
+                continue
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(exchange.time_left())
@@ -283,6 +286,10 @@ def _answer(
     answer.reason = raw.reason or ""
     answer.headers = CaseInsensitiveDict(raw.headers)
     answer.url, answer.request = url, request
+    if raw.status < 200:
+        # What it announces comes later, and would be taken for the answer to the next request.
+        raw.close()
+        raise OSError(f"the answer is HTTP {raw.status}, which is none")
     # What a server says about its encoding, or not, does not lead to a guess.
     answer.encoding = "utf-8"
     try:

@@ -4,6 +4,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
@@ -15,6 +16,7 @@ from quiesce.ops.logging import get_logger
 
 log = get_logger(__name__)
 
+_MOST_CONNECTIONS = 32
 Check = Callable[[], list[str]]
 """-> what is wrong, a line each; an empty list: healthy."""
 
@@ -50,6 +52,8 @@ class _Server(ThreadingHTTPServer):
         self, host: str, port: int, checks: dict[str, Check], registry: CollectorRegistry
     ) -> None:
         self.checks, self.registry = checks, registry
+        self._open: dict[Any, None] = {}
+        self._lock = threading.Lock()
         both = not host and socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
@@ -58,6 +62,24 @@ class _Server(ThreadingHTTPServer):
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         TCPServer.server_bind(self)  # HTTPServer's own would ask DNS for our name
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Each has a thread. Beyond the limit the oldest connection is cut, which is one that says
+        nothing: so nobody keeps a probe out.
+        """
+        with self._lock:
+            self._open[request] = None
+            oldest = next(iter(self._open)) if len(self._open) > _MOST_CONNECTIONS else None
+            self._open.pop(oldest, None)
+        if oldest is not None:
+            with suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A line of the log; the usual one prints a traceback that is none. Not of one who hung

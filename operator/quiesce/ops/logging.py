@@ -24,7 +24,12 @@ _LEVELS = {"kopf": "WARNING", "urllib3": "ERROR", "paramiko": "CRITICAL"}
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _OF_KOPF = frozenset({"k8s_ref", "k8s_skip", "settings"})
 _TRACE_LINES = 200
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_INDENT = "    "  # of a traceback: the text of an error may have lines that look like ours
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""What moves the cursor, ends a line, turns the direction of writing, or is not seen at all."""
 
 _fields: ContextVar[dict[str, Any]] = ContextVar("fields", default={})  # noqa: B039 - never changed
 
@@ -95,7 +100,7 @@ class TextLines(logging.Formatter):
         date, time = _time(record).split("T")
         parts = [f"{date} {time} {record.levelname:<7} {name:<18} {_message(record)}"]
         parts += [f"{key}={_word(value)}" for key, value in _extra(record).items()]
-        return " ".join(parts) + "".join(f"\n{line}" for line in _trace(record))
+        return " ".join(parts) + "".join(f"\n{_INDENT}{line}" for line in _trace(record))
 
 
 class JsonLines(logging.Formatter):
@@ -151,7 +156,9 @@ def _logged(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Names come from users: no line break, no terminal escape of theirs reaches the log."""
+    """Names come from users: no line break, no escape of a terminal, no mark that makes a line look
+    like another one reaches the log.
+    """
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 

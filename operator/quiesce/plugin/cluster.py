@@ -200,4 +200,5 @@ def binding(namespace: str | None, role: str, user: str | None) -> str:
     who = f"--user={shlex.quote(user)}" if user else "--user=USER"
     if namespace is None:
         return f"kubectl create clusterrolebinding {role} --clusterrole={role} {who}"
-    return f"kubectl -n {namespace} create rolebinding {role} --clusterrole={role} {who}"
+    where = shlex.quote(namespace)
+    return f"kubectl -n {where} create rolebinding {role} --clusterrole={role} {who}"

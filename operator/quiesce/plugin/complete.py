@@ -4,12 +4,14 @@ itself run the same program.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from quiesce.plugin.arguments import Parser, parser
 
+_WORD = re.compile(r"[A-Za-z0-9._=:/-]{1,253}")
 _NO_FILES = ":4"  # cobra.ShellCompDirectiveNoFileComp
 _PATIENCE = 3.0  # seconds for the names of drains: a person waits for the prompt
 
@@ -49,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prints candidates for the last word, which may be empty."""
     words = list(sys.argv[1:] if argv is None else argv) or [""]
     for name, text in candidates(words, _drains):
-        print(f"{name}\t{text}" if text else name)
+        if _WORD.fullmatch(name):  # bash expands what compgen -W is given
+            print(f"{name}\t{text}" if text else name)
     print(_NO_FILES)
     return 0
 

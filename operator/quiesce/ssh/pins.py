@@ -19,6 +19,8 @@ SSH_PORT = 22
 _HASHED = "|1|"
 _MOST_HASHED = 1000
 """Each is compared with every name of every host, which takes a hash."""
+_MOST_NAMES = 50_000
+"""In all lines: the shortest take fifty times their length of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ def read_pins(text: str, what: str) -> Pins:
             revoked.add(public)
         else:
             pins.append(Pin(tuple(names.split(",")), public))
+    if sum(len(pin.names) for pin in pins) + len(revoked) > _MOST_NAMES:
+        raise BadKey(f"{what} has more than {_MOST_NAMES} names: keep those of the compute hosts")
     if sum(name.startswith(_HASHED) for pin in pins for name in pin.names) > _MOST_HASHED:
         raise BadKey(
             f"{what} has more than {_MOST_HASHED} hashed names: list the hosts by their names, as "

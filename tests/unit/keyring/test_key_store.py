@@ -54,6 +54,14 @@ def test_made_once_and_kept() -> None:
     assert again.history.previous == ()
 
 
+@pytest.mark.finding("H1")
+def test_what_is_remembered_and_the_key_are_never_one_secret() -> None:
+    shelf = Shelf()
+    with pytest.raises(BadMigrationKey, match="ns/cold-keyring-state is where the operator keeps"):
+        store(shelf, secretName="cold-keyring-state").ensure_keys(NOW, LOGIN)
+    assert shelf.types == {}
+
+
 @pytest.mark.parametrize("kind", ["Ed25519", "ECDSA"])
 def test_of_the_kind_that_is_asked_for(kind: str) -> None:
     shelf = Shelf()

@@ -9,9 +9,9 @@ from tests.harness.shelf import CLOUD_CREDENTIALS, HOST_LOGIN, MIGRATION_KEY, Sh
 from tests.unit.keyring.build import OLD
 from tests.unit.openstack.answers import Wire
 
-from quiesce.api.errors import BadCredentials, BadHostAccess, CloudUnreachable
+from quiesce.api.errors import BadCredentials, BadHostAccess, CloudUnreachable, InvalidSpec
 from quiesce.keyring.errors import BadMigrationKey, NoHosts
-from quiesce.keyring.observe import KeyringObservation, observe
+from quiesce.keyring.observe import KeyringObservation, observe, reads
 from quiesce.kube.events import Events
 from quiesce.kube.resource import Resource
 from quiesce.kube.store import Store
@@ -119,6 +119,21 @@ def test_a_cloud_without_hosts_is_told_unless_nothing_is_wanted_any_more() -> No
     with pytest.raises(NoHosts):
         observed({})
     assert observed({}, deletionTimestamp="2026-01-01T00:00:00Z").hosts == ()
+
+
+@pytest.mark.finding("M9")
+@pytest.mark.parametrize(
+    ("limit", "remedy"), [("_MOST_PROBED", "set it to Ring"), ("_MOST_HOSTS", "exclude")]
+)
+def test_more_hosts_than_can_be_known_of_are_refused_and_cleaned_all_the_same(
+    limit: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, limit, 2)
+    assert len(observed({"cmp1": UP, "cmp2": UP}).hosts) == 2
+    three = {"cmp1": UP, "cmp2": UP, "cmp3": UP}
+    with pytest.raises(InvalidSpec, match=remedy):
+        observed(three)
+    assert len(observed(three, deletionTimestamp="2026-01-01T00:00:00Z").hosts) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import socket
 import struct
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -58,6 +59,17 @@ def test_metrics(served: Served) -> None:
 
 def test_other_paths_say_what_there_is(served: Served) -> None:
     assert served.get("/") == (404, "/healthz /readyz /metrics\n")
+
+
+@pytest.mark.finding("L5")
+def test_those_who_connect_and_say_nothing_keep_nobody_out(served: Served) -> None:
+    """Each connection takes a thread: whoever reaches the port could have the kubelet end us."""
+    before = threading.active_count()
+    silent = [socket.create_connection(("127.0.0.1", served.server.port)) for _ in range(200)]
+    assert served.get("/healthz") == (200, "ok\n")
+    assert threading.active_count() < before + 100
+    for each in silent:
+        each.close()
 
 
 def test_a_taken_address_is_an_error_at_once(served: Served) -> None:

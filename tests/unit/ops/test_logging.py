@@ -90,6 +90,19 @@ def test_names_that_users_choose_cannot_forge_lines_or_move_the_cursor(
     assert line.isprintable()
 
 
+@pytest.mark.finding("L2")
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("mark", ["\u202e", "\u2066", "\u200b", "\u00ad", "\ufeff", "\U000e0041"])
+def test_no_line_looks_like_another_one(
+    mark: str, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Marks of the direction of writing, and what is not seen at all."""
+    set_up(form, "info")
+    get_logger("quiesce.x").info("status %s", f"AB{mark}CD", extra={"host": f"ab{mark}cd"})
+    (line,) = lines(capsys)
+    assert mark not in line and line.isprintable()
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_traceback_comes_along_redacted(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     set_up(form, "info")
@@ -102,6 +115,16 @@ def test_a_traceback_comes_along_redacted(form: str, capsys: pytest.CaptureFixtu
         text = json.loads(text)["exception"]
     assert "test_logging.py" in text and "ValueError: invalid literal" in text
     assert "hunter2" not in text
+
+
+@pytest.mark.finding("L2")
+def test_the_text_of_an_error_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("text", "info")
+    error = ValueError("x\n2026-01-31 14:30:12.345Z INFO    drain.act  host restored")
+    get_logger("quiesce.x").error("oops", exc_info=error)
+    first, *others = lines(capsys)
+    assert first.endswith("oops")
+    assert all(line.startswith(" ") for line in others)
 
 
 SECRETS = [

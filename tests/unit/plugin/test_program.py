@@ -12,7 +12,7 @@ import pytest
 from tests.unit.plugin.build import now_of, recorded, view
 
 from quiesce.api.drain import spec
-from quiesce.plugin import arguments
+from quiesce.plugin import arguments, complete
 from quiesce.plugin.__main__ import main
 from quiesce.plugin.complete import candidates, script
 from quiesce.plugin.exits import Exit
@@ -210,6 +210,18 @@ def test_commands_flags_values_names_and_reasons_are_completed() -> None:
     assert names("drain", "c") == []  # a host is not known to Kubernetes
     assert names("explain", "LeftO") == ["LeftOff"]
     assert names("completion", "") == ["bash", "zsh", "fish"]
+
+
+def test_a_shell_gets_no_word_that_it_would_expand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """bash runs what stands in the words of `compgen -W`; an API server can name a drain as it
+    likes.
+    """
+    listed = [("cmp1", "x"), ("$(touch x)", "x"), ("`id`", ""), ("a b", ""), ("\x1b[2J", "")]
+    monkeypatch.setattr(complete, "_drains", lambda _: listed)
+    assert complete.main(["status", ""]) == 0
+    assert capsys.readouterr().out == "cmp1\tx\n:4\n"
 
 
 @pytest.mark.parametrize("shell", arguments.SHELLS)

@@ -89,6 +89,15 @@ def test_more_hashed_names_than_can_be_compared_are_refused() -> None:
         read_pins(line * 1001, "x")
 
 
+@pytest.mark.finding("M9")
+def test_more_names_than_a_cloud_has_hosts_are_refused() -> None:
+    """Each name takes memory many times its length, in every reconciliation."""
+    names = ",".join(f"{number:x}" for number in range(50_000))
+    assert read_pins(f"{names} {ONE.line}\n", "x").of(["1f"], 22) == (ONE,)
+    with pytest.raises(BadKey, match="more than 50000 names"):
+        read_pins(f"{names},one-more {ONE.line}\n", "x")
+
+
 def test_a_broken_line_is_named() -> None:
     with pytest.raises(BadKey, match="ConfigMap ns/hosts, line 2"):
         read_pins(f"cmp1 {ONE.line}\ncmp2 ssh-ed25519\n", "ConfigMap ns/hosts")

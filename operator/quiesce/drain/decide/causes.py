@@ -28,7 +28,8 @@ _NO_HOST = re.compile(
 _SSH_COMMAND = "not able to execute ssh command"
 _EXIT_CODE = re.compile(r"Exit code: (\d+)")
 _NOT_AVAILABLE = "This account is currently not ava"  # nologin(8), cut
-_SSH_HOST = re.compile(r"Command: ssh (?:-\S+ |-o \S+ )*([^\s-]\S*) mkdir")
+# Each word can be read in one way only, and none is given back: a compute host writes the message.
+_SSH_HOST = re.compile(r"Command: ssh (?:-o \S+ |-\S+ )*+([^\s-]\S*) mkdir")
 _DISK_EXISTS = re.compile(r"supplied disk path \((/[\w./-]+)\) already exists")
 _CHECK = re.compile(
     r"pre-check error|Unacceptable CPU info|is not on (?:shared|local) storage", re.IGNORECASE

@@ -61,20 +61,21 @@ class _Packing:
 
     def place(self, mover: _Candidate, hosts: Iterable[str]) -> bool:
         """On the first of these hosts that can take it; False: on none."""
-        host = next((host for host in hosts if self._takes(host, mover)), None)
+        groups = self._groups_of(mover)
+        host = next((host for host in hosts if self._takes(host, mover, groups)), None)
         if host is None:
             return False
         for name, amount in mover.shape.resources:
             self.free[host][name] -= amount
-        for group in self._groups_of(mover):
+        for group in groups:
             self.taken[group.id][host] += 1
         return True
 
-    def _takes(self, host: str, mover: _Candidate) -> bool:
+    def _takes(self, host: str, mover: _Candidate, groups: list[ServerGroup]) -> bool:
         pinned = mover.server.zone_pinned
         if host not in self.allowed[mover.shape] or (pinned and self.zones.get(host) != pinned):
             return False
-        if any(self.taken[g.id][host] >= g.most for g in self._groups_of(mover)):
+        if any(self.taken[g.id][host] >= g.most for g in groups):
             return False
         return all(self.free[host].get(name, 0) >= amount for name, amount in mover.shape.resources)
 

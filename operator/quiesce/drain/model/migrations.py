@@ -15,19 +15,21 @@ LEFT_WELL = ("confirmed", "completed", "finished")
 
 def own_migrations(server_id: str, drain: Drain, observation: Observation) -> tuple[Migration, ...]:
     """Ours of one server, newest first."""
-    return tuple(m for m in own_of_host(drain, observation) if m.server_id == server_id)
+    mine = (m for m in observation.migrations if m.server_id == server_id)
+    return tuple(m for m in mine if _is_own(m, drain, observation))
 
 
 def own_of_host(drain: Drain, observation: Observation) -> tuple[Migration, ...]:
     """Ours: cold or live (never a resize), from this host, by our user, since the drain began.
     Newest first.
     """
-    if not drain.begun:
-        return ()
-    return tuple(
-        m
-        for m in observation.migrations
-        if m.type in ("migration", "live-migration")
+    return tuple(m for m in observation.migrations if _is_own(m, drain, observation))
+
+
+def _is_own(m: Migration, drain: Drain, observation: Observation) -> bool:
+    return (
+        drain.begun
+        and m.type in ("migration", "live-migration")
         and m.source == observation.host
         and m.user_id == observation.user_id
         and m.id > drain.record.found_migration

@@ -71,7 +71,7 @@ def _cpus_of_mask(mask: str, vcpus: int) -> set[int]:
         first, _, last = part.removeprefix("^").partition("-")
         if not _is_number(first) or (last and not _is_number(last)):
             continue
-        cpus = {cpu for cpu in range(vcpus) if int(first) <= cpu <= int(last or first)}
+        cpus = range(int(first), min(int(last or first) + 1, vcpus))
         (excluded if part.startswith("^") else included).update(cpus)
     return (included or set(range(vcpus))) - excluded
 

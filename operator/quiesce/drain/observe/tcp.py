@@ -4,25 +4,35 @@ import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from quiesce.openstack.budget import time_left
 from quiesce.openstack.records import Server
 
 _TIMEOUT = 2.0  # seconds for each address
+_MOST_ADDRESSES = 16
+"""Of one server. Its owner may give it many, of which none answers."""
+_AT_ONCE = 8
 
 
 def unreachable(servers: Iterable[Server], port: int) -> dict[str, str]:
     """server id -> why no address of it takes a connection on `port`; servers that answer are
     absent.
+
+    Raises CloudUnreachable where the time of the reconciliation is used up.
     """
-    todo = list(servers)
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        results = pool.map(lambda server: _try(server, port), todo)
-        return {server.id: text for server, text in zip(todo, results, strict=True) if text}
+    todo, found = list(servers), dict[str, str]()
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        for first in range(0, len(todo), _AT_ONCE):
+            time_left(_TIMEOUT)
+            some = todo[first : first + _AT_ONCE]
+            results = pool.map(lambda server: _try(server, port), some)
+            found |= {s.id: text for s, text in zip(some, results, strict=True) if text}
+    return found
 
 
 def _try(server: Server, port: int) -> str:
     if not server.addresses:
         return f"no answer on TCP port {port}: the server has no address"
-    for address in server.addresses:
+    for address in server.addresses[:_MOST_ADDRESSES]:
         try:
             socket.create_connection((address, port), _TIMEOUT).close()
         except OSError as error:

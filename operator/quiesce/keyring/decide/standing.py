@@ -27,19 +27,32 @@ def decide(
     """`destinations`: where Nova can move something now. `up`: hosts whose nova-compute is up."""
     ready = tuple(name for name, record in hosts.items() if is_ready(desired, record))
     paths = paths_to_check(probe, list(hosts), up)
-    checks = {(a, b): _check(hosts, a, b) for a, targets in paths.items() for b in targets}
+    found = ((a, b, _check(hosts, a, b)) for a, targets in paths.items() for b in targets)
+    checks = {(a, b): check for a, b, check in found if check is not None}
+    sources: dict[str, list[str]] = {name: [] for name in hosts}
+    for source, targets in paths.items():
+        for target in targets:
+            sources[target].append(source)
 
     def is_proven(name: str) -> bool:
         """Both ways: a destination fetches a base image that is gone from Glance from here."""
-        sources = [source for source, targets in paths.items() if name in targets]
-        found = [
-            *(checks[name, target] for target in required_ends(paths[name], destinations)),
-            *(checks[source, name] for source in required_ends(sources, destinations)),
+        ends = [
+            *((name, target) for target in required_ends(paths[name], destinations)),
+            *((source, name) for source in required_ends(sources[name], destinations)),
         ]
-        return all(check is not None and check.works for check in found)
+        return all(each in checks and checks[each].works for each in ends)
 
-    proven = tuple(sorted(name for name in ready if is_proven(name)))
-    return KeyringDecision(desired, rotation, probe, hosts, ready, checks, proven, conflicts or {})
+    return KeyringDecision(
+        desired,
+        rotation,
+        probe,
+        hosts,
+        ready,
+        sum(map(len, paths.values())),
+        checks,
+        tuple(sorted(name for name in ready if is_proven(name))),
+        conflicts or {},
+    )
 
 
 def _check(hosts: Mapping[str, HostRecord], source: str, target: str) -> PathCheck | None:

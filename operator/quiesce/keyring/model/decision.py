@@ -12,10 +12,11 @@ from quiesce.keyring.model.visit import HostFailure, PathCheck
 
 @dataclass(frozen=True, slots=True)
 class KeyringDecision:
-    """`checks`: (source, target) -> the last check; None: not checked, or one of the two hosts has
-    failed since. `ready_hosts`: observed as desired. `proven_hosts`: from these a cold migration
-    reaches every host that Nova could choose, and those reach it, as far as the probe checks paths.
-    `conflicts`: host -> a name of it that does not count, because another host claims it too.
+    """`paths`: how many have to work. `checks`: (source, target) -> the last check; without those
+    that were not checked, or one of whose hosts has failed since. `ready_hosts`: observed as
+    desired. `proven_hosts`: from these a cold migration reaches every host that Nova could choose,
+    and those reach it, as far as the probe checks paths. `conflicts`: host -> a name of it that
+    does not count, because another host claims it too.
     """
 
     desired: DesiredState
@@ -23,7 +24,8 @@ class KeyringDecision:
     probe: Probe
     hosts: Mapping[str, HostRecord]
     ready_hosts: tuple[str, ...]
-    checks: Mapping[tuple[str, str], PathCheck | None]
+    paths: int
+    checks: Mapping[tuple[str, str], PathCheck]
     proven_hosts: tuple[str, ...]
     conflicts: Mapping[str, HostFailure] = field(default_factory=dict)
 
@@ -39,4 +41,5 @@ class KeyringDecision:
 
     @property
     def all_proven(self) -> bool:
-        return all(check is not None and check.works for check in self.checks.values())
+        working = sum(check.works for check in self.checks.values())
+        return working == self.paths

@@ -104,6 +104,11 @@ class KeyStore:
                 "key (hostAccess.privateKeySecretRef), which no host may get: name another one in "
                 "key.secretName, or remove that"
             )
+        if self.key_name == self.history_name:
+            raise BadMigrationKey(
+                f"Secret {self._namespace}/{self.key_name} is where the operator keeps what it "
+                "remembers of this keyring: name another one in key.secretName, or remove that"
+            )
         found = self._secrets.get(self._namespace, self.key_name)
         if found is None:
             return None

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from quiesce.api.keyring.spec import KeyringSpec
+from quiesce.api.errors import InvalidSpec
+from quiesce.api.keyring.spec import KeyringSpec, Probe
 from quiesce.compute.access import login_of, pins_of
 from quiesce.compute.hosts import ComputeHost, compute_hosts
 from quiesce.keyring.decide import desired_state, layout_of
@@ -19,6 +20,10 @@ from quiesce.runtime.kinds import Context
 from quiesce.ssh.login import Login
 from quiesce.ssh.pins import HostKeys
 from quiesce.ssh.session import Target
+
+_MOST_HOSTS = 5000
+_MOST_PROBED = 1000
+"""With `probe: All`."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
     )
     if not hosts and not resource.deleting:
         raise NoHosts("Nova lists no compute host besides those in spec.hosts.exclude")
+    if not resource.deleting:
+        _refuse_too_many(len(hosts), spec.probe)
     store = KeyStore(secrets, resource, spec)
     keys = None if resource.deleting else store.ensure_keys(now, login.public_key)
     stored = keys.history if keys else store.history()
@@ -89,6 +96,22 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
         keys=keys,
         remembered=keys.remembered if keys else stored is not None,
     )
+
+
+def _refuse_too_many(hosts: int, probe: Probe) -> None:
+    """What is known of every path, and what every host is told of every other, takes memory that
+    grows with the square of their number. Raises InvalidSpec.
+    """
+    if hosts > _MOST_HOSTS:
+        raise InvalidSpec(
+            f"Nova lists {hosts} compute hosts, and a keyring can have {_MOST_HOSTS}: name in "
+            "spec.hosts.exclude those that need no keys"
+        )
+    if probe is Probe.ALL and hosts > _MOST_PROBED:
+        raise InvalidSpec(
+            f"spec.probe: All checks every host with every other, which is done for up to "
+            f"{_MOST_PROBED} hosts, and Nova lists {hosts}: set it to Ring"
+        )
 
 
 def _destinations(services: Iterable[Service]) -> frozenset[str]:

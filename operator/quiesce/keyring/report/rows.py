@@ -86,16 +86,16 @@ class Problem:
 
 
 def problems(
-    failures: Mapping[str, HostFailure], checks: Mapping[tuple[str, str], PathCheck | None]
+    failures: Mapping[str, HostFailure], checks: Mapping[tuple[str, str], PathCheck]
 ) -> tuple[Problem, ...]:
     """Hosts first, then paths; in both what needs a person comes first.
 
-    `checks`: (source, target) -> the last one, None where it does not count.
+    `checks`: (source, target) -> the last one.
     """
     hosts = [host_problem(name, failure) for name, failure in failures.items()]
     grouped: dict[tuple[str, str], list[tuple[str, PathCheck]]] = {}
     for (source, target), check in checks.items():
-        if check is not None and check.reason is not None:
+        if check.reason is not None:
             grouped.setdefault((source, check.reason), []).append((target, check))
     paths = [_path_problem(*key, failed) for key, failed in grouped.items()]
     return (

@@ -35,9 +35,8 @@ def _host_counts(decision: KeyringDecision) -> HostCounts:
 
 
 def _path_counts(decision: KeyringDecision) -> PathCounts:
-    checked = [check for check in decision.checks.values() if check is not None]
-    proven = sum(check.works for check in checked)
-    return PathCounts(len(decision.checks), proven, len(checked) - proven)
+    proven = sum(check.works for check in decision.checks.values())
+    return PathCounts(decision.paths, proven, len(decision.checks) - proven)
 
 
 def _numbers(decision: KeyringDecision) -> str:
