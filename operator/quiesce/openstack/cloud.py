@@ -47,6 +47,7 @@ _HYPERVISORS_AT_ONCE = 500
 _SERVERS_AT_ONCE = 50
 """Each may have 64 KiB of user data, which Nova lists too."""
 _MOST_GROUPS = 100 * PAGE
+_POWER_ACTIONS = ("stop", "start", "reboot")
 # Without them a server with a virtual TPM or an accelerator looks like any other.
 _NO_EXTRA_SPECS = (
     "Nova shows flavors without their extra specs: allow the operator's user "
@@ -204,16 +205,20 @@ class Cloud:
         return True if status == 200 else None
 
     def stopped_by_user(self, server_id: str, since: datetime) -> bool:
-        """Whether a user has asked for a stop since then. Nova's own stops have no user (the power
-        sync: compute/manager.py _sync_instance_power_state).
+        """Whether the last that a user asked for since then was a stop. Nova's own stops have no
+        user (the power sync: compute/manager.py _sync_instance_power_state).
         """
         try:
             listed = self._actions(server_id)
         except NotFound:
             return False
-        return any(
-            each.action == "stop" and each.user_id and each.started >= since for each in listed
-        )
+        asked = [
+            each
+            for each in listed
+            if each.action in _POWER_ACTIONS and each.user_id and each.started >= since
+        ]
+        last = max(asked, key=lambda each: each.started, default=None)
+        return last is not None and last.action == "stop"
 
     def live_progress(self, server_id: str) -> LiveProgress | None:
         """Counters of the server's running live migration, if any (memory and disk together)."""
@@ -422,6 +427,10 @@ class Cloud:
     def images(self, ids: Iterable[str]) -> Mapping[str, Image]:
         """Images by ID; those that are gone are left out. Raises NotInCatalog."""
         return self._lookups.images(ids)
+
+    def snapshots(self, server_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these shelved servers whose disk is an image too. Raises NotInCatalog."""
+        return self._lookups.snapshots(server_ids)
 
     # Verbs: each returns Nova's request id
 

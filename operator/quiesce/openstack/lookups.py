@@ -10,12 +10,15 @@ from typing import Generic, TypeVar
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import path
 from quiesce.openstack.errors import NotFound, NotInCatalog
+from quiesce.openstack.fields import id_of, items, mapping, optional_text
 from quiesce.openstack.http import MISREAD, Api
 from quiesce.openstack.records import Image, Volume
+from quiesce.openstack.transport import LIST
 
 T = TypeVar("T")
 
 _AGE = 3600.0  # seconds
+_GONE = ("deleted", "killed", "pending_delete")  # statuses of images without data
 _MOST = 10_000  # objects of a kind that are kept
 _SIDE_BY_SIDE = 8
 # Seconds for which a service that did not answer is not asked again: a tick does not wait for it.
@@ -81,12 +84,29 @@ class Lookups:
         self._api = api
         self._volumes = _ById(self._read_volume, clock)
         self._images = _ById(self._read_image, clock)
+        self._snapshots = _ById(self._read_snapshot, clock)
 
     def volumes(self, ids: Iterable[str]) -> dict[str, Volume]:
         return self._volumes.get(ids)
 
     def images(self, ids: Iterable[str]) -> dict[str, Image]:
         return self._images.get(ids)
+
+    def snapshots(self, server_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these shelved servers of which there is the image that Nova made of them."""
+        return frozenset(self._snapshots.get(server_ids))
+
+    def _read_snapshot(self, server_id: str) -> str:
+        """The ID of the image (nova/compute/api.py shelve). Raises NotFound."""
+        body = self._api.get("image", "/images", {"instance_uuid": server_id}, most=LIST)
+        try:
+            for row in items(mapping(body), "images"):
+                named = optional_text(mapping(row), "name") or ""
+                if named.endswith("-shelved") and row.get("status") not in _GONE:
+                    return id_of(row, "id")
+        except MISREAD as error:
+            raise CloudUnreachable("Glance's list of images cannot be read") from error
+        raise NotFound(404, f"no image of shelved server {server_id}", None)
 
     def _read_volume(self, volume_id: str) -> Volume:
         body = self._api.get("block_storage", path("volumes", volume_id))

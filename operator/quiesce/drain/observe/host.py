@@ -295,7 +295,10 @@ def _read_proof(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
         return replace(observation, proof=ProofReads(unproven=(str(error),)))
     if holdings is None:
         history = observation.history.note_consumers((), observation.now)
-        proof = ProofReads(frozenset(), provider_exists=False)
+        # A registered nova-compute has one, so it has another name, or is gone.
+        named = f"placement has no resource provider named {drain.record.node or observation.host}"
+        unproven = (named,) if service is not None else ()
+        proof = ProofReads(frozenset(), provider_exists=False, unproven=unproven)
         return replace(observation, proof=proof, history=history)
     return _read_holders(cloud, observation, holdings)
 
