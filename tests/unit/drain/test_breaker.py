@@ -29,7 +29,7 @@ from quiesce.drain.decide.breaker import Breakers, breakers_of
 from quiesce.drain.model.history import CUT_OFF, Cause
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked
-from quiesce.openstack.records import Flavor, Port
+from quiesce.openstack.records import RUNNING, SHUTDOWN, Flavor, Port
 
 NO_ROUTE = "unable to connect to server at 'cmp2:16514': No route to host"
 NO_CPU = "Migration pre-check error: Unacceptable CPU info: CPU doesn't have compatibility."
@@ -334,6 +334,18 @@ def test_a_live_migration_of_another_user_that_broke_off_asks_for_no_reboot(
     assert isinstance(found, Blocked)
     assert found.reason == wanted
     assert any("--hard" in remedy for remedy in found.remedies) is (fault is not None)
+
+
+@pytest.mark.field_case("D11")
+@pytest.mark.parametrize(
+    ("power", "urgent"), [(RUNNING, False), (3, False), (SHUTDOWN, True), (6, True)]
+)
+def test_a_live_migration_that_broke_off_with_its_guest_is_urgent(power: int, urgent: bool) -> None:
+    ours = migration(FOUND + 1, "error", type="live-migration")
+    found = verdict(observed([server("s1", "ERROR", power_state=power)], [ours]))
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("LiveFailedInError", urgent)
+    assert ("runs on here" in found.message) is not urgent
 
 
 @pytest.mark.field_case("D1")

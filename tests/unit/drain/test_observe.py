@@ -19,6 +19,8 @@ from tests.unit.drain.build import (
 )
 from tests.unit.openstack.answers import Wire
 
+from quiesce.api.drain.record import Record
+from quiesce.api.errors import HostNotSupported
 from quiesce.drain.model.history import History
 from quiesce.drain.observe.host import observe
 from quiesce.drain.observe.moves import CAUSE_WITHIN, read_cause, read_guests, read_migrations
@@ -142,3 +144,17 @@ def test_what_placement_does_not_know_is_not_proven() -> None:
     found = observe(there, drain(), History(), NOW)
     assert found.proof is not None
     assert found.proof.unproven == (f"placement has no resource provider named {HOST}",)
+
+
+def test_two_services_of_one_name_are_refused_before_anything_is_written() -> None:
+    """Two cells have one each; one of them would be disabled, and the servers of both moved."""
+    one = {"id": "svc-1", "host": HOST, "status": "enabled"}
+    answers: dict[str, Any] = {
+        "/os-services": {"services": [one, one | {"id": "svc-2"}]},
+        "/os-migrations": {"migrations": []},
+        "/os-aggregates": {"aggregates": []},
+        "/os-hypervisors/detail": {"hypervisors": []},
+    }
+    there = Cloud(Wire(lambda _, __, path, *___: answers[path]))
+    with pytest.raises(HostNotSupported, match="two cells"):
+        observe(there, drain(record=Record()), History(), NOW)

@@ -215,6 +215,20 @@ def test_a_live_migration_that_waits_for_its_turn_is_never_late(how: str, waits:
 
 
 @pytest.mark.parametrize(
+    ("snapshot", "wanted"),
+    [(True, "offload"), (False, "blocked Shelved"), (None, "wait ServerNotRead")],
+)
+def test_a_shelved_server_is_offloaded_only_where_its_image_exists(
+    snapshot: bool | None, wanted: str
+) -> None:
+    """Nova deletes the disk on the host and does not look."""
+    sight = observed([server("s1", "SHELVED", snapshot=snapshot)])
+    assert said(verdict(sight)) == wanted
+    kept = spec(servers={"shelved": "Block"})
+    assert said(verdict(sight, kept)) == "blocked Shelved"
+
+
+@pytest.mark.parametrize(
     ("waits", "aborts"), [("accepted", False), ("queued", True), ("preparing", True)]
 )
 def test_one_that_waits_for_nothing_is_stuck(waits: str, aborts: bool) -> None:

@@ -285,6 +285,22 @@ def test_ports_without_hosts_are_no_answer() -> None:
         there.ports(["s1"])
 
 
+@pytest.mark.parametrize(
+    ("images", "there_is"),
+    [
+        ([], False),
+        ([{"id": "i1", "name": "web-shelved", "status": "active"}], True),
+        ([{"id": "i1", "name": "web-shelved", "status": "pending_delete"}], False),
+        ([{"id": "i1", "name": "last-week", "status": "active"}], False),
+        ([{"id": "i1", "name": None, "status": "active"}], False),
+    ],
+)
+def test_the_image_that_nova_made_when_it_shelved(images: list[Any], there_is: bool) -> None:
+    there, wire = cloud({"images": images})
+    assert there.snapshots(["s1"]) == (frozenset({"s1"}) if there_is else frozenset())
+    assert wire.sent[0][2:4] == ("/images", {"instance_uuid": "s1"})
+
+
 # Migrations
 
 

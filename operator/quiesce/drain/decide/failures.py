@@ -1,9 +1,10 @@
 """What a failed or endless move means for the guest, and what a person can do about it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from quiesce.api import durations
 from quiesce.api.drain.reasons import ServerReason, Stage
+from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import DrainSpec, Method, OnLiveTimeout
 from quiesce.api.text import count
 from quiesce.drain.decide import causes
@@ -16,8 +17,8 @@ from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
 from quiesce.openstack.records import (
     FAILED,
-    NOSTATE,
-    SHUTDOWN,
+    PAUSED,
+    RUNNING,
     WAITING,
     Migration,
     Server,
@@ -33,6 +34,7 @@ _TOLD_AGAIN = timedelta(minutes=1)
 # next one of a host begins after the last.
 _NEVER_BEGINS = timedelta(hours=1)
 _TURN_WITHIN = timedelta(minutes=10)
+_RUNS = (RUNNING, PAUSED)  # power states of a guest that is there
 _NO_HOST = frozenset(
     {
         ServerReason.NO_CAPACITY,
@@ -151,6 +153,14 @@ def error_on_source(
         return None
     if last not in own and (server.fault or last.source != observation.host):
         return None
+    if last.live and server.power_state not in _RUNS:
+        return Blocked(
+            ServerReason.LIVE_FAILED_IN_ERROR,
+            "its live migration broke off, Nova set it to ERROR, and its guest does not run; its "
+            "disk is here",
+            for_server(server, RESET_STATE, HARD_REBOOT),
+            urgent=True,
+        )
     if last.live:
         return Blocked(
             ServerReason.LIVE_FAILED_IN_ERROR,
@@ -190,7 +200,7 @@ def error_on_destination(server: Server, migration: Migration, observation: Obse
     move itself goes first.
     """
     there = server.host or migration.dest
-    if migration.live and server.power_state in (NOSTATE, SHUTDOWN):
+    if migration.live and server.power_state not in _RUNS:
         return _died_in_live_migration(server, migration)
     if migration.live:
         return Blocked(
@@ -238,9 +248,7 @@ def overdue(
     time, or makes progress.
     """
     history, timeout = observation.history, drain.spec.migration.timeout
-    tried = drain.record.tries.get(migration.server_id)
-    # By our own clock, not Nova's, where that is known.
-    began = (moment(tried.began) if tried else None) or migration.created
+    began = _began(drain.record, migration)
     if migration.live and migration.status in WAITING:
         return _waits_in_vain(observation, migration)
     if migration.live or migration.status in ("confirming", "reverting"):
@@ -265,6 +273,15 @@ def overdue(
         _ways_to_end(migration),
         ours=True,
     )
+
+
+def _began(record: Record, migration: Migration) -> datetime:
+    """By our own clock, not Nova's; but once new tries were asked for, `began` may be of an attempt
+    of the same number before that.
+    """
+    tried = record.tries.get(migration.server_id)
+    counts_anew = record.attempts_from > record.found_migration
+    return (moment(tried.began) if tried and not counts_anew else None) or migration.created
 
 
 def _waits_in_vain(observation: Observation, migration: Migration) -> Blocked | None:
@@ -293,6 +310,13 @@ def _waits_in_vain(observation: Observation, migration: Migration) -> Blocked | 
 
 def _ways_to_end(migration: Migration) -> tuple[str, ...]:
     server, number = migration.server_id, migration.id
+    if migration.status in ("confirming", "reverting"):
+        return (
+            f"Check nova-compute on {migration.source} and {migration.dest}: where it was down, it "
+            "goes on when it is back",
+            "Do not reset its state or reboot it meanwhile: one of the two copies of its disk is "
+            "being removed",
+        )
     if migration.live:
         return (
             f"openstack server migration abort {server} {number}",

@@ -120,8 +120,7 @@ def _this_try(
 ) -> Try:
     starts = v.server_id in decision.started
     was = _was(v, known, observation) if starts else known.was if known else None
-    # The same attempt may begin again: by another method, or after new tries were asked for.
-    same = known is not None and known.attempt == v.attempt and not starts
+    same = known is not None and known.attempt == v.attempt and not _is_new(known, v, starts)
     method = _method(v) or (known.method if known else None)
     began = known.began if known and same else timestamp(observation.now)
     return Try(was, method, v.attempt, began, _idle_ports(v, known, observation, starts))
@@ -135,6 +134,13 @@ def _idle_ports(
         return known.idle_ports
     found = observation.idle_ports.get(v.server_id, ()) if starts else ()
     return tuple(sorted(found))[:IDLE_PORTS]
+
+
+def _is_new(known: Try, v: ServerVerdict, starts: bool) -> bool:
+    """The same attempt by another method is another move: a server that was resumed is
+    moved next.
+    """
+    return starts and _method(v) != known.method
 
 
 def _method(v: ServerVerdict) -> str | None:

@@ -653,8 +653,10 @@ def _never_ends(
 
 
 def _to_end(server: Server, task: str) -> tuple[str, ...]:
-    """What ends a task on which nothing works. A guest of which an image is made runs on."""
-    if task.startswith("image_"):
+    """What ends a task on which nothing works. While an image is made of a guest it runs on, or is
+    off because it is shelved.
+    """
+    if task.startswith(("image_", "shelving_image_")):
         wait = "Wait while Glance takes the image of its disk: openstack image list --status saving"
         return (wait, *for_server(server, RESET_STATE))
     return for_server(server, RESET_STATE, HARD_REBOOT)

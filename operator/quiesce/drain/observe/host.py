@@ -152,6 +152,12 @@ def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
 
     Raises HostNotSupported where there are several: a proof is about one.
     """
+    named = sum(s.host == observation.host for s in observation.services)
+    if named > 1:
+        raise HostNotSupported(
+            f"Nova lists {named} nova-compute services of the name {observation.host}, as where "
+            "two cells have one each: which of them is meant is not known"
+        )
     mine = [h for h in cloud.hypervisors() if h.host == observation.host]
     if len(mine) > 1:
         names = some(h.hypervisor_hostname for h in mine)

@@ -13,6 +13,10 @@ from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
 from quiesce.openstack.records import Image, Server, Volume
 
+_ENCRYPTED = "whether their volumes are encrypted with a secret of their owner"
+_PROPERTIES = "whether their images ask for a virtual TPM or encrypted memory"
+_SNAPSHOTS = "whether the images of their disks exist"
+
 
 def read_volumes(
     cloud: Cloud, servers: tuple[Server, ...]
@@ -43,7 +47,7 @@ def _with_snapshots(
     try:
         have: frozenset[str] | None = cloud.snapshots(server.id for server in shelved)
     except NotInCatalog as error:
-        return servers, (_unread("SnapshotsNotRead", shelved, str(error)),)
+        return servers, (_unread("ImagesNotRead", shelved, _SNAPSHOTS, str(error)),)
     except (CloudUnreachable, NotAllowed):
         have = None
     known = {s.id: None if have is None else s.id in have for s in shelved}
@@ -59,11 +63,11 @@ def _volumes_of(
     try:
         return cloud.volumes(v for server in servers for v in server.volumes), ()
     except CloudUnreachable as error:
-        return None, (_unread("VolumesNotRead", servers, f"{error}. They wait"),)
+        return None, (_unread("VolumesNotRead", servers, _ENCRYPTED, f"{error}. They wait"),)
     except NotInCatalog as error:
-        return {}, (_unread("VolumesNotRead", servers, str(error)),)
+        return {}, (_unread("VolumesNotRead", servers, _ENCRYPTED, str(error)),)
     except NotAllowed as error:
-        return {}, (_unread("VolumesNotRead", servers, str(error)),)
+        return {}, (_unread("VolumesNotRead", servers, _ENCRYPTED, str(error)),)
 
 
 def _images_of(
@@ -75,16 +79,11 @@ def _images_of(
     try:
         return cloud.images(server.image_id for server in imaged), ()
     except (CloudUnreachable, NotInCatalog, NotAllowed) as error:
-        return {}, (_unread("ImagesNotRead", imaged, str(error)),)
+        return {}, (_unread("ImagesNotRead", imaged, _PROPERTIES, str(error)),)
 
 
-def _unread(reason: str, servers: tuple[Server, ...], error: str) -> Unread:
+def _unread(reason: str, servers: tuple[Server, ...], what: str, error: str) -> Unread:
     names = some(server.name for server in servers)
-    what = {
-        "VolumesNotRead": "whether their volumes are encrypted with a secret of their owner",
-        "SnapshotsNotRead": "whether the images of their disks exist",
-        "ImagesNotRead": "whether their images ask for a virtual TPM or encrypted memory",
-    }[reason]
     return reason, len(servers), f"{count(len(servers), 'server')} ({names}): {what}: {error}"
 
 
