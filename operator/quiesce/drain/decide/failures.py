@@ -144,7 +144,7 @@ def _remedies(
 def error_on_source(
     server: Server, last: Migration | None, own: tuple[Migration, ...], observation: Observation
 ) -> Blocked | None:
-    """In ERROR here after its `last` move. A live one has left the guest alone, whoever began it; a
+    """In ERROR here after its `last` move. A live one of anyone's has left the guest alone; a
     cold one of ours failed after the guest was shut down, or before it was touched.
 
     A live migration that breaks off leaves no fault: with one, something else has failed since.

@@ -195,9 +195,11 @@ def has_left_by_record(s: PresentServer) -> Verdict | None:
 
 
 def _says_where_it_is(m: Migration, s: PresentServer) -> bool:
-    """One that failed, or was left over on its way from here, leaves a server where it was."""
-    cut_off = m.source == s.drain.host and stale(m, s.server, s.observation)
-    return m.status not in FAILED and not cut_off
+    """One from here that failed, or was left over on its way, leaves a server where it was. One to
+    here has brought it, as it is listed here, whatever its status.
+    """
+    failed = m.status in FAILED or stale(m, s.server, s.observation)
+    return m.source != s.drain.host or not failed
 
 
 def waits_for_owner(s: PresentServer) -> Verdict | None:

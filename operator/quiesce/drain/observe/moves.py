@@ -40,24 +40,23 @@ def read_migrations(cloud: Cloud, drain: Drain, observation: Observation) -> Obs
         recent = cloud.migrations(drain.host, above=since)
         return replace(observation, migrations=(*recent, *history.older))
     found = cloud.migrations(drain.host)
-    older = tuple(_older(found, since, {server.id for server in observation.servers}))
+    older = tuple(_older(found, since, observation))
     if drain.begun:
         found = (*(m for m in found if m.id > since), *older)
     history = history.list_migrations(older, observation.now)
     return replace(observation, migrations=found, history=history)
 
 
-def _older(found: Iterable[Migration], since: int, here: set[str]) -> Iterator[Migration]:
+def _older(found: Iterable[Migration], since: int, observation: Observation) -> Iterator[Migration]:
     """Those that are not ended; and of a server on the host the newest ones, back to the last by
     which it went anywhere: it may say that the server has left.
     """
-    settled = set[str]()
+    unsettled = {server.id for server in observation.servers}
     for m in found:
-        tells = m.server_id in here and m.server_id not in settled
-        if m.id <= since and (tells or not m.terminal):
+        if m.id <= since and (m.server_id in unsettled or not m.terminal):
             yield m
-        if m.terminal and m.status not in FAILED:
-            settled.add(m.server_id)
+        if m.terminal and (m.status not in FAILED or m.source != observation.host):
+            unsettled.discard(m.server_id)
 
 
 def read_ended(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
