@@ -107,7 +107,8 @@ class Cloud:
         with _read_of("a row of the list of servers"):
             for row in self._api.pages("/servers/detail", "servers", query):
                 server = _server(row)
-                if row.get("flavor") and "extra_specs" not in row["flavor"]:
+                shown = mapping(row.get("flavor") or {}, "flavor")
+                if shown and "extra_specs" not in shown and not server.partial:
                     raise NotAllowed(_NO_EXTRA_SPECS)
                 found[server.id] = server
         return list(found.values())

@@ -106,7 +106,8 @@ class Lookups:
         query: dict[str, str | int] = {"instance_uuid": server_id, "limit": _IMAGES}
         body = self._api.get("image", "/images", query, most=LIST)
         try:
-            for row in items(mapping(body), "images"):
+            mapping(body)["images"]  # an absent list is not an empty one
+            for row in items(body, "images"):
                 named = optional_text(mapping(row), "name") or ""
                 if named.endswith("-shelved") and row.get("status") not in _GONE:
                     return id_of(row, "id")
