@@ -171,12 +171,15 @@ UNBOUND = Port("p", "web-1", "DOWN", HOST, "binding_failed")
 PLAIN = (
     Case("ACTIVE"),
     Case("SHUTOFF"),
+    Case("SHUTOFF", server={"power_state": RUNNING}, when="its guest runs, as Nova shows it"),
     Case("PAUSED"),
     Case("SUSPENDED"),
     Case(
         "SUSPENDED", spec={"servers": {"suspended": "Resume"}}, when="`servers.suspended: Resume`"
     ),
     Case("SHELVED"),
+    Case("SHELVED", server={"snapshot": False}, when="its image is gone from Glance"),
+    Case("SHELVED", server={"snapshot": None}, when="Glance does not answer"),
     Case("SHELVED", spec={"servers": {"shelved": "Block"}}, when="`servers.shelved: Block`"),
     Case("SHELVED_OFFLOADED", when="still listed for a moment"),
     Case("RESCUE"),
@@ -355,7 +358,16 @@ UNDER_WAY = (
         "MIGRATING",
         "migrating",
         "our live move waits for its turn, over `migration.timeout`",
-        moves=(move("queued", type="live-migration", created=LONG_AGO),),
+        moves=(
+            move("queued", type="live-migration", created=LONG_AGO),
+            move("running", BEGAN + 2, type="live-migration", server_id="web-2"),
+        ),
+    ),
+    Case(
+        "MIGRATING",
+        "migrating",
+        "our live move waits for an hour, and no other of the host is under way",
+        moves=(move("accepted", type="live-migration", created=LONG_AGO),),
     ),
 )
 PINNED = {"zone_pinned": "az1"}

@@ -83,13 +83,13 @@ class InProcess(Api):
         self, service: Any, method: str, path: str, query: Any = (), body: Any = None
     ) -> requests.Response:
         pairs = query.items() if isinstance(query, Mapping) else query
+        if service in self.absent or service not in _PREFIX:
+            name = service.replace("_", " ")
+            raise NotInCatalog(f"the cloud's catalog has no {name} service")
         prefix = _PREFIX[service]
         request = Request(
             service, method, prefix + path, [(k, str(v)) for k, v in pairs], self._headers, body
         )
-        if service in self.absent:
-            name = service.replace("_", " ")
-            raise NotInCatalog(f"the cloud's catalog has no {name} service")
         self._boundary.cross(f"before {method} {path}")
         self._cloud.clock.advance(LATENCY)
         answer = self._exchange(request, self._fault(method, path))

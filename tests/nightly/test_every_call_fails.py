@@ -39,6 +39,7 @@ GROUPS = (
     (
         "compute GET /os-migrations",
         "compute PUT /os-services/{id}",
+        "image GET /v2/images",
         "placement GET /allocation_candidates",
         "placement GET /resource_providers",
     ),

@@ -129,11 +129,12 @@ READS: dict[str, Any] = {
     "evacuations": lambda cloud: cloud.evacuations("cmp1"),
     "volumes": lambda cloud: cloud.volumes(["v1"]),
     "images": lambda cloud: cloud.images(["i1"]),
+    "snapshots": lambda cloud: cloud.snapshots(["s1"]),
     "is_running": lambda cloud: cloud.is_running("s1"),
     "stopped_by_user": lambda cloud: cloud.stopped_by_user("s1", records.moment("2026-03-01")),
 }
 LISTS = ["services", "servers", "migrations", "instanceActions", "hypervisors", "aggregates"]
-LISTS += ["ports", "server_groups", "resource_providers", "allocation_requests"]
+LISTS += ["images", "ports", "server_groups", "resource_providers", "allocation_requests"]
 bodies = st.one_of(
     json_values,
     st.dictionaries(

@@ -47,6 +47,13 @@ _HYPERVISORS_AT_ONCE = 500
 _SERVERS_AT_ONCE = 50
 """Each may have 64 KiB of user data, which Nova lists too."""
 _MOST_GROUPS = 100 * PAGE
+_POWER_ACTIONS = ("stop", "start", "reboot")
+# Without them a server with a virtual TPM or an accelerator looks like any other.
+_NO_EXTRA_SPECS = (
+    "Nova shows flavors without their extra specs: allow the operator's user "
+    "os_compute_api:servers:show:flavor-extra-specs (before Nova 25 "
+    "os_compute_api:os-flavor-extra-specs:index) in Nova's policy"
+)
 
 
 class Cloud:
@@ -94,9 +101,17 @@ class Cloud:
         return tuple(server for server in found if server.status == "VERIFY_RESIZE")
 
     def _servers(self, query: dict[str, str | int]) -> list[Server]:
+        """Each once: where a cell is mapped twice, Nova lists all of it twice."""
         query = {"limit": _SERVERS_AT_ONCE, **query}
+        found: dict[str, Server] = {}
         with _read_of("a row of the list of servers"):
-            return [_server(row) for row in self._api.pages("/servers/detail", "servers", query)]
+            for row in self._api.pages("/servers/detail", "servers", query):
+                server = _server(row)
+                shown = mapping(row.get("flavor") or {}, "flavor")
+                if shown and "extra_specs" not in shown and not server.partial:
+                    raise NotAllowed(_NO_EXTRA_SPECS)
+                found[server.id] = server
+        return list(found.values())
 
     def server(self, server_id: str) -> Server | None:
         """One server, or None where it no longer exists."""
@@ -119,7 +134,8 @@ class Cloud:
         found = []
         with _read_of("a row of the list of migrations"):
             for row in self._api.pages("/os-migrations", "migrations", query):
-                if "source_compute" not in row and "dest_compute" not in row:
+                # Nova shows them as null then. The filter by host found the row, so it has one.
+                if row.get("source_compute") is None and row.get("dest_compute") is None:
                     raise NotAllowed(
                         "Nova shows migrations without hosts: allow the operator's user "
                         "os_compute_api:os-migrations:index:host in Nova's policy"
@@ -190,16 +206,20 @@ class Cloud:
         return True if status == 200 else None
 
     def stopped_by_user(self, server_id: str, since: datetime) -> bool:
-        """Whether a user has asked for a stop since then. Nova's own stops have no user (the power
-        sync: compute/manager.py _sync_instance_power_state).
+        """Whether the last that a user asked for since then was a stop. Nova's own stops have no
+        user (the power sync: compute/manager.py _sync_instance_power_state).
         """
         try:
             listed = self._actions(server_id)
         except NotFound:
             return False
-        return any(
-            each.action == "stop" and each.user_id and each.started >= since for each in listed
-        )
+        asked = [
+            each
+            for each in listed
+            if each.action in _POWER_ACTIONS and each.user_id and each.started >= since
+        ]
+        last = max(asked, key=lambda each: each.started, default=None)
+        return last is not None and last.action == "stop"
 
     def live_progress(self, server_id: str) -> LiveProgress | None:
         """Counters of the server's running live migration, if any (memory and disk together)."""
@@ -359,7 +379,14 @@ class Cloud:
     def _ports(self, query: list[tuple[str, str | int]]) -> list[Port]:
         body = self._api.get("network", "/ports", query, most=LIST)
         with _read_of("the list of ports"):
-            return [Port.read(row) for row in rows(body, "ports")]
+            listed = rows(body, "ports")
+            if any("binding:host_id" not in mapping(row, "a port") for row in listed):
+                # A check of what is not shown would fail, and have healthy guests rolled back.
+                raise NotAllowed(
+                    "Neutron shows ports without their hosts: allow the operator's user "
+                    "get_port:binding:host_id in Neutron's policy"
+                )
+            return [Port.read(row) for row in listed]
 
     def ports_not_working_on(self, host: str) -> tuple[Port, ...]:
         """Ports on a host that are DOWN or not bound, whatever they are of. Raises NotInCatalog."""
@@ -401,6 +428,10 @@ class Cloud:
     def images(self, ids: Iterable[str]) -> Mapping[str, Image]:
         """Images by ID; those that are gone are left out. Raises NotInCatalog."""
         return self._lookups.images(ids)
+
+    def snapshots(self, server_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these shelved servers whose disk is an image too. Raises NotInCatalog."""
+        return self._lookups.snapshots(server_ids)
 
     # Verbs: each returns Nova's request id
 

@@ -367,6 +367,7 @@ def request_id(answer: requests.Response) -> str | None:
 _ROUTES = frozenset(
     {
         "/allocation_candidates",
+        "/images",
         "/images/{id}",
         "/os-aggregates",
         "/os-aggregates/{id}/action",

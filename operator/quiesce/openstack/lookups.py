@@ -10,12 +10,16 @@ from typing import Generic, TypeVar
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import path
 from quiesce.openstack.errors import NotFound, NotInCatalog
+from quiesce.openstack.fields import id_of, items, mapping, optional_text
 from quiesce.openstack.http import MISREAD, Api
 from quiesce.openstack.records import Image, Volume
+from quiesce.openstack.transport import LIST
 
 T = TypeVar("T")
 
 _AGE = 3600.0  # seconds
+_GONE = ("deleted", "killed", "pending_delete")  # statuses of images without data
+_IMAGES = 100  # newest first, and none is made of a server after it was shelved
 _MOST = 10_000  # objects of a kind that are kept
 _SIDE_BY_SIDE = 8
 # Seconds for which a service that did not answer is not asked again: a tick does not wait for it.
@@ -25,8 +29,11 @@ _REST = 60.0
 class _ById(Generic[T]):
     """Objects of one service, read one by one; None: there is no such object (any more)."""
 
-    def __init__(self, read: Callable[[str], T], clock: Callable[[], float]) -> None:
-        self._read, self._clock = read, clock
+    def __init__(
+        self, read: Callable[[str], T], clock: Callable[[], float], *, keeps_missing: bool = True
+    ) -> None:
+        """`keeps_missing`: what does not exist is not asked for again either."""
+        self._read, self._clock, self._keeps_missing = read, clock, keeps_missing
         self._lock = threading.Lock()
         self._found: dict[str, tuple[float, T | None]] = {}
         self._failed: tuple[float, Exception] | None = None
@@ -47,7 +54,8 @@ class _ById(Generic[T]):
             raise
         with self._lock:
             self._failed = None
-            self._found |= {i: (now, value) for i, value in read.items()}
+            kept = {i: v for i, v in read.items() if v is not None or self._keeps_missing}
+            self._found |= {i: (now, value) for i, value in kept.items()}
             known = {i: self._found[i][1] for i in wanted if i in self._found}
             for oldest in list(self._found)[: max(0, len(self._found) - _MOST)]:
                 del self._found[oldest]
@@ -81,12 +89,31 @@ class Lookups:
         self._api = api
         self._volumes = _ById(self._read_volume, clock)
         self._images = _ById(self._read_image, clock)
+        self._snapshots = _ById(self._read_snapshot, clock, keeps_missing=False)
 
     def volumes(self, ids: Iterable[str]) -> dict[str, Volume]:
         return self._volumes.get(ids)
 
     def images(self, ids: Iterable[str]) -> dict[str, Image]:
         return self._images.get(ids)
+
+    def snapshots(self, server_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these shelved servers of which there is the image that Nova made of them."""
+        return frozenset(self._snapshots.get(server_ids))
+
+    def _read_snapshot(self, server_id: str) -> str:
+        """The ID of the image (nova/compute/api.py shelve). Raises NotFound."""
+        query: dict[str, str | int] = {"instance_uuid": server_id, "limit": _IMAGES}
+        body = self._api.get("image", "/images", query, most=LIST)
+        try:
+            mapping(body)["images"]  # an absent list is not an empty one
+            for row in items(body, "images"):
+                named = optional_text(mapping(row), "name") or ""
+                if named.endswith("-shelved") and row.get("status") not in _GONE:
+                    return id_of(row, "id")
+        except MISREAD as error:
+            raise CloudUnreachable("Glance's list of images cannot be read") from error
+        raise NotFound(404, f"no image of shelved server {server_id}", None)
 
     def _read_volume(self, volume_id: str) -> Volume:
         body = self._api.get("block_storage", path("volumes", volume_id))

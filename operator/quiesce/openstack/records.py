@@ -119,6 +119,8 @@ class Server:
     `partial`: its cell is down, so that Nova shows its id and project and little else (microversion
     2.69, api/openstack/compute/views/servers.py _show_from_down_cell). `volumes`: IDs of the
     attached ones; `encrypted`: those of them that Cinder encrypts, None where it does not answer.
+    `snapshot`: of a SHELVED one whether Glance has the image of its disk, None where Glance does
+    not answer.
     """
 
     id: str
@@ -139,6 +141,7 @@ class Server:
     image_id: str = ""
     volumes: tuple[str, ...] = ()
     encrypted: tuple[str, ...] | None = ()
+    snapshot: bool | None = True
     partial: bool = False
 
     @property

@@ -262,9 +262,17 @@ def test_a_service_that_is_already_gone_is_a_success() -> None:
 
 
 def test_a_write_to_the_service_without_an_answer_is_looked_at() -> None:
+    """One that never gets one is asked ever more slowly, and told."""
     cloud = Recorder(delete_service=Unknown("timed out"))
-    assert not carry_out(cloud, DeleteService("svc-1")).refusals
+    found = carry_out(cloud, DeleteService("svc-1"))
     assert cloud.calls == [("delete_service", "svc-1")]
+    (lost,) = found.refusals.values()
+    assert not lost.is_told
+    often = found.miss_host_answer("delete", "HTTP 500", NOW)
+    for _ in range(2):
+        often = often.miss_host_answer("delete", "HTTP 500", NOW)
+    assert often.refusals["delete"].is_told
+    assert "HTTP 500" in often.refusals["delete"].text
 
 
 def test_what_is_logged_of_a_call_names_the_drain_also_from_another_thread(

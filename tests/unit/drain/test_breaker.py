@@ -29,7 +29,7 @@ from quiesce.drain.decide.breaker import Breakers, breakers_of
 from quiesce.drain.model.history import CUT_OFF, Cause
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked
-from quiesce.openstack.records import Flavor, Port
+from quiesce.openstack.records import RUNNING, SHUTDOWN, Flavor, Port
 
 NO_ROUTE = "unable to connect to server at 'cmp2:16514': No route to host"
 NO_CPU = "Migration pre-check error: Unacceptable CPU info: CPU doesn't have compatibility."
@@ -119,9 +119,26 @@ def test_nobody_tries_while_another_is_on_its_way(status: str) -> None:
 @pytest.mark.field_case("F4")
 @pytest.mark.parametrize("status", ["confirmed", "finished", "confirming"])
 def test_a_success_since_then_opens_it_again(status: str) -> None:
-    good = migration(FOUND + 2, status, "s9", updated=ago(1))
+    good = migration(FOUND + 2, status, "s9", created=ago(20), updated=ago(1))
     record = begun(tries={"s1": tried("ACTIVE")}, moved=1)
     assert said_of(broken(moves=(good,)), record=record)["s2"] == "cold"
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.parametrize("status", ["confirmed", "confirming"])
+def test_the_late_confirm_of_an_earlier_success_opens_nothing(status: str) -> None:
+    """It had arrived before the cause came up, and was only held or soaked until now."""
+    early = migration(FOUND + 2, status, "s9", created=ago(900), updated=ago(1))
+    found = said_of(broken(moves=(early,)), record=ran("s1"))
+    assert found["s2"] == "blocked ColdMigrationPaused"
+
+
+@pytest.mark.field_case("F4")
+def test_one_that_tried_within_the_same_second_has_tried() -> None:
+    """Nova's times have whole seconds."""
+    second = migration(FOUND + 2, "error", "s3", created=ago(25), updated=ago(20))
+    sight = broken(moves=(second,), causes={second.id: cause("disk full")})
+    assert said_of(sight, record=ran("s1", "s3"))["s2"] == "blocked ColdMigrationPaused"
 
 
 @pytest.mark.field_case("F4")
@@ -283,6 +300,63 @@ def test_who_has_left_by_its_record_is_neither_moved_nor_reset(
     assert (found.reason, found.urgent) == ("HostUncertain", True)
     assert not any(word in remedy for remedy in found.remedies for word in ("--state", "--hard"))
     assert "cmp2" in found.message
+
+
+@pytest.mark.field_case("F1")
+@pytest.mark.parametrize("later", ["error", "cancelled", "queued"])
+def test_a_later_try_that_took_it_nowhere_does_not_bring_it_back(later: str) -> None:
+    """Somebody has reset its state, and tried once more from where it no longer runs."""
+    left = migration(FOUND - 9, "completed", type="live-migration")
+    again = migration(FOUND - 5, later, type="live-migration")
+    seen = {(left.id, "completed"): ago(999), (again.id, later): ago(999)}
+    sight = observed([server()], [left, again], first_seen=seen, idle_since={"s1": ago(999)})
+    assert said(verdict(sight)) == "blocked HostUncertain"
+
+
+@pytest.mark.field_case("F1")
+@pytest.mark.parametrize("status", ["confirmed", "error", "running"])
+def test_who_came_back_is_moved_as_any_other(status: str) -> None:
+    """Nova may leave it in ERROR where it arrives, and its record in `error`."""
+    left = migration(FOUND - 9, "completed", type="live-migration")
+    back = migration(FOUND - 5, status, source="cmp2", dest=HOST)
+    failed = migration(FOUND - 2, "error", dest="cmp3")
+    assert said(verdict(observed([server()], [left, back, failed]))) == "cold"
+
+
+@pytest.mark.field_case("D1")
+@pytest.mark.parametrize(
+    ("fault", "wanted"), [(None, "LiveFailedInError"), ("No space left", "ServerInError")]
+)
+def test_a_live_migration_of_another_user_that_broke_off_asks_for_no_reboot(
+    fault: str | None, wanted: str
+) -> None:
+    """Nova leaves no fault then: one with a fault has failed in something else since."""
+    theirs = migration(FOUND - 2, "error", type="live-migration", user_id="somebody")
+    found = verdict(observed([server("s1", "ERROR", fault=fault)], [theirs]))
+    assert isinstance(found, Blocked)
+    assert found.reason == wanted
+    assert any("--hard" in remedy for remedy in found.remedies) is (fault is not None)
+
+
+@pytest.mark.field_case("D11")
+@pytest.mark.parametrize(
+    ("power", "urgent"), [(RUNNING, False), (3, False), (SHUTDOWN, True), (6, True)]
+)
+def test_a_live_migration_that_broke_off_with_its_guest_is_urgent(power: int, urgent: bool) -> None:
+    ours = migration(FOUND + 1, "error", type="live-migration")
+    found = verdict(observed([server("s1", "ERROR", power_state=power)], [ours]))
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("LiveFailedInError", urgent)
+    assert ("runs on here" in found.message) is not urgent
+
+
+@pytest.mark.field_case("D1")
+def test_a_failed_resize_of_its_owner_is_not_told_as_our_failed_live_migration() -> None:
+    """It is off after that."""
+    ours = migration(FOUND + 1, "failed", type="live-migration")
+    theirs = migration(FOUND + 2, "error", type="resize", user_id="its-owner")
+    found = verdict(observed([server("s1", "ERROR", fault="disk full")], [theirs, ours]))
+    assert said(found) == "blocked ServerInError"
 
 
 @pytest.mark.field_case("F28")

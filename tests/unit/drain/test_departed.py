@@ -385,8 +385,10 @@ def test_a_confirm_after_a_long_wait_is_not_taken_for_a_stuck_move() -> None:
     old = migration(status_="confirming", created=ago(LONG_AGO))
     sight = observed(migrations=[old], first_seen={(old.id, "confirming"): ago(2)})
     assert said(verdict(sight)) == "follow Confirming"
-    stuck = replace(sight, first_seen={(old.id, "confirming"): ago(3601)})
-    assert said(verdict(stuck)) == "blocked Stuck"
+    stuck = verdict(replace(sight, first_seen={(old.id, "confirming"): ago(3601)}))
+    assert isinstance(stuck, Blocked)
+    assert stuck.reason == "Stuck"
+    assert not any(word in way for way in stuck.remedies for word in ("--state", "--hard", "scp"))
 
 
 def lingering(record: Migration, at: Server, since: timedelta, idle: timedelta) -> Observation:
@@ -400,6 +402,15 @@ def lingering(record: Migration, at: Server, since: timedelta, idle: timedelta) 
 
 
 LATE = timedelta(seconds=1)
+
+
+def test_a_left_over_record_of_post_copy_is_no_damaged_one() -> None:
+    left = migration(status_="running (post-copy)", type="live-migration")
+    stay = timedelta(hours=1)
+    found = verdict(lingering(left, server("s1", host="cmp2"), stay, stay))
+    assert isinstance(found, Blocked)
+    assert found.reason == "StuckMigration"
+    assert any("status='running (post-copy)'" in way for way in found.remedies)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The cause of a failed move, which Nova writes down a moment after the failure itself."""
+"""What is read of moves, of guests and of the host, from what Nova and Placement answer."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,17 +6,24 @@ from typing import Any
 import pytest
 from tests.unit.drain.build import (
     FOUND,
+    HOST,
     NOW,
     arrived_elsewhere,
     begun,
     drain,
     migration,
     observed,
+    replace,
+    server,
     tried,
 )
 from tests.unit.openstack.answers import Wire
 
-from quiesce.drain.observe.moves import CAUSE_WITHIN, read_cause, read_guests
+from quiesce.api.drain.record import Record
+from quiesce.api.errors import HostNotSupported
+from quiesce.drain.model.history import History
+from quiesce.drain.observe.host import observe
+from quiesce.drain.observe.moves import CAUSE_WITHIN, read_cause, read_guests, read_migrations
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import RUNNING, SHUTDOWN
 
@@ -54,3 +61,100 @@ def test_the_hypervisor_is_asked_before_a_confirm_whatever_nova_shows(power: int
     there = [arrived_elsewhere(power_state=power)]
     look = observed(migrations=[migration()], elsewhere=there)
     assert read_guests(Cloud(Wire(lambda *_: {})), ran, look).running == {"s1": True}
+
+
+def row(id_: int, status: str, server_id: str = "s1", **more: Any) -> dict[str, Any]:
+    found = {
+        "id": id_,
+        "uuid": f"u{id_}",
+        "instance_uuid": server_id,
+        "migration_type": "live-migration",
+        "status": status,
+        "source_compute": HOST,
+        "dest_compute": "cmp2",
+        "user_id": "somebody",
+        "created_at": "2026-03-01T10:00:00.000000",
+    }
+    return found | more
+
+
+@pytest.mark.field_case("F1")
+def test_who_has_left_by_a_record_from_before_the_drain_is_known() -> None:
+    """Nova lists it here. It would be moved as any other, from where its guest no longer runs."""
+    listed = [
+        row(FOUND - 1, "error", "s3"),
+        row(FOUND - 2, "completed"),
+        row(FOUND - 3, "completed", "gone"),
+        row(FOUND - 4, "confirmed", "s1", migration_type="migration"),
+        row(FOUND - 5, "running", "gone"),
+        row(FOUND - 6, "completed", "s3"),
+    ]
+    there, sight = (
+        Cloud(Wire(lambda *_: {"migrations": listed})),
+        observed([server(), server("s3")]),
+    )
+    found = read_migrations(there, drain(), sight)
+    kept = [m.id for m in found.migrations]
+    assert kept == [FOUND - 1, FOUND - 2, FOUND - 5, FOUND - 6]
+    there = Cloud(Wire(lambda *_: {"migrations": listed[:1]}))
+    again = read_migrations(there, drain(), replace(found, migrations=()))
+    assert [m.id for m in again.migrations] == kept
+
+
+@pytest.mark.field_case("D3")
+@pytest.mark.parametrize(
+    ("actions", "by_user"),
+    [
+        ([("stop", 5, "its-owner")], True),
+        ([("stop", 5, None)], False),
+        ([("stop", -5, "its-owner")], False),
+        ([("stop", 5, "its-owner"), ("start", 9, "its-owner"), ("stop", 99, None)], False),
+    ],
+)
+@pytest.mark.parametrize("skew", [-3600, 0, 3600])
+def test_who_stopped_a_guest_is_told_by_novas_own_times(
+    actions: list[tuple[str, float, str | None]], by_user: bool, skew: float
+) -> None:
+    """The operator's clock may be off, and what was asked for before the try says nothing."""
+    cut = migration(status_="error")
+    rows = [
+        {
+            "action": name,
+            "request_id": "req-1",
+            "user_id": user,
+            "start_time": (cut.created + timedelta(seconds=after)).isoformat(),
+        }
+        for name, after, user in actions
+    ]
+    ran = drain(record=begun(tries={"s1": tried("ACTIVE", seconds_ago=30 + skew)}))
+    there = Cloud(Wire(lambda *_: {"instanceActions": rows}))
+    found = read_guests(there, ran, observed([server("s1", "SHUTOFF")], [cut]))
+    assert found.stopped_by_user == (frozenset({"s1"}) if by_user else frozenset())
+
+
+def test_what_placement_does_not_know_is_not_proven() -> None:
+    """A host whose nova-compute is registered has a provider; it may have another name."""
+    answers: dict[str, Any] = {
+        "/os-services": {"services": [{"id": "svc-1", "host": HOST, "status": "disabled"}]},
+        "/servers/detail": {"servers": []},
+        "/os-migrations": {"migrations": []},
+        "/resource_providers": {"resource_providers": []},
+    }
+    there = Cloud(Wire(lambda _, __, path, *___: answers[path]))
+    found = observe(there, drain(), History(), NOW)
+    assert found.proof is not None
+    assert found.proof.unproven == (f"placement has no resource provider named {HOST}",)
+
+
+def test_two_services_of_one_name_are_refused_before_anything_is_written() -> None:
+    """Two cells have one each; one of them would be disabled, and the servers of both moved."""
+    one = {"id": "svc-1", "host": HOST, "status": "enabled"}
+    answers: dict[str, Any] = {
+        "/os-services": {"services": [one, one | {"id": "svc-2"}]},
+        "/os-migrations": {"migrations": []},
+        "/os-aggregates": {"aggregates": []},
+        "/os-hypervisors/detail": {"hypervisors": []},
+    }
+    there = Cloud(Wire(lambda _, __, path, *___: answers[path]))
+    with pytest.raises(HostNotSupported, match="two cells"):
+        observe(there, drain(record=Record()), History(), NOW)

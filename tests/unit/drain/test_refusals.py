@@ -49,6 +49,7 @@ NOT_NOW = [
     (409, "Instance u is not ready"),
     (409, "Service is unavailable at this time."),
     (403, POLICY),
+    (400, "Bad Request"),  # of a proxy: Nova has not seen it
 ]
 
 

@@ -35,7 +35,7 @@ from quiesce.api.drain.record import Record
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, Paths
 from quiesce.drain.model.verdict import Blocked, Confirm, Wait
-from quiesce.openstack.records import Migration, Server, ServerGroup
+from quiesce.openstack.records import RUNNING, Migration, Server, ServerGroup
 
 METHODS = ("Cold", "Live", "LiveThenCold")
 
@@ -202,13 +202,70 @@ def test_a_live_migration_over_its_time(how: str, until: str, wanted: str) -> No
 @pytest.mark.parametrize("waits", ["accepted", "queued", "preparing"])
 def test_a_live_migration_that_waits_for_its_turn_is_never_late(how: str, waits: str) -> None:
     late = migration(status_=waits, type="live-migration", created=ago(99999))
-    sight = observed(
-        [server("s1", "MIGRATING", "migrating")],
-        [late],
-        first_seen={(late.id, waits): ago(99999)},
-    )
-    found = verdict(sight, spec("Live", migration={"onLiveTimeout": how}))
-    assert said(found) == "follow Migrating"
+    runs = migration(FOUND + 2, "running", "s2", type="live-migration")
+    before = migration(FOUND + 3, "completed", "s3", type="live-migration", updated=ago(9))
+    for other in (runs, before):
+        sight = observed(
+            [server("s1", "MIGRATING", "migrating")],
+            [late, other],
+            first_seen={(late.id, waits): ago(99999)},
+        )
+        found = verdict(sight, spec("Live", migration={"onLiveTimeout": how}))
+        assert said(found) == "follow Migrating"
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "wanted"),
+    [(True, "offload"), (False, "blocked Shelved"), (None, "wait ServerNotRead")],
+)
+def test_a_shelved_server_is_offloaded_only_where_its_image_exists(
+    snapshot: bool | None, wanted: str
+) -> None:
+    """Nova deletes the disk on the host and does not look."""
+    sight = observed([server("s1", "SHELVED", snapshot=snapshot)])
+    assert said(verdict(sight)) == wanted
+    kept = spec(servers={"shelved": "Block"})
+    assert said(verdict(sight, kept)) == "blocked Shelved"
+
+
+@pytest.mark.parametrize(
+    ("waits", "aborts"), [("accepted", False), ("queued", True), ("preparing", True)]
+)
+def test_one_that_waits_for_nothing_is_stuck(waits: str, aborts: bool) -> None:
+    """nova-conductor was killed before it asked nova-compute, say: nothing works on it."""
+    late = migration(status_=waits, type="live-migration", created=ago(99999))
+    moving = [server("s1", "MIGRATING", "migrating")]
+    seen = {(late.id, waits): ago(99999)}
+    found = verdict(observed(moving, [late], first_seen=seen), spec("Live"))
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.ours) == ("Stuck", True)
+    assert any("migration abort" in remedy for remedy in found.remedies) is aborts
+
+
+@pytest.mark.parametrize("created", [ago(99999), ago(-99999)])
+def test_how_long_a_move_takes_is_told_by_our_own_clock(created: datetime) -> None:
+    """Nova's may be hours off."""
+    task, m = "resize_migrating", migration(status_="migrating", created=created)
+    sight = observed([server("s1", "RESIZE", task)], [m])
+    for seconds, wanted in ((60, "follow Migrating"), (3700, "blocked Stuck")):
+        record = begun(tries={"s1": tried(seconds_ago=seconds)})
+        assert said(verdict(sight, spec(), record)) == wanted
+
+
+def test_a_guest_that_runs_though_nova_has_it_stopped_is_not_moved_as_a_stopped_one() -> None:
+    """Under any method it would be off where it arrives."""
+    for method in ("Cold", "Live", "LiveThenCold"):
+        found = verdict(observed([server("s1", "SHUTOFF", power_state=RUNNING)]), spec(method))
+        assert said(found) == "blocked UnknownStatus"
+
+
+def test_a_snapshot_that_takes_long_asks_for_no_reboot() -> None:
+    task = "image_uploading"
+    sight = observed([server(task=task)], busy_since={("s1", task): ago(99999)})
+    found = verdict(sight)
+    assert isinstance(found, Blocked)
+    assert found.reason == "Stuck"
+    assert not any("--hard" in remedy for remedy in found.remedies)
 
 
 @pytest.mark.parametrize("kind", ["migration", "live-migration"])

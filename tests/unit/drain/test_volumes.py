@@ -24,6 +24,12 @@ class Known:
     volumes_: Mapping[str, Volume] | Exception = field(default_factory=dict)
     images_: Mapping[str, Image] | Exception = field(default_factory=dict)
     shows_image_properties: bool = True
+    snapshots_: frozenset[str] | Exception = frozenset()
+
+    def snapshots(self, ids: Any) -> Any:
+        if isinstance(self.snapshots_, Exception):
+            raise self.snapshots_
+        return self.snapshots_ & set(ids)
 
     def volumes(self, ids: Any) -> Any:
         return self._answer(self.volumes_, ids)
@@ -84,3 +90,22 @@ def test_an_image_of_a_boot_volume_counts() -> None:
     assert found.image_properties["hw_tpm_version"] == "2.0"
     (other,), _ = read(Known({"v1": boot}), server("s1", volumes=("v1",)))
     assert not other.image_properties
+
+
+@pytest.mark.parametrize(
+    ("answer", "snapshot"),
+    [
+        (frozenset({"s1"}), True),
+        (frozenset(), False),
+        (AWAY, None),
+        (NotAllowed("403"), None),
+        (NONE, True),
+    ],
+)
+def test_the_image_of_a_shelved_server_is_looked_for(answer: Any, snapshot: bool | None) -> None:
+    shelved = server("s1", "SHELVED")
+    found, unread = read(Known(snapshots_=answer), shelved, server("s2"))
+    assert [one.snapshot for one in found] == [snapshot, True]
+    assert unread == (["ImagesNotRead"] if answer is NONE else [])
+    on_volume = server("s1", "SHELVED", volume_backed=True)
+    assert read(Known(snapshots_=frozenset()), on_volume)[0] == (on_volume,)

@@ -54,7 +54,8 @@ def act_on_service(
         return lambda history: history.refuse(call, call, status, text, at)
     except Unknown as error:
         log.warning("%s not answered, reading again: %s", call, error, extra=extra)
-        return _unchanged
+        told, at = str(error), now()
+        return lambda history: history.miss_host_answer(call, told, at)
     extra |= {"request_id": request_id or ""}
     log.info("%s", call, extra=extra)
     return lambda history: history.accept(call)

@@ -97,11 +97,16 @@ def _ssh_breaker(drain: Drain, observation: Observation) -> Breaker | None:
 def _left_down_breaker(
     drain: Drain, observation: Observation, cold: list[Migration]
 ) -> Breaker | None:
-    """A guest was left down by a cold move, and none has succeeded since: one more guest tries."""
-    successes = [_ended(m) for m in cold if m.status in _SETTLED_COLD]
-    since = max(successes, default=None)
+    """A guest was left down by a cold move, and none has succeeded since: one more guest tries.
+
+    That is one that began since. Nova does not show when an older one arrived, only when it was
+    confirmed, which may be long after.
+    """
+    since = max((m.created for m in cold if m.status in _SETTLED_COLD), default=None)
     trips = [
-        m for m in cold if left_down(drain, observation, m) and (since is None or _ended(m) > since)
+        m
+        for m in cold
+        if left_down(drain, observation, m) and (since is None or _ended(m) >= since)
     ]
     if not trips:
         return None
@@ -111,7 +116,7 @@ def _left_down_breaker(
         ServerReason.COLD_MIGRATION_PAUSED,
         f"it left {_name(observation, first)} down ({causes.text_of(observation, first)}), and "
         "none has succeeded since",
-        _guest_that_tries(drain, observation, cold, _ended(first)),
+        _guest_that_tries(drain, observation, cold, first),
         ("Repair the cause on this host or on the destination", new_tries(drain)),
         spares_stopped=True,
     )
@@ -156,10 +161,14 @@ def was_left_off(drain: Drain, observation: Observation, server: Server) -> bool
 
 
 def _guest_that_tries(
-    drain: Drain, observation: Observation, cold: list[Migration], since: datetime
+    drain: Drain, observation: Observation, cold: list[Migration], first: Migration
 ) -> str | None:
     """The smallest running guest, once all that was in flight has ended; None: one has tried."""
-    tried_since = [m for m in cold if m.created > since and _ran(drain, m.server_id)]
+    tried_since = [
+        m
+        for m in cold  # Nova's times have whole seconds
+        if m.id > first.id and m.created >= _ended(first) and _ran(drain, m.server_id)
+    ]
     in_flight = [m for m in cold if not m.terminal and m.status != "finished"]
     if tried_since or any(_ran(drain, m.server_id) for m in in_flight):
         return None

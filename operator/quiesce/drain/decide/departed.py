@@ -36,7 +36,7 @@ POWER_LAG = timedelta(seconds=20)
 _REFUSALS_BEFORE_HELD = 3
 # What a statement for a database may quote.
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_STATUS = re.compile("[a-z-]{1,30}")
+_STATUS = re.compile(r"[a-z-]{1,30}|running \(post-copy\)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """What a failed or endless move means for the guest, and what a person can do about it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from quiesce.api import durations
 from quiesce.api.drain.reasons import ServerReason, Stage
+from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import DrainSpec, Method, OnLiveTimeout
 from quiesce.api.text import count
 from quiesce.drain.decide import causes
@@ -14,13 +15,26 @@ from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, for_server, 
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
-from quiesce.openstack.records import FAILED, NOSTATE, SHUTDOWN, WAITING, Migration, Server
+from quiesce.openstack.records import (
+    FAILED,
+    PAUSED,
+    RUNNING,
+    WAITING,
+    Migration,
+    Server,
+    moment,
+)
 
 # Where only the scheduler refused, the guest was never touched: it is tried again at this pace, so
 # that a drain continues by itself when there is capacity again.
 SLOW_RETRY = timedelta(minutes=10)
 # Nova takes its time to abort or force a live migration, and shows nothing of it meanwhile.
 _TOLD_AGAIN = timedelta(minutes=1)
+# How long Nova may prepare a live migration (its long_rpc_timeout is 30 minutes), and how soon the
+# next one of a host begins after the last.
+_NEVER_BEGINS = timedelta(hours=1)
+_TURN_WITHIN = timedelta(minutes=10)
+_RUNS = (RUNNING, PAUSED)  # power states of a guest that is there
 _NO_HOST = frozenset(
     {
         ServerReason.NO_CAPACITY,
@@ -128,25 +142,39 @@ def _remedies(
 
 
 def error_on_source(
-    server: Server, own: tuple[Migration, ...], observation: Observation
+    server: Server, last: Migration | None, own: tuple[Migration, ...], observation: Observation
 ) -> Blocked | None:
-    """In ERROR here after our own move. A live one has left the guest alone; a cold one failed
-    after the guest was shut down, or before it was touched.
+    """In ERROR here after its `last` move. A live one of anyone's has left the guest alone; a
+    cold one of ours failed after the guest was shut down, or before it was touched.
+
+    A live migration that breaks off leaves no fault: with one, something else has failed since.
     """
-    if not own or own[0].status not in FAILED or own[0].status == "reverted":
+    if last is None or last.status not in FAILED or last.status == "reverted":
         return None
-    if own[0].live:
+    if last not in own and (server.fault or last.source != observation.host):
+        return None
+    if last.live and server.power_state not in _RUNS:
+        return Blocked(
+            ServerReason.LIVE_FAILED_IN_ERROR,
+            "its live migration broke off, Nova set it to ERROR, and its guest does not run; its "
+            "disk is here",
+            for_server(server, RESET_STATE, HARD_REBOOT),
+            urgent=True,
+        )
+    if last.live:
         return Blocked(
             ServerReason.LIVE_FAILED_IN_ERROR,
             "its live migration broke off and Nova set it to ERROR; the guest most likely runs on "
             "here as before",
             (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
         )
-    text = _why(server, own[0], observation)
+    if last not in own:
+        return None
+    text = _why(server, last, observation)
     if causes.is_copy(text):
         text = (
-            f"the copy to {own[0].dest or 'the destination'} failed (disk full there? network?); "
-            f"nova-compute's log on {own[0].source} has scp's message"
+            f"the copy to {last.dest or 'the destination'} failed (disk full there? network?); "
+            f"nova-compute's log on {last.source} has scp's message"
         )
     return Blocked(
         ServerReason.SOURCE_FAILED,
@@ -172,7 +200,7 @@ def error_on_destination(server: Server, migration: Migration, observation: Obse
     move itself goes first.
     """
     there = server.host or migration.dest
-    if migration.live and server.power_state in (NOSTATE, SHUTDOWN):
+    if migration.live and server.power_state not in _RUNS:
         return _died_in_live_migration(server, migration)
     if migration.live:
         return Blocked(
@@ -220,9 +248,9 @@ def overdue(
     time, or makes progress.
     """
     history, timeout = observation.history, drain.spec.migration.timeout
-    began = migration.created
+    began = _began(drain.record, migration)
     if migration.live and migration.status in WAITING:
-        return None  # Nova runs few at a time; nothing has begun that could be late
+        return _waits_in_vain(observation, migration)
     if migration.live or migration.status in ("confirming", "reverting"):
         # Since it runs; or maybe hours after the move: a decision.
         began = history.first_seen.get((migration.id, migration.status), observation.now)
@@ -247,8 +275,48 @@ def overdue(
     )
 
 
+def _began(record: Record, migration: Migration) -> datetime:
+    """By our own clock, not Nova's; but once new tries were asked for, `began` may be of an attempt
+    of the same number before that.
+    """
+    tried = record.tries.get(migration.server_id)
+    counts_anew = record.attempts_from > record.found_migration
+    return (moment(tried.began) if tried and not counts_anew else None) or migration.created
+
+
+def _waits_in_vain(observation: Observation, migration: Migration) -> Blocked | None:
+    """Nova runs few at a time, so one that waits is not late, as long as others are under way."""
+    now = observation.now
+    others = [m for m in observation.migrations if m.live and m.id != migration.id]
+    since = observation.history.first_seen.get((migration.id, migration.status), now)
+    runs = any(not m.terminal and m.status not in WAITING for m in others)
+    lately = any(m.updated and now - m.updated < _TURN_WITHIN for m in others)
+    if now - since < _NEVER_BEGINS or runs or lately:
+        return None
+    return Blocked(
+        ServerReason.STUCK,
+        f"its {migration.type} {migration.id} is {migration.status} for more than "
+        f"{durations.text(_NEVER_BEGINS.total_seconds())}, and no other one of this host is under "
+        "way",
+        (
+            "Check nova-conductor, and nova-compute on this host",
+            *(() if migration.status == "accepted" else _ways_to_end(migration)[:1]),
+            "Where one of them was restarted meanwhile: "
+            + RESET_STATE.format(id=migration.server_id),
+        ),
+        ours=True,
+    )
+
+
 def _ways_to_end(migration: Migration) -> tuple[str, ...]:
     server, number = migration.server_id, migration.id
+    if migration.status in ("confirming", "reverting"):
+        return (
+            f"Check nova-compute on {migration.source} and {migration.dest}: where it was down, it "
+            "goes on when it is back",
+            "Do not reset its state or reboot it meanwhile: one of the two copies of its disk is "
+            "being removed",
+        )
     if migration.live:
         return (
             f"openstack server migration abort {server} {number}",

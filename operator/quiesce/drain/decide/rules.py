@@ -40,7 +40,7 @@ from quiesce.drain.decide.remedies import (
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import CAUSE_UNREAD
-from quiesce.drain.model.migrations import STALE_AFTER
+from quiesce.drain.model.migrations import STALE_AFTER, stale
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import (
     Blocked,
@@ -97,6 +97,11 @@ class PresentServer:
     @property
     def idle(self) -> bool:
         return self.server.idle
+
+    @property
+    def all(self) -> tuple[Migration, ...]:
+        """Anybody's migrations of it, newest first."""
+        return tuple(m for m in self.observation.migrations if m.server_id == self.server.id)
 
     def failed(self, method: MoveMethod | None = None) -> tuple[Migration, ...]:
         """Our failed tries since attempts are counted, newest first."""
@@ -163,8 +168,7 @@ def has_left_by_record(s: PresentServer) -> Verdict | None:
     After a live migration the guest runs over there, whatever its row says: a reset of its state
     lets Nova's power sync stop it, and one more move starts it twice or copies a stale disk.
     """
-    mine = [m for m in s.observation.migrations if m.server_id == s.server.id]
-    newest = mine[0] if mine else None
+    newest = next((m for m in s.all if _says_where_it_is(m, s)), None)
     left = newest is not None and newest.status in ("confirmed", "completed")
     if newest is None or not left or newest.source != s.drain.host:
         return None
@@ -188,6 +192,14 @@ def has_left_by_record(s: PresentServer) -> Verdict | None:
         ),
         urgent=True,
     )
+
+
+def _says_where_it_is(m: Migration, s: PresentServer) -> bool:
+    """One from here that failed, or was left over on its way, leaves a server where it was. One to
+    here has brought it, as it is listed here, whatever its status.
+    """
+    failed = m.status in FAILED or stale(m, s.server, s.observation)
+    return m.source != s.drain.host or not failed
 
 
 def waits_for_owner(s: PresentServer) -> Verdict | None:
@@ -282,7 +294,8 @@ def is_in_error(s: PresentServer) -> Verdict | None:
     if s.server.status != "ERROR":
         return None
     fault = f" ({s.server.fault})" if s.server.fault else ""
-    return failures.error_on_source(s.server, s.own, s.observation) or Blocked(
+    last = next(iter(s.all), None)
+    return failures.error_on_source(s.server, last, s.own, s.observation) or Blocked(
         ServerReason.SERVER_IN_ERROR,
         f"in ERROR{fault}; Nova cannot migrate it in this state",
         for_server(s.server, HARD_REBOOT, RESET_STATE, "openstack server delete {id}"),
@@ -326,7 +339,7 @@ def is_shelved(s: PresentServer) -> Verdict | None:
     if s.server.status != "SHELVED":
         return None
     if s.spec.servers.shelved is ShelvedPolicy.OFFLOAD:
-        return _refused_lately(s, "shelveOffload") or Offload()
+        return _only_copy(s) or _refused_lately(s, "shelveOffload") or Offload()
     return Blocked(
         ServerReason.SHELVED,
         "shelved, and its disk is still on this host",
@@ -334,6 +347,26 @@ def is_shelved(s: PresentServer) -> Verdict | None:
             "Set servers.shelved: Offload",
             *for_server(s.server, "openstack server shelve --offload {id}"),
             *for_server(s.server, "openstack server unshelve {id}"),
+        ),
+    )
+
+
+def _only_copy(s: PresentServer) -> Verdict | None:
+    """Nova deletes its disk here, whether or not the image that it made of it still exists."""
+    if s.server.snapshot is None:
+        text = "shelved; whether the image of its disk exists cannot be read from Glance"
+        return Wait(ServerReason.SERVER_NOT_READ, text)
+    if s.server.snapshot:
+        return None
+    return Blocked(
+        ServerReason.SHELVED,
+        "shelved, and Glance shows no image of it: its disk on this host may be the only copy, and "
+        "an offload deletes it",
+        (
+            "Unshelve it, which starts it from this disk, and it is moved: "
+            + for_server(s.server, "openstack server unshelve {id}")[0],
+            "Only where the image exists and the operator's user may not see it: "
+            + for_server(s.server, "openstack server shelve --offload {id}")[0],
         ),
     )
 
@@ -371,6 +404,21 @@ def is_of_unknown_status(s: PresentServer) -> Verdict | None:
         ServerReason.UNKNOWN_STATUS,
         f"in status {s.server.status}; Nova cannot migrate it in this state",
         ("Bring it to ACTIVE or SHUTOFF",),
+    )
+
+
+def runs_though_stopped(s: PresentServer) -> Verdict | None:
+    """Nova would shut its guest down, and leave it off where it arrives."""
+    if s.server.status != "SHUTOFF" or s.server.power_state != RUNNING:
+        return None
+    return Blocked(
+        ServerReason.UNKNOWN_STATUS,
+        "stopped as Nova has it, and its guest runs: a move would leave it off",
+        (
+            f"If it is to run, without touching it: {RESET_STATE.format(id=s.server.id)}",
+            "Else wait: Nova stops it at its next sync of power states, by default every 10 "
+            "minutes (sync_power_state_interval)",
+        ),
     )
 
 
@@ -525,6 +573,7 @@ RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     is_suspended,
     record_is_settling,
     is_of_unknown_status,
+    runs_though_stopped,
     cannot_be_moved_by_method,
     affinity_holds_it,
     stays_by_decision,
@@ -600,12 +649,19 @@ def _never_ends(
         f"in task {task} for more than {durations.text(s.spec.migration.timeout)}; where "
         "nova-compute "
         "of this host was restarted meanwhile, nothing works on it any more",
-        (
-            "Check nova-compute's log on this host",
-            *(remedies or for_server(s.server, RESET_STATE, HARD_REBOOT)),
-        ),
+        ("Check nova-compute's log on this host", *(remedies or _to_end(s.server, task))),
         ours=ours,
     )
+
+
+def _to_end(server: Server, task: str) -> tuple[str, ...]:
+    """What ends a task on which nothing works. While an image is made of a guest it runs on, or is
+    off because it is shelved.
+    """
+    if task.startswith(("image_", "shelving_image_")):
+        wait = "Wait while Glance takes the image of its disk: openstack image list --status saving"
+        return (wait, *for_server(server, RESET_STATE))
+    return for_server(server, RESET_STATE, HARD_REBOOT)
 
 
 def _recorded_method(s: PresentServer) -> str | None:

@@ -134,7 +134,11 @@ class Decision:
 
     def refusal_of(self, kind: type[HostAction]) -> str:
         """Nova's message where it refuses such a call for the host; empty: it does not."""
-        found = (refusal for action, refusal in self.refused if isinstance(action, kind))
+        found = (
+            refusal
+            for action, refusal in self.refused
+            if isinstance(action, kind) and refusal.is_told
+        )
         return next((refusal.text or f"HTTP {refusal.status}" for refusal in found), "")
 
 

@@ -20,7 +20,11 @@ _FORGET_UNANSWERED = timedelta(minutes=2)
 _NEVER = ("not supported", "forbidden with", "not yet supported", "requires all compute services")
 # And for what passes, or is about something else than the kind of server.
 _NOT_NOW = ("while it is in", "invalid state", "is locked", "not ready", "unavailable", "policy")
+# What a proxy says, or a server before Nova itself: nothing about the server.
+_BARE = ("", "bad request", "conflict", "forbidden")
 _NEVER_AFTER = 6  # refusals in a row with the same call: four to five minutes of back-off
+NO_ANSWER = 0  # as the status of a Refusal
+_SOME = 3  # calls in a row without an answer: then it is worth a message
 _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova sets first
 
 
@@ -57,11 +61,18 @@ class Refusal:
     at: datetime
 
     @property
+    def is_told(self) -> bool:
+        """Whether it is more than an answer that was lost once."""
+        return self.status != NO_ANSWER or self.count >= _SOME
+
+    @property
     def is_final(self) -> bool:
         """Whether asking again is in vain: by Nova's message, else by its status, else because it
         was asked often enough.
         """
         text = self.text.lower()
+        if text in _BARE:
+            return False
         if any(words in text for words in _NEVER) or self.status == 400:
             return True
         passes = any(words in text for words in _NOT_NOW) or self.status == 403
@@ -116,8 +127,9 @@ class History:
     grew. `healthy`: failed migrations whose server is healthy. `completed`: live migrations of
     ours, None before they were read; `arrived`: those among them that completed since then, and
     whose server was not seen well yet. `servers`, `listed`: the host's
-    servers as last listed; `listed` None: the list is void. `full_list`, `older_open`: when all
-    migrations of the host were last listed, and which older ones were open then. `report`: when
+    servers as last listed; `listed` None: the list is void. `full_list`, `older`: when all
+    migrations of the host were last listed, and which of those from before the drain mattered
+    then. `report`: when
     the service's row was last written, as Nova shows it, and since when that is shown.
     """
 
@@ -141,7 +153,7 @@ class History:
     servers: tuple[Server, ...] = ()
     listed: datetime | None = None
     full_list: datetime | None = None
-    older_open: tuple[Migration, ...] = ()
+    older: tuple[Migration, ...] = ()
     planned: datetime | None = None
     report: tuple[str, datetime] | None = None
     clean_since: datetime | None = None
@@ -196,8 +208,8 @@ class History:
         """
         return replace(self, servers=servers, listed=now or self.listed)
 
-    def list_migrations(self, older_open: tuple[Migration, ...], now: datetime) -> Self:
-        return replace(self, older_open=older_open, full_list=now)
+    def list_migrations(self, older: tuple[Migration, ...], now: datetime) -> Self:
+        return replace(self, older=older, full_list=now)
 
     def ended(self, migrations: Iterable[Migration]) -> tuple[Migration, ...]:
         """Those that were seen open before and have ended since."""
@@ -292,6 +304,12 @@ class History:
 
     def miss_answer(self, server_id: str, now: datetime) -> Self:
         return replace(self.void_list(), unanswered={**self.unanswered, server_id: now})
+
+    def miss_host_answer(self, call: str, text: str, now: datetime) -> Self:
+        """A call for the host had no answer that says what became of it. What it was about is read
+        again before it is repeated, with increasing delays.
+        """
+        return self.refuse(call, call, NO_ANSWER, f"no answer that counts: {text}", now)
 
     def tell_to_end(self, migration_id: int, now: datetime) -> Self:
         return replace(self, told_to_end={**self.told_to_end, migration_id: now})

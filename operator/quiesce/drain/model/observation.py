@@ -80,9 +80,10 @@ class Observation:
     `servers`: every server on the host, read in this tick, soft-deleted ones included. In a poll
     (`whole` False) as listed some seconds ago, less those seen elsewhere since; before the drain's
     first write they may be unread (`whole` False as well). `migrations`: of this host as source or
-    destination, newest first: all above `found_migration`, and all others that were not terminal at
-    the last full list. `elsewhere`: servers that left with an unfinished or failed migration of
-    this host; None where the server is gone. `ports` None: the cloud has no network service.
+    destination, newest first: all above `found_migration`, and others that at the last full list
+    were not terminal or tell where a server of the host has gone. `elsewhere`: servers that left
+    with an unfinished or failed migration of this host; None where the server is gone. `ports`
+    None: the cloud has no network service.
     `unreadable`: server ID -> why a server that left cannot be read. `idle_ports`: server ID -> IDs
     of its ports on the host that do not work, as far as servers are to be moved. `ports_error`: why
     ports could not be read; empty: they were.

@@ -152,6 +152,12 @@ def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
 
     Raises HostNotSupported where there are several: a proof is about one.
     """
+    named = sum(s.host == observation.host for s in observation.services)
+    if named > 1:
+        raise HostNotSupported(
+            f"Nova lists {named} nova-compute services of the name {observation.host}, as where "
+            "two cells have one each: which of them is meant is not known"
+        )
     mine = [h for h in cloud.hypervisors() if h.host == observation.host]
     if len(mine) > 1:
         names = some(h.hypervisor_hostname for h in mine)
@@ -295,7 +301,10 @@ def _read_proof(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
         return replace(observation, proof=ProofReads(unproven=(str(error),)))
     if holdings is None:
         history = observation.history.note_consumers((), observation.now)
-        proof = ProofReads(frozenset(), provider_exists=False)
+        # A registered nova-compute has one, so it has another name, or is gone.
+        named = f"placement has no resource provider named {drain.record.node or observation.host}"
+        unproven = (named,) if service is not None else ()
+        proof = ProofReads(frozenset(), provider_exists=False, unproven=unproven)
         return replace(observation, proof=proof, history=history)
     return _read_holders(cloud, observation, holdings)
 

@@ -2,6 +2,7 @@
 live ones are.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -31,19 +32,31 @@ _HEALTHY = ("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFL
 
 
 def read_migrations(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """All of this drain's time, and whatever older one is not ended. Newest first."""
+    """All of this drain's time, and of older ones what still matters. Newest first."""
     history, since = observation.history, drain.record.found_migration
     last = history.full_list
     due = last is None or observation.now - last >= FULL_LIST_EVERY
     if not (due or not drain.begun or not observation.servers):
         recent = cloud.migrations(drain.host, above=since)
-        return replace(observation, migrations=(*recent, *history.older_open))
+        return replace(observation, migrations=(*recent, *history.older))
     found = cloud.migrations(drain.host)
-    older = tuple(m for m in found if m.id <= since and not m.terminal)
+    older = tuple(_older(found, since, observation))
     if drain.begun:
         found = (*(m for m in found if m.id > since), *older)
     history = history.list_migrations(older, observation.now)
     return replace(observation, migrations=found, history=history)
+
+
+def _older(found: Iterable[Migration], since: int, observation: Observation) -> Iterator[Migration]:
+    """Those that are not ended; and of a server on the host the newest ones, back to the last by
+    which it went anywhere: it may say that the server has left.
+    """
+    unsettled = {server.id for server in observation.servers}
+    for m in found:
+        if m.id <= since and (m.server_id in unsettled or not m.terminal):
+            yield m
+        if m.terminal and (m.status not in FAILED or m.source != observation.host):
+            unsettled.discard(m.server_id)
 
 
 def read_ended(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
@@ -206,7 +219,9 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
         tried = drain.record.tries.get(server.id)
         if tried is None or tried.was != "ACTIVE" or not server.idle:
             continue
-        began = moment(tried.began)
+        own = own_migrations(server.id, drain, observation)
+        # By the clock of Nova's actions wherever it is known.
+        began = own[0].created if own else moment(tried.began)
         if server.status == "SHUTOFF" and began and cloud.stopped_by_user(server.id, began):
             stopped.add(server.id)
         if server.status == "ACTIVE" and broke_off(drain, observation, server):

@@ -1,5 +1,6 @@
 """What Nova does not show of a server and a move depends on: whether its volumes are encrypted
-(Cinder), and the properties of its image (in Nova from microversion 2.98, else in Glance).
+(Cinder), the properties of its image (in Nova from microversion 2.98, else in Glance), and whether
+there is the image of a shelved one (Glance).
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,10 @@ from quiesce.drain.model.observation import Unread
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
 from quiesce.openstack.records import Image, Server, Volume
+
+_ENCRYPTED = "whether their volumes are encrypted with a secret of their owner"
+_PROPERTIES = "whether their images ask for a virtual TPM or encrypted memory"
+_SNAPSHOTS = "whether the images of their disks exist"
 
 
 def read_volumes(
@@ -25,7 +30,28 @@ def read_volumes(
     volumes, unread = _volumes_of(cloud, with_volumes)
     images, unread_images = _images_of(cloud, servers)
     found = tuple(_complete(server, volumes, images) for server in servers)
-    return found, (*unread, *unread_images)
+    found, unread_snapshots = _with_snapshots(cloud, found)
+    return found, (*unread, *unread_images, *unread_snapshots)
+
+
+def _with_snapshots(
+    cloud: Cloud, servers: tuple[Server, ...]
+) -> tuple[tuple[Server, ...], tuple[Unread, ...]]:
+    """Of a server that was shelved, not offloaded, the image is the only copy of its disk once it
+    is offloaded; its owner may have deleted it (nova/compute/manager.py shelve_offload_instance
+    does not look).
+    """
+    shelved = tuple(s for s in servers if s.status == "SHELVED" and not s.volume_backed)
+    if not shelved:
+        return servers, ()
+    try:
+        have: frozenset[str] | None = cloud.snapshots(server.id for server in shelved)
+    except NotInCatalog as error:
+        return servers, (_unread("ImagesNotRead", shelved, _SNAPSHOTS, str(error)),)
+    except (CloudUnreachable, NotAllowed):
+        have = None
+    known = {s.id: None if have is None else s.id in have for s in shelved}
+    return tuple(replace(s, snapshot=known.get(s.id, s.snapshot)) for s in servers), ()
 
 
 def _volumes_of(
@@ -37,11 +63,11 @@ def _volumes_of(
     try:
         return cloud.volumes(v for server in servers for v in server.volumes), ()
     except CloudUnreachable as error:
-        return None, (_unread("VolumesNotRead", servers, f"{error}. They wait"),)
+        return None, (_unread("VolumesNotRead", servers, _ENCRYPTED, f"{error}. They wait"),)
     except NotInCatalog as error:
-        return {}, (_unread("VolumesNotRead", servers, str(error)),)
+        return {}, (_unread("VolumesNotRead", servers, _ENCRYPTED, str(error)),)
     except NotAllowed as error:
-        return {}, (_unread("VolumesNotRead", servers, str(error)),)
+        return {}, (_unread("VolumesNotRead", servers, _ENCRYPTED, str(error)),)
 
 
 def _images_of(
@@ -53,15 +79,11 @@ def _images_of(
     try:
         return cloud.images(server.image_id for server in imaged), ()
     except (CloudUnreachable, NotInCatalog, NotAllowed) as error:
-        return {}, (_unread("ImagesNotRead", imaged, str(error)),)
+        return {}, (_unread("ImagesNotRead", imaged, _PROPERTIES, str(error)),)
 
 
-def _unread(reason: str, servers: tuple[Server, ...], error: str) -> Unread:
+def _unread(reason: str, servers: tuple[Server, ...], what: str, error: str) -> Unread:
     names = some(server.name for server in servers)
-    what = {
-        "VolumesNotRead": "whether their volumes are encrypted with a secret of their owner",
-        "ImagesNotRead": "whether their images ask for a virtual TPM or encrypted memory",
-    }[reason]
     return reason, len(servers), f"{count(len(servers), 'server')} ({names}): {what}: {error}"
 
 
