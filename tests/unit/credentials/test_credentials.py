@@ -57,8 +57,9 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
 def _stored(request: Request) -> Answer | None:
     if request.method != "PATCH":
         return None
-    version = {"uid": "u", "resourceVersion": "1"}
-    return Answer(200, request.body | {"metadata": request.body["metadata"] | version})
+    namespace = request.path.split("/")[4]
+    added = {"namespace": namespace, "uid": "u", "resourceVersion": "1"}
+    return Answer(200, request.body | {"metadata": request.body["metadata"] | added})
 
 
 def data(request: Request) -> dict[str, Any]:
