@@ -359,7 +359,7 @@ class Cloud:
     def _ports(self, query: list[tuple[str, str | int]]) -> list[Port]:
         body = self._api.get("network", "/ports", query, most=LIST)
         with _read_of("the list of ports"):
-            return [Port.read(row) for row in rows(body, "ports")]
+            return [_port(row) for row in rows(body, "ports")]
 
     def ports_not_working_on(self, host: str) -> tuple[Port, ...]:
         """Ports on a host that are DOWN or not bound, whatever they are of. Raises NotInCatalog."""
@@ -471,6 +471,19 @@ def _server(row: Any) -> Server:
             "policy (os_compute_api:os-extended-server-attributes). Use credentials that see "
             "all servers and their hosts"
         ) from error
+
+
+def _port(row: Any) -> Port:
+    """Raises NotAllowed where it is shown without its binding: Neutron leaves out what a user may
+    not see, and such a port would look unbound.
+    """
+    hidden = [name for name in ("binding:host_id", "binding:vif_type") if name not in mapping(row)]
+    if hidden:
+        raise NotAllowed(
+            f"Neutron shows ports without {' and '.join(hidden)}: allow the operator's user "
+            f"{' and '.join(f'get_port:{name}' for name in hidden)} in Neutron's policy"
+        )
+    return Port.read(row)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from tests.unit.drain.build import (
 )
 from tests.unit.openstack.answers import Wire
 
+from quiesce.drain.observe.host import _read_checks
 from quiesce.drain.observe.moves import CAUSE_WITHIN, read_cause, read_guests
 from quiesce.openstack.cloud import Cloud
-from quiesce.openstack.records import RUNNING, SHUTDOWN
+from quiesce.openstack.records import RUNNING, SHUTDOWN, Port
 
 FAILED = migration(FOUND + 1, "error", dest=None)
 SAID, UNSAID = ("Error", "No valid host was found."), (None, None)
@@ -54,3 +55,21 @@ def test_the_hypervisor_is_asked_before_a_confirm_whatever_nova_shows(power: int
     there = [arrived_elsewhere(power_state=power)]
     look = observed(migrations=[migration()], elsewhere=there)
     assert read_guests(Cloud(Wire(lambda *_: {})), ran, look).running == {"s1": True}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "ports", "hidden"),
+    [
+        (("10.0.0.7",), (), True),  # Neutron shows none of other projects, and no error
+        (("10.0.0.7",), (Port("p1", "s1", "ACTIVE", "cmp2", "ovs"),), False),
+        ((), (), False),
+    ],
+)
+def test_ports_that_a_user_may_not_see_are_not_taken_for_none(
+    addresses: tuple[str, ...], ports: tuple[Port, ...], hidden: bool
+) -> None:
+    server = arrived_elsewhere(addresses=addresses)
+    there = Cloud(Wire(lambda *_: {"ports": []}))
+    look = observed(migrations=[migration()], elsewhere=[server], ports=ports)
+    error = _read_checks(there, drain(record=begun()), look).ports_error
+    assert error.startswith("Neutron shows no port of ") == hidden
