@@ -31,7 +31,7 @@ def why_rejected(known: Route, rule: Mapping[str, str], url: str, rules: Rules) 
     """What a person has to change. `rule`: that for the route; `rules`: the credential's own."""
     service, method, path = rule["service"], rule["method"], urlsplit(url).path
     asked = f"{method} {known.path} of the {service} service (HTTP 401)"
-    if any(_allows(own, service, method, path) for own in rules[:_MOST_RULES]):
+    if any(allows(own, service, method, path) for own in rules[:_MOST_RULES]):
         return (
             f"an access rule of the application credential allows {asked}, and the service "
             f"rejects it all the same: set service_type = {service} in [keystone_authtoken] of its "
@@ -44,7 +44,8 @@ def why_rejected(known: Route, rule: Mapping[str, str], url: str, rules: Rules) 
     )
 
 
-def _allows(rule: object, service: str, method: str, path: str) -> bool:
+def allows(rule: object, service: str, method: str, path: str) -> bool:
+    """Whether a rule of a credential is one for this request."""
     if not isinstance(rule, Mapping):
         return False
     pattern = rule.get("path")

@@ -14,7 +14,15 @@ from typing import Any
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import is_id, path
 from quiesce.openstack.errors import NotFound
-from quiesce.openstack.fields import Misread, id_of, mapping, number, optional_id, optional_text
+from quiesce.openstack.fields import (
+    Misread,
+    id_of,
+    mapping,
+    number,
+    optional_id,
+    optional_text,
+    part,
+)
 from quiesce.openstack.http import MISREAD, PAGE, Api
 from quiesce.openstack.lookups import Lookups
 from quiesce.openstack.records import (
@@ -105,7 +113,7 @@ class Cloud:
         except NotFound:
             return None
         with _read_of(f"server {server_id}"):
-            return Server.read(body["server"])
+            return _server(body["server"])
 
     def migrations(self, host: str, above: int | None = None) -> tuple[Migration, ...]:
         """Migrations with this host as source or destination, newest first.
@@ -460,9 +468,9 @@ class Cloud:
 
 
 def _server(row: Any) -> Server:
-    """Raises NotAllowed where it is shown without its host."""
+    """Raises NotAllowed where it is shown without its host, or its flavor without extra specs."""
     try:
-        return Server.read(row)
+        found, flavor = Server.read(row), part(mapping(row), "flavor")
     except KeyError as error:
         if error.args != ("OS-EXT-SRV-ATTR:host",):
             raise
@@ -471,6 +479,13 @@ def _server(row: Any) -> Server:
             "policy (os_compute_api:os-extended-server-attributes). Use credentials that see "
             "all servers and their hosts"
         ) from error
+    if flavor and "extra_specs" not in flavor:
+        raise NotAllowed(
+            "Nova shows flavors without extra specs, on which it depends how a server can be "
+            "moved: allow the operator's user os_compute_api:servers:show:flavor-extra-specs in "
+            "Nova's policy"
+        )
+    return found
 
 
 def _port(row: Any) -> Port:

@@ -575,3 +575,10 @@ def test_whether_a_guest_runs_is_not_left_open_for_want_of_a_permission() -> Non
     there, _ = cloud(answer(403, {"forbidden": {"message": text}}))
     with pytest.raises(NotAllowed, match="os-server-diagnostics"):
         there.is_running("s1")
+
+
+def test_a_flavor_that_is_shown_without_its_extra_specs_is_not_one_without_any() -> None:
+    row = {"id": "s1", "status": "ACTIVE", "OS-EXT-SRV-ATTR:host": "cmp1", "flavor": {"vcpus": 1}}
+    there, _ = cloud({"server": row})
+    with pytest.raises(NotAllowed, match="servers:show:flavor-extra-specs"):
+        there.server("s1")
