@@ -1,249 +1,260 @@
-"""Drains that need one permission each, and lack it at first.
+"""Drains that are without one permission after the other, and need each of them.
 
-Each scene begins a drain on a host of its own with credentials that lack one rule, waits until the
-status names it, gives the rule, and sees the drain through to its right end.
+A drain has credentials that lack one access rule, or a role that lacks one policy. Once its status
+names what is missing it is there, and the next one is missing; at last nothing is, and the drain
+comes to its right end. So each rule has its turn, and few servers are moved.
 """
 
+import json
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from tools.access_rules import access_rules
+
+from tests.credentials.user import Policies, User, title
 from tests.harness.kubernetes import Drain, Kube, condition
-from tests.harness.openstack import Json, Lab, until
+from tests.harness.openstack import Lab, until
 from tests.harness.promises import COLD, LIVE, moved, nothing_left
 
 DESTINATION = "cmp5"
 KEEP = {"afterDrain": "KeepDisabled"}
 OFF = ("create", "stop")
-WITHIN = 300.0  # seconds
-
-Scene = Callable[["Stage"], None]
-
-
-@dataclass(frozen=True)
-class Case:
-    """`shows`: what the status has to have in it. `give`: gives what is missing."""
-
-    name: str
-    shows: tuple[str, ...]
-    scene: Scene
-    clouds_yaml: str
-    give: Callable[["Stage"], None]
+WITHIN = 600.0  # seconds
 
 
 @dataclass
 class Stage:
-    """One case on one host."""
+    """One host, with a Secret and a role of its own.
+
+    `named`: what was missing and was named; `wrong`: what was not, with the status, or what else
+    went wrong.
+    """
 
     kube: Kube
     cloud: Lab
+    user: User
+    policies: Policies
     namespace: str
     host: str
-    case: Case
-    secret: str
-    drains: list[Drain] = field(default_factory=list)
+    role: str
+    named: list[str] = field(default_factory=list)
+    wrong: dict[str, str] = field(default_factory=dict)
+    drain: Drain = field(init=False)
 
-    def run(self) -> str:
-        """What went wrong; empty: nothing."""
+    def run(self, scene: Callable[["Stage"], None]) -> None:
+        self.has_all()
         try:
-            self.kube.credentials(self.namespace, self.case.clouds_yaml, self.secret)
-            self.case.scene(self)
-        except Exception:  # noqa: BLE001 one case must not end the others
-            return traceback.format_exc()
-        else:
-            return ""
-        finally:
-            self.tidy()
+            scene(self)
+        except Exception:  # noqa: BLE001 one scene must not end the others
+            self.wrong[scene.__name__] = traceback.format_exc()
 
-    def tidy(self) -> None:
-        """Without the operator, which may lack a right for it."""
-        for drain in self.drains:
-            what = ("-n", self.namespace, "--ignore-not-found", "--wait=false")
-            self.kube.kubectl("delete", f"cnd/{drain.name}", *what, check=False)
-            gone = '{"metadata": {"finalizers": null}}'
-            self.kube.kubectl(
-                "patch",
-                f"cnd/{drain.name}",
-                *("-n", self.namespace, "--type=merge", "-p", gone),
-                check=False,
-            )
-        self.cloud.clear_faults(f"host:{self.host}")
-        mine = [s["id"] for s in self.cloud.servers() if s["name"].startswith(f"{self.host}-")]
-        self.cloud.delete(mine)
-        for aggregate in self.cloud.admin.get("/os-aggregates")["aggregates"]:
-            if self.host in aggregate["hosts"]:
-                self.cloud.drop_aggregate(aggregate["id"])
-        self.cloud.bring_up([self.host])
-        service = self.cloud.service(self.host)
-        if service and service["status"] != "enabled":
-            self.cloud.set_service(self.host, "enabled")
+    # What the credentials may do
+
+    def has_all(self) -> None:
+        self._use(access_rules())
+
+    def lacks(self, *titles: str) -> None:
+        """One access rule after the other, each named."""
+        for each in titles:
+            (rule,) = (rule for rule in access_rules() if title(rule) == each)
+            self._use([other for other in access_rules() if other != rule])
+            self._is_named(each, "HTTP 401", json.dumps(rule))
+        self.has_all()
+
+    def _use(self, rules: list[dict[str, str]]) -> None:
+        document = self.user.clouds_yaml(self.role, rules)
+        self.kube.credentials(self.namespace, document, self.role)
+
+    def lacks_policies(self, *policies: str, **shown_as: str) -> None:
+        """One policy after the other, each named."""
+        for each in policies:
+            self.policies.take(self.role, each)
+            self._is_named(each, shown_as.get(each, each))
+        self.policies.give(self.role)
+
+    def _is_named(self, missing: str, *words: str) -> None:
+        """Where a person looks: in a condition or in a problem, with its remedies."""
+
+        def names(status: Mapping[str, Any]) -> bool:
+            return any(all(word in text for word in words) for text in texts(status))
+
+        try:
+            status = self.drain.until(f"{missing} named", names, WITHIN)
+            assert condition(status, "Ready")["status"] != "True"
+            self.named.append(missing)
+        except TimeoutError:
+            self.wrong[missing] = traceback.format_exc()
+
+    # The host
 
     def boot(self, name: str, state: str = "ACTIVE", **extra: Any) -> str:
         return self.cloud.boot(self.host, [f"{self.host}-{name}"], state, **extra)[0]
 
-    def begin(self, method: str = "LiveThenCold", **spec: Any) -> Drain:
+    def begin(self, method: str = "LiveThenCold", **spec: Any) -> None:
         migration = {"targetHost": DESTINATION, **spec.pop("migration", {})}
-        reference = {"secretName": self.secret}
-        drain = Drain.apply(
-            self.kube,
-            self.namespace,
-            self.host,
-            method,
-            migration=migration,
-            cloudCredentialsRef=reference,
-            **{"service": KEEP} | spec,
+        fields = {"service": KEEP, "cloudCredentialsRef": {"secretName": self.role}} | spec
+        self.drain = Drain.apply(
+            self.kube, self.namespace, self.host, method, migration=migration, **fields
         )
-        self.drains.append(drain)
-        return drain
 
-    def named(self, drain: Drain) -> Json:
-        """What is missing is named where a person looks. Nothing was moved without it."""
-        shows = self.case.shows
-        status = drain.until(
-            f"{shows} named",
-            lambda s: any(all(each in text for each in shows) for text in texts(s)),
-            WITHIN,
-        )
-        assert condition(status, "Ready")["status"] != "True"
-        return status
+    def ends(self) -> None:
+        """The host is empty; once the drain is deleted it is as it was found."""
+        self.drain.wait("Ready", WITHIN)
+        self.is_restored()
 
-    def given(self, drain: Drain) -> None:
-        self.named(drain)
-        self.case.give(self)
+    def is_restored(self) -> None:
+        self.drain.delete(WITHIN)
+        service = self.cloud.service(self.host)
+        assert service
+        assert (service["status"], service["disabled_reason"]) == ("enabled", None)
+
+    def fault(self, **operations: str) -> None:
+        self.cloud.fault(f"host:{self.host}", **operations)
+
+    def no_faults(self) -> None:
+        self.cloud.clear_faults(f"host:{self.host}")
 
 
 def texts(status: Mapping[str, Any]) -> list[str]:
-    """The messages of conditions and problems."""
+    """The messages of conditions, and of problems with their remedies."""
     conditions = [each["message"] for each in status["conditions"]]
     problems = [" ".join([p["message"], *p.get("remedies", ())]) for p in status["problems"]]
     return conditions + problems
 
 
-def ends(stage: Stage, drain: Drain) -> None:
-    """The host is empty, its drain is deleted, and it is as it was found."""
-    drain.wait("Ready", WITHIN)
-    drain.delete()
-    service = stage.cloud.service(stage.host)
-    assert service
-    assert (service["status"], service["disabled_reason"]) == ("enabled", None)
-
-
-def moves(stage: Stage) -> None:
-    """One that runs goes live, one that is off goes cold and is confirmed."""
-    ports = [{"uuid": network(stage.cloud)}]
-    on = stage.boot("on", networks=ports)
-    off = stage.boot("off", "SHUTOFF", networks=ports)
-    drain = stage.begin()
-    stage.given(drain)
-    ends(stage, drain)
-    moved(stage.cloud, on, stage.host, "ACTIVE", LIVE)
-    moved(stage.cloud, off, stage.host, "SHUTOFF", COLD, OFF)
-
-
-def moves_cold(stage: Stage) -> None:
-    """One that runs goes cold: the hypervisor is asked for it before the confirm."""
-    server = stage.boot("on")
-    drain = stage.begin("Cold")
-    stage.given(drain)
-    ends(stage, drain)
-    moved(stage.cloud, server, stage.host, "ACTIVE", COLD)
-
-
-def retires(stage: Stage) -> None:
-    """The service of the empty host is deleted."""
-    server = stage.boot("on")
-    drain = stage.begin(service={"afterDrain": "Delete"})
-    drain.wait("Drained", WITHIN)
-    stage.cloud.kill_compute(stage.host)
-    stage.given(drain)
-    drain.wait("Ready", WITHIN)
-    nothing_left(stage.cloud, stage.host)
-    moved(stage.cloud, server, stage.host, "ACTIVE", LIVE)
-
-
-def returns(stage: Stage) -> None:
-    """A deleted host is back, and belongs into its aggregate again."""
-    aggregate = stage.cloud.aggregate(f"rack-{stage.host}", stage.host)
-    drain = stage.begin(service={"afterDrain": "Delete"})
-    drain.wait("Drained", WITHIN)
-    stage.cloud.kill_compute(stage.host)
-    drain.wait("Ready", WITHIN)
-    stage.cloud.bring_up([stage.host])
-    stage.kube.kubectl("delete", f"cnd/{drain.name}", "-n", stage.namespace, "--wait=false")
-    stage.given(drain)
-    drain.delete()
-    assert stage.cloud.aggregate_hosts(aggregate) == [stage.host]
-
-
-def is_slow(stage: Stage) -> None:
-    """A live migration that takes longer than its time."""
-    _too_long(stage, "Wait")
-
-
-def is_aborted(stage: Stage) -> None:
-    _too_long(stage, "Abort")
-
-
-def is_forced(stage: Stage) -> None:
-    _too_long(stage, "ForceComplete")
-
-
-def _too_long(stage: Stage, on_timeout: str) -> None:
-    server = stage.boot("on")
-    stage.cloud.fault(f"host:{stage.host}", live_migration="hang,swallowed")
-    drain = stage.begin("Live", migration={"timeout": "3s", "onLiveTimeout": on_timeout})
-    stage.given(drain)
-    if on_timeout == "Abort":
-        until(
-            "aborted",
-            lambda: "cancelled" in {m["status"] for m in stage.cloud.migrations(stage.host)},
-        )
-    if on_timeout != "ForceComplete":
-        stage.cloud.clear_faults(f"host:{stage.host}")
-    ends(stage, drain)
-    assert set(stage.cloud.actions(server)) >= {"create", "live-migration"}
-
-
-def fails_once(stage: Stage) -> None:
-    """The cause of a cold migration that failed is read from the server's actions."""
-    server = stage.boot("off", "SHUTOFF")
-    stage.cloud.fault(f"host:{stage.host}", migrate_disk_and_power_off="ssh:denied,once")
-    drain = stage.begin("Cold")
-    stage.given(drain)
-    ends(stage, drain)
-    moved(stage.cloud, server, stage.host, "SHUTOFF", ("migrate", *COLD), OFF)
-
-
-def is_reverted(stage: Stage) -> None:
-    """A person decides against a move."""
-    server = stage.boot("off", "SHUTOFF")
-    drain = stage.begin("Cold", confirmation={"policy": "Manual"})
-    stage.cloud.wait_status(server, "VERIFY_RESIZE")
-    decided = {"policy": "Manual", "decisions": [{"server": server, "action": "Revert"}]}
-    drain.patch({"confirmation": decided})
-    stage.given(drain)
-    until("reverted", lambda: "revertResize" in stage.cloud.actions(server), WITHIN)
-    stage.cloud.wait_status(server, "SHUTOFF")
-    assert stage.cloud.host_of(server) == stage.host
-
-
-def is_offloaded(stage: Stage) -> None:
-    server = stage.boot("shelved", "SHELVED")
-    drain = stage.begin()
-    stage.given(drain)
-    ends(stage, drain)
-    assert stage.cloud.actions(server) == ["create", "shelve", "shelveOffload"]
-
-
-def is_resumed(stage: Stage) -> None:
-    server = stage.boot("suspended", "SUSPENDED")
-    drain = stage.begin(servers={"suspended": "Resume"})
-    stage.given(drain)
-    ends(stage, drain)
-    moved(stage.cloud, server, stage.host, "ACTIVE", ("resume", *LIVE), ("create", "suspend"))
-
-
 def network(cloud: Lab) -> str:
     found = cloud.admin.connection.network.find_network("lab-net", ignore_missing=False)
     return str(found.id)
+
+
+def retires_and_returns(stage: Stage) -> None:
+    """Access rules: a host is emptied and deleted, comes back, and is restored."""
+    cloud, host = stage.cloud, stage.host
+    aggregate = cloud.aggregate(f"rack-{host}", host)
+    on = stage.boot("on", networks=[{"uuid": network(cloud)}])
+    off = stage.boot("off", "SHUTOFF")
+    stage.begin("Cold", service={"afterDrain": "Delete"})
+    stage.lacks(
+        "GET /v2.1/os-services",
+        "GET /v2.1/os-hypervisors/detail",
+        "GET /v2.1/os-aggregates",
+        "GET /v2.1/os-migrations",
+        "GET /v2.1/servers/*",
+        "PUT /v2.1/os-services/*",
+        "GET /v2.1/os-server-groups",
+        "GET /allocation_candidates",
+        "GET /resource_providers",
+        "GET /v2.0/ports",
+        "POST /v2.1/servers/*/action",
+        "GET /v2.1/servers/*/diagnostics",
+        "GET /resource_providers/*/allocations",
+    )
+    stage.drain.wait("Drained", WITHIN)
+    cloud.kill_compute(host)
+    stage.lacks("DELETE /v2.1/os-services/*")
+    stage.drain.wait("Ready", WITHIN)
+    nothing_left(cloud, host)
+    moved(cloud, on, host, "ACTIVE", COLD)
+    moved(cloud, off, host, "SHUTOFF", COLD, OFF)
+
+    cloud.bring_up([host])
+    what = (f"cnd/{stage.drain.name}", "-n", stage.namespace, "--wait=false")
+    stage.kube.kubectl("delete", *what)
+    stage.lacks("POST /v2.1/os-aggregates/*/action")
+    stage.is_restored()
+    assert cloud.aggregate_hosts(aggregate) == [host]
+
+
+def is_emptied(stage: Stage) -> None:
+    """Policies: of reads, and of a cold migration with its confirm."""
+    ports = [{"uuid": network(stage.cloud)}]
+    off = stage.boot("off", "SHUTOFF", networks=ports)
+    stage.begin("Cold")
+    stage.lacks_policies(
+        "context_is_admin",
+        "os_compute_api:os-migrations:index",
+        "os_compute_api:servers:detail",
+        "os_compute_api:servers:show:flavor-extra-specs",
+        "os_compute_api:os-server-groups:index",
+        "placement:allocation_candidates:list",
+        "placement:resource_providers:list",
+        "os_compute_api:os-migrate-server:migrate",
+        "context_with_global_access",
+        "get_port",
+        "get_port:binding:host_id",
+        "get_port:binding:vif_type",
+        "os_compute_api:servers:confirm_resize",
+        "os_compute_api:servers:show",
+        "placement:resource_providers:allocations:list",
+        # Nova names the policy that is made of it.
+        context_is_admin="os_compute_api:os-services:list",
+    )
+    stage.ends()
+    moved(stage.cloud, off, stage.host, "SHUTOFF", COLD, OFF)
+
+
+def is_slow(stage: Stage) -> None:
+    """Live migrations over their time: one is aborted, one is completed by force."""
+    stage.fault(live_migration="hang,swallowed")
+    first = stage.boot("first")
+    stage.begin("Live", migration={"timeout": "3s", "onLiveTimeout": "Abort"})
+    stage.lacks_policies("os_compute_api:os-migrate-server:migrate_live")
+    stage.lacks("GET /v2.1/servers/*/migrations")
+    stage.lacks_policies("os_compute_api:servers:migrations:index")
+    stage.lacks("DELETE /v2.1/servers/*/migrations/*")
+    stage.lacks_policies("os_compute_api:servers:migrations:delete")
+    until("aborted", partial(_is_aborted, stage), WITHIN)
+    stage.no_faults()
+    stage.ends()
+    moved(stage.cloud, first, stage.host, "ACTIVE", LIVE * 2)
+
+    stage.fault(live_migration="hang,swallowed")
+    second = stage.boot("second")
+    stage.begin("Live", migration={"timeout": "3s", "onLiveTimeout": "ForceComplete"})
+    stage.lacks("POST /v2.1/servers/*/migrations/*/action")
+    stage.lacks_policies("os_compute_api:servers:migrations:force_complete")
+    stage.ends()
+    assert stage.cloud.host_of(second) == DESTINATION
+
+
+def _is_aborted(stage: Stage) -> bool:
+    return "cancelled" in {m["status"] for m in stage.cloud.migrations(stage.host)}
+
+
+def goes_wrong(stage: Stage) -> None:
+    """A move that fails, one that a person decides against, and a server to be resumed first."""
+    stage.fault(migrate_disk_and_power_off="ssh:denied,once")
+    off = stage.boot("off", "SHUTOFF")
+    stage.begin("Cold")
+    stage.lacks(
+        "GET /v2.1/servers/*/os-instance-actions", "GET /v2.1/servers/*/os-instance-actions/*"
+    )
+    stage.lacks_policies(
+        "os_compute_api:os-instance-actions:list", "os_compute_api:os-instance-actions:show"
+    )
+    stage.ends()
+    moved(stage.cloud, off, stage.host, "SHUTOFF", ("migrate", *COLD), OFF)
+
+    other = stage.boot("other", "SHUTOFF")
+    stage.begin("Cold", confirmation={"policy": "Manual"})
+    stage.cloud.wait_status(other, "VERIFY_RESIZE", WITHIN)
+    decided = {"policy": "Manual", "decisions": [{"server": other, "action": "Revert"}]}
+    stage.drain.patch({"confirmation": decided})
+    stage.lacks_policies("os_compute_api:servers:revert_resize")
+    until("reverted", lambda: "revertResize" in stage.cloud.actions(other), WITHIN)
+    stage.cloud.wait_status(other, "SHUTOFF", WITHIN)
+    assert stage.cloud.host_of(other) == stage.host
+    stage.is_restored()
+    stage.cloud.delete([other])
+
+    suspended = stage.boot("suspended", "SUSPENDED")
+    stage.begin(servers={"suspended": "Resume"})
+    stage.lacks_policies("os_compute_api:os-suspend-server:resume")
+    stage.ends()
+    moved(stage.cloud, suspended, stage.host, "ACTIVE", ("resume", *LIVE), ("create", "suspend"))
+
+
+SCENES = (retires_and_returns, is_emptied, is_slow, goes_wrong)

@@ -23,6 +23,11 @@ ROLE = "role:quiesce"
 Rule = Mapping[str, str]
 
 
+def title(rule: Rule) -> str:
+    """An access rule as a test's name shows it."""
+    return f"{rule['method']} {rule['path']}"
+
+
 def identity(cloud: Lab, method: str, path: str, body: Json | None = None) -> Any:
     """As the administrator. Raises AssertionError where Keystone refuses."""
     status, answer = cloud.admin.ask(method, path, body, service="identity")
@@ -125,32 +130,37 @@ def clouds_yaml(url: str, credential: str, secret: str) -> str:
 
 @dataclass
 class Policies:
-    """The policy files in manifests/openstack in the services of the bed, for one role or several.
+    """The policy files in manifests/openstack in the services of the bed, for some roles.
 
-    Of several roles each may lack one policy: `lacking` has (service, policy) by role. The services
-    read their files again when they change.
+    Each may lack one policy for a time: `lacking`, by role. The services read their files again
+    when they change.
     """
 
     roles: tuple[str, ...] = ("quiesce",)
-    lacking: dict[str, tuple[str, str]] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, role: str, policy: str) -> None:
+        """In place of another one that it lacks."""
+        with self.lock:
+            self.lacking[role] = policy
+            self.write()
+
+    def give(self, role: str) -> None:
+        with self.lock:
+            self.lacking.pop(role, None)
+            self.write()
 
     def write(self) -> None:
         for service in SERVICES:
             rules = yaml.safe_load((POLICIES / f"{service}.yaml").read_text())
-            put(service, {name: self._of(service, name, rules[name]) for name in rules})
+            put(service, {name: self._of(name, rules[name]) for name in rules})
 
-    def grant(self, role: str) -> None:
-        """What it lacks."""
-        with self.lock:
-            del self.lacking[role]
-            self.write()
-
-    def _of(self, service: str, policy: str, expression: str) -> str:
+    def _of(self, policy: str, expression: str) -> str:
         if f"not {ROLE}" in expression:
             denied = " or ".join(f"role:{role}" for role in self.roles)
             return expression.replace(f"not {ROLE}", f"not ({denied})")
-        given = [role for role in self.roles if self.lacking.get(role) != (service, policy)]
+        given = [role for role in self.roles if self.lacking.get(role) != policy]
         return expression.replace(ROLE, f"({' or '.join(f'role:{r}' for r in given) or '!'})")
 
 
