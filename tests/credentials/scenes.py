@@ -22,15 +22,15 @@ from tests.harness.promises import COLD, LIVE, moved, nothing_left
 DESTINATION = "cmp5"
 KEEP = {"afterDrain": "KeepDisabled"}
 OFF = ("create", "stop")
-WITHIN = 600.0  # seconds
+WITHIN = 400.0  # seconds
 
 
 @dataclass
 class Stage:
     """One host, with a Secret and a role of its own.
 
-    `named`: what was missing and was named; `wrong`: what was not, with the status, or what else
-    went wrong.
+    `named`: what was missing and was named; `wrong`: what went wrong, with the status, which ends
+    the scene.
     """
 
     kube: Kube
@@ -41,15 +41,15 @@ class Stage:
     host: str
     role: str
     named: list[str] = field(default_factory=list)
-    wrong: dict[str, str] = field(default_factory=dict)
+    wrong: str = ""
     drain: Drain = field(init=False)
 
     def run(self, scene: Callable[["Stage"], None]) -> None:
-        self.has_all()
         try:
+            self.has_all()
             scene(self)
         except Exception:  # noqa: BLE001 one scene must not end the others
-            self.wrong[scene.__name__] = traceback.format_exc()
+            self.wrong = traceback.format_exc()
 
     # What the credentials may do
 
@@ -75,18 +75,22 @@ class Stage:
             self._is_named(each, shown_as.get(each, each))
         self.policies.give(self.role)
 
+    def tries_again_without(self, policy: str) -> None:
+        """After a failed move, whose message may name what is still to come."""
+        self.policies.take(self.role, policy)
+        self.drain.annotate(f"quiesce.dev/requestedAt={policy}")
+        self.drain.until("another try", lambda s: not s["problems"], WITHIN)
+        self.lacks_policies(policy)
+
     def _is_named(self, missing: str, *words: str) -> None:
         """Where a person looks: in a condition or in a problem, with its remedies."""
 
         def names(status: Mapping[str, Any]) -> bool:
             return any(all(word in text for word in words) for text in texts(status))
 
-        try:
-            status = self.drain.until(f"{missing} named", names, WITHIN)
-            assert condition(status, "Ready")["status"] != "True"
-            self.named.append(missing)
-        except TimeoutError:
-            self.wrong[missing] = traceback.format_exc()
+        status = self.drain.until(f"{missing} named", names, WITHIN)
+        assert condition(status, "Ready")["status"] != "True"
+        self.named.append(missing)
 
     # The host
 
@@ -94,7 +98,8 @@ class Stage:
         return self.cloud.boot(self.host, [f"{self.host}-{name}"], state, **extra)[0]
 
     def begin(self, method: str = "LiveThenCold", **spec: Any) -> None:
-        migration = {"targetHost": DESTINATION, **spec.pop("migration", {})}
+        """`migration` without `targetHost`: another policy is asked for."""
+        migration = spec.pop("migration", {"targetHost": DESTINATION})
         fields = {"service": KEEP, "cloudCredentialsRef": {"secretName": self.role}} | spec
         self.drain = Drain.apply(
             self.kube, self.namespace, self.host, method, migration=migration, **fields
@@ -123,6 +128,12 @@ def texts(status: Mapping[str, Any]) -> list[str]:
     conditions = [each["message"] for each in status["conditions"]]
     problems = [" ".join([p["message"], *p.get("remedies", ())]) for p in status["problems"]]
     return conditions + problems
+
+
+def _went(stage: Stage, server: str, *actions: str) -> None:
+    """Where to, Nova chose: it may have been a host that was to be emptied a little later."""
+    assert stage.cloud.host_of(server) != stage.host
+    assert stage.cloud.actions(server)[: len(actions)] == list(actions)
 
 
 def network(cloud: Lab) -> str:
@@ -172,7 +183,7 @@ def is_emptied(stage: Stage) -> None:
     """Policies: of reads, and of a cold migration with its confirm."""
     ports = [{"uuid": network(stage.cloud)}]
     off = stage.boot("off", "SHUTOFF", networks=ports)
-    stage.begin("Cold")
+    stage.begin("Cold", migration={})
     stage.lacks_policies(
         "context_is_admin",
         "os_compute_api:os-migrations:index",
@@ -182,18 +193,21 @@ def is_emptied(stage: Stage) -> None:
         "placement:allocation_candidates:list",
         "placement:resource_providers:list",
         "os_compute_api:os-migrate-server:migrate",
+        # Nova asks Neutron as the operator's user: the migration fails, and tries are spent.
         "context_with_global_access",
-        "get_port",
-        "get_port:binding:host_id",
+        # Nova names whichever of the policies that are made of it was asked for.
+        context_is_admin="Policy doesn't allow os_compute_api:os-",
+    )
+    stage.tries_again_without("get_port")
+    stage.tries_again_without("get_port:binding:host_id")
+    stage.lacks_policies(
         "get_port:binding:vif_type",
         "os_compute_api:servers:confirm_resize",
         "os_compute_api:servers:show",
         "placement:resource_providers:allocations:list",
-        # Nova names the policy that is made of it.
-        context_is_admin="os_compute_api:os-services:list",
     )
     stage.ends()
-    moved(stage.cloud, off, stage.host, "SHUTOFF", COLD, OFF)
+    assert stage.cloud.host_of(off) != stage.host
 
 
 def is_slow(stage: Stage) -> None:
@@ -209,11 +223,12 @@ def is_slow(stage: Stage) -> None:
     until("aborted", partial(_is_aborted, stage), WITHIN)
     stage.no_faults()
     stage.ends()
-    moved(stage.cloud, first, stage.host, "ACTIVE", LIVE * 2)
+    _went(stage, first, "create", *LIVE, *LIVE)
 
     stage.fault(live_migration="hang,swallowed")
     second = stage.boot("second")
-    stage.begin("Live", migration={"timeout": "3s", "onLiveTimeout": "ForceComplete"})
+    forced = {"timeout": "3s", "onLiveTimeout": "ForceComplete", "targetHost": DESTINATION}
+    stage.begin("Live", migration=forced)
     stage.lacks("POST /v2.1/servers/*/migrations/*/action")
     stage.lacks_policies("os_compute_api:servers:migrations:force_complete")
     stage.ends()
@@ -235,6 +250,7 @@ def goes_wrong(stage: Stage) -> None:
     stage.lacks_policies(
         "os_compute_api:os-instance-actions:list", "os_compute_api:os-instance-actions:show"
     )
+    stage.no_faults()
     stage.ends()
     moved(stage.cloud, off, stage.host, "SHUTOFF", ("migrate", *COLD), OFF)
 

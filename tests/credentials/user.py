@@ -57,6 +57,7 @@ class User:
     id: str = ""
     project: str = ""
     _token: str = ""
+    _one_by_one: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self) -> "User":
         domain = {"domain_id": "default", "name": self.name}
@@ -88,7 +89,14 @@ class User:
         return str(self.cloud.entries["lab"]["auth"]["auth_url"])
 
     def clouds_yaml(self, role: str, rules: Iterable[Rule]) -> str:
-        """With a new application credential that has this role and these access rules."""
+        """With a new application credential that has this role and these access rules.
+
+        One after the other: Keystone answers 409 where two need the same new rule at once.
+        """
+        with self._one_by_one:
+            return self._clouds_yaml(role, rules)
+
+    def _clouds_yaml(self, role: str, rules: Iterable[Rule]) -> str:
         wanted: Json = {
             "name": secrets.token_hex(4),
             "roles": [{"name": role}],
