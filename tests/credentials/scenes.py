@@ -22,6 +22,7 @@ from tests.harness.promises import COLD, LIVE, moved, nothing_left
 DESTINATION = "cmp5"
 KEEP = {"afterDrain": "KeepDisabled"}
 OFF = ("create", "stop")
+RULES = {title(rule): rule for rule in access_rules()}
 WITHIN = 400.0  # seconds
 
 
@@ -43,6 +44,7 @@ class Stage:
     named: list[str] = field(default_factory=list)
     wrong: str = ""
     drain: Drain = field(init=False)
+    _used: list[dict[str, str]] | None = None
 
     def run(self, scene: Callable[["Stage"], None]) -> None:
         try:
@@ -55,32 +57,41 @@ class Stage:
 
     def has_all(self) -> None:
         self._use(access_rules())
+        self.policies.give(self.role)
 
-    def lacks(self, *titles: str) -> None:
-        """One access rule after the other, each named."""
-        for each in titles:
-            (rule,) = (rule for rule in access_rules() if title(rule) == each)
-            self._use([other for other in access_rules() if other != rule])
-            self._is_named(each, "HTTP 401", json.dumps(rule))
+    def lacks(self, *names: str, **shown_as: str) -> None:
+        """One access rule or policy after the other, each named. At no time all are there: what is
+        read once would be read then.
+        """
+        for each in names:
+            self.is_without(each)
+            rule = RULES.get(each)
+            words = ("HTTP 401", json.dumps(rule)) if rule else (shown_as.get(each, each),)
+            self._is_named(each, *words)
         self.has_all()
 
+    def is_without(self, name: str) -> None:
+        """In place of what it was without before."""
+        if rule := RULES.get(name):
+            self._use([other for other in access_rules() if other != rule])
+            self.policies.give(self.role)
+        else:
+            self.policies.take(self.role, name)
+            self._use(access_rules())
+
     def _use(self, rules: list[dict[str, str]]) -> None:
+        if rules == self._used:
+            return
+        self._used = rules
         document = self.user.clouds_yaml(self.role, rules)
         self.kube.credentials(self.namespace, document, self.role)
 
-    def lacks_policies(self, *policies: str, **shown_as: str) -> None:
-        """One policy after the other, each named."""
-        for each in policies:
-            self.policies.take(self.role, each)
-            self._is_named(each, shown_as.get(each, each))
-        self.policies.give(self.role)
-
     def tries_again_without(self, policy: str) -> None:
         """After a failed move, whose message may name what is still to come."""
-        self.policies.take(self.role, policy)
+        self.is_without(policy)
         self.drain.annotate(f"quiesce.dev/requestedAt={policy}")
         self.drain.until("another try", lambda s: not s["problems"], WITHIN)
-        self.lacks_policies(policy)
+        self.lacks(policy)
 
     def _is_named(self, missing: str, *words: str) -> None:
         """Where a person looks: in a condition or in a problem, with its remedies."""
@@ -147,6 +158,7 @@ def retires_and_returns(stage: Stage) -> None:
     aggregate = cloud.aggregate(f"rack-{host}", host)
     on = stage.boot("on", networks=[{"uuid": network(cloud)}])
     off = stage.boot("off", "SHUTOFF")
+    stage.is_without("GET /v2.1/os-services")
     stage.begin("Cold", service={"afterDrain": "Delete"})
     stage.lacks(
         "GET /v2.1/os-services",
@@ -183,8 +195,9 @@ def is_emptied(stage: Stage) -> None:
     """Policies: of reads, and of a cold migration with its confirm."""
     ports = [{"uuid": network(stage.cloud)}]
     off = stage.boot("off", "SHUTOFF", networks=ports)
+    stage.is_without("context_is_admin")
     stage.begin("Cold", migration={})
-    stage.lacks_policies(
+    stage.lacks(
         "context_is_admin",
         "os_compute_api:os-migrations:index",
         "os_compute_api:servers:detail",
@@ -200,7 +213,7 @@ def is_emptied(stage: Stage) -> None:
     )
     stage.tries_again_without("get_port")
     stage.tries_again_without("get_port:binding:host_id")
-    stage.lacks_policies(
+    stage.lacks(
         "get_port:binding:vif_type",
         "os_compute_api:servers:confirm_resize",
         "os_compute_api:servers:show",
@@ -215,11 +228,13 @@ def is_slow(stage: Stage) -> None:
     stage.fault(live_migration="hang,swallowed")
     first = stage.boot("first")
     stage.begin("Live", migration={"timeout": "3s", "onLiveTimeout": "Abort"})
-    stage.lacks_policies("os_compute_api:os-migrate-server:migrate_live")
-    stage.lacks("GET /v2.1/servers/*/migrations")
-    stage.lacks_policies("os_compute_api:servers:migrations:index")
-    stage.lacks("DELETE /v2.1/servers/*/migrations/*")
-    stage.lacks_policies("os_compute_api:servers:migrations:delete")
+    stage.lacks(
+        "os_compute_api:os-migrate-server:migrate_live",
+        "GET /v2.1/servers/*/migrations",
+        "os_compute_api:servers:migrations:index",
+        "DELETE /v2.1/servers/*/migrations/*",
+        "os_compute_api:servers:migrations:delete",
+    )
     until("aborted", partial(_is_aborted, stage), WITHIN)
     stage.no_faults()
     stage.ends()
@@ -229,8 +244,10 @@ def is_slow(stage: Stage) -> None:
     second = stage.boot("second")
     forced = {"timeout": "3s", "onLiveTimeout": "ForceComplete", "targetHost": DESTINATION}
     stage.begin("Live", migration=forced)
-    stage.lacks("POST /v2.1/servers/*/migrations/*/action")
-    stage.lacks_policies("os_compute_api:servers:migrations:force_complete")
+    stage.lacks(
+        "POST /v2.1/servers/*/migrations/*/action",
+        "os_compute_api:servers:migrations:force_complete",
+    )
     stage.ends()
     assert stage.cloud.host_of(second) == DESTINATION
 
@@ -245,10 +262,10 @@ def goes_wrong(stage: Stage) -> None:
     off = stage.boot("off", "SHUTOFF")
     stage.begin("Cold")
     stage.lacks(
-        "GET /v2.1/servers/*/os-instance-actions", "GET /v2.1/servers/*/os-instance-actions/*"
-    )
-    stage.lacks_policies(
-        "os_compute_api:os-instance-actions:list", "os_compute_api:os-instance-actions:show"
+        "GET /v2.1/servers/*/os-instance-actions",
+        "os_compute_api:os-instance-actions:list",
+        "GET /v2.1/servers/*/os-instance-actions/*",
+        "os_compute_api:os-instance-actions:show",
     )
     stage.no_faults()
     stage.ends()
@@ -259,7 +276,7 @@ def goes_wrong(stage: Stage) -> None:
     stage.cloud.wait_status(other, "VERIFY_RESIZE", WITHIN)
     decided = {"policy": "Manual", "decisions": [{"server": other, "action": "Revert"}]}
     stage.drain.patch({"confirmation": decided})
-    stage.lacks_policies("os_compute_api:servers:revert_resize")
+    stage.lacks("os_compute_api:servers:revert_resize")
     until("reverted", lambda: "revertResize" in stage.cloud.actions(other), WITHIN)
     stage.cloud.wait_status(other, "SHUTOFF", WITHIN)
     assert stage.cloud.host_of(other) == stage.host
@@ -268,7 +285,7 @@ def goes_wrong(stage: Stage) -> None:
 
     suspended = stage.boot("suspended", "SUSPENDED")
     stage.begin(servers={"suspended": "Resume"})
-    stage.lacks_policies("os_compute_api:os-suspend-server:resume")
+    stage.lacks("os_compute_api:os-suspend-server:resume")
     stage.ends()
     moved(stage.cloud, suspended, stage.host, "ACTIVE", ("resume", *LIVE), ("create", "suspend"))
 

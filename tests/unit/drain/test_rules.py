@@ -247,7 +247,10 @@ def test_a_live_migration_is_not_told_to_end_at_every_look(how: str, verb: str) 
 
     call = {"Abort": "abort", "ForceComplete": "force_complete"}[how]
     lacks = Refusal(call, 403, "Policy doesn't allow servers:migrations:x", 1, ago(1))
-    found = verdict(replace(sight, refusals={"s1": lacks}), asked)
+    refused = sight.history.refuse("s1", lacks.call, lacks.status, lacks.text, NOW)
+    busy = refused.observe(sight.servers, [late], NOW)
+    assert not busy.observe([server("s1")], [], NOW).refusals
+    found = verdict(replace(sight, refusals=busy.refusals), asked)
     assert isinstance(found, Blocked)
     assert found.message.endswith(f"and Nova refuses {call}: {lacks.text}")
     assert found.remedies[0].startswith("Give the operator's user the role")

@@ -12,6 +12,7 @@ from quiesce.drain.decide.obstacles import cold_obstacle
 from quiesce.drain.decide.refusals import ROLE, stop_or_restart
 from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, for_server, new_tries
 from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import ENDINGS
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
 from quiesce.openstack.records import FAILED, NOSTATE, SHUTDOWN, WAITING, Migration, Server
@@ -21,7 +22,6 @@ from quiesce.openstack.records import FAILED, NOSTATE, SHUTDOWN, WAITING, Migrat
 SLOW_RETRY = timedelta(minutes=10)
 # Nova takes its time to abort or force a live migration, and shows nothing of it meanwhile.
 _TOLD_AGAIN = timedelta(minutes=1)
-_ENDINGS = ("abort", "force_complete")
 _NO_HOST = frozenset(
     {
         ServerReason.NO_CAPACITY,
@@ -257,7 +257,7 @@ def overdue(
 def _not_permitted(observation: Observation, migration: Migration, lasts: str) -> Blocked | None:
     """What was told to end it was rejected by Nova's policy; it is told again every minute."""
     refusal = observation.history.refusals.get(migration.server_id)
-    if refusal is None or refusal.status != 403 or refusal.call not in _ENDINGS:
+    if refusal is None or refusal.status != 403 or refusal.call not in ENDINGS:
         return None
     return Blocked(
         ServerReason.STUCK,

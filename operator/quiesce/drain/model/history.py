@@ -20,6 +20,8 @@ _FORGET_UNANSWERED = timedelta(minutes=2)
 _NEVER = ("not supported", "forbidden with", "not yet supported", "requires all compute services")
 # And for what passes, or is about something else than the kind of server.
 _NOT_NOW = ("while it is in", "invalid state", "is locked", "not ready", "unavailable", "policy")
+ENDINGS = ("abort", "force_complete")
+"""Calls for a server that is busy: their refusals count while it is, all others until it is."""
 _NEVER_AFTER = 6  # refusals in a row with the same call: four to five minutes of back-off
 _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova sets first
 
@@ -168,7 +170,11 @@ class History:
             unanswered={
                 k: at for k, at in self.unanswered.items() if now - at < _FORGET_UNANSWERED
             },
-            refusals={key: refusal for key, refusal in self.refusals.items() if key not in taken},
+            refusals={
+                key: refusal
+                for key, refusal in self.refusals.items()
+                if (key in taken) == (refusal.call in ENDINGS)
+            },
         )
 
     def observe_elsewhere(
