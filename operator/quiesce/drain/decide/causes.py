@@ -96,8 +96,8 @@ def is_no_host(text: str) -> bool:
 
 
 def is_hidden_port(text: str) -> bool:
-    """Nova asks Neutron with the token of the user who asked for the move, and Neutron shows that user
-    no port of another project (nova/exception.py PortNotFound; seen with 34.0).
+    """Nova asks Neutron with the token of the user who asked for the move, and Neutron shows that
+    user no port of another project (nova/exception.py PortNotFound; seen with 34.0).
     """
     return _NO_PORT.search(text) is not None
 
