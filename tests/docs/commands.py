@@ -60,6 +60,10 @@ RUN_BY = {
     r"source <\(kubectl quiesce completion .*|cat > .*kubectl_complete.*": (
         "tests/unit/plugin/test_program.py::test_bash_completes_with_its_script"
     ),
+    r"PASSWORD=.*|openstack (project|role) .*|openstack user (create|set) .*|"
+    r"openstack (--os-username \S+ .*)?application credential create .*": (
+        "tests/credentials/test_page.py::test_with_the_role_as_well_a_host_is_retired_and_returns"
+    ),
     r"sed .*prometheus-rule.yaml .*|promtool .*": (
         "tests/monitoring/test_alerts.py::test_the_page_tells_how_to_get_them_without_the_operator"
     ),

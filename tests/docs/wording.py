@@ -29,7 +29,7 @@ AVOID = {
     r"in work": "in progress",
     r"look(s|ed|ing)? after": "manage, watch",
     r"(an?|each|every|next|very|one|two|first|last|another) looks?": "reconciliation, poll",
-    r"(?-i:glances?)": "quick poll",  # Glance, with a capital, is OpenStack's image service
+    r"(?-i:glances?(?!\.yaml))": "quick poll",  # Glance is OpenStack's image service
     r"sights?": "observation",
     r"shall": "a verb in the present tense",
     r"said": "message; reported",

@@ -13,7 +13,8 @@ from quiesce.api.labels import CLOUD_CREDENTIALS
 from quiesce.kube.outgoing import outgoing_status, outgoing_text
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secret
-from quiesce.openstack.http import Api, Catalog, route
+from quiesce.openstack.http import Api, Catalog
+from quiesce.openstack.routes import find_route, route
 
 Json = dict[str, Any]
 KEY = Key("openstack", "drain")
@@ -54,6 +55,7 @@ class Boundary:
         send = Api._send
 
         def crossing(api: Api, service: Catalog, method: str, path: str, **options: Any) -> Any:
+            assert find_route(service, method, path), f"not in the table: {method} {path}"
             self.cross(f"before {method} {route(path)}")
             answer = send(api, service, method, path, **options)
             self.cross(f"after {method} {route(path)}")

@@ -163,6 +163,7 @@ NIGHT = (
         Tier("nightly", SECOND, without=CALLS),
         Tier("keyring", SECOND, KEYRING),
         Tier("contract", ("second cloud",)),
+        Tier("credentials", SECOND),
         Tier("e2e", SECOND, without=KEYRING + RIGHTS + REPLICAS),
     ),
     (*AFTER_DARK, *COMPUTING),

@@ -16,7 +16,8 @@ from quiesce.openstack.addresses import address_fault, is_id, path
 from quiesce.openstack.catalog import base_url, identity
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.fields import Misread
-from quiesce.openstack.http import message, retry_after, route
+from quiesce.openstack.http import message, retry_after
+from quiesce.openstack.routes import route
 from tests.security.fuzz import FUZZ, json_values, texts
 from tests.unit.openstack.answers import Wire, answer
 

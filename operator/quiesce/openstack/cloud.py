@@ -14,7 +14,15 @@ from typing import Any
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import is_id, path
 from quiesce.openstack.errors import NotFound
-from quiesce.openstack.fields import Misread, id_of, mapping, number, optional_id, optional_text
+from quiesce.openstack.fields import (
+    Misread,
+    id_of,
+    mapping,
+    number,
+    optional_id,
+    optional_text,
+    part,
+)
 from quiesce.openstack.http import MISREAD, PAGE, Api
 from quiesce.openstack.lookups import Lookups
 from quiesce.openstack.records import (
@@ -48,12 +56,6 @@ _SERVERS_AT_ONCE = 50
 """Each may have 64 KiB of user data, which Nova lists too."""
 _MOST_GROUPS = 100 * PAGE
 _POWER_ACTIONS = ("stop", "start", "reboot")
-# Without them a server with a virtual TPM or an accelerator looks like any other.
-_NO_EXTRA_SPECS = (
-    "Nova shows flavors without their extra specs: allow the operator's user "
-    "os_compute_api:servers:show:flavor-extra-specs (before Nova 25 "
-    "os_compute_api:os-flavor-extra-specs:index) in Nova's policy"
-)
 
 
 class Cloud:
@@ -107,9 +109,6 @@ class Cloud:
         with _read_of("a row of the list of servers"):
             for row in self._api.pages("/servers/detail", "servers", query):
                 server = _server(row)
-                shown = mapping(row.get("flavor") or {}, "flavor")
-                if shown and "extra_specs" not in shown and not server.partial:
-                    raise NotAllowed(_NO_EXTRA_SPECS)
                 found[server.id] = server
         return list(found.values())
 
@@ -120,7 +119,7 @@ class Cloud:
         except NotFound:
             return None
         with _read_of(f"server {server_id}"):
-            return Server.read(body["server"])
+            return _server(body["server"])
 
     def migrations(self, host: str, above: int | None = None) -> tuple[Migration, ...]:
         """Migrations with this host as source or destination, newest first.
@@ -379,14 +378,7 @@ class Cloud:
     def _ports(self, query: list[tuple[str, str | int]]) -> list[Port]:
         body = self._api.get("network", "/ports", query, most=LIST)
         with _read_of("the list of ports"):
-            listed = rows(body, "ports")
-            if any("binding:host_id" not in mapping(row, "a port") for row in listed):
-                # A check of what is not shown would fail, and have healthy guests rolled back.
-                raise NotAllowed(
-                    "Neutron shows ports without their hosts: allow the operator's user "
-                    "get_port:binding:host_id in Neutron's policy"
-                )
-            return [Port.read(row) for row in listed]
+            return [_port(row) for row in rows(body, "ports")]
 
     def ports_not_working_on(self, host: str) -> tuple[Port, ...]:
         """Ports on a host that are DOWN or not bound, whatever they are of. Raises NotInCatalog."""
@@ -491,9 +483,9 @@ class Cloud:
 
 
 def _server(row: Any) -> Server:
-    """Raises NotAllowed where it is shown without its host."""
+    """Raises NotAllowed where it is shown without its host, or its flavor without extra specs."""
     try:
-        return Server.read(row)
+        found, flavor = Server.read(row), part(mapping(row), "flavor")
     except KeyError as error:
         if error.args != ("OS-EXT-SRV-ATTR:host",):
             raise
@@ -502,6 +494,27 @@ def _server(row: Any) -> Server:
             "policy (os_compute_api:os-extended-server-attributes). Use credentials that see "
             "all servers and their hosts"
         ) from error
+    if flavor and "extra_specs" not in flavor:
+        # Without them a server with a virtual TPM or an accelerator looks like any other.
+        raise NotAllowed(
+            "Nova shows flavors without extra specs, on which it depends how a server can be "
+            "moved: allow the operator's user os_compute_api:servers:show:flavor-extra-specs in "
+            "Nova's policy"
+        )
+    return found
+
+
+def _port(row: Any) -> Port:
+    """Raises NotAllowed where it is shown without its binding: Neutron leaves out what a user may
+    not see, and such a port would look unbound.
+    """
+    hidden = [name for name in ("binding:host_id", "binding:vif_type") if name not in mapping(row)]
+    if hidden:
+        raise NotAllowed(
+            f"Neutron shows ports without {' and '.join(hidden)}: allow the operator's user "
+            f"{' and '.join(f'get_port:{name}' for name in hidden)} in Neutron's policy"
+        )
+    return Port.read(row)
 
 
 @contextmanager

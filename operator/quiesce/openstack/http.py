@@ -13,17 +13,19 @@ from typing import Any
 
 import requests
 from keystoneauth1 import exceptions as ks
-from keystoneauth1.access import AccessInfo
+from keystoneauth1.access import AccessInfo, AccessInfoV3
 from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session
 
 from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable, NotAllowed
 from quiesce.api.outside import cleaned
+from quiesce.openstack.access_rules import rule_for, why_rejected
 from quiesce.openstack.addresses import is_id
 from quiesce.openstack.budget import take
 from quiesce.openstack.catalog import SERVICE_TYPES, Catalog, base_url, identity
 from quiesce.openstack.clouds_yaml import CloudEntry
 from quiesce.openstack.errors import Forbidden, NotFound, NotInCatalog, Refused, Unknown
+from quiesce.openstack.routes import find_route, route
 from quiesce.openstack.transport import LIST, OBJECT, Bound, at_most, values_in
 from quiesce.ops import metrics
 
@@ -206,11 +208,11 @@ class Api:
         return request_id(answer)
 
     def ask(self, service: Catalog, path: str) -> tuple[int, str]:
-        """A GET whose refusal is an answer as well: HTTP status (200, 400, 403, 404, 409, 501) and,
-        of a refusal, the message. Raises CloudUnreachable, BadCredentials.
+        """A GET whose refusal is an answer as well: HTTP status (200, 400, 404, 409, 501) and, of a
+        refusal, the message. Raises CloudUnreachable, BadCredentials, NotAllowed.
         """
         answer = self._send(service, "GET", path)
-        if answer.status_code in (200, 400, 403, 404, 409, 501):
+        if answer.status_code in (200, 400, 404, 409, 501):
             return answer.status_code, message(answer) if answer.status_code != 200 else ""
         raise failure(answer, f"GET {path}", write=False)
 
@@ -242,7 +244,35 @@ class Api:
         metrics.nova_request(service, method, route(path), _known_status(answer), took)
         shown = {"request_id": request_id(answer), "seconds": round(took, 3)}
         log.debug("%s %s %s", method, path, answer.status_code, extra=shown)
+        if answer.status_code == 401:
+            self._explain(service, method, path)
         return answer
+
+    def _explain(self, service: Catalog, method: str, path: str) -> None:
+        """Raises NotAllowed where a token was rejected because of its access rules.
+
+        keystoneauth has tried a second token by then, which Keystone gave a moment ago.
+        """
+        try:
+            access, known = self._access(), find_route(service, method, path)
+            if known is None or not isinstance(access, AccessInfoV3):
+                return
+            rules = access.application_credential_access_rules
+            if rules is None:
+                return
+            base = self._base(service)
+            rule = rule_for(known, self._service_type(service, access), base)
+            why = why_rejected(known, rule, f"{base}{path}", rules)
+        except (ks.ClientException, NotInCatalog, *MISREAD):
+            return
+        raise NotAllowed(why)
+
+    def _service_type(self, service: Catalog, access: AccessInfo) -> str:
+        """As the catalog has it: `volumev3` or `block-storage`."""
+        found = access.service_catalog.endpoint_data_for(
+            SERVICE_TYPES[service], self._entry.interface, self._entry.region
+        )
+        return str(found.service_type)
 
 
 def _options(api: Api, service: Catalog, query: _Query, body: Any) -> dict[str, Any]:
@@ -362,43 +392,3 @@ def request_id(answer: requests.Response) -> str | None:
         "x-compute-request-id"
     )
     return found if is_id(found) else None
-
-
-_ROUTES = frozenset(
-    {
-        "/allocation_candidates",
-        "/images",
-        "/images/{id}",
-        "/os-aggregates",
-        "/os-aggregates/{id}/action",
-        "/os-hypervisors/detail",
-        "/os-migrations",
-        "/os-server-groups",
-        "/os-services",
-        "/os-services/{id}",
-        "/ports",
-        "/resource_providers",
-        "/resource_providers/{id}/allocations",
-        "/servers/detail",
-        "/servers/{id}",
-        "/servers/{id}/action",
-        "/servers/{id}/diagnostics",
-        "/servers/{id}/migrations",
-        "/servers/{id}/migrations/{id}",
-        "/servers/{id}/migrations/{id}/action",
-        "/servers/{id}/os-instance-actions",
-        "/servers/{id}/os-instance-actions/{id}",
-        "/volumes/{id}",
-    }
-)
-_WORDS = frozenset(part for known in _ROUTES for part in known.split("/"))
-
-
-def route(path: str) -> str:
-    """A path without its ids, for metrics: `/servers/6f…/action` -> `/servers/{id}/action`.
-
-    One of those that Quiesce uses, or `other`: a cloud's answers make no new ones.
-    """
-    parts = path.partition("?")[0].split("/")
-    found = "/".join(part if part in _WORDS else "{id}" for part in parts)
-    return found if found in _ROUTES else "other"

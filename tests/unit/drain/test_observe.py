@@ -22,10 +22,10 @@ from tests.unit.openstack.answers import Wire
 from quiesce.api.drain.record import Record
 from quiesce.api.errors import HostNotSupported
 from quiesce.drain.model.history import History
-from quiesce.drain.observe.host import observe
+from quiesce.drain.observe.host import _read_checks, observe
 from quiesce.drain.observe.moves import CAUSE_WITHIN, read_cause, read_guests, read_migrations
 from quiesce.openstack.cloud import Cloud
-from quiesce.openstack.records import RUNNING, SHUTDOWN
+from quiesce.openstack.records import RUNNING, SHUTDOWN, Port
 
 FAILED = migration(FOUND + 1, "error", dest=None)
 SAID, UNSAID = ("Error", "No valid host was found."), (None, None)
@@ -158,3 +158,21 @@ def test_two_services_of_one_name_are_refused_before_anything_is_written() -> No
     there = Cloud(Wire(lambda _, __, path, *___: answers[path]))
     with pytest.raises(HostNotSupported, match="two cells"):
         observe(there, drain(record=Record()), History(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "ports", "hidden"),
+    [
+        (("10.0.0.7",), (), True),  # Neutron shows none of other projects, and no error
+        (("10.0.0.7",), (Port("p1", "s1", "ACTIVE", "cmp2", "ovs"),), False),
+        ((), (), False),
+    ],
+)
+def test_ports_that_a_user_may_not_see_are_not_taken_for_none(
+    addresses: tuple[str, ...], ports: tuple[Port, ...], hidden: bool
+) -> None:
+    server = arrived_elsewhere(addresses=addresses)
+    there = Cloud(Wire(lambda *_: {"ports": []}))
+    look = observed(migrations=[migration()], elsewhere=[server], ports=ports)
+    error = _read_checks(there, drain(record=begun()), look).ports_error
+    assert error.startswith("Neutron shows no port of ") == hidden

@@ -32,6 +32,7 @@ from tests.unit.drain.build import (
 )
 
 from quiesce.api.drain.record import Record
+from quiesce.drain.model.history import Refusal
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, Paths
 from quiesce.drain.model.verdict import Blocked, Confirm, Wait
@@ -301,6 +302,16 @@ def test_a_live_migration_is_not_told_to_end_at_every_look(how: str, verb: str) 
     assert said(verdict(sight, asked)) == "follow Ending"
     assert said(verdict(replace(sight, told_to_end={late.id: ago(61)}), asked)) == verb
 
+    call = {"Abort": "abort", "ForceComplete": "force_complete"}[how]
+    lacks = Refusal(call, 403, "Policy doesn't allow servers:migrations:x", 1, ago(1))
+    refused = sight.history.refuse("s1", lacks.call, lacks.status, lacks.text, NOW)
+    busy = refused.observe(sight.servers, [late], NOW)
+    assert not busy.observe([server("s1")], [], NOW).refusals
+    found = verdict(replace(sight, refusals=busy.refusals), asked)
+    assert isinstance(found, Blocked)
+    assert found.message.endswith(f"and Nova refuses {call}: {lacks.text}")
+    assert found.remedies[0].startswith("Give the operator's user the role")
+
 
 @pytest.mark.field_case("D6")
 def test_a_late_cold_migration_is_reported_and_still_counts_as_a_move_in_flight() -> None:
@@ -520,6 +531,13 @@ def test_what_a_live_try_left_on_the_destination_is_named_with_its_path() -> Non
         found = verdict(failed(3, text.format(path), type_="live-migration"), spec("Live"))
         assert isinstance(found, Blocked)
         assert any(remedy.endswith(f"rm -r {path}") for remedy in found.remedies) == is_named
+
+
+def test_a_port_that_nova_cannot_see_as_the_operators_user_is_a_matter_of_neutrons_policy() -> None:
+    for text, is_named in (("Port id 94b1 could not be found.", True), ("Port 94b1 failed", False)):
+        found = verdict(failed(3, text), spec("Cold"))
+        assert isinstance(found, Blocked)
+        assert any("context_with_global_access" in each for each in found.remedies) == is_named
 
 
 def test_a_failed_live_migration_is_named_so_and_live_then_cold_falls_back() -> None:

@@ -487,6 +487,22 @@ def test_the_ports_of_many_servers_are_read_in_short_requests(n: int) -> None:
     assert all(len(urlencode(query)) < LONGEST_LINE - 2000 for query in queries)
 
 
+@pytest.mark.parametrize("hidden", ["binding:host_id", "binding:vif_type"])
+def test_a_port_that_is_shown_without_its_binding_is_not_an_unbound_one(hidden: str) -> None:
+    """Neutron leaves out what its policy does not let the user see."""
+    row = {
+        "id": "p1",
+        "device_id": "s1",
+        "status": "ACTIVE",
+        "binding:host_id": "cmp2",
+        "binding:vif_type": "ovs",
+    }
+    there, _ = cloud({"ports": [row]}, {"ports": [{k: row[k] for k in row if k != hidden}]})
+    assert len(there.ports(["s1"])) == 1
+    with pytest.raises(NotAllowed, match=f"get_port:{hidden}"):
+        there.ports(["s1"])
+
+
 # Evacuations
 
 
@@ -589,3 +605,20 @@ def test_each_verb_is_one_request(call: Any, method: str, path: str, body: Any) 
 def test_there_is_no_verb_that_a_drain_must_never_use() -> None:
     words = ("evacuate", "rebuild", "reset", "force_delete", "unlock", "forced_down")
     assert not [name for name in dir(Cloud) if any(word in name for word in words)]
+
+
+# Diagnostics
+
+
+def test_whether_a_guest_runs_is_not_left_open_for_want_of_a_permission() -> None:
+    text = "Policy doesn't allow os_compute_api:os-server-diagnostics to be performed."
+    there, _ = cloud(answer(403, {"forbidden": {"message": text}}))
+    with pytest.raises(NotAllowed, match="os-server-diagnostics"):
+        there.is_running("s1")
+
+
+def test_a_flavor_that_is_shown_without_its_extra_specs_is_not_one_without_any() -> None:
+    row = {"id": "s1", "status": "ACTIVE", "OS-EXT-SRV-ATTR:host": "cmp1", "flavor": {"vcpus": 1}}
+    there, _ = cloud({"server": row})
+    with pytest.raises(NotAllowed, match="servers:show:flavor-extra-specs"):
+        there.server("s1")

@@ -7,7 +7,8 @@ from tests.unit.openstack.answers import Wire, answer
 
 from quiesce.api.errors import BadCredentials, CloudUnreachable, NotAllowed
 from quiesce.openstack.errors import Forbidden, NotFound, Refused, Unknown
-from quiesce.openstack.http import cause, failure, message, retry_after, route
+from quiesce.openstack.http import cause, failure, message, retry_after
+from quiesce.openstack.routes import route
 
 
 @pytest.mark.parametrize(

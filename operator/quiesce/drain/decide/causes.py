@@ -25,6 +25,7 @@ _NO_HOST = re.compile(
     r"|Insufficient compute resources|ComputeResourcesUnavailable|group policy was violated",
     re.IGNORECASE,
 )
+_NO_PORT = re.compile(r"Port id \S+ could not be found")
 _SSH_COMMAND = "not able to execute ssh command"
 _EXIT_CODE = re.compile(r"Exit code: (\d+)")
 _NOT_AVAILABLE = "This account is currently not ava"  # nologin(8), cut
@@ -93,6 +94,13 @@ def is_untouched(text: str) -> bool:
 def is_no_host(text: str) -> bool:
     """Only the scheduler refused, in any of Nova's messages of that meaning."""
     return _NO_HOST.search(text) is not None
+
+
+def is_hidden_port(text: str) -> bool:
+    """Nova asks Neutron with the token of the user who asked for the move, and Neutron shows that
+    user no port of another project (nova/exception.py PortNotFound; seen with 34.0).
+    """
+    return _NO_PORT.search(text) is not None
 
 
 def is_copy(text: str) -> bool:

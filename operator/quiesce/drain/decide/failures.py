@@ -10,9 +10,10 @@ from quiesce.api.text import count
 from quiesce.drain.decide import causes
 from quiesce.drain.decide.kinds import has_pci_alias
 from quiesce.drain.decide.obstacles import cold_obstacle
-from quiesce.drain.decide.refusals import stop_or_restart
+from quiesce.drain.decide.refusals import ROLE, stop_or_restart
 from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, for_server, new_tries
 from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import ENDINGS
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
 from quiesce.openstack.records import (
@@ -43,6 +44,10 @@ _NO_HOST = frozenset(
     }
 )
 
+_SEES_NO_PORT = (
+    "If the port is there, allow the operator's user the ports of all projects in Neutron's policy "
+    "(get_port, context_with_global_access): Nova asks for it as that user"
+)
 _CHECK_BOTH = "Check nova-compute's log on both hosts"
 _RESTART = "Use migration.method: LiveThenCold, which restarts the guest"
 REMEDIES: dict[ServerReason, tuple[str, ...]] = {
@@ -93,6 +98,7 @@ def exhausted(
     left = causes.left_over(text, server.id)
     remedies = (
         *(_remove(left, server, last) if left else ()),
+        *((_SEES_NO_PORT,) if causes.is_hidden_port(text) else ()),
         *_remedies(reason, drain.spec, server, live=last.live),
         new_tries(drain),
     )
@@ -258,8 +264,10 @@ def overdue(
     if not late or migration.id in observation.progressing:
         return None
     told = history.told_to_end.get(migration.id)
+    lasts = f"its {migration.type} {migration.id} is {migration.status} for more than "
+    lasts += durations.text(timeout)
     if told is not None and observation.now - told < _TOLD_AGAIN:
-        return Follow(Stage.ENDING, migration)
+        return _not_permitted(observation, migration, lasts) or Follow(Stage.ENDING, migration)
     choice = drain.spec.migration.on_live_timeout
     runs = migration.live and migration.status == "running"
     if runs and choice is OnLiveTimeout.ABORT:
@@ -268,8 +276,7 @@ def overdue(
         return ForceComplete(migration)
     return Blocked(
         ServerReason.STUCK,
-        f"its {migration.type} {migration.id} is {migration.status} for more than "
-        f"{durations.text(timeout)}",
+        lasts,
         _ways_to_end(migration),
         ours=True,
     )
@@ -304,6 +311,19 @@ def _waits_in_vain(observation: Observation, migration: Migration) -> Blocked | 
             "Where one of them was restarted meanwhile: "
             + RESET_STATE.format(id=migration.server_id),
         ),
+        ours=True,
+    )
+
+
+def _not_permitted(observation: Observation, migration: Migration, lasts: str) -> Blocked | None:
+    """What was told to end it was rejected by Nova's policy; it is told again every minute."""
+    refusal = observation.history.refusals.get(migration.server_id)
+    if refusal is None or refusal.status != 403 or refusal.call not in ENDINGS:
+        return None
+    return Blocked(
+        ServerReason.STUCK,
+        f"{lasts}, and Nova refuses {refusal.call}: {refusal.text.rstrip('.')}",
+        (ROLE, *_ways_to_end(migration)),
         ours=True,
     )
 

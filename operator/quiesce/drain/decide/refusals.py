@@ -11,7 +11,7 @@ from quiesce.drain.model.observation import Observation
 from quiesce.openstack.records import Server
 
 _MOVES = {"os-migrateLive": True, "migrate": False}  # call -> whether it is live
-_ROLE = "Give the operator's user the role that this call needs"
+ROLE = "Give the operator's user the role that this call needs"
 
 
 def remedies_of(refusal: Refusal, server: Server, method: Method) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def remedies_of(refusal: Refusal, server: Server, method: Method) -> tuple[str, 
     if refusal.call == "os-migrateLive" and refusal.is_final and method is Method.LIVE:
         return stop_or_restart(server, method)
     if refusal.status == 403 and not refusal.is_final:
-        return (f"{_ROLE} for servers of its project",)
+        return (f"{ROLE} for servers of its project",)
     return ()
 
 
@@ -62,7 +62,7 @@ def not_permitted(drain: Drain, observation: Observation) -> str:
                 return (
                     f"the credentials lack a permission: Nova refuses {call} for {one.name}, "
                     f"{other.name} and all others that were tried, with HTTP 403: "
-                    f"{refusal.text.rstrip('.')}. {_ROLE}"
+                    f"{refusal.text.rstrip('.')}. {ROLE}"
                 )
     return ""
 

@@ -22,6 +22,8 @@ _NEVER = ("not supported", "forbidden with", "not yet supported", "requires all 
 _NOT_NOW = ("while it is in", "invalid state", "is locked", "not ready", "unavailable", "policy")
 # What a proxy says, or a server before Nova itself: nothing about the server.
 _BARE = ("", "bad request", "conflict", "forbidden")
+ENDINGS = ("abort", "force_complete")
+"""Calls for a server that is busy: their refusals count while it is, all others until it is."""
 _NEVER_AFTER = 6  # refusals in a row with the same call: four to five minutes of back-off
 NO_ANSWER = 0  # as the status of a Refusal
 _SOME = 3  # calls in a row without an answer: then it is worth a message
@@ -180,7 +182,11 @@ class History:
             unanswered={
                 k: at for k, at in self.unanswered.items() if now - at < _FORGET_UNANSWERED
             },
-            refusals={key: refusal for key, refusal in self.refusals.items() if key not in taken},
+            refusals={
+                key: refusal
+                for key, refusal in self.refusals.items()
+                if (key in taken) == (refusal.call in ENDINGS)
+            },
         )
 
     def observe_elsewhere(

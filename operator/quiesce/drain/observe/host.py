@@ -29,7 +29,7 @@ from quiesce.drain.observe.tcp import unreachable
 from quiesce.drain.observe.volumes import read_volumes
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
-from quiesce.openstack.records import FAILED, RUNNING, Holdings, Server, Service
+from quiesce.openstack.records import FAILED, RUNNING, Holdings, Port, Server, Service
 from quiesce.ssh.errors import SSHError
 
 # How old the host's list of servers may be in a poll.
@@ -250,7 +250,21 @@ def _read_ports(
         return replace(observation, ports=None)
     except CloudUnreachable as error:
         return replace(observation, ports_error=str(error))
-    return replace(observation, ports_error="")
+    return replace(observation, ports_error=_hidden_ports(wanted, observation.ports or ()))
+
+
+def _hidden_ports(asked: list[Server], found: tuple[Port, ...]) -> str:
+    """Neutron leaves out the ports of other projects, without an error, for a user who may not see
+    them: then it shows none of any server, although they have addresses.
+    """
+    expected = {server.id: server.name for server in asked if server.addresses}
+    if not expected or any(port.server_id in expected for port in found):
+        return ""
+    return (
+        f"Neutron shows no port of {some(expected.values())}, which has addresses in Nova: allow "
+        "the operator's user the ports of all projects in Neutron's policy (get_port, "
+        "context_with_global_access)"
+    )
 
 
 def _read_capacity(cloud: Cloud, observation: Observation) -> Observation:

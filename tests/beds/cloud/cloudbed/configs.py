@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from .rest import CATALOG
 from .settings import LOOPBACK, PASSWORD, Knobs, Paths
 
 Ini = dict[str, dict[str, object]]
@@ -43,11 +44,18 @@ def service_credentials(knobs: Knobs, user: str) -> dict[str, object]:
 
 
 def token_check(knobs: Knobs, user: str) -> dict[str, object]:
+    """Without `service_type` a service rejects every credential that has access rules."""
     return {
         "www_authenticate_uri": f"http://{LOOPBACK}:{knobs.port('keystone')}/v3",
+        "service_type": CATALOG[user][0],
         "token_cache_time": 300,
         **service_credentials(knobs, user),
     }
+
+
+def policy(paths: Paths, service: str) -> dict[str, object]:
+    """A file without rules at first; a service reads it again when it changes."""
+    return {"policy_file": paths.run / "etc" / service / "policy.yaml"}
 
 
 def keystone(paths: Paths) -> Ini:
@@ -69,6 +77,7 @@ def placement(paths: Paths, knobs: Knobs) -> Ini:
         "placement_database": {"connection": database_url(paths, "placement")},
         "api": {"auth_strategy": "keystone"},
         "keystone_authtoken": token_check(knobs, "placement"),
+        "oslo_policy": policy(paths, "placement"),
     }
 
 
@@ -91,6 +100,7 @@ def glance(paths: Paths, knobs: Knobs) -> Ini:
         },
         "oslo_concurrency": {"lock_path": paths.run / "lock"},
         "keystone_authtoken": token_check(knobs, "glance"),
+        "oslo_policy": policy(paths, "glance"),
     }
 
 
@@ -117,6 +127,7 @@ def neutron(paths: Paths, knobs: Knobs) -> Ini:
         "labports": {"vif_type": knobs.vif_type},
         "oslo_concurrency": {"lock_path": paths.run / "lock"},
         "keystone_authtoken": token_check(knobs, "neutron"),
+        "oslo_policy": policy(paths, "neutron"),
     }
 
 
@@ -170,6 +181,7 @@ def nova(paths: Paths, knobs: Knobs) -> Ini:
         },
         "oslo_messaging_notifications": {"driver": knobs.notify_driver},
         "keystone_authtoken": token_check(knobs, "nova"),
+        "oslo_policy": policy(paths, "nova"),
     }
 
 
@@ -242,6 +254,10 @@ def write_all(paths: Paths, knobs: Knobs) -> None:
     write_ini(etc / "glance/glance-api.conf", glance(paths, knobs))
     write_ini(etc / "neutron/neutron.conf", neutron(paths, knobs))
     write_ini(etc / "nova/nova.conf", nova(paths, knobs))
+    for service in ("placement", "glance", "neutron", "nova"):
+        rules = etc / service / "policy.yaml"
+        if not rules.exists():
+            rules.write_text("{}\n")
     # The conductor works on the cell's database itself; the others find it by its mapping.
     write_ini(
         etc / "nova/cell1.conf", {"database": {"connection": database_url(paths, "nova_cell1")}}
