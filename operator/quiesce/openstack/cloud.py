@@ -68,6 +68,7 @@ class Cloud:
         self._groups = Shared(self._read_groups, _GROUPS_AGE, clock)
         self._hypervisors = Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
         self._computes = Shared(self._read_computes, _HYPERVISORS_AGE, clock)
+        self._aggregates = Shared(self._read_aggregates, 0.0, clock)
 
     @property
     def broken(self) -> bool:
@@ -77,7 +78,7 @@ class Cloud:
     # Reads
 
     def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
-        """Every nova-compute service of the cloud."""
+        """Every nova-compute service of the cloud. `fresh`: as they are now."""
         return self._services.get(fresh=fresh)
 
     def _read_services(self) -> tuple[Service, ...]:
@@ -338,6 +339,10 @@ class Cloud:
         return _complete(self.services(fresh=True)), hypervisors
 
     def aggregates(self) -> tuple[Aggregate, ...]:
+        """All of them, as they are now."""
+        return self._aggregates.get(fresh=True)
+
+    def _read_aggregates(self) -> tuple[Aggregate, ...]:
         body = self._api.get("compute", "/os-aggregates", most=LIST)
         with _read_of("the list of aggregates"):
             return tuple(Aggregate.read(row) for row in rows(body, "aggregates"))
