@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from quiesce.openstack.changes import Changes
 from quiesce.runtime.workqueue import WorkQueue
 from tests.harness.fleet import REQUEST, Fleet
+from tests.model.test_scenarios import drain, ended, servers
 
 DRAINS, EVERY = 16, 0.7
 DISABLED_WITHIN = 25 * REQUEST
@@ -47,3 +49,33 @@ def test_it_is_noticed_if_new_drains_wait_for_their_turn(monkeypatch: pytest.Mon
     fleet = applied_one_after_the_other()
     with pytest.raises(AssertionError, match="waits"):
         assert_nothing_is_late(fleet)
+
+
+# A drain that only waits goes by the changes of the whole cloud
+
+
+@pytest.mark.parametrize("method", ["Cold", "Live"])
+def test_a_wrong_answer_that_nothing_has_changed_only_makes_a_drain_wait(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever Nova leaves out: each server is moved once, and the host proven empty."""
+    monkeypatch.setattr(Changes, "none_since", lambda *_: True)
+    world = drain("active", "stopped", "active", method=method, migration={"maxParallel": 2})
+    began = world.model.clock.now()
+    world.until(lambda: ended(world))
+    calls = ["migrate", "confirmResize"] if method == "Cold" else ["live-migration"]
+    for server in servers(world):
+        assert world.actions(server.id) in (calls, ["migrate", "confirmResize"])
+    assert world.model.clock.now() - began < 120
+
+
+def test_it_is_asked_once_for_all_hosts() -> None:
+    fleet = Fleet(6, servers=2, seconds=30)
+    fleet.run(12)
+    fleet.made.clear()
+    fleet.run(8)
+    made = fleet.made
+    assert made["GET /os-migrations changes-since"] <= 10, "once a second"
+    assert made["GET /os-migrations host"] <= 6 * 2, "each poll read them: four a host"
+    fleet.run(60)
+    assert fleet.moved == 12

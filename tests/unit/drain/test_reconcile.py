@@ -57,6 +57,12 @@ class Still:
     def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
         return self.the_services
 
+    def clock(self) -> float:
+        return 0.0
+
+    def no_migration_changed(self, host: str, asked: float) -> bool:
+        return False
+
     def servers_on(self, host: str) -> tuple[Server, ...]:
         return self.the_servers
 
