@@ -251,7 +251,10 @@ def _controllers(
     made = {}
     for kind in kinds:
         context = Context(settings, stores[kind.plural], secrets, events, stores, clouds, shard)
-        made[kind.plural] = Controller(kind.name, context.store, kind.make(context), shard=shard)
+        reconcile = kind.make(context)
+        made[kind.plural] = Controller(
+            kind.name, context.store, reconcile, shard=shard, on_news=context.on_news
+        )
     return made
 
 

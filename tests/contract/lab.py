@@ -22,11 +22,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service answered; `message` is its refusal in words."""
+    """What a service answered; `message` is its refusal in words, `date` a header of it."""
 
     status: int
     body: Any
     request_id: str
+    date: str = ""
 
     @property
     def message(self) -> str:
@@ -139,7 +140,8 @@ class Lab(ABC):
             path, method, json=body, microversion=wanted, raise_exc=False, redirect=False
         )
         content = answer.json() if answer.content.startswith((b"{", b"[")) else None
-        return Answer(answer.status_code, content, answer.headers.get("x-openstack-request-id", ""))
+        request_id = answer.headers.get("x-openstack-request-id", "")
+        return Answer(answer.status_code, content, request_id, answer.headers.get("Date", ""))
 
     def has(self, change: Change) -> bool:
         """Return whether the cloud's Nova has a change."""

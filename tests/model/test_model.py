@@ -89,6 +89,7 @@ class Drain(RuleBasedStateMachine):
         group=st.sampled_from([None, "anti-affinity", "affinity"]),
         most=st.integers(1, 2),
         found=st.sampled_from(["", "", "rack team", None]),
+        shares=st.booleans(),
     )
     def begin(
         self,
@@ -97,8 +98,10 @@ class Drain(RuleBasedStateMachine):
         group: str | None,
         most: int,
         found: str | None,
+        shares: bool,
     ) -> None:
         self.world = World()
+        self.world.shares = shares
         self.people_touched_the_service = False
         servers = [self.world.boot(f"s{n}", state=state) for n, state in enumerate(states)]
         if group:

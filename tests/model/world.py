@@ -50,8 +50,11 @@ class World(world.World):
     """Every request and every status is checked against the promises of docs/safety.md.
 
     `faults`: what goes wrong with the next requests, one after the other. `broken`: what goes
-    wrong with each request to a path. `lossy`: the answer to every write is lost.
+    wrong with each request to a path. `lossy`: the answer to every write is lost. `shares`: a poll
+    goes by the changes of the whole cloud, as beside other drains.
     """
+
+    shares = False
 
     def __init__(
         self,
@@ -97,6 +100,7 @@ class World(world.World):
         with (
             mock.patch("quiesce.drain.act.actions.ThreadPoolExecutor", OneAfterTheOther),
             mock.patch("quiesce.openstack.lookups.ThreadPoolExecutor", OneAfterTheOther),
+            mock.patch("quiesce.openstack.changes.SHARED_BY", 1 if self.shares else 3),
         ):
             wait = super().reconcile_once()
         disturbed = self.restarts > restarts or len(self.boundary.meanwhile) < acts

@@ -24,6 +24,7 @@ from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import History
 from quiesce.drain.model.identity import DrainIdentity
 from quiesce.drain.model.observation import Observation
+from quiesce.drain.newcomers import Newcomers
 from quiesce.drain.observe import complete, observe, poll
 from quiesce.drain.report import (
     Report,
@@ -46,6 +47,8 @@ _PLAN_EVERY = timedelta(seconds=60)
 _COMPARED, _MOST_COMPARED = 64, 2000
 """Characters of a name, and names, in the search for one that was meant: the time for each grows
 with the square of its length."""
+_AFTER_TICK = 0.01
+"""Seconds, where a tick took longer than the time until the next one: others come in between."""
 
 
 def _utc_now() -> datetime:
@@ -72,6 +75,7 @@ class Drains:
     now: Callable[[], datetime] = _utc_now
     histories: dict[str, History] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
+    newcomers: Newcomers = field(default_factory=Newcomers)
     telemetry: Telemetry = field(default_factory=Telemetry)
     finalizer: str = DRAIN_FINALIZER
 
@@ -89,7 +93,8 @@ class Drains:
             return Released(_farewell(drain, decision))
         self.report(resource, drain, observation, decision, notices)
         self.act(resource, access, observation, decision)
-        return max(0.0, decision.requeue - (time.monotonic() - began))
+        self.newcomers.settle(resource.uid)
+        return max(_AFTER_TICK, decision.requeue - (time.monotonic() - began))
 
     def read(self, resource: Resource) -> Drain:
         """Raises InvalidSpec: no field is ignored in silence."""
@@ -199,6 +204,7 @@ class Drains:
             self.limiter.slots(resource.uid),
             settings.poll_interval,
             settings.idle_interval,
+            held=self.newcomers.hold(resource),
         )
 
     def notices(
@@ -268,6 +274,7 @@ class Drains:
         return (host_key_secret(resource),)
 
     def report_problem(self, resource: Resource, problem: Problem) -> None:
+        self.newcomers.settle(resource.uid)
         history = self.histories.get(resource.uid, History())
         self.histories[resource.uid] = history.interrupt()
         before = DrainStatus.read(resource.status)
@@ -283,6 +290,7 @@ class Drains:
         self.histories.pop(uid, None)
         self.limiter.hold(uid, 0)
         self.claims.forget(uid)
+        self.newcomers.settle(uid)
         self.telemetry.forget(uid)
 
     def _with_cloud(self, resource: Resource, after: DrainStatus) -> DrainStatus:
@@ -366,4 +374,5 @@ def _near_misses(host: str, known: Iterable[str]) -> str:
 
 def make_reconciler(context: Context) -> Reconciler:
     drains = Drains(context, MoveLimiter(context.settings.max_moves))
+    context.on_news.append(drains.newcomers.notice)
     return ResourceReconciler(context, drains).reconcile

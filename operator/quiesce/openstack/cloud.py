@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import is_id, path
+from quiesce.openstack.changes import MOST, Answer, Changes
 from quiesce.openstack.errors import NotFound
 from quiesce.openstack.fields import (
     Misread,
@@ -65,11 +67,14 @@ class Cloud:
         self._api = api
         self.user_id = api.user_id
         self.identity = api.identity
+        self.clock = clock
         self._lookups = Lookups(api, clock)
         self._services = Shared(self._read_services, _SERVICES_AGE, clock)
         self._groups = Shared(self._read_groups, _GROUPS_AGE, clock)
         self._hypervisors = Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
         self._computes = Shared(self._read_computes, _HYPERVISORS_AGE, clock)
+        self._aggregates = Shared(self._read_aggregates, 0.0, clock)
+        self._changes = Changes(self._changed_migrations, clock)
 
     @property
     def broken(self) -> bool:
@@ -79,7 +84,7 @@ class Cloud:
     # Reads
 
     def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
-        """Every nova-compute service of the cloud."""
+        """Every nova-compute service of the cloud. `fresh`: as they are now."""
         return self._services.get(fresh=fresh)
 
     def _read_services(self) -> tuple[Service, ...]:
@@ -130,20 +135,41 @@ class Cloud:
         query: dict[str, str | int] = {"host": host}
         if above is not None:
             query["limit"] = 200
-        found = []
+        asked, dates, found = self.clock(), list[datetime | None](), []
+        for migration in self._migrations(query, dates):
+            if above is not None and migration.id <= above:
+                break
+            found.append(migration)
+        self._changes.begin(asked, dates[0])
+        return tuple(found)
+
+    def no_migration_changed(self, host: str, asked: float) -> bool:
+        """Whether `migrations` of this host would show now what they showed when they were asked
+        for, by `clock`; a second ago, to be exact. False: they would not, or that is not known.
+        """
+        return self._changes.none_since(host, asked)
+
+    def _changed_migrations(self, since: datetime) -> Answer:
+        query: dict[str, str | int] = {"changes-since": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        dates = list[datetime | None]()
+        rows = {
+            m.uuid: ((m.updated, m.status, m.dest), frozenset(filter(None, (m.source, m.dest))))
+            for m in islice(self._migrations(query, dates), MOST)
+        }
+        return Answer(dates[0], rows)
+
+    def _migrations(
+        self, query: dict[str, str | int], dates: list[datetime | None]
+    ) -> Iterator[Migration]:
         with _read_of("a row of the list of migrations"):
-            for row in self._api.pages("/os-migrations", "migrations", query):
-                # Nova shows them as null then. The filter by host found the row, so it has one.
+            for row in self._api.pages("/os-migrations", "migrations", query, dates):
+                # Nova shows them as null then. Each migration has a source from its beginning.
                 if row.get("source_compute") is None and row.get("dest_compute") is None:
                     raise NotAllowed(
                         "Nova shows migrations without hosts: allow the operator's user "
                         "os_compute_api:os-migrations:index:host in Nova's policy"
                     )
-                migration = Migration.read(row)
-                if above is not None and migration.id <= above:
-                    break
-                found.append(migration)
-        return tuple(found)
+                yield Migration.read(row)
 
     def action_events(
         self, server_id: str, kinds: Iterable[str], created: datetime
@@ -337,6 +363,10 @@ class Cloud:
         return _complete(self.services(fresh=True)), hypervisors
 
     def aggregates(self) -> tuple[Aggregate, ...]:
+        """All of them, as they are now."""
+        return self._aggregates.get(fresh=True)
+
+    def _read_aggregates(self) -> tuple[Aggregate, ...]:
         body = self._api.get("compute", "/os-aggregates", most=LIST)
         with _read_of("the list of aggregates"):
             return tuple(Aggregate.read(row) for row in rows(body, "aggregates"))

@@ -39,14 +39,18 @@ class Shared(Generic[T]):
         self._value = None
 
     def get(self, *, fresh: bool = False) -> T:
-        """What `read` raises, and CloudUnreachable where another thread's read takes too long."""
+        """`fresh`: read after this call; threads that wait for the same share one read.
+
+        Raises what `read` raises, and CloudUnreachable where another thread's read takes too long.
+        """
+        asked = self._clock()
         if not self._lock.acquire(timeout=time_left(_LONGEST_READ)):
             raise CloudUnreachable("OpenStack does not answer another reconciliation's request")
         try:
             if self._forgotten:
                 self._forgotten, self._value = False, None
             now, found = self._clock(), self._value
-            if fresh or found is None or now - found[0] > self._age:
+            if found is None or (found[0] <= asked if fresh else now - found[0] > self._age):
                 before = spent()
                 found = self._value = (now, self._read())
                 _kept.add(self, spent() - before)

@@ -16,7 +16,7 @@ def cloud_of(context: Context, resource: Resource) -> Cloud:
 
     Raises BadCredentials, CloudUnreachable, CloudTooOld, InvalidSpec, KubeError, Postponed.
     """
-    ref, namespace = _credentials_ref(resource), resource.key.namespace
+    ref, namespace = credentials_ref(resource), resource.key.namespace
     secret = context.secrets.get(namespace, ref.secret_name)
     if secret is None:
         raise BadCredentials(
@@ -31,13 +31,14 @@ def cloud_of(context: Context, resource: Resource) -> Cloud:
 
 def forget_cloud(context: Context, resource: Resource) -> None:
     """Its credentials were refused: the next tick makes a new connection. Raises KubeError."""
-    ref = _credentials_ref(resource)
+    ref = credentials_ref(resource)
     secret = context.secrets.get(resource.key.namespace, ref.secret_name)
     if secret is not None:
         context.clouds.forget(secret, ref.cloud_name)
 
 
-def _credentials_ref(resource: Resource) -> CloudCredentialsRef:
+def credentials_ref(resource: Resource) -> CloudCredentialsRef:
+    """Raises InvalidSpec."""
     try:
         return CloudCredentialsRef.model_validate(resource.spec.get("cloudCredentialsRef") or {})
     except ValidationError as error:

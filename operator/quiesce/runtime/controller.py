@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from logging import ERROR, WARNING
 
@@ -44,13 +44,15 @@ class Controller:
         reconcile: Reconciler,
         clock: Callable[[], float] = time.monotonic,
         shard: Shard | None = None,
+        on_news: Sequence[Callable[[Resource], None]] = (),
     ) -> None:
         """`name`: of the kind, for logs and metrics. `shard`: all resources are listed and watched,
-        but only those that concern it are queued.
+        but only those that concern it are queued. `on_news`: called at once with each of them
+        that is new or changed.
         """
         self.name, self._shard = name, shard or Shard()
         self._store = store
-        self._reconcile = reconcile
+        self._reconcile, self._on_news = reconcile, on_news
         self._clock = clock
         self._queue: WorkQueue[Key] = WorkQueue(
             namespace_of=lambda key: key.namespace, waited=partial(metrics.queue_wait, name)
@@ -66,8 +68,9 @@ class Controller:
         """Queues what is new, changed or not queued; how many there are. Raises KubeError."""
         resources = [each for each in self._store.list() if self._shard.concerns(each)]
         for resource in resources:
-            if self._wakeups.is_news(resource) or resource.key not in self._queue:
-                self._queue.add(resource.key)
+            news = self._wakeups.is_news(resource)
+            if news or resource.key not in self._queue:
+                self._add(resource, news)
         self._wakeups.forget_all_but(resource.key for resource in resources)
         self._relisted = self._clock()
         return len(resources)
@@ -80,7 +83,12 @@ class Controller:
             return
         news = self._wakeups.is_news(resource, gone)
         if news or not concerned or self._shard.step(resource) is Step.HAND_OVER:
-            self._queue.add(resource.key)
+            self._add(resource, news and not gone)
+
+    def _add(self, resource: Resource, news: bool) -> None:
+        for call in self._on_news if news else ():
+            call(resource)
+        self._queue.add(resource.key, news=news)
 
     def start(self, workers: int) -> None:
         self._relisted = self._clock()

@@ -31,6 +31,8 @@ class Context:
     clouds: Clouds = field(default_factory=Clouds)
     """The connections to OpenStack: one set for all kinds."""
     shard: Shard = field(default_factory=Shard)
+    on_news: list[Callable[[Resource], None]] = field(default_factory=list)
+    """Told of each resource that is new or changed, before a tick of it begins."""
 
 
 @dataclass(frozen=True)

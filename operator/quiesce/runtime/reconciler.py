@@ -31,6 +31,7 @@ from quiesce.runtime.turn import Postponed
 log = logging.getLogger(__name__)
 
 AT_ONCE = 0.0
+"""It is not done yet: what is new or changed keeps its place before all that is only polled."""
 AFTER_TERMINAL_SECONDS = 15.0
 """How soon a Secret, spec or cloud that a person has corrected is noticed."""
 _OTHER_SHARD_SECONDS = 2.0

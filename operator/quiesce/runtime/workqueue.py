@@ -1,5 +1,8 @@
 """Which key is due, and when. Many threads take from it; no key is ever with two of them, and no
 namespace or cloud has more of them than its share.
+
+What a person has just done is not kept waiting by what is only polled: a key that is added as
+`news` comes before all others that are due, until a tick of it asks for a later one.
 """
 
 import heapq
@@ -30,6 +33,7 @@ class WorkQueue(Generic[_K]):
         self._shares: Shares[_K] = Shares(namespace_of, 0)
         self._changed = threading.Condition()
         self._due: dict[_K, float] = {}
+        self._news: dict[_K, None] = {}  # in the order in which they came
         # May hold stale entries: only those in _due count.
         self._heap: list[tuple[float, int, _K]] = []
         self._count = 0  # breaks ties first come, first served; keys need no order
@@ -50,11 +54,13 @@ class WorkQueue(Generic[_K]):
         with self._changed:
             return self._shares.join(key, cloud)
 
-    def add(self, key: _K, delay: float = 0.0) -> None:
+    def add(self, key: _K, delay: float = 0.0, *, news: bool = False) -> None:
         """`key` is due in `delay` seconds at the latest, but not before work on it has ended."""
         with self._changed:
             if self._closed:
                 return
+            if news:
+                self._news[key] = None
             due = self._clock() + delay
             if key in self._in_work:
                 self._in_work[key] = _earlier(self._in_work[key], due)
@@ -62,7 +68,8 @@ class WorkQueue(Generic[_K]):
                 self._schedule(key, due)
 
     def get(self, timeout: float) -> _K | None:
-        """The key that is due longest, waiting up to `timeout` seconds; None: none, or closed.
+        """News, else the key that is due longest, waiting up to `timeout` seconds; None: none, or
+        closed.
 
         The caller hands it back with done().
         """
@@ -84,6 +91,8 @@ class WorkQueue(Generic[_K]):
             added = self._in_work.pop(key)
             self._shares.end(key)
             due = added if delay is None else _earlier(added, self._clock() + delay)
+            if added is None and delay != 0:
+                self._news.pop(key, None)
             if due is None or self._closed:
                 self._shares.forget(key)
             else:
@@ -117,10 +126,13 @@ class WorkQueue(Generic[_K]):
         self._changed.notify()
 
     def _next(self, now: float) -> tuple[_K | None, float | None]:
-        """(the key that is due longest and may begin, when the next one is due).
+        """(the key that is due longest and may begin, news first; when the next one is due).
 
         Those that have to wait for their share keep their place, and hold up nobody.
         """
+        for key in self._news:
+            if self._due.get(key, now + 1) <= now and self._shares.may_begin(key):
+                return key, None
         waiting = []
         found, later = None, None
         while self._heap:

@@ -3,6 +3,7 @@
 import tempfile
 import threading
 import time
+from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -63,9 +64,11 @@ class CloudApplication(Application):
         with clock.lock:
             clock.catch_up()
             try:
-                return handler(request)
+                response = handler(request)
             except ApiError as error:
-                return self.refuse(request, error)
+                response = self.refuse(request, error)
+            response.headers["Date"] = formatdate(clock.now(), usegmt=True)
+            return response
 
     def refuse(self, request: Request, error: ApiError) -> Response:
         """Word a refusal as the service does; a missing token is refused by Keystone's

@@ -22,7 +22,7 @@ from tests.unit.drain.build import (
 from quiesce.api.annotations import DRAIN_FINALIZER
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import DrainSpec
-from quiesce.api.errors import BadCredentials, NotAllowed, Problem
+from quiesce.api.errors import BadCredentials, CloudUnreachable, NotAllowed, Problem
 from quiesce.drain import host_access
 from quiesce.drain.claimed import cloud_digest
 from quiesce.drain.decide.service import START_TRIES
@@ -36,6 +36,8 @@ from quiesce.openstack.records import Migration, Server, Service
 from quiesce.runtime.kinds import Context
 from quiesce.runtime.reconciler import AFTER_TERMINAL_SECONDS, ResourceReconciler
 from quiesce.settings import Settings
+
+OTHER = Key("openstack", "other")
 
 
 class Still:
@@ -54,6 +56,12 @@ class Still:
 
     def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
         return self.the_services
+
+    def clock(self) -> float:
+        return 0.0
+
+    def no_migration_changed(self, host: str, asked: float) -> bool:
+        return False
 
     def servers_on(self, host: str) -> tuple[Server, ...]:
         return self.the_servers
@@ -157,6 +165,38 @@ def test_a_host_is_disabled_before_its_servers_are_listed() -> None:
     assert "progress" not in store.objects[KEY]["status"]
     process.reconcile()
     assert store.objects[KEY]["status"]["progress"]["total"] == 2
+
+
+def test_no_move_begins_while_another_drain_is_not_disabled_yet() -> None:
+    """Its host may be the one that Nova chooses."""
+    cloud = Still()
+    process, store = operator(cloud)
+    process.reconcile()
+    cloud.the_services = (
+        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
+        other(),
+    )
+    store.put(OTHER, {"host": "other"}, NOW)
+    new = store.get(OTHER)
+    assert new is not None
+    process.drains.newcomers.notice(new)
+    assert process.reconcile() == pytest.approx(Settings().poll_interval, abs=1)
+    assert "migrate" not in cloud.calls
+    assert process.reconciler.reconcile(OTHER) == 0, "its finalizer alone changes nothing"
+    process.reconcile()
+    assert "migrate" not in cloud.calls
+    process.reconciler.reconcile(OTHER)
+    process.reconcile()
+    assert cloud.calls.count("migrate") == 2
+
+
+def test_a_drain_that_cannot_begin_holds_no_other_up() -> None:
+    process, store = operator(CloudUnreachable("no answer"))
+    resource = store.get(KEY)
+    assert resource is not None
+    process.drains.newcomers.notice(resource)
+    process.reconcile()
+    assert not process.drains.newcomers._waiting
 
 
 def test_a_drain_whose_status_was_lost_begins_again() -> None:

@@ -1,5 +1,6 @@
 """Lists that reconciliations share: recent ones, and no more than fits."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -48,3 +49,47 @@ def test_a_list_is_shared_while_it_is_recent_and_not_forgotten() -> None:
     found.forget()
     found.get()
     assert len(reads) == 3
+
+
+class Ticks:
+    """A clock that goes on by one each time it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.changed = threading.Condition()
+
+    def __call__(self) -> float:
+        with self.changed:
+            self.now += 1
+            self.changed.notify_all()
+            return self.now
+
+    def wait_for(self, now: float) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.now >= now, timeout=60)
+
+
+def test_threads_that_wait_for_the_present_share_one_read() -> None:
+    """Of hundreds of drains that are applied at once each wants the services as they are now."""
+    clock, ends, answers = Ticks(), threading.Semaphore(0), list[int]()
+    reads: list[int] = []
+
+    def read() -> int:
+        reads.append(len(reads) + 1)
+        assert ends.acquire(timeout=60)
+        return reads[-1]
+
+    shared = Shared(read, 10.0, clock)
+    threads = [
+        threading.Thread(target=lambda: answers.append(shared.get(fresh=True)), daemon=True)
+        for _ in range(8)
+    ]
+    threads[0].start()
+    clock.wait_for(2)  # it has asked, and begun to read
+    for thread in threads[1:]:
+        thread.start()
+    clock.wait_for(9)  # all others have asked
+    ends.release(2)
+    for thread in threads:
+        thread.join(60)
+    assert sorted(answers) == [1, *[2] * 7], "none got what was sent before it asked"

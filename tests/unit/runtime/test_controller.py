@@ -92,6 +92,17 @@ def test_an_event_is_looked_at_and_the_echo_of_a_listed_object_is_not(make: Make
     seen.wait_for(lambda keys: keys == ["a", "b", "a", "a"])
 
 
+def test_who_wants_to_know_is_told_of_what_is_new_before_a_tick_begins(make: Make) -> None:
+    told: list[str] = []
+    controller = make(Store("a"), Seen(), on_news=[lambda resource: told.append(resource.key.name)])
+    controller.relist()
+    controller.on_event(Resource(drain("a")), False)
+    controller.on_event(Resource(drain("b")), False)
+    controller.on_event(Resource(drain("a", generation=2)), False)
+    controller.on_event(Resource(drain("a", generation=2)), True)
+    assert told == ["a", "b", "a"]
+
+
 def test_a_relist_finds_what_the_watch_missed_and_leaves_the_rest_at_its_pace(make: Make) -> None:
     seen = Seen(lambda _: 3600)
     store = Store("a", "b")

@@ -54,6 +54,47 @@ def test_a_key_added_twice_is_handed_out_once(queue: WorkQueue[str]) -> None:
     assert [queue.get(0), queue.get(0)] == ["a", None]
 
 
+def test_news_come_before_what_is_due_longer(queue: WorkQueue[str], clock: Clock) -> None:
+    queue.add("polled")
+    queue.add("also polled")
+    clock.now += 100
+    queue.add("new", news=True)
+    queue.add("polled", news=True)  # a person has changed it
+    assert [queue.get(0) for _ in range(4)] == ["new", "polled", "also polled", None]
+
+
+def test_news_stay_news_until_a_tick_asks_for_a_later_one(queue: WorkQueue[str]) -> None:
+    """The finalizer is stored, then at once comes the tick that disables the host."""
+    queue.add("new", news=True)
+    queue.get(0)
+    queue.add("polled")
+    queue.done("new", 0.0)
+    assert queue.get(0) == "new"
+    queue.done("new", 0.01)
+    assert queue.get(0) == "polled"
+
+
+def test_what_is_news_while_it_is_in_work_is_news_afterwards(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    queue.get(0)
+    queue.add("polled")
+    queue.add("a", news=True)
+    queue.done("a", 60)
+    assert queue.get(0) == "a"
+
+
+def test_news_of_one_namespace_leave_workers_to_the_others() -> None:
+    """However many resources a person applies, and whatever they wait for."""
+    queue: WorkQueue[str] = WorkQueue(namespace_of=lambda key: key[0])
+    queue.share_among(4)
+    queue.add("b1")
+    for number in range(9):
+        queue.add(f"a{number}", news=True)
+    taken = [queue.get(0) for _ in range(4)]
+    assert taken[:2] == ["a0", "b1"] or "b1" in taken
+    assert sum(key is not None and key[0] == "a" for key in taken) <= 2
+
+
 @pytest.mark.parametrize(("delays", "due"), [((60, 1), 1), ((1, 60), 1), ((60, 0), 0), ((3, 3), 3)])
 def test_the_earliest_of_several_times_wins(
     queue: WorkQueue[str], clock: Clock, delays: tuple[float, ...], due: float

@@ -45,10 +45,12 @@ def suffices(observation: Observation, decision: Decision) -> bool:
     elsewhere.
 
     Not where a record says that the move of a listed server has ended since: its row is out of
-    date.
+    date. And nothing is done for which the records were not read in this tick.
     """
     if observation.whole:
         return True
+    if observation.unchanged and decision.actions:
+        return False
     newest = {m.server_id: m for m in reversed(observation.migrations)}
     ended = any(
         not s.idle and s.id in newest and newest[s.id].terminal for s in observation.servers

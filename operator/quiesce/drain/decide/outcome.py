@@ -12,7 +12,7 @@ from quiesce.drain.decide import service
 from quiesce.drain.decide.allocations import left_behind
 from quiesce.drain.decide.refusals import not_permitted
 from quiesce.drain.decide.remedies import SET_UP
-from quiesce.drain.decide.schedule import starved
+from quiesce.drain.decide.schedule import starved, waiting
 from quiesce.drain.model.actions import DeleteService, DisableService
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.decision import Decision, Deletion, Goal, Limits, Outcome
@@ -307,7 +307,11 @@ def requeue_after(observation: Observation, decision: Decision, limits: Limits) 
     in_flight = any(v.in_flight for v in verdicts)
     if decision.actions and not decision.started and not in_flight:
         return min(_AT_ONCE, limits.poll)
-    if decision.started or any(v.is_lively for v in verdicts):
+    if (
+        decision.started
+        or any(v.is_lively for v in verdicts)
+        or (limits.held and waiting(verdicts))
+    ):
         return limits.poll
     waits = [
         v.verdict.until - observation.now

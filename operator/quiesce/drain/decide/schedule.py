@@ -43,7 +43,7 @@ def choose(
     free = drain.spec.migration.max_parallel - sum(v.in_flight for v in verdicts)
     if limits.slots is not None:
         free = min(free, limits.slots)
-    if free <= 0:
+    if free <= 0 or limits.held:
         return ()
     groups = [g for g in observation.groups if g.policy == "anti-affinity"]
     busy = {v.server_id for v in verdicts if v.in_flight or isinstance(v.verdict, Held)}

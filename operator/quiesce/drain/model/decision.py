@@ -22,7 +22,8 @@ class Goal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`slots`: moves that the operator-wide limit still allows; None: no limit.
+    """`slots`: moves that the operator-wide limit still allows; None: no limit. `held`: none
+    begins now, because another drain's host is about to be disabled.
 
     `settle`: between the two reads of the proof. `poll`, `idle`: seconds between ticks while
     something moves, and at rest.
@@ -32,6 +33,7 @@ class Limits:
     slots: int | None = None
     poll: float = 2.0
     idle: float = 30.0
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

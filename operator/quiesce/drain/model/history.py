@@ -131,7 +131,8 @@ class History:
     whose server was not seen well yet. `servers`, `listed`: the host's
     servers as last listed; `listed` None: the list is void. `full_list`, `older`: when all
     migrations of the host were last listed, and which of those from before the drain mattered
-    then. `report`: when
+    then. `records`, `asked`: its migrations as last read, and when they were asked for, by the
+    cloud's clock; None: they are void. `report`: when
     the service's row was last written, as Nova shows it, and since when that is shown.
     """
 
@@ -156,6 +157,8 @@ class History:
     listed: datetime | None = None
     full_list: datetime | None = None
     older: tuple[Migration, ...] = ()
+    records: tuple[Migration, ...] = ()
+    asked: float | None = None
     planned: datetime | None = None
     report: tuple[str, datetime] | None = None
     clean_since: datetime | None = None
@@ -217,6 +220,9 @@ class History:
     def list_migrations(self, older: tuple[Migration, ...], now: datetime) -> Self:
         return replace(self, older=older, full_list=now)
 
+    def note_records(self, records: tuple[Migration, ...], asked: float) -> Self:
+        return replace(self, records=records, asked=asked)
+
     def ended(self, migrations: Iterable[Migration]) -> tuple[Migration, ...]:
         """Those that were seen open before and have ended since."""
         before = {
@@ -274,13 +280,15 @@ class History:
         """Before the calls go out: Nova works on every server whose move is asked for.
 
         Whatever else changes the list of servers, and a call that is not accepted, makes it void.
+        So does any call with the migrations: Nova's own record of it is not among its changes.
         """
         tasks = {a.server_id: _BY_METHOD[a.method] for a in actions if isinstance(a, StartMove)}
         servers = tuple(replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers)
         known = all(isinstance(a, StartMove | ConfirmMove) for a in actions)
         confirms = self.confirms | {a.migration_id for a in actions if isinstance(a, ConfirmMove)}
         listed = self.listed if known else None
-        return replace(self, servers=servers, listed=listed, confirms=confirms)
+        asked = None if actions else self.asked
+        return replace(self, servers=servers, listed=listed, confirms=confirms, asked=asked)
 
     def void_list(self) -> Self:
         """A call did not go as expected: the host's servers are listed again before anything is

@@ -81,9 +81,10 @@ class Observation:
     (`whole` False) as listed some seconds ago, less those seen elsewhere since; before the drain's
     first write they may be unread (`whole` False as well). `migrations`: of this host as source or
     destination, newest first: all above `found_migration`, and others that at the last full list
-    were not terminal or tell where a server of the host has gone. `elsewhere`: servers that left
-    with an unfinished or failed migration of this host; None where the server is gone. `ports`
-    None: the cloud has no network service.
+    were not terminal or tell where a server of the host has gone. `unchanged`: they were
+    not read in this tick, because none has changed. `elsewhere`: servers that left with an
+    unfinished or failed migration of this host; None where the server is gone. `ports` None: the
+    cloud has no network service.
     `unreadable`: server ID -> why a server that left cannot be read. `idle_ports`: server ID -> IDs
     of its ports on the host that do not work, as far as servers are to be moved. `ports_error`: why
     ports could not be read; empty: they were.
@@ -103,6 +104,7 @@ class Observation:
     servers: tuple[Server, ...] = ()
     whole: bool = True
     migrations: tuple[Migration, ...] = ()
+    unchanged: bool = False
     elsewhere: Mapping[str, Server | None] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[ServerGroup, ...] = ()

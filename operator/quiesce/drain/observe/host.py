@@ -112,11 +112,13 @@ def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observa
 
 
 def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:
-    """A poll with the host's servers read now."""
-    observation = _list_servers(cloud, polled)
+    """A poll with the host's servers read now, and its migrations where the poll did not."""
+    observation = replace(_list_servers(cloud, polled), whole=True, unchanged=False)
+    if polled.unchanged:
+        observation = read_ended(cloud, drain, read_migrations(cloud, drain, observation))
     here = {server.id for server in observation.servers}
     away = {id_: server for id_, server in polled.elsewhere.items() if id_ not in here}
-    return _read_closer(cloud, drain, replace(observation, elsewhere=away, whole=True))
+    return _read_closer(cloud, drain, replace(observation, elsewhere=away))
 
 
 def _service_of(host: str, services: tuple[Service, ...]) -> Service | None:

@@ -34,16 +34,19 @@ _HEALTHY = ("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFL
 def read_migrations(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
     """All of this drain's time, and of older ones what still matters. Newest first."""
     history, since = observation.history, drain.record.found_migration
-    last = history.full_list
+    last, asked = history.full_list, cloud.clock()
     due = last is None or observation.now - last >= FULL_LIST_EVERY
     if not (due or not drain.begun or not observation.servers):
-        recent = cloud.migrations(drain.host, above=since)
-        return replace(observation, migrations=(*recent, *history.older))
+        if _is_unchanged(cloud, drain, observation):
+            return replace(observation, migrations=history.records, unchanged=True)
+        found = (*cloud.migrations(drain.host, above=since), *history.older)
+        history = history.note_records(found, asked)
+        return replace(observation, migrations=found, history=history)
     found = cloud.migrations(drain.host)
     older = tuple(_older(found, since, observation))
     if drain.begun:
         found = (*(m for m in found if m.id > since), *older)
-    history = history.list_migrations(older, observation.now)
+    history = history.list_migrations(older, observation.now).note_records(found, asked)
     return replace(observation, migrations=found, history=history)
 
 
@@ -57,6 +60,17 @@ def _older(found: Iterable[Migration], since: int, observation: Observation) -> 
             yield m
         if m.terminal and (m.status not in FAILED or m.source != observation.host):
             unsettled.discard(m.server_id)
+
+
+def _is_unchanged(cloud: Cloud, drain: Drain, observation: Observation) -> bool:
+    """Of a poll: whether no record has changed since they were last read. Not asked where one is
+    finished: that may have to be confirmed, for which it is read again.
+    """
+    history = observation.history
+    finished = any(m.status == "finished" for m in history.records)
+    if observation.whole or drain.edited or finished or history.asked is None:
+        return False
+    return cloud.no_migration_changed(drain.host, history.asked)
 
 
 def read_ended(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:

@@ -1,0 +1,133 @@
+"""Which hosts' migrations have changed: one small read of the whole cloud, for all who wait.
+
+It tells that nothing has happened, and saves reading the records again; never what they are. Facts
+of Nova on which this rests (read at 21.2.4, 29.4.0 and 34.0.0):
+
+* `changes-since` is `updated_at >= time` (nova/db/main/api.py
+  _get_query_nova_resource_by_changes_time). A record that was never updated since its creation is
+  not among the changes, nor is one whose server was deleted.
+* `updated_at` is set by the clock of whichever process writes, in whole seconds.
+* Rows of a cell that does not answer are left out in silence.
+
+So changes may be missed, for as long as nobody reads the records themselves: who asks does that
+every few seconds, and before anything is done.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.openstack.shared import Shared
+
+AGE = 1.0
+"""Seconds for which an answer counts."""
+OVERLAP = timedelta(seconds=45)
+"""Clocks of Nova's processes may be 30 s apart, and a change is written some seconds after its
+time."""
+SHARED_BY = 3
+"""Hosts: for fewer, reading each one's records is less."""
+_ASKED_WITHIN = 10.0
+_LONGEST_GAP = 60.0
+"""After that many seconds without a read the changes would be a long list."""
+MOST, REST = 1000, 60.0
+"""A cloud that changes more than that, or does not answer such a request, is left alone so long."""
+
+Version = tuple[datetime | None, str, str | None]  # updated, status, destination
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`date`: Nova's time when it was asked, None: not told. `rows`: by uuid, the version and the
+    hosts of each record that was updated since.
+    """
+
+    date: datetime | None
+    rows: Mapping[str, tuple[Version, frozenset[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """All changes after `since` and before `read` were seen, both by our clock. `date`: `read` by
+    Nova's. `versions`: the rows of the last answer. `changed`: when an answer with something new
+    of a host was there.
+    """
+
+    since: float
+    read: float
+    date: datetime
+    versions: Mapping[str, Version] = field(default_factory=dict)
+    changed: Mapping[str, float] = field(default_factory=dict)
+
+    def advance(self, answer: Answer, asked: float, there: float) -> "_Known | None":
+        """None: it cannot be followed from here."""
+        if answer.date is None or len(answer.rows) >= MOST:
+            return None
+        changed = {host: at for host, at in self.changed.items() if there - at < _LONGEST_GAP}
+        for uuid, (version, hosts) in answer.rows.items():
+            if self.versions.get(uuid) != version:
+                changed |= dict.fromkeys(hosts, there)
+        versions = {uuid: version for uuid, (version, _) in answer.rows.items()}
+        return _Known(self.since, asked, answer.date, versions, changed)
+
+
+class Changes:
+    """Safe to use from many threads."""
+
+    def __init__(self, ask: Callable[[datetime], Answer], clock: Callable[[], float]) -> None:
+        """`ask`: for all records that were updated since then, by Nova's clock."""
+        self._ask, self._clock = ask, clock
+        self._lock = threading.Lock()
+        self._known: _Known | None = None
+        self._rests_until = float("-inf")
+        self._asked_by: dict[str, float] = {}
+        self._shared = Shared(self._read, AGE, clock)
+
+    def begin(self, asked: float, date: datetime | None) -> None:
+        """Records of a host were read; `date`: when, by Nova's clock. Changes are followed from
+        here on, unless they already are.
+        """
+        with self._lock:
+            if date is not None and not self._follows(asked):
+                self._known = _Known(asked, asked, date)
+
+    def none_since(self, host: str, asked: float) -> bool:
+        """Whether no record of the host has changed since all of them were asked for, as an answer
+        shows that is AGE seconds old at most. False also where that is not known.
+        """
+        if not self._is_worth_it(host) or self._clock() < self._rests_until:
+            return False
+        known = self._shared.get()
+        if known is None:
+            return False
+        return known.since <= asked and known.changed.get(host, asked) <= asked
+
+    def _is_worth_it(self, host: str) -> bool:
+        now = self._clock()
+        with self._lock:
+            self._asked_by[host] = now
+            recent = {h: at for h, at in self._asked_by.items() if now - at < _ASKED_WITHIN}
+            self._asked_by = recent
+        return len(recent) >= SHARED_BY
+
+    def _follows(self, now: float) -> bool:
+        return self._known is not None and now - self._known.read < _LONGEST_GAP
+
+    def _read(self) -> _Known | None:
+        """By one thread at a time."""
+        asked = self._clock()
+        with self._lock:
+            known = self._known if self._follows(asked) else None
+        if known is None:
+            return None
+        try:
+            answer = self._ask(known.date - OVERLAP)
+        except (CloudUnreachable, NotAllowed):
+            known = None  # the records of the host itself are read next: that says what is wrong
+        else:
+            known = known.advance(answer, asked, self._clock())
+        with self._lock:
+            self._known = known
+            self._rests_until = self._clock() + REST if known is None else self._rests_until
+        return known
