@@ -20,7 +20,7 @@ from quiesce.drain.newcomers import Newcomers
 from quiesce.drain.reconcile import Drains
 from quiesce.kube.resource import Key
 from quiesce.openstack.cloud import Cloud
-from quiesce.openstack.http import route
+from quiesce.openstack.routes import route
 from quiesce.openstack.session import Clouds
 from quiesce.runtime.kinds import Context
 from quiesce.runtime.reconciler import ResourceReconciler
