@@ -63,9 +63,10 @@ def facts(name: str, phase: str = "Draining", **more: Any) -> DrainFacts:
 
 
 @pytest.fixture
-def drains() -> Iterator[Callable[[DrainFacts], None]]:
-    """Drains that are gone after the test."""
+def drains(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[DrainFacts], None]]:
+    """Drains that are gone after the test; those of other tests are not seen."""
     known: list[DrainFacts] = []
+    monkeypatch.setattr(named._drains, "_of", {})
 
     def put(one: DrainFacts) -> None:
         known.append(one)
