@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from quiesce.openstack.access_rules import allows, rule_for
+from quiesce.openstack.access_rules import rule_for
 from quiesce.openstack.catalog import Catalog
 from quiesce.openstack.routes import ROUTES, Route
 
@@ -38,19 +38,13 @@ _NAMES: dict[Catalog, str] = {
 
 
 def access_rules() -> list[dict[str, str]]:
-    """As `openstack application credential create --access-rules` takes them; without one that
-    another has in it, as `/servers/*` has `/servers/detail`.
-    """
-    every = [
+    """As `openstack application credential create --access-rules` takes them, each once."""
+    every = (
         rule_for(each, service, f"https://cloud{base}")
         for each in ROUTES
         for service, base in PLACES[each.service]
-    ]
-    return [
-        rule
-        for rule in every
-        if not any(other != rule and allows(other, **rule) for other in every)
-    ]
+    )
+    return [dict(rule) for rule in dict.fromkeys(tuple(rule.items()) for rule in every)]
 
 
 def document() -> str:

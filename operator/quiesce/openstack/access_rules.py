@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from quiesce.api.outside import cleaned
-from quiesce.openstack.routes import Route
+from quiesce.openstack.routes import ROUTES, Route
 
 _LONGEST_PATH = 225  # of a rule: keystone/application_credential/schema.py
 _MOST_RULES = 200  # that are compared
@@ -22,8 +22,17 @@ Rules = Sequence[object]
 
 
 def rule_for(known: Route, service_type: str, base: str) -> dict[str, str]:
-    """The access rule that allows a route. `base`: the address that its path is added to."""
-    path = f"{urlsplit(base).path}{known.path}".replace("{id}", "*")
+    """The access rule that allows a route: that of a wider one, as `/servers/*` for
+    `/servers/detail`, so that there is one rule for both. `base`: the address that its path is
+    added to.
+    """
+    alike = (each for each in ROUTES if each != known and each.service == known.service)
+    wider = (
+        each.path
+        for each in alike
+        if each.method == known.method and _matches(each.path, known.path)
+    )
+    path = f"{urlsplit(base).path}{next(wider, known.path)}".replace("{id}", "*")
     return {"service": service_type, "method": known.method, "path": path}
 
 

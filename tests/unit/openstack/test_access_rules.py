@@ -38,6 +38,12 @@ def test_the_missing_rule_is_named_as_keystone_takes_it() -> None:
     )
 
 
+def test_the_rule_that_is_named_is_one_of_the_list_that_users_have() -> None:
+    """There, one rule allows both: `/servers/*` has `/servers/detail` in it."""
+    rule = rule_for(known("GET", "/servers/detail"), "compute", NOVA)
+    assert rule["path"] == "/compute/v2.1/servers/*"
+
+
 @pytest.mark.parametrize(
     "path",
     [
