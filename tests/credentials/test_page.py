@@ -27,7 +27,7 @@ from tests.harness.promises import COLD, LIVE, moved, nothing_left
 PAGE = ROOT / "docs" / "credentials.md"
 USER, ROLE = "quiesce-operator", "quiesce"
 HOSTS = ("cmp1", "cmp2")
-_ROW = re.compile(r"^\| (id|secret|name) +\| (\S+) +\|$", re.MULTILINE)
+_ROW = re.compile(r"^\| (ID|Secret|Name) +\| (\S+) +\|$", re.MULTILINE)
 
 
 def blocks(section: str) -> str:
@@ -52,7 +52,7 @@ def run(script: str) -> dict[str, str]:
         ["bash", "-eu", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    return dict(_ROW.findall(done.stdout))
+    return {field.lower(): value for field, value in _ROW.findall(done.stdout)}
 
 
 @pytest.fixture(scope="module")

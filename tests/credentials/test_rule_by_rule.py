@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tools.access_rules import access_rules
 
-from tests.credentials.scenes import DESTINATION, SCENES, Stage
+from tests.credentials.scenes import DESTINATION, SCENES, Stage, network
 from tests.credentials.user import Policies, User, grants, title
 from tests.harness.kubernetes import Kube, Operator
 from tests.harness.openstack import Lab
@@ -67,8 +67,9 @@ def stages(
 ) -> list[Stage]:
     """After their scenes."""
     cloud.tidy((*HOSTS, DESTINATION))
+    where = network(cloud)  # before policies change: while Neutron reads them it may find none
     found = [
-        Stage(kube, cloud, user, policies, namespace, host, role)
+        Stage(kube, cloud, user, policies, namespace, host, role, where)
         for host, role in zip(HOSTS, ROLES, strict=True)
     ]
     with ThreadPoolExecutor(len(HOSTS)) as pool:
