@@ -17,7 +17,7 @@ from tests.harness.openstack import Json, Lab, bed_environment
 
 ROOT = Path(__file__).parents[2]
 POLICIES = ROOT / "manifests" / "openstack" / "policy"
-SERVICES = ("nova", "placement", "neutron")  # the bed has Glance too, which its Nova makes needless
+SERVICES = ("nova", "placement", "neutron", "glance")
 ROLE = "role:quiesce"
 
 Rule = Mapping[str, str]

@@ -44,14 +44,16 @@ def _with_snapshots(
     shelved = tuple(s for s in servers if s.status == "SHELVED" and not s.volume_backed)
     if not shelved:
         return servers, ()
+    have: frozenset[str] | None
+    unread: tuple[Unread, ...] = ()
     try:
-        have: frozenset[str] | None = cloud.snapshots(server.id for server in shelved)
+        have = cloud.snapshots(server.id for server in shelved)
     except NotInCatalog as error:
         return servers, (_unread("ImagesNotRead", shelved, _SNAPSHOTS, str(error)),)
-    except (CloudUnreachable, NotAllowed):
-        have = None
+    except (CloudUnreachable, NotAllowed) as error:
+        have, unread = None, (_unread("ImagesNotRead", shelved, _SNAPSHOTS, f"{error}. They wait"),)
     known = {s.id: None if have is None else s.id in have for s in shelved}
-    return tuple(replace(s, snapshot=known.get(s.id, s.snapshot)) for s in servers), ()
+    return tuple(replace(s, snapshot=known.get(s.id, s.snapshot)) for s in servers), unread
 
 
 def _volumes_of(
