@@ -45,7 +45,7 @@ NAMESPACE = Kind("", "v1", "namespaces", "Namespace", namespaced=False, short=("
 SECRET = Kind("", "v1", "secrets", "Secret")
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
-BUILT_IN = (NAMESPACE, SECRET, CRD, EVENT, LEASE)
+BUILT_IN = (SECRET, CRD, EVENT, LEASE, NAMESPACE)  # the last one: other paths begin like its own
 
 
 def kinds_of(crd: Json) -> Iterator[Kind]:
