@@ -3,24 +3,13 @@
 from typing import Any
 
 import pytest
+from tests.unit.clock import Clock
 from tests.unit.drain.build import decided, observed, server
 from tests.unit.kube.fake_api import drain
 
 from quiesce.drain.model.actions import StartMove
 from quiesce.drain.newcomers import LONGEST_HOLD, Newcomers
 from quiesce.kube.resource import Resource
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -57,6 +57,11 @@ class Still:
     def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
         return self.the_services
 
+    def shows_it_disabled(self) -> None:
+        """The host, by the drain of these tests."""
+        ours = service(disabled_reason="quiesce: drain openstack/drain [uid-drai]")
+        self.the_services = (ours, other())
+
     def clock(self) -> float:
         return 0.0
 
@@ -172,10 +177,7 @@ def test_no_move_begins_while_another_drain_is_not_disabled_yet() -> None:
     cloud = Still()
     process, store = operator(cloud)
     process.reconcile()
-    cloud.the_services = (
-        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
-        other(),
-    )
+    cloud.shows_it_disabled()
     store.put(OTHER, {"host": "other"}, NOW)
     new = store.get(OTHER)
     assert new is not None
@@ -203,10 +205,7 @@ def test_a_drain_whose_status_was_lost_begins_again() -> None:
     cloud = Still()
     process, store = operator(cloud)
     process.reconcile()
-    cloud.the_services = (
-        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
-        other(),
-    )
+    cloud.shows_it_disabled()
     store.objects[KEY]["status"] = {}
     process.drains.histories.clear()
     process.reconcile()
@@ -225,10 +224,7 @@ def test_trouble_with_a_call_keeps_what_the_same_tick_has_written() -> None:
     process.reconcile()
     assert cloud.calls == ["disable_service"]
     found = store.objects[KEY]["status"]["service"]["foundStatus"]
-    cloud.the_services = (
-        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
-        other(),
-    )
+    cloud.shows_it_disabled()
     cloud.fails = {"migrate": NotAllowed("403")}
     assert process.reconcile() == AFTER_TERMINAL_SECONDS
     status = store.objects[KEY]["status"]
@@ -242,10 +238,7 @@ def test_what_the_brake_gives_one_drain_no_other_is_given(monkeypatch: pytest.Mo
     cloud = Still()
     process, store = operator(cloud, limit=1)
     process.reconcile()
-    cloud.the_services = (
-        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
-        other(),
-    )
+    cloud.shows_it_disabled()
     left: list[int | None] = []
     write = store.write_status
 
@@ -355,10 +348,7 @@ def test_an_idle_drain_writes_nothing() -> None:
     cloud.the_servers = (server("s1", "SUSPENDED"),)
     process, store = operator(cloud)
     process.reconcile()
-    cloud.the_services = (
-        service(disabled_reason="quiesce: drain openstack/drain [uid-drai]"),
-        other(),
-    )
+    cloud.shows_it_disabled()
     process.reconcile()
     process.reconcile()
     writes = store.writes

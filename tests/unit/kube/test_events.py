@@ -1,24 +1,13 @@
 import re
 
 import pytest
+from tests.unit.clock import Clock
 from tests.unit.kube.fake_api import FakeApi, drain
 
 from quiesce.kube.events import Events
 from quiesce.kube.resource import Resource
 
 DRAIN = Resource(drain())
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -3,18 +3,12 @@
 from typing import Any
 
 import pytest
+from tests.unit.clock import Clock
 from tests.unit.openstack.answers import Wire, answer
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.errors import NotInCatalog
 from quiesce.openstack.lookups import Lookups
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def volume(id_: str, *, encrypted: bool = False, **more: Any) -> dict[str, Any]:

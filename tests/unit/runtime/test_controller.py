@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.unit.clock import Clock
 from tests.unit.kube.fake_api import drain
 
 from quiesce.api.backoff import Backoff
@@ -272,13 +273,6 @@ def test_stopping_lets_a_tick_in_work_end_and_begins_no_other(make: Make) -> Non
     going.set()
     assert controller.join(60) == []
     assert ended == seen.keys == ["a"]
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_health_of_what_is_well(make: Make) -> None:

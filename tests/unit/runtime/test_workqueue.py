@@ -6,21 +6,9 @@ import time
 from collections import Counter
 
 import pytest
+from tests.unit.clock import Clock
 
 from quiesce.runtime.workqueue import WorkQueue
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -131,8 +131,8 @@ class History:
     whose server was not seen well yet. `servers`, `listed`: the host's
     servers as last listed; `listed` None: the list is void. `full_list`, `older`: when all
     migrations of the host were last listed, and which of those from before the drain mattered
-    then. `records`, `asked`: its migrations as last read, and when they were asked for, by the
-    cloud's clock; None: they are void. `report`: when
+    then. `records`, `asked`: its migrations as last read, and when they were asked for, in the
+    seconds of `Cloud.clock`; None: they are void. `report`: when
     the service's row was last written, as Nova shows it, and since when that is shown.
     """
 
