@@ -22,12 +22,11 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service answered; `message` is its refusal in words, `date` a header of it."""
+    """What a service answered; `message` is its refusal in words."""
 
     status: int
     body: Any
     request_id: str
-    date: str = ""
 
     @property
     def message(self) -> str:
@@ -141,7 +140,7 @@ class Lab(ABC):
         )
         content = answer.json() if answer.content.startswith((b"{", b"[")) else None
         request_id = answer.headers.get("x-openstack-request-id", "")
-        return Answer(answer.status_code, content, request_id, answer.headers.get("Date", ""))
+        return Answer(answer.status_code, content, request_id)
 
     def has(self, change: Change) -> bool:
         """Return whether the cloud's Nova has a change."""

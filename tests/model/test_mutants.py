@@ -168,9 +168,7 @@ def always_restores(original: Any, drain: Any, observation: Any) -> Any:
 
 
 def a_broken_answer_is_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    def pages(self: Any, path: str, key: str, query: Any, dates: Any = None) -> Any:
-        if dates is not None:
-            dates.append(None)
+    def pages(self: Any, path: str, key: str, query: Any) -> Any:
         answer_ = self._send("compute", "GET", path, query=query)
         try:
             yield from answer_.json().get(key, [])

@@ -6,7 +6,9 @@ of Nova on which this rests (read at 21.2.4, 29.4.0 and 34.0.0):
 * `changes-since` is `updated_at >= time` (nova/db/main/api.py
   _get_query_nova_resource_by_changes_time). A record that was never updated since its creation is
   not among the changes, nor is one whose server was deleted.
-* `updated_at` is set by the clock of whichever process writes, in whole seconds.
+* `updated_at` is set by the clock of whichever process writes, in whole seconds. The newest that
+  was shown is taken for Nova's time: answers need not have a `Date` (those of uWSGI have none),
+  which would be a proxy's time besides.
 * Rows of a cell that does not answer are left out in silence.
 
 So changes may be missed, for as long as nobody reads the records themselves: who asks does that
@@ -14,11 +16,12 @@ every few seconds, and before anything is done.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.openstack.records import Migration
 from quiesce.openstack.shared import Shared
 
 AGE = 1.0
@@ -38,44 +41,48 @@ Version = tuple[datetime | None, str, str | None]  # updated, status, destinatio
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`date`: Nova's time when it was asked, None: not told. `rows`: by uuid, the version and the
-    hosts of each record that was updated since.
-    """
-
-    date: datetime | None
-    rows: Mapping[str, tuple[Version, frozenset[str]]]
-
-
-@dataclass(frozen=True, slots=True)
 class _Known:
-    """All changes after `since` and before `read` were seen, both by our clock. `date`: `read` by
-    Nova's. `versions`: the rows of the last answer. `changed`: when an answer with something new
-    of a host was there.
+    """All changes after `since` and before `read` were seen, both by our clock. `newest`: the last
+    one that was seen, by Nova's. `versions`: the rows of the last answer. `changed`: when an answer
+    with something new of a host was there.
     """
 
     since: float
     read: float
-    date: datetime
+    newest: datetime
     versions: Mapping[str, Version] = field(default_factory=dict)
     changed: Mapping[str, float] = field(default_factory=dict)
 
-    def advance(self, answer: Answer, asked: float, there: float) -> "_Known | None":
+    def advance(self, answer: Sequence[Migration], asked: float, there: float) -> "_Known | None":
         """None: it cannot be followed from here."""
-        if answer.date is None or len(answer.rows) >= MOST:
+        if len(answer) >= MOST:
             return None
         changed = {host: at for host, at in self.changed.items() if there - at < _LONGEST_GAP}
-        for uuid, (version, hosts) in answer.rows.items():
-            if self.versions.get(uuid) != version:
-                changed |= dict.fromkeys(hosts, there)
-        versions = {uuid: version for uuid, (version, _) in answer.rows.items()}
-        return _Known(self.since, asked, answer.date, versions, changed)
+        for each in answer:
+            if self.versions.get(each.uuid) != _version(each):
+                changed |= dict.fromkeys(filter(None, (each.source, each.dest)), there)
+        newest = max(self.newest, _newest(answer) or self.newest)
+        return _Known(self.since, asked, newest, _versions(answer), changed)
+
+
+def _version(migration: Migration) -> Version:
+    return migration.updated, migration.status, migration.dest
+
+
+def _versions(migrations: Iterable[Migration]) -> Mapping[str, Version]:
+    return {each.uuid: _version(each) for each in migrations}
+
+
+def _newest(migrations: Iterable[Migration]) -> datetime | None:
+    return max((each.updated for each in migrations if each.updated), default=None)
 
 
 class Changes:
     """Safe to use from many threads."""
 
-    def __init__(self, ask: Callable[[datetime], Answer], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ask: Callable[[datetime], Sequence[Migration]], clock: Callable[[], float]
+    ) -> None:
         """`ask`: for all records that were updated since then, by Nova's clock."""
         self._ask, self._clock = ask, clock
         self._lock = threading.Lock()
@@ -84,13 +91,13 @@ class Changes:
         self._asked_by: dict[str, float] = {}
         self._shared = Shared(self._read, AGE, clock)
 
-    def begin(self, asked: float, date: datetime | None) -> None:
-        """Records of a host were read; `date`: when, by Nova's clock. Changes are followed from
-        here on, unless they already are.
+    def begin(self, asked: float, found: Sequence[Migration]) -> None:
+        """All records of a host were read. Changes are followed from here on, unless they already
+        are, or none of these records has ever changed.
         """
         with self._lock:
-            if date is not None and not self._follows(asked):
-                self._known = _Known(asked, asked, date)
+            if not self._follows(asked) and (newest := _newest(found)):
+                self._known = _Known(asked, asked, newest, _versions(found))
 
     def none_since(self, host: str, asked: float) -> bool:
         """Whether no record of the host has changed since all of them were asked for, as an answer
@@ -122,7 +129,7 @@ class Changes:
         if known is None:
             return None
         try:
-            answer = self._ask(known.date - OVERLAP)
+            answer = self._ask(known.newest - OVERLAP)
         except (CloudUnreachable, NotAllowed):
             known = None  # the records of the host itself are read next: that says what is wrong
         else:

@@ -14,7 +14,7 @@ from typing import Any
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import is_id, path
-from quiesce.openstack.changes import MOST, Answer, Changes
+from quiesce.openstack.changes import MOST, Changes
 from quiesce.openstack.errors import NotFound
 from quiesce.openstack.fields import (
     Misread,
@@ -135,12 +135,12 @@ class Cloud:
         query: dict[str, str | int] = {"host": host}
         if above is not None:
             query["limit"] = 200
-        asked, dates, found = self.clock(), list[datetime | None](), []
-        for migration in self._migrations(query, dates):
+        asked, found = self.clock(), []
+        for migration in self._migrations(query):
             if above is not None and migration.id <= above:
                 break
             found.append(migration)
-        self._changes.begin(asked, dates[0])
+        self._changes.begin(asked, found)
         return tuple(found)
 
     def no_migration_changed(self, host: str, asked: float) -> bool:
@@ -149,20 +149,13 @@ class Cloud:
         """
         return self._changes.none_since(host, asked)
 
-    def _changed_migrations(self, since: datetime) -> Answer:
+    def _changed_migrations(self, since: datetime) -> tuple[Migration, ...]:
         query: dict[str, str | int] = {"changes-since": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
-        dates = list[datetime | None]()
-        rows = {
-            m.uuid: ((m.updated, m.status, m.dest), frozenset(filter(None, (m.source, m.dest))))
-            for m in islice(self._migrations(query, dates), MOST)
-        }
-        return Answer(dates[0], rows)
+        return tuple(islice(self._migrations(query), MOST))
 
-    def _migrations(
-        self, query: dict[str, str | int], dates: list[datetime | None]
-    ) -> Iterator[Migration]:
+    def _migrations(self, query: dict[str, str | int]) -> Iterator[Migration]:
         with _read_of("a row of the list of migrations"):
-            for row in self._api.pages("/os-migrations", "migrations", query, dates):
+            for row in self._api.pages("/os-migrations", "migrations", query):
                 # Nova shows them as null then. Each migration has a source from its beginning.
                 if row.get("source_compute") is None and row.get("dest_compute") is None:
                     raise NotAllowed(

@@ -9,8 +9,6 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -42,7 +40,6 @@ FLOOR, CEILING = (2, 80), (2, 100)
 _PLACEMENT_VERSION = "1.35"
 PAGE = 1000  # nova [api]max_limit
 _MOST_PAGES = 100
-_YEARS = range(2000, 9000)
 _PARSING = threading.Lock()
 """One document at a time becomes values, which takes several times its memory. Nothing is waited
 for meanwhile, so nobody can hold it."""
@@ -156,13 +153,6 @@ class Api:
         Raises NotFound (of an object only), NotAllowed, NotInCatalog, BadCredentials,
         CloudUnreachable.
         """
-        return self._get(service, path, query, most, kept)[0]
-
-    def _get(
-        self, service: Catalog, path: str, query: _Query, most: Bound, kept: bool = True
-    ) -> tuple[Any, datetime | None]:
-        """The body, and the time at which it was asked for by the service's clock."""
-        began = time.monotonic()
         with at_most(most):
             answer = self._send(service, "GET", path, query=query)
         if answer.status_code != 200:
@@ -173,31 +163,21 @@ class Api:
             raise error
         if kept:
             take(len(answer.content), values_in(answer.content))
-        date = _date(answer, time.monotonic() - began)
         try:
             with _PARSING:
-                return answer.json(), date
+                return answer.json()
         except MISREAD as error:
             raise CloudUnreachable(f"GET {path}: the answer is not complete JSON") from error
 
-    def pages(
-        self,
-        path: str,
-        key: str,
-        query: dict[str, str | int],
-        dates: list[datetime | None] | None = None,
-    ) -> Iterator[dict[str, Any]]:
+    def pages(self, path: str, key: str, query: dict[str, str | int]) -> Iterator[dict[str, Any]]:
         """Every row of a paged list of Nova, whose last row's uuid is the next marker.
 
-        `dates` gets Nova's time at each request; None: its answer has none. Raises CloudUnreachable
-        also where pages do not end.
+        Raises CloudUnreachable also where pages do not end.
         """
         query = {"limit": PAGE, **query}
         markers: set[str] = set()
         while len(markers) < _MOST_PAGES:
-            body, date = self._get("compute", path, query, LIST)
-            if dates is not None:
-                dates.append(date)
+            body = self.get("compute", path, query, most=LIST)
             found = body.get(key) if isinstance(body, dict) else None
             if not isinstance(found, list):
                 raise CloudUnreachable(f"GET {path}: the answer has no list {key!r}")
@@ -326,16 +306,6 @@ def _marker(row: Any) -> str | None:
     """Of a list's last row: nothing but an ID goes into the next request."""
     found = (row.get("uuid") or row.get("id")) if isinstance(row, dict) else None
     return str(found) if is_id(str(found)) and not isinstance(found, bool) else None
-
-
-def _date(answer: requests.Response, took: float) -> datetime | None:
-    """When a request was sent that took so many seconds, by its receiver's clock."""
-    try:
-        found = parsedate_to_datetime(answer.headers["Date"])
-        known = found.tzinfo is not None and found.year in _YEARS
-        return found.astimezone(UTC) - timedelta(seconds=took) if known else None
-    except MISREAD:
-        return None
 
 
 def _known_status(answer: requests.Response) -> str:

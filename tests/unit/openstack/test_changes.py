@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.unit.openstack.answers import Wire, answer
 
-from quiesce.openstack import changes, cloud, http
+from quiesce.openstack import changes, cloud
 from quiesce.openstack.changes import AGE, REST, SHARED_BY
 from quiesce.openstack.cloud import Cloud
 
@@ -60,8 +59,6 @@ class Nova:
         self.down: set[str] = set()
         self.was_down = -math.inf  # when a cell last answered again
         self.skews = skews
-        self.asked = 0
-        self.dated = True
         self.fails = False
         self.queries: list[dict[str, Any]] = []
         self.late: list[tuple[float, Callable[[], None]]] = []
@@ -116,11 +113,8 @@ class Nova:
         if "marker" in query:
             rows = [row for row in rows if row.id < int(query["marker"][1:])]
         shown = [as_json(row) for row in rows[:PAGE]]
-        self.asked += 1
-        date = formatdate(self.now + self.skews[self.asked % len(self.skews)], usegmt=True)
         links: list[Any] = [{}] if len(shown) == PAGE else []
-        headers = {"Date": date} if self.dated else {}
-        return answer(200, {"migrations": shown, "migrations_links": links}, headers)
+        return answer(200, {"migrations": shown, "migrations_links": links})
 
     def passes(self, row: Row, query: Any) -> bool:
         if CELLS[row.source] in self.down:
@@ -208,6 +202,7 @@ def live(history: list[tuple[tuple[str, int, int], bool]], skews: list[int]) -> 
     nova = Nova(skews)
     for number in range(3):
         nova.start(number)
+        nova.write(number, 0)
         nova.look(HOSTS[number])
     for step, between in history:
         if between and step[0] in ACTS:
@@ -256,9 +251,10 @@ def nova_at_work() -> Nova:
     for number in range(len(HOSTS)):
         nova.start(number)
         nova.write(number, 0)
-    nova.wait(60)
-    for host in HOSTS:
-        nova.look(host)
+    for seconds in (60, 2, READ_EVERY):  # the first changes show records of others, as if new
+        nova.wait(seconds)
+        for host in HOSTS:
+            nova.look(host)
     return nova
 
 
@@ -283,7 +279,7 @@ def test_only_the_host_that_changed_is_read_again() -> None:
     sent(nova, 2)
     nova.write(2, 0)
     assert sent(nova, 6) == ["changes", "host", "changes", "changes"]
-    assert nova.queries[1]["host"] == "h3"
+    assert {query["host"] for query in nova.queries if "host" in query} == {"h3"}
 
 
 def test_for_few_hosts_each_is_read_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,15 +293,13 @@ def test_for_few_hosts_each_is_read_by_itself(monkeypatch: pytest.MonkeyPatch) -
     assert not nova.queries
 
 
-@pytest.mark.parametrize("trouble", ["no date", "no answer", "too much"])
+@pytest.mark.parametrize("trouble", ["no answer", "too much"])
 def test_a_cloud_that_cannot_be_followed_is_left_alone_for_a_while(
     trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And its hosts are read as ever."""
     nova = nova_at_work()
-    if trouble == "no date":
-        nova.dated = False
-    elif trouble == "no answer":
+    if trouble == "no answer":
         nova.fails = True
     else:
         for module in (changes, cloud):
@@ -314,23 +308,8 @@ def test_a_cloud_that_cannot_be_followed_is_left_alone_for_a_while(
         nova.write(1, 0)
     assert sent(nova, 4).count("changes") == 1
     assert sent(nova, 8).count("host") == 12
-    nova.dated, nova.fails = True, False
+    nova.fails = False
     nova.wait(REST)
     for host in HOSTS:
         nova.look(host)
     assert sent(nova, 8).count("changes") > 0
-
-
-@pytest.mark.parametrize(
-    "date",
-    ["", "yesterday", "Sun, 18 Mar 2030 17:46:40", "Mon, 01 Jan 1970 00:00:00 GMT", "9" * 5000],
-)
-def test_a_date_that_is_none_is_not_taken_for_one(date: str) -> None:
-    assert http._date(answer(200, {}, {"Date": date}), 0.0) is None
-
-
-@COMMON
-@given(st.text(st.characters(codec="latin-1"), max_size=80), st.floats(0, 1e6))
-def test_whatever_is_sent_as_date_is_a_time_or_none(date: str, took: float) -> None:
-    found = http._date(answer(200, {}, {"Date": date}), took)
-    assert found is None or found.tzinfo is not None
