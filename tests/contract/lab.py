@@ -363,6 +363,11 @@ class Lab(ABC):
         )
         return rows[0]["uuid"] if rows else None
 
+    def barred(self, host: str) -> bool:
+        """Return whether Placement knows that a host is disabled."""
+        path = f"/resource_providers/{self.provider(host)}/traits"
+        return "COMPUTE_STATUS_DISABLED" in self.get(path, "traits", service="placement")
+
     def held(self, host: str) -> dict[str, Json]:
         """Return what is allocated on a host, by consumer."""
         path = f"/resource_providers/{self.provider(host)}/allocations"

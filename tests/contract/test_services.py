@@ -41,18 +41,12 @@ def put(nova: Lab, host: str, **body: Any) -> Answer:
     return nova.api("PUT", f"/os-services/{service(nova, host)['id']}", body)
 
 
-def barred(nova: Lab, host: str) -> bool:
-    """Return whether Placement knows that a host is disabled."""
-    path = f"/resource_providers/{nova.provider(host)}/traits"
-    return "COMPUTE_STATUS_DISABLED" in nova.get(path, "traits", service="placement")
-
-
 @pytest.fixture
 def untouched(nova: Lab) -> Iterator[Lab]:
     """A cloud whose spare host is enabled again afterwards, for Placement too (TRAIT_AT_ONCE)."""
     yield nova
     put(nova, nova.spare, status="enabled", forced_down=False)
-    nova.wait("no trait", lambda: not barred(nova, nova.spare))
+    nova.wait("no trait", lambda: not nova.barred(nova.spare))
 
 
 def test_fields(nova: Lab) -> None:
@@ -73,10 +67,10 @@ def test_disable(untouched: Lab) -> None:
     assert answer.status == 200
     row = answer.body["service"]
     assert (row["status"], row["disabled_reason"], row["state"]) == ("disabled", "somebody's", "up")
-    nova.wait("the trait", lambda: barred(nova, nova.spare))
+    nova.wait("the trait", lambda: nova.barred(nova.spare))
     assert put(nova, nova.spare, status="disabled").body["service"]["disabled_reason"] is None
     assert put(nova, nova.spare, status="enabled").body["service"]["disabled_reason"] is None
-    nova.wait("no trait", lambda: not barred(nova, nova.spare))
+    nova.wait("no trait", lambda: not nova.barred(nova.spare))
 
 
 def test_host_status(untouched: Lab) -> None:

@@ -169,6 +169,25 @@ class Host:
         """The end of what a guest has written to its console here; empty where there is none."""
         return self.run(f"tail -c 2000 {INSTANCES}/{server_id}/console.log 2>/dev/null || :")
 
+    def evidence(self) -> str:
+        """What tells later why a guest is not as it was: when each QEMU began and why it ended, the
+        parts of consoles that are no reports, and what nova-compute did.
+        """
+        begun = r"qemu-system|/bin/qemu|starting up|shutting down|terminating|reason="
+        script = f"""
+            cd /var/log/libvirt/qemu && for log in *.log; do
+                echo "== $log"; grep -aE '{begun}' "$log" | cut -c1-200 | tail -n 20
+            done
+            cd {INSTANCES} && for log in */console.log; do
+                echo "== $log"; grep -av ' counter ' "$log" | cut -c1-200 | tail -n 40
+            done
+            echo "== nova-compute"; tail -n 400 /var/log/nova/nova-compute.log | cut -c1-240
+        """
+        try:
+            return f"==== {self.name}\n{self.run(script)}"
+        except (AssertionError, OSError, ValueError) as error:  # off, broken, or no text
+            return f"==== {self.name}: {error}"
+
     def keys(self) -> str:
         """The files of Nova's ssh; empty where there are none."""
         return self.run("find /var/lib/nova/.ssh /etc/ssh/ssh_known_hosts 2>/dev/null || :").strip()

@@ -27,10 +27,14 @@ def bed() -> Iterator[Hypervisors]:
 
 
 @pytest.fixture
-def hypervisors(bed: Hypervisors) -> Hypervisors:
-    """Empty hosts as packages leave them: no key, no guest, nothing broken."""
+def hypervisors(bed: Hypervisors) -> Iterator[Hypervisors]:
+    """Empty hosts as packages leave them: no key, no guest, nothing broken. What happened on them
+    is shown where the test fails.
+    """
     bed.tidy()
-    return bed
+    yield bed
+    for host in bed.hosts:
+        print(host.evidence())
 
 
 @pytest.fixture

@@ -134,12 +134,6 @@ COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("gitops"),
     Tier("chart", ("kube of installs",), CHART),
 )
-AFTER_DARK = (  # what takes minutes, and breaks by a change of its own part only
-    Tier("replicas", ("second kube",), REPLICAS),
-    Tier("procedures", ("kube",)),
-    Tier("tour", ("kube",)),
-    Tier("install", ("kube of installs",), without=CHART),
-)
 DAY = (
     (
         Tier("contract", ("cloud",)),  # Kubernetes may still be built meanwhile
@@ -154,19 +148,26 @@ DAY = (
 )
 NIGHT = (
     (
-        Tier("hypervisors", ("kube",), without=LONG_STORIES),
-        Tier("hypervisors by night", ("kube",), LONG_STORIES),
-        Tier("calls", FIRST, CALLS),
+        Tier("nightly", SECOND, without=CALLS),
+        Tier("credentials", SECOND),
+        Tier("keyring", SECOND, KEYRING),
+        Tier("e2e", SECOND, without=KEYRING + RIGHTS + REPLICAS),
+        Tier("demo", SECOND),
     ),
     (
-        Tier("demo", SECOND),
-        Tier("nightly", SECOND, without=CALLS),
-        Tier("keyring", SECOND, KEYRING),
-        Tier("contract", ("second cloud",)),
-        Tier("credentials", SECOND),
-        Tier("e2e", SECOND, without=KEYRING + RIGHTS + REPLICAS),
+        Tier("hypervisors", ("kube",), without=LONG_STORIES),
+        Tier("hypervisors by night", ("kube",), LONG_STORIES),
+        # What takes minutes, and breaks by a change of its own part only.
+        Tier("replicas", ("second kube",), REPLICAS),
+        Tier("procedures", ("kube",)),
+        Tier("tour", ("kube",)),
+        Tier("install", ("kube of installs",), without=CHART),
     ),
-    (*AFTER_DARK, *COMPUTING),
+    (
+        Tier("calls", FIRST, CALLS),
+        Tier("contract", ("cloud",)),
+    ),
+    COMPUTING,
 )
 LANES = NIGHT if NIGHTLY else DAY  # side by side, the longest first
 TIERS = tuple(tier for lane in LANES for tier in lane)
