@@ -272,6 +272,7 @@ def goes_wrong(stage: Stage) -> None:
     stage.begin("Cold", confirmation={"policy": "Manual"})
     stage.cloud.wait_status(other, "VERIFY_RESIZE", WITHIN)
     decided = {"policy": "Manual", "decisions": [{"server": other, "action": "Revert"}]}
+    stage.is_without("os_compute_api:servers:revert_resize")
     stage.drain.patch({"confirmation": decided})
     stage.lacks("os_compute_api:servers:revert_resize")
     until("reverted", lambda: "revertResize" in stage.cloud.actions(other), WITHIN)

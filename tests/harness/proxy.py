@@ -34,11 +34,16 @@ PER_HOP = {
 }
 
 
+VERSIONS = ("v2", "v2.0")
+"""Of Glance and Neutron, in the paths of their requests."""
+
+
 def route(path: str) -> str:
     """A path of any service without its IDs: `/servers/6f…/action` -> `/servers/{id}/action`."""
     parts = path.partition("?")[0].split("/")
     return "/".join(
-        "{id}" if any(c.isdigit() for c in part) and part != "v2.0" else part for part in parts
+        "{id}" if any(c.isdigit() for c in part) and part not in VERSIONS else part
+        for part in parts
     )
 
 

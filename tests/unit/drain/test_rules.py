@@ -534,7 +534,12 @@ def test_what_a_live_try_left_on_the_destination_is_named_with_its_path() -> Non
 
 
 def test_a_port_that_nova_cannot_see_as_the_operators_user_is_a_matter_of_neutrons_policy() -> None:
-    for text, is_named in (("Port id 94b1 could not be found.", True), ("Port 94b1 failed", False)):
+    for text, is_named in (
+        ("Port id 94b1 could not be found.", True),
+        ("Failed to access port 94b1: The resource could not be found. Neutron server", True),
+        ("Failed to access port 94b1: Connection timed out", False),
+        ("Port 94b1 failed", False),
+    ):
         found = verdict(failed(3, text), spec("Cold"))
         assert isinstance(found, Blocked)
         assert any("context_with_global_access" in each for each in found.remedies) == is_named

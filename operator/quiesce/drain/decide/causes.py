@@ -25,7 +25,9 @@ _NO_HOST = re.compile(
     r"|Insufficient compute resources|ComputeResourcesUnavailable|group policy was violated",
     re.IGNORECASE,
 )
-_NO_PORT = re.compile(r"Port id \S+ could not be found")
+_NO_PORT = re.compile(
+    r"Port id \S+ could not be found|Failed to access port \S+: The resource could not be found"
+)
 _SSH_COMMAND = "not able to execute ssh command"
 _EXIT_CODE = re.compile(r"Exit code: (\d+)")
 _NOT_AVAILABLE = "This account is currently not ava"  # nologin(8), cut
@@ -98,7 +100,8 @@ def is_no_host(text: str) -> bool:
 
 def is_hidden_port(text: str) -> bool:
     """Nova asks Neutron with the token of the user who asked for the move, and Neutron shows that
-    user no port of another project (nova/exception.py PortNotFound; seen with 34.0).
+    user no port of another project: a list without it (nova/exception.py PortNotFound), or 404 for
+    the port itself (nova/network/neutron.py _show_port). Both seen with 34.0.
     """
     return _NO_PORT.search(text) is not None
 
