@@ -38,6 +38,8 @@ TRAIT_AT_ONCE = Change("1b661c2669d9d75b3d4622418e84a5c4046c2072", ("22.0.0",))
 # compute/manager.py _rollback_live_migration: a live migration that was rolled back ends as
 # `failed`; before, as `error`.
 ROLLED_BACK_IS_FAILED = Change("255b3f2f918843ca5dd9b99e109ecd2189b6b749", ("22.0.0",))
+# exception.py ForbiddenWithAccelerators and the like: HTTP 400; before, 403 and in other words.
+UNSUPPORTED_IS_400 = Change("1b6a6e3916806849025f3a90cd6ec48811b02e8a", ("24.0.0",))
 # compute/manager.py live_migration_abort: a queued one is cleaned up (bugs 1949808, 1960412);
 # before, only its record is ended: the server keeps its task for ever, and Placement has it on
 # the destination.

@@ -160,8 +160,8 @@ def retires_and_returns(stage: Stage) -> None:
         "GET /v2.1/os-hypervisors/detail",
         "GET /v2.1/os-aggregates",
         "GET /v2.1/os-migrations",
+        "PUT /v2.1/os-services/*",  # before its servers are read
         "GET /v2.1/servers/*",
-        "PUT /v2.1/os-services/*",
         "GET /v2.1/os-server-groups",
         "GET /allocation_candidates",
         "GET /resource_providers",
