@@ -37,7 +37,9 @@ _LONGEST_GAP = 60.0
 MOST, REST = 1000, 60.0
 """A cloud that changes more than that, or does not answer such a request, is left alone so long."""
 
-Version = tuple[datetime | None, str, str | None]  # updated, status, destination
+Version = tuple[str, str | None]
+"""Status and destination. What a live migration has copied is written to its record every few
+seconds as well, and nothing follows from that: its status changes when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class _Known:
 
 
 def _version(migration: Migration) -> Version:
-    return migration.updated, migration.status, migration.dest
+    return migration.status, migration.dest
 
 
 def _versions(migrations: Iterable[Migration]) -> Mapping[str, Version]:

@@ -282,6 +282,14 @@ def test_only_the_host_that_changed_is_read_again() -> None:
     assert {query["host"] for query in nova.queries if "host" in query} == {"h3"}
 
 
+def test_the_progress_of_a_live_migration_is_no_change() -> None:
+    """Nova writes it to the record every few seconds, which stays `running` meanwhile."""
+    nova = nova_at_work()
+    sent(nova, 2)
+    nova.rows[2].updated = math.floor(nova.now)
+    assert sent(nova, 6) == ["changes"] * 3
+
+
 def test_for_few_hosts_each_is_read_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "SHARED_BY", SHARED_BY)
     nova = nova_at_work()

@@ -263,9 +263,9 @@ def _hidden_ports(asked: list[Server], found: tuple[Port, ...]) -> str:
     if not expected or any(port.server_id in expected for port in found):
         return ""
     return (
-        f"Neutron shows no port of {some(expected.values())}, which has addresses in Nova: allow "
-        "the operator's user the ports of all projects in Neutron's policy (get_port, "
-        "context_with_global_access)"
+        f"Neutron shows no port of {some(expected.values())}, which has addresses in Nova: if they "
+        "were not deleted, allow the operator's user the ports of all projects in Neutron's policy "
+        "(get_port, context_with_global_access)"
     )
 
 
