@@ -192,6 +192,30 @@ def test_no_move_begins_while_another_drain_is_not_disabled_yet() -> None:
     assert cloud.calls.count("migrate") == 2
 
 
+@pytest.mark.promise("never-1")
+def test_a_move_that_failed_between_two_reads_is_not_taken_for_one_that_never_began() -> None:
+    """Nova is slow to write the record, and quick to find no host: the server is idle again."""
+
+    first = migration(FOUND + 1, "error", created=NOW - timedelta(hours=1))
+
+    class Slow(Still):
+        def servers_on(self, host: str) -> tuple[Server, ...]:
+            if "migrate" in self.calls:
+                self.the_migrations = (migration(FOUND + 2, "error"), first)
+            return super().servers_on(host)
+
+    cloud = Slow()
+    cloud.the_servers = (server("s1"),)
+    process, _ = operator(cloud)
+    process.reconcile()
+    cloud.shows_it_disabled()
+    cloud.the_migrations = (first,)
+    for seconds in (0, 60, 62):  # the first one is seen, has rested, is followed by another
+        process.drains.now = lambda seconds=seconds: NOW + timedelta(seconds=seconds)  # type: ignore[misc]
+        process.reconcile()
+    assert cloud.calls.count("migrate") == 1
+
+
 def test_a_drain_that_cannot_begin_holds_no_other_up() -> None:
     process, store = operator(CloudUnreachable("no answer"))
     resource = store.get(KEY)

@@ -112,10 +112,11 @@ def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observa
 
 
 def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:
-    """A poll with the host's servers read now, and its migrations where the poll did not."""
+    """A poll with the host's servers and migrations read now, in this order: a server whose move
+    has failed in the meantime is idle again, and looks untouched in records read before it.
+    """
     observation = replace(_list_servers(cloud, polled), whole=True, unchanged=False)
-    if polled.unchanged:
-        observation = read_ended(cloud, drain, read_migrations(cloud, drain, observation))
+    observation = read_ended(cloud, drain, read_migrations(cloud, drain, observation))
     here = {server.id for server in observation.servers}
     away = {id_: server for id_, server in polled.elsewhere.items() if id_ not in here}
     return _read_closer(cloud, drain, replace(observation, elsewhere=away))
