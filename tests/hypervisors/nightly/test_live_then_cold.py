@@ -142,6 +142,8 @@ def test_one_that_qemu_refuses_waits_for_a_person_who_lets_it_be_restarted(
     with Consoles(hypervisors, others) as later:
         lab.admin.action(refused.id, "os-resetState", {"state": "active"})
         drain.wait("Ready", timeout=600.0)
+        for guest in others:
+            guest.next_report()
     for guest in others:
         seen = dict.fromkeys([*consoles.of(guest), *later.of(guest)])
         counted_on(list(seen), ["cmp1", guest.host])
