@@ -140,19 +140,20 @@ def clouds_yaml(url: str, credential: str, secret: str) -> str:
 class Policies:
     """The policy files in manifests/openstack in the services of the bed, for some roles.
 
-    Each may lack one policy for a time: `lacking`, by role. The services read their files again
-    when they change.
+    Each may lack policies for a time: `lacking`, by role. The services read their files again when
+    they change.
     """
 
     roles: tuple[str, ...] = ("quiesce",)
-    lacking: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, set[str]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, role: str, policy: str) -> None:
-        """In place of another one that it lacks."""
+        """In place of another one that it lacks. At no time has it both, whosever they are."""
         with self.lock:
-            self.lacking[role] = policy
-            self.write()
+            for lacking in (self.lacking.get(role, set()) | {policy}, {policy}):
+                self.lacking[role] = lacking
+                self.write()
 
     def give(self, role: str) -> None:
         with self.lock:
@@ -168,7 +169,7 @@ class Policies:
         if f"not {ROLE}" in expression:
             denied = " or ".join(f"role:{role}" for role in self.roles)
             return expression.replace(f"not {ROLE}", f"not ({denied})")
-        given = [role for role in self.roles if self.lacking.get(role) != policy]
+        given = [role for role in self.roles if policy not in self.lacking.get(role, ())]
         return expression.replace(ROLE, f"({' or '.join(f'role:{r}' for r in given) or '!'})")
 
 
