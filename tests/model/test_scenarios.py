@@ -212,6 +212,25 @@ def moved_and_broken(how: str, **confirmation: Any) -> tuple[World, Server]:
     return world, server
 
 
+@scenario("always-5")
+def names_a_server_that_never_arrives() -> None:
+    """nova-compute dies between the two writes by which a move arrives."""
+    world = drain("active")
+    (server,) = servers(world)
+    world.model.faults.set("finish_migration", "sleep:20,once")
+    world.until(lambda: server.task_state == "resize_finish")
+    [move] = world.model.migrations_of(server)
+    assert world.model.clock.run_until(lambda: move.status == "finished", 30)
+    assert server.task_state == "resize_finish"
+    world.model.kill_compute(str(server.host))
+    world.model.start_compute(str(server.host))
+    world.rest()
+    assert world.problems() == {"Stuck"}
+    world.do("reset to active", server, "admin")
+    world.rest()
+    assert world.problems() == {"StuckMigration"}
+
+
 @scenario("never-3", "never-13")
 def confirms_no_guest_that_is_off() -> None:
     world, server = moved_and_broken("crash")

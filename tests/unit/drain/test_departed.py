@@ -74,6 +74,17 @@ def test_nothing_is_confirmed_while_the_server_is_busy(task: str) -> None:
     assert said(verdict(left(arrived(task=task)))) == "follow Verifying"
 
 
+@pytest.mark.promise("always-5")
+def test_a_server_that_never_arrives_is_named_with_a_way_out() -> None:
+    """Its nova-compute died after it had written the record, before it wrote the server."""
+    cut_off = replace(arrived(task="resize_finish"), status="RESIZE")
+    assert said(verdict(left(cut_off, finished_for=60))) == "follow Verifying"
+    found = verdict(left(cut_off))
+    assert said(found) == "blocked Stuck"
+    assert isinstance(found, Blocked)
+    assert found.remedies[-1] == "openstack server set --state active s1"
+
+
 def test_finished_is_not_enough_the_server_must_show_it() -> None:
     for status in ("RESIZE", "ACTIVE", "ERROR"):
         sight = left(replace(arrived(), status=status), finished_for=1)

@@ -8,7 +8,7 @@ from quiesce.api.drain.reasons import ServerReason, Stage
 from quiesce.api.drain.spec import ConfirmationPolicy, DecisionAction, DrainSpec, OnFailedCheck
 from quiesce.drain.decide import failures
 from quiesce.drain.decide.foreign import foreign_unconfirmed
-from quiesce.drain.decide.remedies import of_source
+from quiesce.drain.decide.remedies import RESET_STATE, for_server, of_source
 from quiesce.drain.decide.rules import stage_of
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
@@ -223,7 +223,11 @@ def judge_finished(departed: DepartedServer) -> Verdict:
     """Our own cold migration, arrived: verify, then confirm, hold or roll back."""
     server, migration = departed.server, departed.migration
     if server is None or server.status != "VERIFY_RESIZE" or server.task_state is not None:
-        return never_ending(departed) or Follow(Stage.VERIFYING, migration)
+        return (
+            never_ending(departed)
+            or _never_arriving(departed)
+            or Follow(Stage.VERIFYING, migration)
+        )
     if source_is_down(departed):
         what, remedies = of_source(departed.observation.service)
         text = f"moved; {what}, and without it Nova neither confirms nor reverts"
@@ -233,6 +237,28 @@ def judge_finished(departed: DepartedServer) -> Verdict:
     if (refused := _refused(departed)) is not None:
         return refused
     return _verified(departed, server)
+
+
+def _never_arriving(departed: DepartedServer) -> Blocked | None:
+    """nova-compute of the destination died between its last two writes of a move: the record is
+    finished, and the server keeps its task, which no start of nova-compute ends
+    (compute/manager.py _finish_resize, _init_instance).
+    """
+    server, m = departed.server, departed.migration
+    if server is None or server.task_state != "resize_finish":
+        return None
+    if departed.since_finished <= SHORT_WORK:
+        return None
+    return Blocked(
+        ServerReason.STUCK,
+        f"its {m.type} {m.id} is finished, but it stays in task resize_finish on {server.host}, as "
+        "where nova-compute there was restarted at that moment",
+        (
+            f"Check nova-compute on {server.host}, and that its guest is there",
+            *for_server(server, RESET_STATE),
+        ),
+        ours=departed.ours,
+    )
 
 
 def _verified(departed: DepartedServer, server: Server) -> Verdict:
