@@ -172,6 +172,7 @@ def retires_and_returns(stage: Stage) -> None:
     moved(cloud, off, host, "SHUTOFF", COLD, OFF)
 
     cloud.bring_up([host])
+    stage.is_without("POST /v2.1/os-aggregates/*/action")
     what = (f"cnd/{stage.drain.name}", "-n", stage.namespace, "--wait=false")
     stage.kube.kubectl("delete", *what)
     stage.lacks("POST /v2.1/os-aggregates/*/action")
@@ -199,7 +200,6 @@ def is_emptied(stage: Stage) -> None:
         "get_port",
         "get_port:binding:host_id",
         "get_port:binding:vif_type",
-        "os_compute_api:servers:show",
         "placement:resource_providers:allocations:list",
         # Nova names whichever of the policies that are made of it was asked for.
         context_is_admin="Policy doesn't allow os_compute_api:os-",
@@ -212,6 +212,7 @@ def is_slow(stage: Stage) -> None:
     """Live migrations over their time: one is aborted, one is completed by force."""
     stage.fault(live_migration="hang,swallowed")
     first = stage.boot("first")
+    stage.is_without("os_compute_api:os-migrate-server:migrate_live")
     stage.begin("Live", migration={"timeout": "3s", "onLiveTimeout": "Abort"})
     stage.lacks(
         "os_compute_api:os-migrate-server:migrate_live",
@@ -221,7 +222,9 @@ def is_slow(stage: Stage) -> None:
         "os_compute_api:servers:migrations:delete",
     )
     until("aborted", partial(_is_aborted, stage), WITHIN)
+    stage.is_without("os_compute_api:servers:show")  # by which a live migration is verified
     stage.no_faults()
+    stage.lacks("os_compute_api:servers:show")
     stage.ends()
     assert stage.cloud.host_of(first) != stage.host
     asked = [action for action in stage.cloud.actions(first) if action in LIVE]
@@ -230,6 +233,7 @@ def is_slow(stage: Stage) -> None:
     stage.fault(live_migration="hang,swallowed")
     second = stage.boot("second")
     forced = {"timeout": "3s", "onLiveTimeout": "ForceComplete", "targetHost": DESTINATION}
+    stage.is_without("POST /v2.1/servers/*/migrations/*/action")
     stage.begin("Live", migration=forced)
     stage.lacks(
         "POST /v2.1/servers/*/migrations/*/action",
@@ -272,6 +276,7 @@ def goes_wrong(stage: Stage) -> None:
     stage.cloud.delete([other])
 
     suspended = stage.boot("suspended", "SUSPENDED")
+    stage.is_without("os_compute_api:os-suspend-server:resume")
     stage.begin(servers={"suspended": "Resume"})
     stage.lacks("os_compute_api:os-suspend-server:resume")
     stage.ends()
