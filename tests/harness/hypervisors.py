@@ -181,7 +181,8 @@ class Host:
             cd {INSTANCES} && for log in */console.log; do
                 echo "== $log"; grep -av ' counter ' "$log" | cut -c1-200 | tail -n 40
             done
-            echo "== nova-compute"; tail -n 400 /var/log/nova/nova-compute.log | cut -c1-240
+            echo "== nova-compute"
+            grep -a '^20' /var/log/nova/nova-compute.log | cut -c1-240 | tail -n 300
         """
         try:
             return f"==== {self.name}\n{self.run(script)}"

@@ -61,7 +61,8 @@ def cleaned(text: str | bytes, limit: int = LINE) -> str:
 
 
 def _cleaned(text: str, limit: int) -> str:
-    raw = _TERMINAL.sub("", bounded(text))
+    # Masked before as well: a sequence may end with the first letter of what names a secret.
+    raw = _TERMINAL.sub("", redact(bounded(text)))
     plain = " ".join("".join(_plain(each) for each in raw).split())
     masked = redact(plain)
     if len(masked) <= limit and len(text) <= _RAW:

@@ -47,6 +47,7 @@ HOSTILE = [
         ("x-auth-token: abcdef", "x-auth-token: ***"),
         ("pass\nword=abc password=\x00abc", "pass word=abc password=***"),
         ("http://proxy:hunter2@127.0.0.1:1/v3", "http://proxy:***@127.0.0.1:1/v3"),
+        ("\x1bpassword=hunter2 \x1b[password=hunter2", "assword=*** assword=***"),
         ("", ""),
     ],
 )
