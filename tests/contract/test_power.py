@@ -26,7 +26,8 @@ def test_a_guest_that_dies_on_the_destination(nova: Lab) -> None:
     shown = nova.settled(server, "ACTIVE")
     assert shown["OS-EXT-SRV-ATTR:host"] == nova.source
     # Until Nova looks at all guests again, which it does each minute on real hypervisors here.
-    assert power(nova, server) == SHUTDOWN or nova.name == "libvirt"
+    seen = {SHUTDOWN, RUNNING} if nova.name == "libvirt" else {SHUTDOWN}
+    assert power(nova, server) in seen
 
 
 def test_a_guest_that_dies_before_its_confirmation(nova: Lab) -> None:

@@ -8,7 +8,7 @@ every verb sends one request, once.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -150,7 +150,9 @@ class Cloud:
         return self._changes.none_since(host, asked)
 
     def _changed_migrations(self, since: datetime) -> tuple[Migration, ...]:
-        query: dict[str, str | int] = {"changes-since": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        query: dict[str, str | int] = {
+            "changes-since": f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        }
         return tuple(islice(self._migrations(query), MOST))
 
     def _migrations(self, query: dict[str, str | int]) -> Iterator[Migration]:

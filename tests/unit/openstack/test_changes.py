@@ -8,7 +8,7 @@ that do not answer, rows that change while pages are read.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -112,7 +112,7 @@ class Nova:
         rows = sorted((r for r in self.rows if self.passes(r, query)), key=lambda r: -r.id)
         if "marker" in query:
             rows = [row for row in rows if row.id < int(query["marker"][1:])]
-        shown = [as_json(row) for row in rows[:PAGE]]
+        shown = [as_json_of(row) for row in rows[:PAGE]]
         links: list[Any] = [{}] if len(shown) == PAGE else []
         return answer(200, {"migrations": shown, "migrations_links": links})
 
@@ -180,6 +180,9 @@ def as_json(row: Row) -> dict[str, Any]:
         "created_at": "2030-01-01T00:00:00.000000",
         "updated_at": updated,
     }
+
+
+as_json_of: Callable[[Row], dict[str, Any]] = as_json
 
 
 @pytest.fixture(autouse=True)
@@ -288,6 +291,21 @@ def test_the_progress_of_a_live_migration_is_no_change() -> None:
     sent(nova, 2)
     nova.rows[2].updated = math.floor(nova.now)
     assert sent(nova, 6) == ["changes"] * 3
+
+
+def test_the_time_asked_for_is_utc_whatever_zone_the_records_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def zoned(row: Row) -> dict[str, Any]:
+        shown = as_json(row)
+        east = datetime.fromtimestamp(row.updated or 0, timezone(timedelta(hours=5)))
+        return shown | {"updated_at": east.isoformat()}
+
+    monkeypatch.setattr(f"{__name__}.as_json_of", zoned)
+    nova = nova_at_work()
+    asked = {q["changes-since"] for q in nova.queries if "changes-since" in q}
+    newest = datetime.fromtimestamp(max(row.updated or 0 for row in nova.rows), UTC)
+    assert asked == {f"{newest - changes.OVERLAP:%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def test_for_few_hosts_each_is_read_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,7 +242,7 @@ def judge_finished(departed: DepartedServer) -> Verdict:
 def _never_arriving(departed: DepartedServer) -> Blocked | None:
     """nova-compute of the destination died between its last two writes of a move: the record is
     finished, and the server keeps its task, which no start of nova-compute ends
-    (compute/manager.py _finish_resize, _init_instance).
+    (compute/manager.py _finish_resize, _init_instance; _poll_unconfirmed_resizes names the window).
     """
     server, m = departed.server, departed.migration
     if server is None or server.task_state != "resize_finish":
@@ -251,10 +251,11 @@ def _never_arriving(departed: DepartedServer) -> Blocked | None:
         return None
     return Blocked(
         ServerReason.STUCK,
-        f"its {m.type} {m.id} is finished, but it stays in task resize_finish on {server.host}, as "
-        "where nova-compute there was restarted at that moment",
+        f"its {m.type} {m.id} is finished, but it stays in task resize_finish on {server.host}: "
+        "nova-compute there was probably restarted at that moment",
         (
-            f"Check nova-compute on {server.host}, and that its guest is there",
+            f"On {server.host}, check nova-compute, and that its guest is there: virsh domstate "
+            f"{server.id}",
             *for_server(server, RESET_STATE),
         ),
         ours=departed.ours,
