@@ -43,8 +43,9 @@ def test_every_host_is_restored_as_it_was_found(
     enabled, disabled, contested, _ = hosts
     servers = {host: cloud.boot(host, [f"on-{host}"])[0] for host in (enabled, disabled)}
     cloud.set_service(disabled, "disabled", FAN)
+    # The one that is disabled already comes last: until a host is, servers of others move there.
     drains = {
-        host: begin(kube, cloud, credentials, host) for host in (contested, disabled, enabled)
+        host: begin(kube, cloud, credentials, host) for host in (contested, enabled, disabled)
     }
     cloud.set_service(contested, "disabled", MINE)
 
