@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ from tests.beds.hosts import hosts
 from tests.beds.hosts.hosts import CACHE, SSHD_UID, Bed, BedError, Host, running, say, until
 
 BASE = ("systemd", "dbus", "openssh-server", "sudo")  # packages of every booted host
+BACKPORT = "/backports"  # after the name of a package: taken from the backports of its release
 FRONT, THIRD = hosts.NETWORK.rsplit(".", 1)
 NETWORK = f"{FRONT}.{(int(THIRD) + 100) % 256}"  # beside that of the other hosts
 MESSAGEBUS_UID, DOCKER_GID = SSHD_UID + 10, SSHD_UID + 11
@@ -62,6 +64,7 @@ def packages(names: Sequence[str]) -> Path:
 def _download(names: Sequence[str], into: Path) -> None:
     """With dependencies that this machine lacks; the packages themselves also where it has them."""
     (into / "partial").mkdir()
+    source, suite = _backports(into) if any(map(_is_backport, names)) else ((), "")
     options = (
         "--yes",
         "--download-only",
@@ -71,17 +74,45 @@ def _download(names: Sequence[str], into: Path) -> None:
         "APT::Sandbox::User=root",
     )
     place = ("-o", f"Dir::Cache::archives={into}", "-o", "Debug::NoLocking=1")
-    get = ["apt-get", "-q", *options, *place, "install", *names]
-    if subprocess.run(get, capture_output=True).returncode == 0:
+    wanted = [name.replace(BACKPORT, f"/{suite}") for name in names]
+    get = ["apt-get", "-q", *source, *options, *place, "install", *wanted]
+    if not source and subprocess.run(get, capture_output=True).returncode == 0:
         return
     subprocess.run(
-        ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "update"],
+        ["apt-get", "-q", *source, "-o", "DPkg::Lock::Timeout=300", "update"],
         check=True,
         capture_output=True,
     )
     done = subprocess.run(get, capture_output=True, text=True)
     if done.returncode:
-        raise BedError(f"apt-get cannot download {' '.join(names)}: {done.stderr.strip()}")
+        raise BedError(f"apt-get cannot download {' '.join(wanted)}: {done.stderr.strip()}")
+
+
+def _is_backport(name: str) -> bool:
+    return name.endswith(BACKPORT)
+
+
+def _backports(work: Path) -> tuple[tuple[str, ...], str]:
+    """Options of apt-get with which it knows backports too, and what they are called.
+
+    They come from where this machine gets its other packages; its own lists stay as they are.
+    """
+    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)"]
+    printed = subprocess.run(
+        [*asked, "Created-By: Packages"], check=True, capture_output=True, text=True
+    ).stdout
+    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    places = [line.removesuffix(f" {release} main") for line in printed.splitlines()]
+    known = [place for place in places if " " not in place]
+    if not known:
+        raise BedError(f"apt has no packages of {release} main on this machine: see its sources")
+    suite = f"{release}-backports"
+    own = Path("/etc/apt/sources.list")
+    listed = work / "sources.list"
+    listed.write_text(f"{own.read_text() if own.exists() else ''}\ndeb {known[0]} {suite} main\n")
+    (work / "lists" / "partial").mkdir(parents=True)
+    lists = f"Dir::State::Lists={work / 'lists'}"
+    return ("-o", f"Dir::Etc::SourceList={listed}", "-o", lists), suite
 
 
 def _unpack(package: Path, into: Path) -> None:
