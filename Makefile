@@ -91,7 +91,7 @@ site-check: venv  ## the site builds strictly; what a browser shows is looked at
 	$(PYTEST) tests/site --ignore=tests/site/browser
 
 procedures: venv  ## commands and outputs of the documentation, on a real API server
-	@$(BIN)/python -m tests.runner procedures
+	@QUIESCE_NIGHTLY=1 $(BIN)/python -m tests.runner procedures
 
 beds-check: venv  ## tests of the test beds
 	$(PYTEST) tests/beds
@@ -99,7 +99,7 @@ beds-check: venv  ## tests of the test beds
 bench: venv  ## speed and cost, as ratios against a bound
 	$(PYTEST) -s tests/bench
 
-nightly: venv  ## the long profiles (hours)
+nightly: venv  ## what takes too long for `test` (two hours)
 	@QUIESCE_NIGHTLY=1 HYPOTHESIS_PROFILE=nightly $(BIN)/python -m tests.runner
 
 lint: venv  ## ruff, mypy --strict, import contracts

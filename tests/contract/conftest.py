@@ -1,7 +1,7 @@
 """The clouds that every case runs on.
 
-`sim` (the stand-in), `real` (a real Nova), and at night real Novas of older releases and, for the
-cases of `every_driver`, a real Nova whose hosts are real hypervisors.
+By day `sim` (the stand-in) and `real` (a real Nova); by night real Novas of older releases and, for
+the cases of `every_driver`, a real Nova whose hosts are real hypervisors.
 """
 
 import os
@@ -16,16 +16,16 @@ from tests.contract.libvirt import LibvirtLab
 NIGHTLY = "QUIESCE_NIGHTLY" in os.environ
 OLDER = [name for name in RELEASES if name != NEWEST] if NIGHTLY else []
 NOT_TRIED = {name: reason for name in OLDER if (reason := why_not(RELEASES[name]))}
-CLOUDS = [
-    "sim",
-    pytest.param("real", marks=pytest.mark.real),
+BY_DAY = ["sim", pytest.param("real", marks=pytest.mark.real)]
+BY_NIGHT = [
     *(
         pytest.param(name, marks=[pytest.mark.real, pytest.mark.older])
         for name in OLDER
         if name not in NOT_TRIED
     ),
-    *([pytest.param("libvirt", marks=[pytest.mark.real, pytest.mark.libvirt])] if NIGHTLY else ()),
+    pytest.param("libvirt", marks=[pytest.mark.real, pytest.mark.libvirt]),
 ]
+CLOUDS = BY_NIGHT if NIGHTLY else BY_DAY
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -80,7 +80,7 @@ class Run:
         report = self.work / f"{title}.xml"
         cache = f"cache_dir={self.work / tier.name}"
         arguments = (*tier.pytest(), "-o", cache, f"--junitxml={report}", *options)
-        code = self.python(title, arguments, tier.environment, live=live)
+        code = self.python(title, arguments, tier.environment, live=live, patient=tier.patient)
         return code, Outcome.read(report)
 
     def python(
@@ -90,6 +90,7 @@ class Run:
         environment: Mapping[str, str],
         *,
         live: bool,
+        patient: bool = False,
     ) -> int:
         """Run it; its output as it comes, or, of a lane beside, when it has ended.
 
@@ -98,7 +99,8 @@ class Run:
         log(f"{title} ..." + ("" if live else " (its output comes when it has ended)"))
         began, path = time.monotonic(), self.work / f"{title}.log"
         with path.open("wb") as output:
-            code = self.call([sys.executable, *arguments], environment, None if live else output)
+            command = [sys.executable, *arguments]
+            code = self.call(command, environment, None if live else output, patient=patient)
         result = "ok" if code == 0 else f"FAILED (exit code {code})"
         with PRINTING:
             print(path.read_text(errors="replace"), end="", flush=True)
@@ -106,7 +108,12 @@ class Run:
         return code
 
     def call(
-        self, command: Sequence[str], environment: Mapping[str, str], output: BinaryIO | None
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        output: BinaryIO | None,
+        *,
+        patient: bool,
     ) -> int:
         """In a session of its own: on a signal to us it is interrupted (`interrupt`), and given
         time to clean up.
@@ -121,6 +128,8 @@ class Run:
             start_new_session=True,
         ) as process:
             self.processes.add(process)
+            if patient:
+                let_others_first(process.pid)
             try:
                 return process.wait()
             finally:
@@ -132,6 +141,13 @@ class Run:
         self.stopping = True
         for process in tuple(self.processes):
             end(process)
+
+
+def let_others_first(process: int) -> None:
+    """Between sessions the kernel weighs their groups, not the processes in them (sched(7))."""
+    os.setpriority(os.PRIO_PROCESS, process, 10)
+    with contextlib.suppress(OSError):  # a kernel without such groups
+        Path(f"/proc/{process}/autogroup").write_text("10")
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -73,12 +73,15 @@ BEDS = (
 class Tier:
     """Folders and files of tests, that of its name by default, but for `without`; and the beds it
     needs.
+
+    `patient`: it only computes, and takes what tests with clouds and hosts leave of the processors.
     """
 
     name: str
     beds: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    patient: bool = False
 
     def pytest(self) -> tuple[str, ...]:
         """Arguments for Python, from the root of the checkout."""
@@ -113,11 +116,8 @@ TROUBLE = (  # the longest stories, and as many more as make the lanes of a day 
     "e2e/test_servers_in_every_state.py",
     "e2e/test_tenant_resizes_server.py",
 )
-RIGHTS = (  # without a cloud
-    "e2e/api_rules",
-    "e2e/plugin",
-    "e2e/test_hostile_neighbours.py",
-)
+NEIGHBOURS = ("e2e/test_hostile_neighbours.py",)
+RIGHTS = ("e2e/api_rules", "e2e/plugin", *NEIGHBOURS)  # without a cloud
 REPLICAS = ("e2e/replicas",)  # on the stand-in; they end the API server
 CALLS = ("nightly/test_every_call_fails.py",)  # longer than all the rest of a night
 CHART = ("install/test_chart.py",)  # without a cluster
@@ -126,7 +126,7 @@ BROWSER = ("site/browser",)  # a download of 100 MB, and minutes for all pages
 FIRST, SECOND = ("kube", "cloud"), ("kube", "second cloud")
 COMPUTING = (  # without a cloud; lint goes first in this lane
     Tier("docs"),
-    Tier("site", without=() if NIGHTLY else BROWSER),
+    Tier("site", without=BROWSER),
     Tier("unit"),
     Tier("security"),
     Tier("monitoring"),
@@ -150,28 +150,30 @@ DAY = (
     ),
     COMPUTING,
 )
-NIGHT = (
+NIGHT = (  # what a day leaves out, and what has a longer profile
     (
         Tier("nightly", SECOND, without=CALLS),
         Tier("credentials", SECOND),
-        Tier("keyring", SECOND, KEYRING),
-        Tier("e2e", SECOND, without=KEYRING + RIGHTS + REPLICAS),
         Tier("demo", SECOND),
     ),
     (
-        Tier("hypervisors", ("kube",), without=LONG_STORIES),
         Tier("hypervisors by night", ("kube",), LONG_STORIES),
         # What takes minutes, and breaks by a change of its own part only.
-        Tier("replicas", ("second kube",), REPLICAS),
         Tier("procedures", ("kube",)),
         Tier("tour", ("kube",)),
         Tier("install", ("kube of installs",), without=CHART),
     ),
     (
         Tier("calls", FIRST, CALLS),
-        Tier("contract", ("cloud",)),
+        Tier("contract by night", ("cloud",), ("contract",)),
+        Tier("neighbours", ("kube",), NEIGHBOURS),
+        Tier("replicas", ("second kube",), REPLICAS),
     ),
-    COMPUTING,
+    (
+        Tier("random input", paths=("security",), patient=True),
+        Tier("histories", paths=("model",), patient=True),
+        Tier("browser", paths=BROWSER),
+    ),
 )
 LANES = NIGHT if NIGHTLY else DAY  # side by side, the longest first
 TIERS = tuple(tier for lane in LANES for tier in lane)
