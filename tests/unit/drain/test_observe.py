@@ -63,6 +63,15 @@ def test_the_hypervisor_is_asked_before_a_confirm_whatever_nova_shows(power: int
     assert read_guests(Cloud(Wire(lambda *_: {})), ran, look).running == {"s1": True}
 
 
+def test_the_hypervisor_is_asked_once_a_tick() -> None:
+    """What a poll was told is taken over where a look at all servers follows at once."""
+    ran = drain(record=begun(tries={"s1": tried("ACTIVE")}))
+    told = observed(migrations=[migration()], elsewhere=[arrived_elsewhere()], running={"s1": True})
+    wire = Wire(lambda *_: {})
+    assert read_guests(Cloud(wire), ran, told).running == {"s1": True}
+    assert wire.sent == []
+
+
 def row(id_: int, status: str, server_id: str = "s1", **more: Any) -> dict[str, Any]:
     found = {
         "id": id_,
