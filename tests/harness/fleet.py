@@ -8,7 +8,7 @@ holds its worker for as long as its requests take.
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -55,33 +55,38 @@ class Counting(nova.InProcess):
 
 
 class Fleet:
-    """`drains` hosts with `servers` each, whose moves take `seconds`.
+    """`drains` hosts with `servers` each, whose moves take `seconds`: the same, or each its own.
 
-    Drains are applied `spread` virtual seconds after each other, as kubectl does. `made`: requests,
-    by method, route and filter.
+    `shared`: cold moves take that long alone, and longer beside others on a line of one of their
+    hosts. Drains are applied `spread` virtual seconds after each other, as kubectl does. `made`:
+    requests, by method, route and filter.
     """
 
     def __init__(
         self,
         drains: int,
         servers: int,
-        seconds: int,
+        seconds: int | Sequence[int],
         *,
+        shared: bool = False,
         spread: float = 0.0,
         workers: int = 8,
         method: str = "Cold",
+        parallel: int = 4,
     ) -> None:
-        self.workers, self.method = workers, method
+        self.workers, self.migration = workers, {"method": method, "maxParallel": parallel}
         model = self.model = Model((), seed=1, config=Config(max_concurrent_live_migrations=4))
+        self.servers = drains * servers
         self.hosts = [f"src{number}" for number in range(drains)]
         for host in self.hosts:
             model.computes.add(host, vcpus=2 * servers)
         for number in range(TARGETS):
             model.computes.add(f"dst{number}", vcpus=servers * drains, ram=60000, disk=100000)
         step = "live_migration" if method == "Live" else "migrate_disk_and_power_off"
-        fault = {f"fault.{step}": f"sleep:{seconds}"}
+        lasts = [seconds] * servers if isinstance(seconds, int) else seconds
         for host in self.hosts:
-            for number in range(servers):
+            for number, each in enumerate(lasts):
+                fault = {f"fault.{step}": f"{'copy' if shared else 'sleep'}:{each}"}
                 model.boot(f"{host}-{number}", host=host, metadata=fault)
         model.clock.advance(30)
         self.applied: dict[str, float] = {}
@@ -112,7 +117,7 @@ class Fleet:
         while self.to_come and self.to_come[0][0] <= now:
             _, host = self.to_come.pop(0)
             key = Key("openstack", host)
-            spec = {"host": host, "migration": {"method": self.method}}
+            spec = {"host": host, "migration": self.migration}
             self.store.put(key, spec, self._now())
             self.applied[host] = now
             resource = self.store.get(key)
@@ -124,7 +129,7 @@ class Fleet:
         """Lets virtual time pass."""
         clock = self.model.clock
         end = clock.now() + seconds
-        with _virtual(clock.now):
+        with virtual_time(clock.now):
             while clock.now() < end:
                 self._apply_due()
                 self._begin_ticks()
@@ -173,7 +178,7 @@ def _ignore(*_: Any, **__: Any) -> None:
 
 
 @contextmanager
-def _virtual(clock: Callable[[], float]) -> Iterator[None]:
+def virtual_time(clock: Callable[[], float]) -> Iterator[None]:
     with (
         mock.patch("quiesce.drain.reconcile.time", SimpleNamespace(monotonic=clock)),
         mock.patch("quiesce.drain.act.actions.ThreadPoolExecutor", OneAfterTheOther),

@@ -243,6 +243,7 @@ class ColdMigrations:
                 if not isinstance(effect.error, RollbackError):
                     self.power.go_off(server)
                 yield from carry_out(effect)
+                yield from self.state.faults.lines.copy(effect.copies, source.host, target.host)
                 self.state.save(
                     server,
                     expect=("resize_migrating",),

@@ -10,12 +10,15 @@ Faults are those of the fake hypervisor driver in tests/beds/cloud: a comma sepa
     busy        live_migration: the guest dirties memory faster than it is copied, for ever
     ssh:CAUSE   migrate_disk_and_power_off: the source's `ssh mkdir` fails, of SSH; `ssh`: denied
     scp         migrate_disk_and_power_off: the copy fails (disk full, network cut), guest off
+    copy:S      migrate_disk_and_power_off: no fault but a copy of S seconds, longer while source
+                or destination copy for others too; the fake driver has no bandwidth to share
     dies        finish_migration, post_live_migration_at_destination: the guest dies soon after it
 
 They are looked up in this order, first match wins, `OP:HOST` before `OP`: server metadata
 `fault.OP`, then by server (name glob or id), by host, for all.
 """
 
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -69,6 +72,7 @@ WORDS = {
 TEXTS = {
     "ConsoleNotAvailable": "Guest does not have a console available."
 }  # those without a reason
+_SLICE = 0.5  # seconds after which a copy looks how many others there are
 Table = dict[str, str]
 
 
@@ -76,12 +80,33 @@ Table = dict[str, str]
 class Effect:
     """What a fault does: wait (seconds, HANG for ever), then raise `error` if there is one.
 
-    words: the words of its spec, for those that mean more to one operation.
+    words: the words of its spec, for those that mean more to one operation. copies: seconds
+    that a copy takes alone.
     """
 
     seconds: float = 0.0
+    copies: float = 0.0
     error: WorkError | None = None
     words: frozenset[str] = frozenset()
+
+
+class Lines:
+    """The network lines of hosts: copies over one share its bandwidth equally."""
+
+    def __init__(self) -> None:
+        self._copies: Counter[str] = Counter()
+
+    def copy(self, seconds: float, *hosts: str) -> Generator[float, None, None]:
+        """As long as the busiest of these lines lets it take."""
+        self._copies.update(hosts)
+        try:
+            while seconds > 0:
+                share = max(self._copies[host] for host in hosts)
+                lasts = min(_SLICE, seconds * share)
+                yield lasts
+                seconds -= lasts / share
+        finally:
+            self._copies.subtract(hosts)
 
 
 @dataclass
@@ -91,6 +116,7 @@ class Faults:
     servers: dict[str, Table] = field(default_factory=dict)
     hosts: dict[str, Table] = field(default_factory=dict)
     everywhere: Table = field(default_factory=dict)
+    lines: Lines = field(default_factory=Lines)
     _used: set[tuple[str, str, str]] = field(default_factory=set)
 
     def set(self, operation: str, spec: str, *, server: str = "", host: str = "") -> None:
@@ -146,19 +172,21 @@ class Faults:
 
 
 def _effect(words: list[str], message: str) -> Effect:
-    seconds = 0.0
+    seconds = copies = 0.0
     error: WorkError | None = None
     for word in words:
         name, _, argument = word.partition(":")
         if name == "sleep":
             seconds = float(argument)
+        elif name == "copy":
+            copies = float(argument)
         elif name in ("hang", "busy"):
             seconds = HANG
         elif name == "scp":
             error = WorkError("ProcessExecutionError", "ProcessExecutionError")
         elif name == "fail":
             error = _exception(argument, message)
-    return Effect(seconds, error, frozenset(words))
+    return Effect(seconds, copies, error, frozenset(words))
 
 
 def _ssh_failure(cause: str, server: Server, address: str) -> RollbackError:
