@@ -16,8 +16,11 @@ class Terminal(Problem):
 class Transient(Problem):
     """May pass by itself; retried with back-off. Shown as `Reconciling=True`.
 
-    `retry_after`: seconds to wait, where the other side named some.
+    `retry_after`: seconds to wait, where the other side named some. `call`: method and route, where
+    it is about one; back-off counts each for itself.
     """
+
+    call = ""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)

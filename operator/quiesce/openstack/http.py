@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -62,6 +63,16 @@ MISREAD = (
 
 _Query = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
 _NO_QUERY: _Query = ()
+
+
+@contextmanager
+def _in_call(method: str, path: str) -> Iterator[None]:
+    """What fails in it says which call that was."""
+    try:
+        yield
+    except CloudUnreachable as error:
+        error.call = f"{method} {route(path)}"
+        raise
 
 
 class Api:
@@ -153,21 +164,21 @@ class Api:
         Raises NotFound (of an object only), NotAllowed, NotInCatalog, BadCredentials,
         CloudUnreachable.
         """
-        with at_most(most):
+        with _in_call("GET", path), at_most(most):
             answer = self._send(service, "GET", path, query=query)
-        if answer.status_code != 200:
-            error = failure(answer, f"GET {path}", write=False)
-            if isinstance(error, NotFound) and most is LIST:
-                # A list that is not there is no empty list: it is another service's address.
-                raise CloudUnreachable(f"GET {path}: HTTP 404 {error.message}".rstrip())
-            raise error
-        if kept:
-            take(len(answer.content), values_in(answer.content))
-        try:
-            with _PARSING:
-                return answer.json()
-        except MISREAD as error:
-            raise CloudUnreachable(f"GET {path}: the answer is not complete JSON") from error
+            if answer.status_code != 200:
+                error = failure(answer, f"GET {path}", write=False)
+                if isinstance(error, NotFound) and most is LIST:
+                    # A list that is not there is no empty list: it is another service's address.
+                    raise CloudUnreachable(f"GET {path}: HTTP 404 {error.message}".rstrip())
+                raise error
+            if kept:
+                take(len(answer.content), values_in(answer.content))
+            try:
+                with _PARSING:
+                    return answer.json()
+            except MISREAD as error:
+                raise CloudUnreachable(f"GET {path}: the answer is not complete JSON") from error
 
     def pages(self, path: str, key: str, query: dict[str, str | int]) -> Iterator[dict[str, Any]]:
         """Every row of a paged list of Nova, whose last row's uuid is the next marker.
@@ -211,10 +222,11 @@ class Api:
         """A GET whose refusal is an answer as well: HTTP status (200, 400, 404, 409, 501) and, of a
         refusal, the message. Raises CloudUnreachable, BadCredentials, NotAllowed.
         """
-        answer = self._send(service, "GET", path)
-        if answer.status_code in (200, 400, 404, 409, 501):
-            return answer.status_code, message(answer) if answer.status_code != 200 else ""
-        raise failure(answer, f"GET {path}", write=False)
+        with _in_call("GET", path):
+            answer = self._send(service, "GET", path)
+            if answer.status_code in (200, 400, 404, 409, 501):
+                return answer.status_code, message(answer) if answer.status_code != 200 else ""
+            raise failure(answer, f"GET {path}", write=False)
 
     def _send(
         self, service: Catalog, method: str, path: str, query: _Query = _NO_QUERY, body: Any = None

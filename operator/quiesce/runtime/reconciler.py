@@ -13,7 +13,8 @@ Nothing of this module is copied.
 """
 
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from quiesce.api.annotations import is_abandoned
 from quiesce.api.backoff import Backoff
@@ -42,13 +43,14 @@ AFTER_TRANSIENT = Backoff(first=5.0, longest=30.0, spread=0.2)
 
 @dataclass(slots=True)
 class _Memory:
-    """Of one resource: its uid, and how many ticks in a row ended in a Transient problem.
+    """Of one resource: its uid, and by call how many ticks ended in its Transient problem since the
+    last one that ended well.
 
     `left`: what stays behind if nobody undoes it, as of its last tick; empty once that is told.
     """
 
     uid: str
-    transients: int = 0
+    transients: Counter[str] = field(default_factory=Counter)
     left: str = ""
 
 
@@ -87,7 +89,7 @@ class ResourceReconciler:
         except BaseException as error:
             self._report_unexpected(resource, error)
             raise
-        memory.transients = 0
+        memory.transients.clear()
         if isinstance(outcome, Released):
             self._release(resource, outcome)
             return None
@@ -175,8 +177,8 @@ class ResourceReconciler:
         self._actuator.report_problem(self._as_stored(resource), problem)
         if not isinstance(problem, Transient):
             return AFTER_TERMINAL_SECONDS
-        memory.transients += 1
-        delay = AFTER_TRANSIENT.delay(memory.transients, resource.uid)
+        memory.transients[problem.call] += 1
+        delay = AFTER_TRANSIENT.delay(memory.transients[problem.call], resource.uid)
         return max(delay, problem.retry_after or 0.0)
 
     def _report_unexpected(self, resource: Resource, error: BaseException) -> None:

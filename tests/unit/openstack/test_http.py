@@ -219,3 +219,13 @@ def test_a_broken_connection_is_told_in_words_that_are_the_same_every_time(
     said: str, told: str
 ) -> None:
     assert cause(OSError(said)) == told
+
+
+def test_a_read_that_fails_says_of_which_kind_it_was() -> None:
+    """By its route: that the same call fails for one server after the other is one failure."""
+    reads = Wire(lambda *_: answer(503))
+    server = "/servers/11111111-2222-3333-4444-555555555555"
+    for read in (reads.get, reads.ask):
+        with pytest.raises(CloudUnreachable) as found:
+            read("compute", server)
+        assert found.value.call == "GET /servers/{id}"

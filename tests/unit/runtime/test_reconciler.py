@@ -196,6 +196,21 @@ def test_a_problem_that_may_pass_is_retried_ever_more_slowly_until_a_tick_succee
     assert world.tick() == 90.0
 
 
+def test_calls_that_fail_one_after_the_other_are_not_taken_for_one_that_goes_on_failing(
+    world: World,
+) -> None:
+    def failing(call: str) -> float | None:
+        problem = CloudUnreachable("refused")
+        problem.call = call
+        world.lamps.then = fail(problem)
+        return world.tick()
+
+    uid = "uid-third-0000"
+    once, twice = (AFTER_TRANSIENT.delay(n, uid) for n in (1, 2))
+    assert [failing(f"GET /{number}") for number in range(8)] == [once] * 8
+    assert failing("GET /3") == twice, "no tick ended well in between"
+
+
 def test_refused_credentials_drop_the_connection(world: World) -> None:
     found: object = cloud_of(world.lamps.context, Resource(world.store.objects[KEY]))
     assert found == "openstack/openstack-clouds/blue"
