@@ -314,6 +314,7 @@ class Host:
             "daemon=True).start()\n"
         )
         net = [
+            *("setpriv", "--pdeathsig", "KILL"),  # with the test, however that ends
             "nsenter",
             "--target",
             str(self.tree.first),
