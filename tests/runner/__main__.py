@@ -145,9 +145,9 @@ class Run:
 
 def let_others_first(process: int) -> None:
     """Between sessions the kernel weighs their groups, not the processes in them (sched(7))."""
-    os.setpriority(os.PRIO_PROCESS, process, 10)
+    os.setpriority(os.PRIO_PROCESS, process, 5)
     with contextlib.suppress(OSError):  # a kernel without such groups
-        Path(f"/proc/{process}/autogroup").write_text("10")
+        Path(f"/proc/{process}/autogroup").write_text("5")
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -169,8 +169,8 @@ NIGHT = (  # what a day leaves out, and what has a longer profile
         Tier("neighbours", ("kube",), NEIGHBOURS),
         Tier("replicas", ("second kube",), REPLICAS),
     ),
+    (Tier("random input", paths=("security",), patient=True),),
     (
-        Tier("random input", paths=("security",), patient=True),
         Tier("histories", paths=("model",), patient=True),
         Tier("browser", paths=BROWSER),
     ),
