@@ -179,6 +179,15 @@ def run_lanes(run: Run, tiers: Sequence[Tier], *, lint: bool) -> None:
             thread.join()
 
 
+def heed_signals() -> None:
+    """SIGINT as well: a shell that starts a command in the background has it ignored. All that is
+    started from there inherits that, and tests could neither be interrupted nor interrupt anything.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, exit_on_signal)
+
+
 def exit_on_signal(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
@@ -197,8 +206,7 @@ def wanted_tiers() -> tuple[Sequence[Tier], bool]:
 
 def main() -> int:
     tiers, lint = wanted_tiers()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, exit_on_signal)
+    heed_signals()
     os.environ["PYTHONPATH"] = str(ROOT / "operator")
     totals = Totals()
     needed = [bed.name for bed in BEDS if any(bed.name in tier.beds for tier in tiers)]
