@@ -62,9 +62,32 @@ def packages(names: Sequence[str]) -> Path:
 
 
 def _download(names: Sequence[str], into: Path) -> None:
-    """With dependencies that this machine lacks; the packages themselves also where it has them."""
+    """With dependencies that this machine lacks; the packages themselves also where it has them.
+
+    What can't be had of the backports is of the release itself.
+    """
     (into / "partial").mkdir()
-    source, suite = _backports(into) if any(map(_is_backport, names)) else ((), "")
+    own = [name.removesuffix(BACKPORT) for name in names]
+    if own != list(names):
+        try:
+            source, suite = _backports(into)
+            _get([name.replace(BACKPORT, f"/{suite}") for name in names], into, source, update=True)
+        except BedError as error:
+            say(f"no backports are used: {error}")
+            for package in into.glob("*.deb"):
+                package.unlink()
+        else:
+            return
+    try:
+        _get(own, into)
+    except BedError:
+        _get(own, into, update=True)
+
+
+def _get(
+    names: Sequence[str], into: Path, source: Sequence[str] = (), *, update: bool = False
+) -> None:
+    """`source`: options of apt-get. Raises BedError with its words."""
     options = (
         "--yes",
         "--download-only",
@@ -74,22 +97,13 @@ def _download(names: Sequence[str], into: Path) -> None:
         "APT::Sandbox::User=root",
     )
     place = ("-o", f"Dir::Cache::archives={into}", "-o", "Debug::NoLocking=1")
-    wanted = [name.replace(BACKPORT, f"/{suite}") for name in names]
-    get = ["apt-get", "-q", *source, *options, *place, "install", *wanted]
-    if not source and subprocess.run(get, capture_output=True).returncode == 0:
-        return
-    subprocess.run(
-        ["apt-get", "-q", *source, "-o", "DPkg::Lock::Timeout=300", "update"],
-        check=True,
-        capture_output=True,
-    )
-    done = subprocess.run(get, capture_output=True, text=True)
-    if done.returncode:
-        raise BedError(f"apt-get cannot download {' '.join(wanted)}: {done.stderr.strip()}")
-
-
-def _is_backport(name: str) -> bool:
-    return name.endswith(BACKPORT)
+    steps = [["apt-get", "-q", *source, *options, *place, "install", *names]]
+    if update:
+        steps.insert(0, ["apt-get", "-q", *source, "-o", "DPkg::Lock::Timeout=300", "update"])
+    for step in steps:
+        done = subprocess.run(step, capture_output=True, text=True)
+        if done.returncode:
+            raise BedError(f"apt-get cannot download {' '.join(names)}: {done.stderr.strip()}")
 
 
 def _backports(work: Path) -> tuple[tuple[str, ...], str]:
