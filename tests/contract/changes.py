@@ -52,6 +52,9 @@ ABORT_IN_THE_QUEUE_CLEANS_UP = Change(
 HOST_OF_A_FAILED_END = Change(
     "8449b7caefa4a5c0728e11380a088525f15ad6f5", ("24.2.0", "25.1.0", "26.1.0", "27.0.0")
 )
+# api/openstack/compute/services.py _check_for_evacuations: a host is not forced up while servers
+# that were evacuated from it have their records `done`; before, it is.
+UP_WAITS_FOR_EVACUATIONS = Change("bf89a23d91f01a29ba9b19bd0accf8de8c05f2f7", ("24.0.0",))
 # virt/node.py: a node keeps its UUID in a file; before, one that was deleted comes back as
 # another hypervisor and provider.
 NODE_KEEPS_ITS_UUID = Change("3b33b0938ea4f5b00537298bc7fcb531fb9ec811", ("27.0.0",))

@@ -150,6 +150,11 @@ class Lab(ABC):
         """Return whether the cloud has a microversion."""
         return numbers(version) <= self.newest(service)
 
+    @property
+    def after_evacuation(self) -> str:
+        """The status of a server that ran: since microversion 2.95 it is left stopped."""
+        return "SHUTOFF" if self.speaks("2.95") else "ACTIVE"
+
     def spoken(self, service: str, version: str) -> str:
         """Return a microversion, or the newest one of a cloud that does not have it."""
         return ".".join(map(str, min(numbers(version), self.newest(service))))

@@ -104,13 +104,8 @@ def evacuate(nova: Lab, server: str) -> set[str]:
     answer = nova.act(server, "evacuate", {"host": nova.spare})
     assert answer.status == 200, answer.message
     nova.until(server, "done")
-    nova.settled(server, after_evacuation(nova))
+    nova.settled(server, nova.after_evacuation)
     return {host for host in (nova.source, nova.spare) if server in nova.held(host)}
-
-
-def after_evacuation(nova: Lab) -> str:
-    """The status of a server that ran: since microversion 2.95 it is left stopped."""
-    return "SHUTOFF" if nova.speaks("2.95") else "ACTIVE"
 
 
 def note(nova: Lab, servers: dict[str, str]) -> tuple[dict[str, Json], dict[str, str]]:
@@ -205,7 +200,7 @@ def test_an_evacuated_server(nova: Lab, story: Story) -> None:
     assert (story.down_moves["evacuated"], story.back_moves["evacuated"]) == ("done", "completed")
     nova.wait("the source freed", lambda: story.evacuated not in nova.held(nova.source))
     assert story.evacuated in nova.held(nova.spare)
-    assert state(nova.show(story.evacuated)) == (after_evacuation(nova), None)
+    assert state(nova.show(story.evacuated)) == (nova.after_evacuation, None)
 
 
 def test_finished_can_be_confirmed_after_the_return(nova: Lab, story: Story) -> None:
