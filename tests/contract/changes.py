@@ -55,6 +55,9 @@ HOST_OF_A_FAILED_END = Change(
 # api/openstack/compute/services.py _check_for_evacuations: a host is not forced up while servers
 # that were evacuated from it have their records `done`; before, it is.
 UP_WAITS_FOR_EVACUATIONS = Change("bf89a23d91f01a29ba9b19bd0accf8de8c05f2f7", ("24.0.0",))
+# scheduler/client/report.py _remove_allocations_for_evacuated_instances: a service is deleted with
+# what servers that were evacuated from its host hold there; before, that stays, and the provider.
+DELETE_RELEASES_EVACUATED = Change("e5a34fffdf97fcda7d0abfdc9e23485479ca2c4f", ("25.0.0",))
 # virt/node.py: a node keeps its UUID in a file; before, one that was deleted comes back as
 # another hypervisor and provider.
 NODE_KEEPS_ITS_UUID = Change("3b33b0938ea4f5b00537298bc7fcb531fb9ec811", ("27.0.0",))
