@@ -69,14 +69,6 @@ def test_a_server_that_passes_its_checks_is_confirmed() -> None:
     assert decided(sight, record=was("ACTIVE")).actions == (ConfirmMove("s1", FOUND + 1),)
 
 
-def test_where_a_confirm_makes_room_for_another_move_it_is_looked_for_sooner() -> None:
-    sight = replace(left(ports=(port(),)), servers=(server("s2"),))
-    next_one = decided(sight, spec(migration={"maxParallel": 1}), was("ACTIVE"))
-    assert next_one.actions == (ConfirmMove("s1", FOUND + 1),)
-    assert next_one.requeue == 1.0
-    assert decided(left(ports=(port(),)), record=was("ACTIVE")).requeue == 2.0, "none waits"
-
-
 @pytest.mark.parametrize("task", ["resize_reverting", "deleting"])
 def test_nothing_is_confirmed_while_the_server_is_busy(task: str) -> None:
     assert said(verdict(left(arrived(task=task)))) == "follow Verifying"

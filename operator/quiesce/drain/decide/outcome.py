@@ -13,7 +13,7 @@ from quiesce.drain.decide.allocations import left_behind
 from quiesce.drain.decide.refusals import not_permitted
 from quiesce.drain.decide.remedies import SET_UP
 from quiesce.drain.decide.schedule import starved, waiting
-from quiesce.drain.model.actions import ConfirmMove, DeleteService, DisableService
+from quiesce.drain.model.actions import DeleteService, DisableService
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.decision import Decision, Deletion, Goal, Limits, Outcome
 from quiesce.drain.model.drain import Drain
@@ -23,7 +23,6 @@ from quiesce.drain.model.verdict import Blocked, Held, Wait
 
 _ABANDON = "to release it at once: annotate with quiesce.dev/abandon=true"
 _AT_ONCE = 1.0  # seconds after a call for the host
-_CONFIRMED = 1.0  # seconds that Nova's confirm mostly takes
 _SOON = 5.0  # seconds: nova-compute of an empty host is watched that closely while it runs
 
 
@@ -302,14 +301,12 @@ def _restoring(case: _Case) -> str:
 
 def requeue_after(observation: Observation, decision: Decision, limits: Limits) -> float:
     """Seconds from the beginning of this tick: at once after a call for the host, soon while
-    anything moves, sooner where a confirm is about to free a slot for another move, slowly at rest.
+    anything moves, slowly at rest.
     """
     verdicts, proof = decision.verdicts, decision.proof
     in_flight = any(v.in_flight for v in verdicts)
     if decision.actions and not decision.started and not in_flight:
         return min(_AT_ONCE, limits.poll)
-    if waiting(verdicts) and any(isinstance(a, ConfirmMove) for a in decision.actions):
-        return min(_CONFIRMED, limits.poll)
     if (
         decision.started
         or any(v.is_lively for v in verdicts)
