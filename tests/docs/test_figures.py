@@ -11,4 +11,4 @@ PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 def test_each_committed_figure_is_shown() -> None:
     shown = set(re.findall(r"(?<![\d.])\d+(?:\.\d+)?(?![\d.]*\d)", PAGE.read_text()))
     missing = {what: value for what, value in committed().items() if words(value) not in shown}
-    assert missing == {}, f"{COMMITTED.name} was made anew: docs/performance.md has other figures"
+    assert missing == {}, f"docs/performance.md does not show these figures of {COMMITTED.name}"

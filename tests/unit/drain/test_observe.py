@@ -17,7 +17,7 @@ from tests.unit.drain.build import (
     server,
     tried,
 )
-from tests.unit.openstack.answers import Wire
+from tests.unit.openstack.answers import Wire, answer
 
 from quiesce.api.drain.record import Record
 from quiesce.api.errors import HostNotSupported
@@ -63,13 +63,15 @@ def test_the_hypervisor_is_asked_before_a_confirm_whatever_nova_shows(power: int
     assert read_guests(Cloud(Wire(lambda *_: {})), ran, look).running == {"s1": True}
 
 
-def test_the_hypervisor_is_asked_once_a_tick() -> None:
-    """What a poll was told is taken over where a look at all servers follows at once."""
+@pytest.mark.promise("never-13")
+def test_the_hypervisor_is_asked_again_after_all_that_follows_a_poll() -> None:
+    """A look at all servers may take minutes, in which a guest can die."""
     ran = drain(record=begun(tries={"s1": tried("ACTIVE")}))
     told = observed(migrations=[migration()], elsewhere=[arrived_elsewhere()], running={"s1": True})
-    wire = Wire(lambda *_: {})
-    assert read_guests(Cloud(wire), ran, told).running == {"s1": True}
-    assert wire.sent == []
+    gone = {"conflictingRequest": {"code": 409, "message": "in power state shutdown"}}
+    wire = Wire(lambda *_: answer(409, gone))
+    assert read_guests(Cloud(wire), ran, told).running == {"s1": False}
+    assert len(wire.sent) == 1
 
 
 def row(id_: int, status: str, server_id: str = "s1", **more: Any) -> dict[str, Any]:

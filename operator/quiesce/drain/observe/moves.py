@@ -247,8 +247,6 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
 
 
 def _ask(cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
-    if server.id in running:  # by the poll that this tick began with
-        return
     found = cloud.is_running(server.id)
     if found is not None:
         running[server.id] = found
