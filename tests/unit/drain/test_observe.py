@@ -74,6 +74,14 @@ def test_the_hypervisor_is_asked_again_after_all_that_follows_a_poll() -> None:
     assert len(wire.sent) == 1
 
 
+@pytest.mark.promise("never-13")
+def test_an_answer_of_before_counts_no_longer_where_the_hypervisor_gives_none() -> None:
+    ran = drain(record=begun(tries={"s1": tried("ACTIVE")}))
+    told = observed(migrations=[migration()], elsewhere=[arrived_elsewhere()], running={"s1": True})
+    wire = Wire(lambda *_: answer(500, {"computeFault": {"code": 500, "message": "no reply"}}))
+    assert read_guests(Cloud(wire), ran, told).running == {}
+
+
 def row(id_: int, status: str, server_id: str = "s1", **more: Any) -> dict[str, Any]:
     found = {
         "id": id_,

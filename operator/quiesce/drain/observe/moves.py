@@ -247,6 +247,7 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
 
 
 def _ask(cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
+    running.pop(server.id, None)  # without an answer now, an earlier one counts no longer
     found = cloud.is_running(server.id)
     if found is not None:
         running[server.id] = found
