@@ -39,7 +39,7 @@ def test_a_large_host() -> None:
     took = fleet.model.clock.now() - fleet.began
     bound = max(max(lasts), sum(lasts) / AT_ONCE)
     FIGURES.note("time over the bound, 200 servers of 5 to 60 s, ten at once", took / bound, 1.25)
-    FIGURES.note("requests a server, the same", fleet.made.total() / BIG, 11.5)
+    FIGURES.note("requests a server, the same", fleet.made.total() / BIG, 11.0)
     FIGURES.note("writes to Kubernetes a server, the same", fleet.store.writes / BIG, 2.0)
 
 

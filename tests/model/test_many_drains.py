@@ -79,3 +79,15 @@ def test_it_is_asked_once_for_all_hosts() -> None:
     assert made["GET /os-migrations host"] <= 6 * 2, "each poll read them: four a host"
     fleet.run(60)
     assert fleet.moved == 12
+
+
+# What a drain asks of nova-compute
+
+
+def test_a_hypervisor_is_asked_once_before_each_confirm() -> None:
+    """In the last read before it, whatever else has to be read in that tick."""
+    moved = 24
+    fleet = Fleet(1, servers=moved, seconds=[3 + number % 5 for number in range(moved)])
+    while fleet.moved < moved:
+        fleet.run(1)
+    assert fleet.made["GET /servers/{id}/diagnostics"] == moved

@@ -25,7 +25,7 @@ from quiesce.drain.model.history import History
 from quiesce.drain.model.identity import DrainIdentity
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.newcomers import Newcomers
-from quiesce.drain.observe import complete, observe, poll
+from quiesce.drain.observe import complete, observe, poll, read_guests
 from quiesce.drain.report import (
     Report,
     events,
@@ -171,6 +171,10 @@ class Drains:
             polled = poll(access.cloud, drain, history, now)
             if polled is not None:
                 found = self._decide(resource, drain, access, polled)
+                if suffices(*found):
+                    asked = read_guests(access.cloud, drain, found[0])
+                    if asked is not found[0]:
+                        found = self._decide(resource, drain, access, asked)
                 if suffices(*found):
                     return found
                 observation = complete(access.cloud, drain, found[0])

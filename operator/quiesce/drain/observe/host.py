@@ -81,15 +81,15 @@ def observe(
         observation = _read_proof(cloud, drain, observation)
         if compute is not None and _wants_unit(drain, observation):
             observation = _read_unit(compute, observation)
-    return observation
+    return read_guests(cloud, drain, observation)
 
 
 def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observation | None:
     """The moves alone, with the host's servers as listed up to LIST_AGE ago; None: there is no such
     list.
 
-    Enough to confirm what has moved, never to start a move or to call the host empty: see
-    `decide.suffices` and `complete`.
+    Enough to confirm what has moved, once its guests were read, never to start a move or to call
+    the host empty: see `decide.suffices`, `read_guests` and `complete`.
     """
     listed = history.listed
     if not drain.begun or not history.servers or listed is None or now - listed >= LIST_AGE:
@@ -119,7 +119,8 @@ def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:
     observation = read_ended(cloud, drain, read_migrations(cloud, drain, observation))
     here = {server.id for server in observation.servers}
     away = {id_: server for id_, server in polled.elsewhere.items() if id_ not in here}
-    return _read_closer(cloud, drain, replace(observation, elsewhere=away))
+    observation = _read_closer(cloud, drain, replace(observation, elsewhere=away))
+    return read_guests(cloud, drain, observation)
 
 
 def _service_of(host: str, services: tuple[Service, ...]) -> Service | None:
@@ -181,7 +182,7 @@ def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
 
 def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
     """What only some servers need: where those are that left, server groups, causes of failures,
-    checks, live progress.
+    checks, live progress. Not their guests, which are read last.
     """
     now, migrations = observation.now, observation.migrations
     history = observation.history.observe(observation.servers, migrations, now)
@@ -196,8 +197,7 @@ def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
     observation = replace(observation, servers=servers, history=history.list_servers(servers, None))
     if servers:
         observation = replace(observation, groups=cloud.groups())
-    observation = read_causes(cloud, drain, observation)
-    observation = read_guests(cloud, drain, _read_checks(cloud, drain, observation))
+    observation = _read_checks(cloud, drain, read_causes(cloud, drain, observation))
     return read_progress(cloud, drain, observation)
 
 

@@ -226,9 +226,11 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
 
     Nova's power state is what its database heard last: 15 s late where a guest died (libvirt's
     driver delays its events), longer after a nova-compute that died, and of a guest that died and
-    was reverted that it is off, for up to 10 minutes (sync_power_state_interval) while it runs.
+    was reverted that it is off, for up to 10 minutes (sync_power_state_interval) while it runs. So
+    they are read last, after whatever takes long, and what was read before counts no longer.
     """
-    running, stopped = dict(observation.running), set(observation.stopped_by_user)
+    running: dict[str, bool] = {}
+    stopped: set[str] = set()
     for server in observation.servers:
         tried = drain.record.tries.get(server.id)
         if tried is None or tried.was != "ACTIVE" or not server.idle:
@@ -243,11 +245,12 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     for moved in observation.elsewhere.values():
         if moved is not None and _is_to_be_asked_for(drain, observation, moved):
             _ask(cloud, moved, running)
+    if running == observation.running and stopped == observation.stopped_by_user:
+        return observation
     return replace(observation, running=running, stopped_by_user=frozenset(stopped))
 
 
 def _ask(cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
-    running.pop(server.id, None)  # without an answer now, an earlier one counts no longer
     found = cloud.is_running(server.id)
     if found is not None:
         running[server.id] = found
