@@ -18,6 +18,7 @@ from unittest import mock
 from quiesce.drain.limiter import MoveLimiter
 from quiesce.drain.newcomers import Newcomers
 from quiesce.drain.reconcile import Drains
+from quiesce.drain.rest import Rests
 from quiesce.kube.resource import Key
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.routes import route
@@ -104,7 +105,8 @@ class Fleet:
         stores: Any = (self.store, MemorySecrets("{}"), MemoryEvents(), {}, clouds)
         context = Context(settings, *stores)
         self.newcomers = Newcomers(clock.now)
-        drains = Drains(context, MoveLimiter(0), self._now, newcomers=self.newcomers)
+        rests = Rests(clock.now)
+        drains = Drains(context, MoveLimiter(0), self._now, newcomers=self.newcomers, rests=rests)
         self.reconcile = ResourceReconciler(context, drains).reconcile
         self.queue: WorkQueue[Key] = WorkQueue(clock.now, lambda key: key.namespace)
         self.queue.share_among(self.workers)

@@ -15,6 +15,7 @@ import yaml
 
 from quiesce.drain.limiter import MoveLimiter
 from quiesce.drain.reconcile import Drains
+from quiesce.drain.rest import Rests
 from quiesce.openstack.session import Clouds
 from quiesce.runtime.kinds import Context, Reconciler
 from quiesce.runtime.reconciler import ResourceReconciler
@@ -48,7 +49,8 @@ def reconciler(
 ) -> Reconciler:
     """A new process of the operator: nothing is known. The one place that says how it is built."""
     context = Context(settings, store, secrets, events, {}, clouds)  # type: ignore[arg-type]
-    drains = Drains(context, MoveLimiter(settings.max_moves), now)
+    rests = Rests(lambda: now().timestamp())
+    drains = Drains(context, MoveLimiter(settings.max_moves), now, rests=rests)
     return ResourceReconciler(context, drains).reconcile
 
 

@@ -34,6 +34,7 @@ from quiesce.drain.report import (
     status,
     status_of_problem,
 )
+from quiesce.drain.rest import Rests
 from quiesce.drain.telemetry import Telemetry
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
@@ -76,6 +77,7 @@ class Drains:
     histories: dict[str, History] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
     newcomers: Newcomers = field(default_factory=Newcomers)
+    rests: Rests = field(default_factory=lambda: Rests(time.monotonic))
     telemetry: Telemetry = field(default_factory=Telemetry)
     finalizer: str = DRAIN_FINALIZER
 
@@ -84,6 +86,9 @@ class Drains:
         drain = self.read(resource)
         access = self.connect(resource, drain)
         resource = self.claim(resource, drain, access)
+        rests_for = self.rests.requeue(resource, drain, access.cloud)
+        if rests_for is not None:
+            return rests_for
         observation, decision = self.observe_and_decide(resource, drain, access)
         notices = self.notices(resource, drain, observation)
         self._prove(resource, access)
@@ -94,6 +99,7 @@ class Drains:
         self.report(resource, drain, observation, decision, notices)
         self.act(resource, access, observation, decision)
         self.newcomers.settle(resource.uid)
+        self.rests.note(resource, drain, observation, decision)
         return max(_AFTER_TICK, decision.requeue - (time.monotonic() - began))
 
     def read(self, resource: Resource) -> Drain:
@@ -295,6 +301,7 @@ class Drains:
         self.limiter.hold(uid, 0)
         self.claims.forget(uid)
         self.newcomers.settle(uid)
+        self.rests.forget(uid)
         self.telemetry.forget(uid)
 
     def _with_cloud(self, resource: Resource, after: DrainStatus) -> DrainStatus:

@@ -25,7 +25,7 @@ from quiesce.openstack.records import Migration
 from quiesce.openstack.shared import Shared
 
 AGE = 1.0
-"""Seconds for which an answer counts."""
+"""Seconds for which an answer counts, at least."""
 OVERLAP = timedelta(seconds=45)
 """Clocks of Nova's processes may be 30 s apart, and a change is written some seconds after its
 time."""
@@ -101,24 +101,25 @@ class Changes:
             if not self._follows(asked) and (newest := _newest(found)):
                 self._known = _Known(asked, asked, newest, _versions(found))
 
-    def none_since(self, host: str, asked: float) -> bool:
+    def none_since(self, host: str, asked: float, age: float = AGE) -> bool:
         """Whether no record of the host has changed since all of them were asked for, as an answer
-        shows that is AGE seconds old at most. False also where that is not known.
+        shows that is `age` seconds old at most. False also where that is not known.
         """
-        if not self._is_worth_it(host) or self._clock() < self._rests_until:
+        if not self._is_worth_it(host, age) or self._clock() < self._rests_until:
             return False
-        known = self._shared.get()
+        known = self._shared.get(age)
         if known is None:
             return False
         return known.since <= asked and known.changed.get(host, asked) <= asked
 
-    def _is_worth_it(self, host: str) -> bool:
+    def _is_worth_it(self, host: str, age: float) -> bool:
+        """Always for those that ask seldom: they would read more than the host's records."""
         now = self._clock()
         with self._lock:
             self._asked_by[host] = now
             recent = {h: at for h, at in self._asked_by.items() if now - at < _ASKED_WITHIN}
             self._asked_by = recent
-        return len(recent) >= SHARED_BY
+        return age > AGE or len(recent) >= SHARED_BY
 
     def _follows(self, now: float) -> bool:
         return self._known is not None and now - self._known.read < _LONGEST_GAP

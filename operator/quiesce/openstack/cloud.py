@@ -14,7 +14,7 @@ from typing import Any
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import is_id, path
-from quiesce.openstack.changes import MOST, Changes
+from quiesce.openstack.changes import AGE, MOST, Changes
 from quiesce.openstack.errors import NotFound
 from quiesce.openstack.fields import (
     Misread,
@@ -143,11 +143,12 @@ class Cloud:
         self._changes.begin(asked, found)
         return tuple(found)
 
-    def no_migration_changed(self, host: str, asked: float) -> bool:
+    def no_migration_changed(self, host: str, asked: float, *, age: float = AGE) -> bool:
         """Whether `migrations` of this host would show now what they showed when they were asked
-        for, by `clock`; a second ago, to be exact. False: they would not, or that is not known.
+        for, by `clock`; `age` seconds ago, to be exact. False: they would not, or that is not
+        known.
         """
-        return self._changes.none_since(host, asked)
+        return self._changes.none_since(host, asked, age)
 
     def _changed_migrations(self, since: datetime) -> tuple[Migration, ...]:
         query: dict[str, str | int] = {

@@ -24,7 +24,7 @@ class Shared(Generic[T]):
     """Safe to use from many threads."""
 
     def __init__(self, read: Callable[[], T], age: float, clock: Callable[[], float]) -> None:
-        """`age`: seconds for which a read counts."""
+        """`age`: seconds for which a read counts, at least."""
         self._read, self._age, self._clock = read, age, clock
         self._lock = threading.Lock()
         self._value: tuple[float, T] | None = None
@@ -38,8 +38,9 @@ class Shared(Generic[T]):
         """Frees its memory."""
         self._value = None
 
-    def get(self, *, fresh: bool = False) -> T:
-        """`fresh`: read after this call; threads that wait for the same share one read.
+    def get(self, age: float = 0.0, *, fresh: bool = False) -> T:
+        """`age`: seconds for which a read counts here, if that is longer than usual. `fresh`: read
+        after this call; threads that wait for the same share one read.
 
         Raises what `read` raises, and CloudUnreachable where another thread's read takes too long.
         """
@@ -50,7 +51,9 @@ class Shared(Generic[T]):
             if self._forgotten:
                 self._forgotten, self._value = False, None
             now, found = self._clock(), self._value
-            if found is None or (found[0] <= asked if fresh else now - found[0] > self._age):
+            if found is None or (
+                found[0] <= asked if fresh else now - found[0] > max(age, self._age)
+            ):
                 before = spent()
                 found = self._value = (now, self._read())
                 _kept.add(self, spent() - before)

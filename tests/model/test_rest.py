@@ -1,0 +1,96 @@
+"""A drained host is looked at less and less often; what happens to it is noticed as before."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from quiesce.drain.rest import LONGEST
+from quiesce.openstack.changes import Changes
+from tests.beds.sim.records import Server
+from tests.harness.fleet import Fleet
+from tests.harness.world import HOST
+from tests.model.test_scenarios import drain, ended, servers
+from tests.model.world import World
+
+SOON = 30.0
+"""Seconds: two ticks at rest, and the age of what they read."""
+
+
+def at_rest(**spec: Any) -> World:
+    """A drained host that nothing has happened to for half an hour."""
+    world = drain("active", **spec)
+    world.until(lambda: ended(world))
+    began = world.model.clock.now()
+    world.until(lambda: world.model.clock.now() - began > 1800)
+    return world
+
+
+def within(world: World, condition: Callable[[], bool], seconds: float = SOON) -> None:
+    began = world.model.clock.now()
+    world.until(condition)
+    assert world.model.clock.now() - began <= seconds
+
+
+def test_many_drained_hosts_cost_little() -> None:
+    hosts = 10
+    fleet = Fleet(hosts, servers=1, seconds=2)
+    while fleet.moved < hosts:
+        fleet.run(5)
+    fleet.run(1800)
+    fleet.made.clear()
+    fleet.run(600)
+    assert fleet.made["GET /servers/detail host"] <= 2 * hosts, "more than two whole looks at each"
+    shared = ("GET /os-services", "GET /os-migrations changes-since")
+    assert sum(fleet.made[name] for name in shared) <= 4 * 10 * 60 / 10 + 8 * hosts
+
+
+def test_a_service_that_somebody_enables_is_disabled_again() -> None:
+    world = at_rest()
+    world.disable("")
+    service = world.model.service(HOST)
+    assert service is not None
+    within(world, lambda: service.disabled)
+
+
+def send_a_server_there(world: World) -> Server:
+    """While its service is enabled, between two ticks."""
+    service, late = world.model.service(HOST), servers(world)[0]
+    assert service is not None
+    reason = service.disabled_reason
+    world.disable("")
+    world.do("migrate here", late)
+    world.model.clock.advance(8)
+    world.disable(reason)
+    assert late.host == HOST
+    return late
+
+
+def test_a_server_that_was_sent_there_is_moved_off() -> None:
+    world = at_rest()
+    late = send_a_server_there(world)
+    world.do("confirm", late)
+    within(world, lambda: late.host != HOST, 2 * SOON)
+
+
+def test_a_nova_compute_that_stops_is_noticed() -> None:
+    world = at_rest()
+    world.model.kill_compute(HOST)
+    within(world, lambda: world.model.service(HOST) is None, 60 + SOON)
+
+
+def test_a_changed_spec_is_acted_upon_in_the_next_tick() -> None:
+    world = at_rest()
+    world.edit(lambda spec: spec.update(service={"afterDrain": "KeepDisabled"}))
+    world.reconcile_once()
+    assert world.condition("Ready")["reason"] == "Drained"
+
+
+def test_a_wrong_answer_that_nothing_has_changed_only_delays_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = at_rest()
+    monkeypatch.setattr(Changes, "none_since", lambda *_: True)
+    late = send_a_server_there(world)
+    world.do("confirm", late)
+    within(world, lambda: late.host != HOST, 1.2 * LONGEST + SOON)
