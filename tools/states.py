@@ -86,11 +86,10 @@ class Case:
     def observation(self) -> Observation:
         server = self.subject
         here = server.host == HOST
-        mine = Service("7", HOST, "disabled", "up", "quiesce: drain")
         whole: dict[str, Any] = {
-            "service": mine,
+            "service": MINE,
             "services": (
-                mine,
+                MINE,
                 *(Service(name, name, "enabled", "up", None) for name in (THERE, THIRD)),
             ),
             "servers": (server,) if here else (),
@@ -153,6 +152,7 @@ def away(status: str = "VERIFY_RESIZE", **fields: Any) -> dict[str, Any]:
     return {"host": THERE, **fields}
 
 
+MINE = Service("7", HOST, "disabled", "up", "quiesce: drain")
 DOWN: dict[str, Any] = {
     "service": Service("7", HOST, "disabled", "down", "quiesce: drain"),
     "services": (Service("7", HOST, "disabled", "down", "quiesce: drain"),),
@@ -548,6 +548,22 @@ DEPARTED: tuple[Case, ...] = (
         server=away(),
         moves=(move("finished"),),
         facts=DOWN,
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="nova-compute where it has arrived is down",
+        server=away(),
+        moves=(move("finished"),),
+        was="ACTIVE",
+        facts={"services": (MINE, Service(THERE, THERE, "enabled", "down", None))},
+    ),
+    Case(
+        "VERIFY_RESIZE",
+        when="its hypervisor there does not answer",
+        server=away(),
+        moves=(move("finished"),),
+        was="ACTIVE",
+        facts={"silent": frozenset({"web-1"})},
     ),
     Case(
         "VERIFY_RESIZE",

@@ -21,7 +21,7 @@ _PREFIX = {"compute": "/v2.1", "network": "/v2.0", "placement": "", "block_stora
 LATENCY = 0.05  # virtual seconds of each half of a request
 
 Fault = Literal[
-    "refused", "reset", "500 before", "500 after", "503", "429", "truncated", "401", "403"
+    "refused", "reset", "500 before", "500 after", "503", "429", "truncated", "401", "403", "501"
 ]
 FAULTS: tuple[Fault, ...] = (
     "refused",
@@ -33,7 +33,15 @@ FAULTS: tuple[Fault, ...] = (
     "truncated",
 )
 AFTER: tuple[Fault, ...] = ("reset", "500 after", "truncated")  # the request took effect
-STATUS = {"500 before": 500, "500 after": 500, "503": 503, "429": 429, "401": 401, "403": 403}
+STATUS = {
+    "500 before": 500,
+    "500 after": 500,
+    "503": 503,
+    "429": 429,
+    "401": 401,
+    "403": 403,
+    "501": 501,
+}
 
 
 @dataclass
@@ -99,7 +107,7 @@ class InProcess(Api):
 
     def _exchange(self, request: Request, fault: Fault | None) -> Answer:
         if request.method != "GET":
-            self._watch.sent(request, answered=fault in (None, "401", "403"))
+            self._watch.sent(request, answered=fault in (None, "401", "403", "501"))
         if fault is None or fault in AFTER:
             self._watch.before(request)
             response, _ = self._application.answer(request)

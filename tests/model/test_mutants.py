@@ -55,7 +55,9 @@ def wrap(module: Any, name: str, around: Callable[..., Any]) -> Patch:
     return patch
 
 
-def believes_it_runs(ask: Any, cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
+def believes_it_runs(
+    ask: Any, cloud: Cloud, server: Server, running: dict[str, bool], silent: set[str]
+) -> None:
     running[server.id] = True
 
 
@@ -297,7 +299,11 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     ),
     "does not look at the power state": (
         answer(departed, "wrong_power", ""),
-        "confirms_no_guest_that_is_off_where_no_hypervisor_answers",
+        "confirms_no_guest_that_is_off_where_no_hypervisor_can_be_asked",
+    ),
+    "confirms what a destination that is down cannot tell": (
+        answer(departed, "_is_known", True),
+        "confirms_no_guest_whose_host_dies_after_it_has_arrived",
     ),
     "rolls back what Nova shows as off": (
         answer(departed, "_is_shown_as_off", False),

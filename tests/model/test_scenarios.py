@@ -204,8 +204,10 @@ def moved_and_broken(how: str, **confirmation: Any) -> tuple[World, Server]:
     if how in ("crash", "seems off"):
         world.model.state.save(server, power_state=SHUTDOWN)
         server.domain = SHUTDOWN if how == "crash" else RUNNING
-    elif how == "die":
+    elif how in ("die", "host dies"):
         server.domain = SHUTDOWN
+        if how == "host dies":
+            world.model.kill_compute(str(server.host))
     else:
         for port in world.model.state.ports_of[server.id]:
             port.vif_type = "binding_failed"
@@ -258,12 +260,33 @@ def confirms_no_guest_whose_death_nova_has_not_noticed() -> None:
 
 
 @scenario("never-3", "never-13")
+def confirms_no_guest_that_is_off_where_no_hypervisor_can_be_asked() -> None:
+    world, server = moved_and_broken("crash")
+    world.broken[f"/servers/{server.id}/diagnostics"] = "501"
+    world.run(90)
+    assert server.vm_state == "resized"
+    assert world.problems() == {"CheckFailed"}
+
+
+@scenario("never-3", "never-13")
 def confirms_no_guest_that_is_off_where_no_hypervisor_answers() -> None:
     world, server = moved_and_broken("crash")
     world.model.kill_compute(str(server.host))
     world.run(90)
     assert server.vm_state == "resized"
-    assert world.problems() == {"CheckFailed"}
+    assert world.problems() == {"DestinationDown"}
+
+
+@scenario("never-3", "never-13")
+def confirms_no_guest_whose_host_dies_after_it_has_arrived() -> None:
+    """Nova goes on to show it as running: only nova-compute there would tell that it is not."""
+    world, server = moved_and_broken("host dies")
+    world.run(200)
+    assert (server.vm_state, server.power_state) == ("resized", RUNNING)
+    assert world.problems() == {"DestinationDown"}
+    assert "Start nova-compute on" in str(world.status["problems"])
+    world.model.start_compute(str(server.host))
+    world.until(lambda: world.problems() == {"CheckFailed"})
 
 
 @scenario("never-3", "never-13")

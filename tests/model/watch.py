@@ -282,13 +282,18 @@ class Watch:
             f"confirm of {server.name} without a decision",
         )
         promise(not self.fails(server), f"confirm of {server.name}: {self.fails(server)}")
+        off = self.wanted(server) == RUNNING and server.domain != RUNNING
+        promise(not off, f"confirm of {server.name}, whose guest is off")
+
+    def wanted(self, server: Server) -> int:
+        return SHUTDOWN if server.old_vm_state == "stopped" else RUNNING
 
     def fails(self, server: Server) -> str:
         """The check that a server in VERIFY_RESIZE fails, looked up in the model.
 
         Nova's power state is late, in both directions; the hypervisor's is the truth.
         """
-        wanted = SHUTDOWN if server.old_vm_state == "stopped" else RUNNING
+        wanted = self.wanted(server)
         if wanted not in (server.power_state, server.domain):
             return f"power state {server.power_state} instead of {wanted}"
         ports = self.cloud.state.ports_of.get(server.id, [])

@@ -212,16 +212,15 @@ class Cloud:
             return ActionEvents.read(body["instanceAction"], request_id)
 
     def is_running(self, server_id: str) -> bool | None:
-        """Whether its hypervisor says that the guest runs; None: it could not be asked.
+        """Whether its hypervisor says that the guest runs; None: it is not one that can be asked.
 
         Diagnostics are asked of nova-compute, which looks at the guest itself; of one that does
         not run Nova answers 409 (nova/compute/manager.py get_instance_diagnostics). The power
-        state of the server is what the database heard last.
+        state of the server is what the database heard last. Raises CloudUnreachable where
+        nova-compute or its hypervisor does not answer: Nova says 500 then, after its
+        rpc_response_timeout of a minute.
         """
-        try:
-            status, text = self._api.ask("compute", path("servers", server_id, "diagnostics"))
-        except CloudUnreachable:
-            return None
+        status, text = self._api.ask("compute", path("servers", server_id, "diagnostics"))
         if status == 409 and "power state" in text:
             return False
         return True if status == 200 else None

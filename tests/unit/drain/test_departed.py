@@ -126,7 +126,13 @@ CHECKS: list[tuple[str, Server, dict[str, Any], str, str]] = [
         "tcpPort",
         "no answer on TCP port 22",
     ),
-    ("ACTIVE", arrived(host="cmp3"), {}, "", "its migration went to cmp2"),
+    (
+        "ACTIVE",
+        arrived(host="cmp3"),
+        {"services": (service(), other("cmp3"))},
+        "",
+        "its migration went to cmp2",
+    ),
 ]
 
 
@@ -321,6 +327,37 @@ def test_a_guest_that_ran_is_confirmed_only_while_it_runs_on_its_hypervisor() ->
     lag = POWER_LAG.total_seconds()
     assert said(verdict(left(finished_for=lag - 1), record=ran)) == "follow Soaking"
     assert said(verdict(left(finished_for=lag), record=ran)) == "confirm"
+
+
+@pytest.mark.promise("never-13")
+@pytest.mark.parametrize("before", ["ACTIVE", "SHUTOFF"])
+@pytest.mark.parametrize(
+    ("sight", "text", "remedy"),
+    [
+        ({"services": (service(), other(state="down"))}, "is down", "systemctl start"),
+        (
+            {"services": (service(), other(state="down", forced_down=True))},
+            "forced down",
+            "set --up cmp2",
+        ),
+        ({"services": (service(),)}, "is down", "systemctl start"),
+        ({"silent": frozenset({"s1"})}, "does not answer", "virsh list"),
+    ],
+)
+def test_nobody_knows_how_a_server_is_where_its_destination_is_down(
+    sight: dict[str, Any], text: str, remedy: str, before: str
+) -> None:
+    """Nova shows what it heard last, asks the source only, and deletes the copy there."""
+    at, ran = arrived(RUNNING if before == "ACTIVE" else SHUTDOWN), was(before)
+    assert said(verdict(left(at, 1, **sight), record=ran)) == "follow Verifying"
+    for action in (None, "Revert"):
+        decisions = [{"server": "s1", "action": action}] if action else []
+        found = verdict(left(at, **sight), spec(confirmation={"decisions": decisions}), ran)
+        assert isinstance(found, Held)
+        assert (found.reason, text in found.message) == ("DestinationDown", True)
+        assert remedy in " ".join(found.remedies)
+    decided = spec(confirmation={"decisions": [{"server": "s1", "action": "Confirm"}]})
+    assert said(verdict(left(at, **sight), decided, ran)) == "confirm"
 
 
 @pytest.mark.field_case("D10")

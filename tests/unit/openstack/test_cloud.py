@@ -617,6 +617,17 @@ def test_whether_a_guest_runs_is_not_left_open_for_want_of_a_permission() -> Non
         there.is_running("s1")
 
 
+@pytest.mark.promise("never-13")
+def test_a_hypervisor_that_does_not_answer_is_not_one_that_cannot_be_asked() -> None:
+    """nova-compute is asked by a call with a timeout; not every driver has diagnostics."""
+    lost = {"computeFault": {"code": 500, "message": "MessagingTimeout"}}
+    there, _ = cloud(answer(500, lost))
+    with pytest.raises(CloudUnreachable):
+        there.is_running("s1")
+    there, _ = cloud(answer(501, {"notImplemented": {"message": "not supported"}}))
+    assert there.is_running("s1") is None
+
+
 def test_a_flavor_that_is_shown_without_its_extra_specs_is_not_one_without_any() -> None:
     row = {"id": "s1", "status": "ACTIVE", "OS-EXT-SRV-ATTR:host": "cmp1", "flavor": {"vcpus": 1}}
     there, _ = cloud({"server": row})

@@ -90,6 +90,7 @@ class ServerReason(StrEnum):
     CANNOT_LIVE_MIGRATE = "CannotLiveMigrate", True
     CHECK_FAILED = "CheckFailed", True
     COLD_MIGRATION_PAUSED = "ColdMigrationPaused", True
+    DESTINATION_DOWN = "DestinationDown", True
     DESTINATION_FAILED = "DestinationFailed", True
     DESTINATION_NOT_WRITABLE = "DestinationNotWritable", True
     ENCRYPTED_VOLUMES = "EncryptedVolumes", True

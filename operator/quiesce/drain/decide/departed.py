@@ -8,7 +8,7 @@ from quiesce.api.drain.reasons import ServerReason, Stage
 from quiesce.api.drain.spec import ConfirmationPolicy, DecisionAction, DrainSpec, OnFailedCheck
 from quiesce.drain.decide import failures
 from quiesce.drain.decide.foreign import foreign_unconfirmed
-from quiesce.drain.decide.remedies import RESET_STATE, for_server, of_source
+from quiesce.drain.decide.remedies import RESET_STATE, for_server, of_destination, of_source
 from quiesce.drain.decide.rules import stage_of
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
@@ -268,6 +268,8 @@ def _verified(departed: DepartedServer, server: Server) -> Verdict:
     """
     migration, confirmation = departed.migration, departed.spec.confirmation
     decided = confirmation.decision_for(departed.server_id)
+    if decided is not DecisionAction.CONFIRM and not _is_known(departed, server):
+        return _not_known(departed, server)
     if decided is DecisionAction.REVERT:
         return Revert(migration, "decided in confirmation.decisions")
     failed = failed_checks(departed, server)
@@ -289,9 +291,35 @@ def _verified(departed: DepartedServer, server: Server) -> Verdict:
     return Confirm(migration)
 
 
+def _is_known(departed: DepartedServer, server: Server) -> bool:
+    """Whether anybody can say how it is where it has arrived. Nova keeps the power state that it
+    heard last, and confirms it all the same: it asks the source only.
+    """
+    is_silent = departed.server_id in departed.observation.silent
+    return departed.observation.is_up(server.host) and not is_silent
+
+
+def _not_known(departed: DepartedServer, server: Server) -> Verdict:
+    """Nova does not revert it either without its destination (compute/api.py revert_resize casts to
+    that).
+    """
+    migration, observation = departed.migration, departed.observation
+    if departed.since_finished < GRACE:
+        return Follow(Stage.VERIFYING, migration)
+    service = next((s for s in observation.services if s.host == server.host), None)
+    what, remedies = of_destination(server.host, service)
+    return Held(
+        ServerReason.DESTINATION_DOWN,
+        f"moved to {migration.dest}, neither confirmed nor rolled back: {what}, so whether it runs "
+        "is not known. Both copies are kept",
+        migration,
+        remedies,
+    )
+
+
 def _soak(departed: DepartedServer) -> timedelta:
-    """As the spec asks; where a guest ran and its hypervisor could not be asked whether it does,
-    long enough for Nova to hear of its death.
+    """As the spec asks; where a guest ran and its hypervisor is not one that can be asked whether
+    it does, long enough for Nova to hear of its death.
     """
     soak = timedelta(seconds=departed.spec.confirmation.checks.soak)
     ran = departed.drain.record.was(departed.server_id) == "ACTIVE"

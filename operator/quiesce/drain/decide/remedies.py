@@ -29,6 +29,18 @@ def _as_whom(server: Server, command: str) -> str:
     return "As its owner, who alone may read the secret that it needs: "
 
 
+def of_destination(host: str | None, service: Service | None) -> tuple[str, tuple[str, ...]]:
+    """As `of_source`, of a host to which a server has moved."""
+    if service is not None and service.state == "up":
+        check = f"On {host}, check that libvirtd and nova-compute answer (virsh list)"
+        return f"its hypervisor on {host} does not answer", (check,)
+    if service is not None and service.forced_down:
+        _, remedies = of_source(service)
+        return f"the service of {host} is forced down", remedies
+    start = f"Start nova-compute on {host}: systemctl start nova-compute"
+    return f"nova-compute on {host} is down", (start,)
+
+
 def of_source(service: Service | None) -> tuple[str, tuple[str, ...]]:
     """Why Nova takes this host's nova-compute for down, and the remedies.
 

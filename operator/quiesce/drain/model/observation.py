@@ -90,7 +90,8 @@ class Observation:
     ports could not be read; empty: they were.
     `unreachable`: server ID -> why no address of it takes a connection. `progressing`: live
     migrations over their time that still make progress. `aggregates` None: not read in this tick.
-    `running`: server ID -> whether its hypervisor says that it runs, where that was asked.
+    `running`: server ID -> whether its hypervisor says that it runs, where that was asked;
+    `silent`: servers of which it was asked, and did not answer.
     `stopped_by_user`: servers that a user, not Nova, has stopped since their try began.
     `node`, `address`: name and `host_ip` of the hypervisor. `unit`: how nova-compute was found on
     the host, before it is stopped for the first time. `unread`: what a plan cannot know.
@@ -114,6 +115,7 @@ class Observation:
     unreachable: Mapping[str, str] = field(default_factory=dict)
     progressing: frozenset[int] = frozenset()
     running: Mapping[str, bool] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
     stopped_by_user: frozenset[str] = frozenset()
     aggregates: tuple[Aggregate, ...] | None = None
     node: str | None = None

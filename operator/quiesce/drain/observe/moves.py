@@ -231,6 +231,7 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     """
     running: dict[str, bool] = {}
     stopped: set[str] = set()
+    silent: set[str] = set()
     for server in observation.servers:
         tried = drain.record.tries.get(server.id)
         if tried is None or tried.was != "ACTIVE" or not server.idle:
@@ -241,34 +242,39 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
         if server.status == "SHUTOFF" and began and cloud.stopped_by_user(server.id, began):
             stopped.add(server.id)
         if server.status == "ACTIVE" and broke_off(drain, observation, server):
-            _ask(cloud, server, running)
+            _ask(cloud, server, running, silent)
     for moved in observation.elsewhere.values():
         if moved is not None and _is_to_be_asked_for(drain, observation, moved):
-            _ask(cloud, moved, running)
-    if running == observation.running and stopped == observation.stopped_by_user:
+            _ask(cloud, moved, running, silent)
+    found = (running, frozenset(silent), frozenset(stopped))
+    if found == (observation.running, observation.silent, observation.stopped_by_user):
         return observation
-    return replace(observation, running=running, stopped_by_user=frozenset(stopped))
+    return replace(observation, running=running, silent=found[1], stopped_by_user=found[2])
 
 
-def _ask(cloud: Cloud, server: Server, running: dict[str, bool]) -> None:
-    found = cloud.is_running(server.id)
+def _ask(cloud: Cloud, server: Server, running: dict[str, bool], silent: set[str]) -> None:
+    try:
+        found = cloud.is_running(server.id)
+    except CloudUnreachable:
+        silent.add(server.id)
+        return
     if found is not None:
         running[server.id] = found
 
 
 def _is_to_be_asked_for(drain: Drain, observation: Observation, server: Server) -> bool:
     """In VERIFY_RESIZE by our move, and it ran: Nova shows it as off, or nothing but this is left
-    to ask before its confirm.
+    to ask before its confirm. Not of a nova-compute that is down: Nova waits long for its answer.
     """
     if server.status != "VERIFY_RESIZE" or server.task_state:
         return False
     own = own_migrations(server.id, drain, observation)
     confirmation = drain.spec.confirmation
     checked = confirmation.checks.power and drain.record.was(server.id) == "ACTIVE"
-    if not own or own[0].status != "finished" or not checked:
+    if not own or own[0].status != "finished" or not checked or not observation.is_up(server.host):
         return False
     if server.power_state != RUNNING:
-        return observation.is_up(server.host)  # else Nova waits long for its answer
+        return True
     decided = confirmation.decision_for(server.id)
     if confirmation.policy is ConfirmationPolicy.MANUAL and decided is None:
         return False
