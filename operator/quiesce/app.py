@@ -140,16 +140,30 @@ def _work(settings: Settings, kinds: Sequence[Kind], state: _State) -> None:
 
 
 def _lease(settings: Settings, cluster: Cluster, scope: Scope) -> tuple[Leases, str]:
-    """By default beside the pod; outside a cluster, where its work is, so that two
-    people who run it by hand for the same namespace have the same one.
+    """By default beside the pod. Outside a cluster, where an operator that watches the same has its
+    Lease already, so that one that is run by hand and the pods have one; else where its work is, so
+    that two people who run it by hand for the same namespace have the same one.
     """
+    named = settings.lease
+    name = (named and named.name) or scope.lease_name
     beside = cluster.inside or scope.namespaces is None
     namespace = cluster.namespace if beside else min(scope.namespaces or ())
-    named = settings.lease
-    return (
-        Leases(cluster.lease_client, (named and named.namespace) or namespace),
-        (named and named.name) or scope.lease_name,
-    )
+    if named and named.namespace:
+        namespace = named.namespace
+    elif not cluster.inside:
+        namespace = _where_it_is(Leases(cluster.lease_client, namespace), name) or namespace
+    return Leases(cluster.lease_client, namespace), name
+
+
+def _where_it_is(leases: Leases, name: str) -> str | None:
+    """The namespace of a Lease of that name, as far as we may know. One in another namespace than
+    by default is that of pods.
+    """
+    try:
+        found = {each.namespace for each in leases.list(everywhere=True) if each.name == name}
+    except KubeError:
+        return None
+    return min(found, key=lambda each: (each == leases.namespace, each), default=None)
 
 
 @contextmanager

@@ -167,12 +167,13 @@ class MemoryLeases(Leases):
     def list(self, *, everywhere: bool) -> list[Lease]:
         if everywhere and not self.everywhere:
             raise KubeForbidden("cluster")
-        return list(self.shelf.held.values())
+        found = self.shelf.held.values()
+        return [each for each in found if everywhere or each.namespace == self.namespace]
 
     def create(self, name: str, holder: str, seconds: int, scope: str) -> Lease:
         if name in self.shelf.held:
             raise KubeConflict("there is one")
-        return self.shelf.put(Lease("q", name, "", holder, seconds, 0, "", scope))
+        return self.shelf.put(Lease(self.namespace, name, "", holder, seconds, 0, "", scope))
 
     def take(self, lease: Lease, holder: str, seconds: int, scope: str) -> Lease:
         self.shelf.check(lease)
@@ -200,6 +201,8 @@ class Machine:
     name: str = "l"
     now: float = 0.0
     ends: int = 0
+    namespace: str = "q"
+    everywhere: bool = False
 
     def __post_init__(self) -> None:
         def clock() -> float:
@@ -209,7 +212,7 @@ class Machine:
             self.ends += 1
 
         self.fence = Fence(clock=clock)
-        leases = MemoryLeases(self.shelf)
+        leases = MemoryLeases(self.shelf, self.namespace, self.everywhere)
         self.elector = Elector(
             leases, self.name, self.scope, self.fence, lost, me=self.me, clock=clock
         )
@@ -353,11 +356,32 @@ def test_an_operator_with_another_lease_that_watches_the_same_keeps_it_from_lead
     third = Machine(shelf, "third", Scope(frozenset({"d"})), "third")
     assert one.step()
     assert not other.step()
-    assert "some of the same resources" in other.elector.failing()[0]
+    assert other.elector.failing() == [], "the one that it replaces ends once this one is ready"
+    elsewhere = Machine(shelf, "else", one.scope, "else", namespace="p", everywhere=True)
+    assert not elsewhere.step()
+    assert "some of the same resources" in elsewhere.elector.failing()[0]
     assert third.step()
     one.elector.stop(1.0)
     assert other.step(1.0)
     assert other.elector.failing() == []
+
+
+def test_a_leader_gives_way_to_one_that_could_not_see_it() -> None:
+    """Pods may list the Leases beside them only, and a person who ran the operator by hand before
+    they were started has one elsewhere.
+    """
+    shelf = Shelf()
+    by_hand = Machine(shelf, ME, name="one", namespace="drains", everywhere=True)
+    pod = Machine(shelf, OTHER, name="other")
+    assert by_hand.step()
+    assert pod.step()
+    for _ in range(6):
+        pod.step(2.0)
+        if not by_hand.step(2.0):
+            break
+    assert not by_hand.fence.open
+    assert "another operator leads for the same" in str(by_hand.elector.lost)
+    assert pod.step()
 
 
 def test_of_two_that_ask_at_once_with_different_leases_not_both_lead() -> None:

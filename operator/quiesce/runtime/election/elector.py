@@ -24,6 +24,9 @@ from quiesce.runtime.election.rule import (
 )
 from quiesce.runtime.election.scope import Scope
 
+RIVALS_EVERY = 10.0
+"""How often a leader searches for operators with another Lease, in seconds: one that may not list
+ours does not stand by for us."""
 _UNREAD_SECONDS = 30.0
 """After so long without having read the Lease, one that stands by could not take over."""
 
@@ -56,6 +59,7 @@ class Elector:
         self._leading, self._ended = threading.Event(), threading.Event()
         self._read_at, self._said, self._trouble = clock(), "", ""
         self._in_the_way = ""
+        self._looked_at = float("-inf")
         self.lost: str | None = None
         self._thread = threading.Thread(target=self._run, name="election", daemon=True)
 
@@ -79,7 +83,9 @@ class Elector:
             self._release(self._ours, idle=idle)
 
     def failing(self) -> list[str]:
-        """Why it could not take over now, a line each."""
+        """Why it could not take over now, a line each. Not that an operator beside it works on the
+        same: during a rollout that is the one that it is to replace, which ends once this is ready.
+        """
         silent = self._clock() - self._read_at
         if self._ours is None and silent > _UNREAD_SECONDS:
             return [f"Lease {self._id} was not read for {silent:.0f}s: {self._trouble}"]
@@ -142,12 +148,14 @@ class Elector:
         seen = rival(self._others.values(), self._id, self._scope, now)
         self._in_the_way = ""
         if seen is not None:
-            self._in_the_way = (
+            text = (
                 f"standing by: another operator watches some of the same resources "
-                f"({Scope.read(seen.lease.scope)}); {_held(seen.lease)}. Stop one of the two, or "
-                "give them namespaces or label selectors that exclude each other"
+                f"({cleaned(str(Scope.read(seen.lease.scope)))}); {_held(seen.lease)}. Stop one of "
+                "the two, or give them namespaces or label selectors that exclude each other"
             )
-            self._say(self._in_the_way, warn=True)
+            if seen.lease.namespace != self._leases.namespace:
+                self._in_the_way = text
+            self._say(text, warn=True)
         return seen is not None
 
     def _list_others(self) -> list[Lease]:
@@ -178,6 +186,10 @@ class Elector:
             raise
         self._hold_since(sent)
         self._trouble = self._said = ""
+        if self._everywhere and sent - self._looked_at >= RIVALS_EVERY:
+            self._looked_at = sent
+            if self._is_rivalled():
+                return self._lose("is not the only one: another operator leads for the same")
         return RENEW_EVERY
 
     def _hold_since(self, sent: float) -> None:
