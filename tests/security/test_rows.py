@@ -120,7 +120,7 @@ READS: dict[str, Any] = {
     "server": lambda cloud: cloud.server("s1"),
     "migrations": lambda cloud: cloud.migrations("cmp1", above=3),
     "last_confirm": lambda cloud: cloud.last_confirm("s1", records.moment("2026-03-01")),
-    "live_progress": lambda cloud: cloud.live_progress("s1"),
+    "live_progress": lambda cloud: cloud.live_progress("s1", 3),
     "allocations": lambda cloud: cloud.allocations("cmp1"),
     "rooms": lambda cloud: cloud.rooms([records.Shape((("VCPU", 1),))]),
     "hypervisors": lambda cloud: cloud.hypervisors(),

@@ -241,15 +241,19 @@ class Cloud:
         last = max(asked, key=lambda each: each.started, default=None)
         return last is not None and last.action == "stop"
 
-    def live_progress(self, server_id: str) -> LiveProgress | None:
-        """Counters of the server's running live migration, if any (memory and disk together)."""
+    def live_progress(self, server_id: str, migration_id: int) -> LiveProgress | None:
+        """Counters of this live migration (memory and disk together); None: it is not in progress.
+
+        Nova lists all of the server's that are, in no order, and ones that were left over among
+        them (nova/db/main/api.py migration_get_in_progress_by_instance).
+        """
         try:
             body = self._api.get("compute", path("servers", server_id, "migrations"))
         except NotFound:
             return None
         with _read_of(f"the migrations of server {server_id}"):
-            found = rows(body, "migrations")
-            return LiveProgress.read(found[0]) if found else None
+            found = map(LiveProgress.read, rows(body, "migrations"))
+            return next((each for each in found if each.migration_id == migration_id), None)
 
     def allocations(self, node: str) -> Holdings | None:
         """What is held on a hypervisor's resource providers, children included.

@@ -21,7 +21,8 @@ class Copying:
     def __init__(self, processed: int, remaining: int = 100) -> None:
         self.now = LiveProgress(RUNNING.id, "running", processed, remaining)
 
-    def live_progress(self, server_id: str) -> LiveProgress:
+    def live_progress(self, server_id: str, migration_id: int) -> LiveProgress:
+        assert migration_id == RUNNING.id
         return self.now
 
 

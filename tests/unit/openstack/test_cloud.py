@@ -428,9 +428,20 @@ def test_progress_of_a_live_migration() -> None:
     row = {"id": 4, "status": "running", "memory_processed_bytes": 10, "memory_remaining_bytes": 5,
            "disk_processed_bytes": 1, "disk_remaining_bytes": None}  # fmt: skip
     there, _ = cloud({"migrations": [row]}, {"migrations": []}, answer(404))
-    assert there.live_progress("s1") == LiveProgress(4, "running", 11, 5)
-    assert there.live_progress("s1") is None
-    assert there.live_progress("s1") is None
+    assert there.live_progress("s1", 4) == LiveProgress(4, "running", 11, 5)
+    assert there.live_progress("s1", 4) is None
+    assert there.live_progress("s1", 4) is None
+
+
+def test_progress_is_that_of_the_migration_that_is_asked_about() -> None:
+    """A record that was left over comes first. It has nothing left to copy, so the one that runs
+    would look stuck, and be aborted.
+    """
+    left_over = {"id": 3, "status": "queued"}
+    row = {"id": 4, "status": "running", "memory_remaining_bytes": 5}
+    there, _ = cloud({"migrations": [left_over, row]}, {"migrations": [left_over]})
+    assert there.live_progress("s1", 4) == LiveProgress(4, "running", 0, 5)
+    assert there.live_progress("s1", 4) is None
 
 
 # Placement

@@ -207,7 +207,7 @@ def read_progress(cloud: Cloud, drain: Drain, observation: Observation) -> Obser
             continue
         endless = now - since >= LONGEST_PROGRESS * timeout
         try:
-            progress = cloud.live_progress(m.server_id)
+            progress = cloud.live_progress(m.server_id, m.id)
         except CloudUnreachable:
             moving |= set() if endless else {m.id}  # nothing is known against it
             continue
