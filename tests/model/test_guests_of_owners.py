@@ -312,6 +312,24 @@ def nova_confirms_by_itself() -> None:
     assert "resize_confirm_window" in told[0]
 
 
+@pytest.mark.field_case("F16", "F25")
+@pytest.mark.promise("never-11")
+def test_a_confirm_of_which_nova_does_not_tell_the_user_holds_up_nobody() -> None:
+    there = world()
+    guest = there.boot("web")
+    there.boot("other")
+    there.apply("Cold", confirmation={"policy": "Manual"}, migration={"maxParallel": 1})
+    there.until(lambda: guest.vm_state == "resized")
+    there.broken[f"/servers/{guest.id}/os-instance-actions"] = "500 before"
+    there.do("confirm", guest)
+    other = next(s for s in there.model.state.servers.values() if s.name == "other")
+    there.until(lambda: other.vm_state == "resized")
+    there.broken.clear()
+    there.rest()
+    told = [reason for reason, _ in there.events.emitted if reason.startswith("Confirmed")]
+    assert told == ["ConfirmedByOthers"]
+
+
 @pytest.mark.field_case("F25")
 def test_a_confirm_by_another_user_is_told_and_our_own_is_not() -> None:
     there = world()

@@ -227,11 +227,12 @@ class Cloud:
 
     def stopped_by_user(self, server_id: str, since: datetime) -> bool:
         """Whether the last that a user asked for since then was a stop. Nova's own stops have no
-        user (the power sync: compute/manager.py _sync_instance_power_state).
+        user (the power sync: compute/manager.py _sync_instance_power_state). Where Nova does not
+        tell, none is known: then the server stays where it is (decide.breaker was_left_off).
         """
         try:
             listed = self._actions(server_id)
-        except NotFound:
+        except (NotFound, CloudUnreachable):
             return False
         asked = [
             each

@@ -8,6 +8,7 @@ from tests.unit.drain.build import (
     FOUND,
     HOST,
     NOW,
+    ago,
     arrived_elsewhere,
     begun,
     drain,
@@ -21,9 +22,16 @@ from tests.unit.openstack.answers import Wire, answer
 
 from quiesce.api.drain.record import Record
 from quiesce.api.errors import HostNotSupported
+from quiesce.drain.decide.breaker import was_left_off
 from quiesce.drain.model.history import History
 from quiesce.drain.observe.host import _read_checks, observe
-from quiesce.drain.observe.moves import CAUSE_WITHIN, read_cause, read_guests, read_migrations
+from quiesce.drain.observe.moves import (
+    CAUSE_WITHIN,
+    read_cause,
+    read_ended,
+    read_guests,
+    read_migrations,
+)
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Port
 
@@ -149,6 +157,41 @@ def test_who_stopped_a_guest_is_told_by_novas_own_times(
     there = Cloud(Wire(lambda *_: {"instanceActions": rows}))
     found = read_guests(there, ran, observed([server("s1", "SHUTOFF")], [cut]))
     assert found.stopped_by_user == (frozenset({"s1"}) if by_user else frozenset())
+
+
+UNREAD = answer(500, {"computeFault": {"code": 500, "message": "no reply"}})
+
+
+@pytest.mark.field_case("F16")
+@pytest.mark.promise("never-11")
+def test_who_stopped_a_guest_where_nova_does_not_tell_is_not_known_to_be_its_user() -> None:
+    """It stays where it is, and no other server waits for that."""
+    ran = drain(record=begun(tries={"s1": tried("ACTIVE")}))
+    look = observed([server("s1", "SHUTOFF"), server("s2")], [migration(status_="error")])
+    found = read_guests(Cloud(Wire(lambda *_: UNREAD)), ran, look)
+    assert found.stopped_by_user == frozenset()
+    assert was_left_off(ran, found, found.servers[0])
+
+
+@pytest.mark.field_case("F16", "F25")
+@pytest.mark.promise("never-11")
+def test_who_confirmed_a_move_is_read_again_where_nova_does_not_tell() -> None:
+    ours = [migration(FOUND + n, "confirmed", f"s{n}") for n in range(1, 9)]
+    look = observed(migrations=ours, first_seen={(m.id, "finished"): ago(9) for m in ours})
+    wire = Wire(lambda *_: UNREAD)
+    first = read_ended(Cloud(wire), drain(), look)
+    assert first.history.unread_confirms == {m.id for m in ours}
+    assert len(wire.sent) < len(ours)  # each may take the whole time that a request may take
+    told = {"action": "confirmResize", "request_id": "req-1", "start_time": NOW.isoformat()}
+    second = read_ended(
+        Cloud(Wire(lambda *_: {"instanceActions": [told | {"user_id": None}]})),
+        drain(),
+        replace(first, first_seen={}),
+    )
+    assert {each.server_id for each in second.history.foreign_confirms} == {
+        m.server_id for m in ours
+    }
+    assert not second.history.unread_confirms
 
 
 def test_what_placement_does_not_know_is_not_proven() -> None:

@@ -125,11 +125,11 @@ class History:
     `never_live`: by server ID, the refusal by which Nova told that it never live-migrates it.
     `told_to_end`: live migrations that were aborted or forced. `confirms`: migrations that this
     process has asked Nova to confirm; `foreign_confirms`: those of ours that it did not, and who
-    did. `copied`: bytes and when they last
-    grew. `healthy`: failed migrations whose server is healthy. `completed`: live migrations of
-    ours, None before they were read; `arrived`: those among them that completed since then, and
-    whose server was not seen well yet. `servers`, `listed`: the host's
-    servers as last listed; `listed` None: the list is void. `full_list`, `older`: when all
+    did; `unread_confirms`: those of ours of which that could not be read yet. `copied`: bytes and
+    when they last grew. `healthy`: failed migrations whose server is healthy.
+    `completed`: live migrations of ours, None before they were read; `arrived`: those among them
+    that completed since then, and whose server was not seen well yet. `servers`, `listed`: the
+    host's servers as last listed; `listed` None: the list is void. `full_list`, `older`: when all
     migrations of the host were last listed, and which of those from before the drain mattered
     then. `records`, `asked`: its migrations as last read, and when they were asked for, in the
     seconds of `Cloud.clock`; None: they are void. `report`: when
@@ -150,6 +150,7 @@ class History:
     least_left: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
     confirms: frozenset[int] = frozenset()
     foreign_confirms: tuple[ForeignConfirm, ...] = ()
+    unread_confirms: frozenset[int] = frozenset()
     healthy: frozenset[int] = frozenset()
     completed: frozenset[int] | None = None
     arrived: frozenset[int] = frozenset()
@@ -232,6 +233,9 @@ class History:
 
     def note_foreign_confirm(self, found: ForeignConfirm) -> Self:
         return replace(self, foreign_confirms=(*self.foreign_confirms, found))
+
+    def note_unread_confirms(self, migration_ids: Iterable[int]) -> Self:
+        return replace(self, unread_confirms=frozenset(migration_ids))
 
     def note_healthy(self, migration_id: int) -> Self:
         return replace(self, healthy=self.healthy | {migration_id})

@@ -86,18 +86,28 @@ def read_ended(cloud: Cloud, drain: Drain, observation: Observation) -> Observat
 def _read_confirms(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
     """Who confirmed those of our moves that have been confirmed since the last reconciliation, and
     not by a call of this process. Nova does by itself with resize_confirm_window, in an action
-    without a user (compute/manager.py _poll_unconfirmed_resizes).
+    without a user (compute/manager.py _poll_unconfirmed_resizes). What cannot be read is read again
+    in the next reconciliation.
     """
     history = observation.history
-    for m in history.ended(observation.migrations):
+    ended = {m.id for m in history.ended(observation.migrations)} | history.unread_confirms
+    unread: set[int] = set()
+    for m in own_of_host(drain, observation):
         sent = m.id in history.confirms or m.live or m.status != "confirmed"
-        if sent or m not in own_migrations(m.server_id, drain, observation):
+        if sent or m.id not in ended:
             continue
-        found = cloud.last_confirm(m.server_id, m.created)
+        if len(unread) >= _MOST_UNREAD:
+            unread.add(m.id)
+            continue
+        try:
+            found = cloud.last_confirm(m.server_id, m.created)
+        except CloudUnreachable:
+            unread.add(m.id)
+            continue
         if found is not None and found.user_id != observation.user_id:
             by_nova = found.user_id is None
             history = history.note_foreign_confirm(ForeignConfirm(m.id, m.server_id, by_nova))
-    return replace(observation, history=history)
+    return replace(observation, history=history.note_unread_confirms(unread))
 
 
 def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
