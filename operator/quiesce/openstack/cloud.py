@@ -56,6 +56,9 @@ _PORTS_AT_ONCE = 100
 _HYPERVISORS_AT_ONCE = 500
 _SERVERS_AT_ONCE = 50
 """Each may have 64 KiB of user data, which Nova lists too."""
+_MOST_SKIPPED = 100
+"""Older migrations in a row, half of a page: clocks of Nova's processes are seconds apart, and so
+many do not begin on one host in that time."""
 _MOST_GROUPS = 100 * PAGE
 _POWER_ACTIONS = ("stop", "start", "reboot")
 
@@ -129,19 +132,27 @@ class Cloud:
     def migrations(self, host: str, above: int | None = None) -> tuple[Migration, ...]:
         """Migrations with this host as source or destination, newest first.
 
-        `above`: only those with a higher id, reading no more pages than that takes
-        (Nova sorts by creation, newest first, since 2.59). Rows of deleted servers are not listed.
+        `above`: only those with a higher id, reading hardly more pages than that takes. Rows of
+        deleted servers are not listed.
+
+        Nova sorts by created_at (since 2.59, api/openstack/compute/migrations.py), which is set by
+        the clock of whichever process writes the record. So one from before may come before ours:
+        they are skipped, and reading ends after many in a row. Newest is what has the highest id.
         """
         query: dict[str, str | int] = {"host": host}
         if above is not None:
             query["limit"] = 200
-        asked, found = self.clock(), []
+        asked, found, skipped = self.clock(), list[Migration](), 0
         for migration in self._migrations(query):
-            if above is not None and migration.id <= above:
+            if above is None or migration.id > above:
+                found.append(migration)
+                skipped = 0
+                continue
+            skipped += 1
+            if skipped >= _MOST_SKIPPED:
                 break
-            found.append(migration)
         self._changes.begin(asked, found)
-        return tuple(found)
+        return tuple(sorted(found, key=lambda migration: -migration.id))
 
     def no_migration_changed(self, host: str, asked: float, *, age: float = AGE) -> bool:
         """Whether `migrations` of this host would show now what they showed when they were asked

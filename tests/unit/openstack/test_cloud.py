@@ -305,10 +305,23 @@ def test_the_image_that_nova_made_when_it_shelved(images: list[Any], there_is: b
 
 
 def test_migrations_of_this_drain_need_no_more_pages_than_hold_them() -> None:
-    page = {"migrations": [migration(9), migration(8), migration(7)], "migrations_links": [{}]}
-    there, wire = cloud(page)
-    assert [m.id for m in there.migrations("cmp1", above=7)] == [9, 8]
+    rows = [migration(n) for n in range(209, 9, -1)]
+    there, wire = cloud({"migrations": rows, "migrations_links": [{}]})
+    assert [m.id for m in there.migrations("cmp1", above=207)] == [209, 208]
     assert len(wire.sent) == 1
+
+
+def test_an_older_migration_whose_clock_was_fast_hides_none_of_this_drain() -> None:
+    """Nova sorts by the time that whoever wrote the record has set."""
+    first, last = [migration(9), migration(7), migration(6)], [migration(5), migration(8)]
+    there, _ = cloud({"migrations": first, "migrations_links": [{}]}, {"migrations": last})
+    assert [m.id for m in there.migrations("cmp1", above=7)] == [9, 8]
+
+
+def test_migrations_are_in_the_order_of_their_ids_whatever_the_clocks() -> None:
+    there, _ = cloud(*[{"migrations": [migration(3), migration(9), migration(8)]}] * 2)
+    assert [m.id for m in there.migrations("cmp1", above=7)] == [9, 8]
+    assert [m.id for m in there.migrations("cmp1")] == [9, 8, 3]
 
 
 def test_a_full_sweep_reads_all_pages() -> None:
