@@ -1,4 +1,6 @@
-"""Volumes and images by ID, each read once an hour: what is asked of them hardly ever changes."""
+"""Volumes and images by ID, each read once an hour: what is asked of them hardly ever changes. That
+a shelved server has its image does: it is read again within seconds.
+"""
 
 import threading
 import time
@@ -18,7 +20,8 @@ from quiesce.openstack.transport import LIST
 T = TypeVar("T")
 
 _AGE = 3600.0  # seconds
-_GONE = ("deleted", "killed", "pending_delete")  # statuses of images without data
+_SNAPSHOT_AGE = 5.0
+"""Seconds: its owner may delete the image, and an offload deletes the only other copy."""
 _IMAGES = 100  # newest first, and none is made of a server after it was shelved
 _MOST = 10_000  # objects of a kind that are kept
 _SIDE_BY_SIDE = 8
@@ -30,10 +33,18 @@ class _ById(Generic[T]):
     """Objects of one service, read one by one; None: there is no such object (any more)."""
 
     def __init__(
-        self, read: Callable[[str], T], clock: Callable[[], float], *, keeps_missing: bool = True
+        self,
+        read: Callable[[str], T],
+        clock: Callable[[], float],
+        *,
+        age: float = _AGE,
+        keeps_missing: bool = True,
     ) -> None:
-        """`keeps_missing`: what does not exist is not asked for again either."""
-        self._read, self._clock, self._keeps_missing = read, clock, keeps_missing
+        """`age`: seconds for which an answer counts. `keeps_missing`: what does not exist is not
+        asked for again either.
+        """
+        self._read, self._clock, self._age = read, clock, age
+        self._keeps_missing = keeps_missing
         self._lock = threading.Lock()
         self._found: dict[str, tuple[float, T | None]] = {}
         self._failed: tuple[float, Exception] | None = None
@@ -44,7 +55,7 @@ class _ById(Generic[T]):
         with self._lock:
             if self._failed is not None and now - self._failed[0] < _REST:
                 raise self._failed[1]
-            self._found = {i: row for i, row in self._found.items() if now - row[0] < _AGE}
+            self._found = {i: row for i, row in self._found.items() if now - row[0] < self._age}
             missing = sorted(wanted - self._found.keys())
         try:
             read = self._read_all(missing)
@@ -89,7 +100,7 @@ class Lookups:
         self._api = api
         self._volumes = _ById(self._read_volume, clock)
         self._images = _ById(self._read_image, clock)
-        self._snapshots = _ById(self._read_snapshot, clock, keeps_missing=False)
+        self._snapshots = _ById(self._read_snapshot, clock, age=_SNAPSHOT_AGE, keeps_missing=False)
 
     def volumes(self, ids: Iterable[str]) -> dict[str, Volume]:
         return self._volumes.get(ids)
@@ -98,19 +109,26 @@ class Lookups:
         return self._images.get(ids)
 
     def snapshots(self, server_ids: Iterable[str]) -> frozenset[str]:
-        """Those of these shelved servers of which there is the image that Nova made of them."""
+        """Those of these shelved servers of which there is the image that Nova made of them, whole,
+        seconds ago at most.
+        """
         return frozenset(self._snapshots.get(server_ids))
 
     def _read_snapshot(self, server_id: str) -> str:
-        """The ID of the image (nova/compute/api.py shelve). Raises NotFound."""
+        """The ID of the image (nova/compute/api.py shelve), the newest of these. Raises NotFound.
+
+        Only an active one has all of its data (Glance: valid_state_targets of its Image).
+        """
         query: dict[str, str | int] = {"instance_uuid": server_id, "limit": _IMAGES}
         body = self._api.get("image", "/images", query, most=LIST)
         try:
             mapping(body)["images"]  # an absent list is not an empty one
             for row in items(body, "images"):
                 named = optional_text(mapping(row), "name") or ""
-                if named.endswith("-shelved") and row.get("status") not in _GONE:
-                    return id_of(row, "id")
+                if named.endswith("-shelved"):
+                    if row.get("status") == "active":
+                        return id_of(row, "id")
+                    break
         except MISREAD as error:
             raise CloudUnreachable("Glance's list of images cannot be read") from error
         raise NotFound(404, f"no image of shelved server {server_id}", None)

@@ -78,6 +78,18 @@ def test_an_image_has_its_own_properties() -> None:
     assert found["i1"].properties["hw_tpm_version"] == "2.0"
 
 
+@pytest.mark.promise("always-3")
+def test_the_image_of_a_shelved_server_is_looked_for_again_within_seconds() -> None:
+    """Its owner may delete it at any time, and an offload deletes the disk on the host."""
+    listed = [{"id": "i1", "name": "web-shelved", "status": "active"}]
+    clock, wire = Clock(), Wire(lambda *_: {"images": listed})
+    lookups = Lookups(wire, clock)
+    assert lookups.snapshots(["s1"]) == {"s1"}
+    listed.clear()
+    clock.now += 6
+    assert lookups.snapshots(["s1"]) == frozenset()
+
+
 @pytest.mark.finding("M9")
 def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quiesce.openstack.lookups._MOST", 3)
