@@ -19,6 +19,7 @@ from quiesce.openstack.errors import NotFound
 from quiesce.openstack.fields import (
     Misread,
     id_of,
+    items,
     mapping,
     number,
     optional_id,
@@ -59,7 +60,7 @@ _SERVERS_AT_ONCE = 50
 _MOST_SKIPPED = 100
 """Older migrations in a row, half of a page: clocks of Nova's processes are seconds apart, and so
 many do not begin on one host in that time."""
-_MOST_GROUPS = 100 * PAGE
+_MOST_PAGES = 100
 _POWER_ACTIONS = ("stop", "start", "reboot")
 
 
@@ -387,9 +388,10 @@ class Cloud:
         return self._groups.get()
 
     def _read_groups(self) -> tuple[ServerGroup, ...]:
-        found: list[ServerGroup] = []
-        # This list has an offset and no links (nova api server_groups.py index).
-        for offset in range(0, _MOST_GROUPS, PAGE):
+        found, offset = list[ServerGroup](), 0
+        # This list has an offset and no links (nova api server_groups.py index), and a page has
+        # [api]max_limit rows at most: a short one may not be the last.
+        for _ in range(_MOST_PAGES):
             query: dict[str, str | int] = {
                 "all_projects": "true",
                 "limit": PAGE,
@@ -398,10 +400,11 @@ class Cloud:
             body = self._api.get("compute", "/os-server-groups", query, most=LIST)
             with _read_of("the list of server groups"):
                 page = [ServerGroup.read(row) for row in rows(body, "server_groups")]
-            found += [each for each in page if each.policy in ("affinity", "anti-affinity")]
-            if len(page) != PAGE:
+            if not page:
                 return tuple(found)
-        raise CloudUnreachable(f"the list of server groups does not end after {_MOST_GROUPS}")
+            found += [each for each in page if each.policy in ("affinity", "anti-affinity")]
+            offset += len(page)
+        raise CloudUnreachable(f"the list of server groups does not end after {_MOST_PAGES} pages")
 
     def ports(self, server_ids: Iterable[str]) -> tuple[Port, ...]:
         """The Neutron ports of these servers. Raises NotInCatalog.
@@ -417,9 +420,25 @@ class Cloud:
         return tuple(found)
 
     def _ports(self, query: list[tuple[str, str | int]]) -> list[Port]:
-        body = self._api.get("network", "/ports", query, most=LIST)
-        with _read_of("the list of ports"):
-            return [_port(row) for row in rows(body, "ports")]
+        """Page by page, where Neutron has pagination_max_limit: it has none by default.
+
+        The ID of the last row is the next marker (neutron/api/api_common.py get_pagination_links).
+        """
+        found: dict[str, Port] = {}
+        asked = query
+        for _ in range(_MOST_PAGES):
+            body = self._api.get("network", "/ports", asked, most=LIST)
+            with _read_of("the list of ports"):
+                page = [_port(row) for row in rows(body, "ports")]
+                links = [mapping(each, "a link") for each in items(body, "ports_links")]
+            new = {port.id: port for port in page if port.id not in found}
+            found |= new
+            if not page or not any(link.get("rel") == "next" for link in links):
+                return list(found.values())
+            if not new:
+                break
+            asked = [*query, ("marker", page[-1].id)]
+        raise CloudUnreachable("the list of ports does not end")
 
     def ports_not_working_on(self, host: str) -> tuple[Port, ...]:
         """Ports on a host that are DOWN or not bound, whatever they are of. Raises NotInCatalog."""

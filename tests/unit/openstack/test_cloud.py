@@ -521,6 +521,33 @@ def test_the_ports_of_many_servers_are_read_in_short_requests(n: int) -> None:
     assert all(len(urlencode(query)) < LONGEST_LINE - 2000 for query in queries)
 
 
+def port(id_: str) -> dict[str, Any]:
+    bound = {"binding:host_id": "cmp1", "binding:vif_type": "ovs"}
+    return {"id": id_, "device_id": "s1", "status": "DOWN"} | bound
+
+
+def ports(*ids: str, links: Any = ()) -> dict[str, Any]:
+    return {"ports": [port(id_) for id_ in ids], "ports_links": [{"rel": each} for each in links]}
+
+
+def test_ports_beyond_the_first_page_are_read() -> None:
+    """Neutron ends lists where pagination_max_limit is set (api/api_common.py)."""
+    pages = [ports("p1", "p2", links=["next"]), ports("p3", links=["previous"])]
+    there, wire = cloud(*pages, *pages)
+    assert [each.id for each in there.ports(["s1"])] == ["p1", "p2", "p3"]
+    assert [each.id for each in there.ports_not_working_on("cmp1")] == ["p1", "p2", "p3"]
+    first, second = (query for *_, query, _ in wire.sent[:2])
+    assert (first, second) == ([("device_id", "s1")], [("device_id", "s1"), ("marker", "p2")])
+    there, _ = cloud(ports("p1", links=["next"]), ports(links=["next", "previous"]))
+    assert [each.id for each in there.ports(["s1"])] == ["p1"]
+
+
+def test_ports_that_do_not_end_are_no_answer() -> None:
+    there, _ = cloud(*[ports("p1", links=["next"])] * 3)
+    with pytest.raises(CloudUnreachable, match="the list of ports"):
+        there.ports(["s1"])
+
+
 @pytest.mark.parametrize("hidden", ["binding:host_id", "binding:vif_type"])
 def test_a_port_that_is_shown_without_its_binding_is_not_an_unbound_one(hidden: str) -> None:
     """Neutron leaves out what its policy does not let the user see."""
@@ -555,21 +582,40 @@ def test_only_evacuations_from_the_host_that_hold_something_there_are_read() -> 
 
 # Groups
 
+NO_GROUPS: dict[str, Any] = {"server_groups": []}
+
 
 @pytest.mark.field_case("F18")
 def test_the_rule_of_a_group_is_read() -> None:
     group = {"id": "g", "name": "web", "policy": "anti-affinity", "members": ["s1"]}
     ruled = group | {"rules": {"max_server_per_host": 3}}
-    there, _ = cloud({"server_groups": [group, group | {"rules": {}}, ruled]})
+    there, _ = cloud({"server_groups": [group, group | {"rules": {}}, ruled]}, NO_GROUPS)
     assert [found.most for found in there.groups()] == [1, 1, 3]
 
 
 def test_groups_are_paged_by_offset_and_soft_ones_left_out() -> None:
     group = {"id": "g", "name": "web", "policy": "anti-affinity", "members": ["s1"]}
     soft = group | {"policy": "soft-anti-affinity"}
-    there, wire = cloud({"server_groups": [group] + [soft] * 999}, {"server_groups": [group]})
+    pages = [[group] + [soft] * 999, [group], []]
+    there, wire = cloud(*({"server_groups": page} for page in pages))
     assert len(there.groups()) == 2
-    assert [query["offset"] for *_, query, _ in wire.sent] == [0, 1000]
+    assert [query["offset"] for *_, query, _ in wire.sent] == [0, 1000, 1001]
+
+
+def test_groups_are_all_read_where_nova_lists_few_at_a_time() -> None:
+    """[api]max_limit may be below our page: nova/api/openstack/common.py limited."""
+    group = {"id": "g", "name": "web", "policy": "anti-affinity", "members": ["s1"]}
+    there, wire = cloud(*({"server_groups": page} for page in ([group] * 2, [group], [])))
+    assert len(there.groups()) == 3
+    assert [query["offset"] for *_, query, _ in wire.sent] == [0, 2, 3]
+
+
+def test_groups_that_do_not_end_are_no_answer() -> None:
+    group = {"id": "g", "name": "web", "policy": "anti-affinity", "members": ["s1"]}
+    wire = Wire(lambda *_: {"server_groups": [group]})
+    with pytest.raises(CloudUnreachable, match="does not end"):
+        Cloud(wire).groups()
+    assert len(wire.sent) == 100
 
 
 # Verbs
