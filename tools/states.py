@@ -251,6 +251,11 @@ PROPERTIES = (
     ),
     Case(
         "ACTIVE",
+        server={"image_read": False},
+        when="an image, and Glance does not answer (Nova before 2.98)",
+    ),
+    Case(
+        "ACTIVE",
         server={"image_properties": {"hw_mem_encryption": "true"}},
         when="encrypted memory",
     ),

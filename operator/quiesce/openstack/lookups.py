@@ -30,7 +30,7 @@ _REST = 60.0
 
 
 class _ById(Generic[T]):
-    """Objects of one service, read one by one; None: there is no such object (any more)."""
+    """Objects of one service, read one by one; None: there is no such object."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class _ById(Generic[T]):
         keeps_missing: bool = True,
     ) -> None:
         """`age`: seconds for which an answer counts. `keeps_missing`: what does not exist is not
-        asked for again either.
+        asked for again either, and what no longer exists is known as it was.
         """
         self._read, self._clock, self._age = read, clock, age
         self._keeps_missing = keeps_missing
@@ -55,8 +55,7 @@ class _ById(Generic[T]):
         with self._lock:
             if self._failed is not None and now - self._failed[0] < _REST:
                 raise self._failed[1]
-            self._found = {i: row for i, row in self._found.items() if now - row[0] < self._age}
-            missing = sorted(wanted - self._found.keys())
+            missing = sorted(i for i in wanted if not self._is_fresh(i, now))
         try:
             read = self._read_all(missing)
         except (CloudUnreachable, NotAllowed, NotInCatalog) as error:
@@ -65,12 +64,17 @@ class _ById(Generic[T]):
             raise
         with self._lock:
             self._failed = None
-            kept = {i: v for i, v in read.items() if v is not None or self._keeps_missing}
-            self._found |= {i: (now, value) for i, value in kept.items()}
+            for object_id, value in read.items():
+                _, last = self._found.pop(object_id, (now, None))
+                if value is not None or self._keeps_missing:
+                    self._found[object_id] = (now, value or last)
             known = {i: self._found[i][1] for i in wanted if i in self._found}
             for oldest in list(self._found)[: max(0, len(self._found) - _MOST)]:
                 del self._found[oldest]
         return {i: value for i, value in known.items() if value is not None}
+
+    def _is_fresh(self, object_id: str, now: float) -> bool:
+        return object_id in self._found and now - self._found[object_id][0] < self._age
 
     def _read_all(self, missing: list[str]) -> dict[str, T | None]:
         if not missing:

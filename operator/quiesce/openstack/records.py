@@ -120,7 +120,8 @@ class Server:
     2.69, api/openstack/compute/views/servers.py _show_from_down_cell). `volumes`: IDs of the
     attached ones; `encrypted`: those of them that Cinder encrypts, None where it does not answer.
     `snapshot`: of a SHELVED one whether Glance has the image of its disk, None where Glance does
-    not answer.
+    not answer. `image_read` False: what its image asked for is not known now, because Glance does
+    not answer, or Cinder for the image of its boot volume.
     """
 
     id: str
@@ -142,6 +143,7 @@ class Server:
     volumes: tuple[str, ...] = ()
     encrypted: tuple[str, ...] | None = ()
     snapshot: bool | None = True
+    image_read: bool = True
     partial: bool = False
 
     @property

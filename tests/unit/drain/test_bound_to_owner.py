@@ -24,6 +24,7 @@ from tests.unit.drain.test_rules import METHODS
 from quiesce.api.drain.spec import DrainSpec
 from quiesce.drain.model.history import History
 from quiesce.drain.model.observation import Observation, PlanReads
+from quiesce.drain.model.verdict import Wait
 from quiesce.openstack.records import Server
 
 TPM = {"hw__tpm_version": "2.0"}
@@ -74,6 +75,26 @@ def test_the_mode_of_a_tpm_decides(
     specs: dict[str, str], status: str, wanted: tuple[str, str, str]
 ) -> None:
     assert by_method(server("s1", status, flavor=flavor(**specs))) == wanted
+
+
+@pytest.mark.field_case("F5")
+@pytest.mark.parametrize("volume_backed", [False, True])
+def test_whether_an_image_asks_for_a_tpm_is_waited_for(volume_backed: bool) -> None:
+    one = server(image_read=False, volume_backed=volume_backed)
+    assert by_method(one) == ("wait ServerNotRead", "live", "live")
+    service = "Cinder" if volume_backed else "Glance"
+    found = verdict(observed([one]), spec("Cold"))
+    assert isinstance(found, Wait)
+    assert service in found.message
+    stopped = server("s1", "SHUTOFF", image_read=False, volume_backed=volume_backed)
+    assert by_method(stopped) == ("wait ServerNotRead",) * 3
+    assert said(verdict(live_failed(one), spec("LiveThenCold"))) != "cold"
+    resuming = spec("Cold", servers={"suspended": "Resume"})
+    suspended = observed([replace(one, status="SUSPENDED")])
+    assert said(verdict(suspended, resuming)) == "wait ServerNotRead"
+    moves = spec("Cold", servers={"encryptedVolumes": "Move"})
+    assert said(verdict(observed([one]), moves)) == "wait ServerNotRead"
+    assert by_method(replace(one, flavor=flavor(**TPM)))[0] == "blocked VirtualTPM"
 
 
 @pytest.mark.field_case("F5", "F6")

@@ -79,8 +79,27 @@ def test_an_image_of_an_older_nova_is_asked_of_glance() -> None:
     assert found.image_properties == {"hw_tpm_version": "2.0", "os_type": "windows"}
     (found,), _ = read(Known(images_=known), one)
     assert "hw_tpm_version" not in found.image_properties
-    for error in (NONE, AWAY, NotAllowed("403")):
-        assert read(Known(images_=error, shows_image_properties=False), one)[1] == ["ImagesNotRead"]
+
+
+@pytest.mark.field_case("F5")
+@pytest.mark.parametrize(
+    ("answer", "waits"), [(NONE, False), (NotAllowed("403"), False), (AWAY, True), ({}, False)]
+)
+def test_what_an_image_asked_for_and_glance_does_not_tell_is_said(answer: Any, waits: bool) -> None:
+    """Before 2.98 Nova shows no properties of an image: of one that was deleted they are lost."""
+    one = server("s1", image_id="i1")
+    cloud = Known(images_=answer, shows_image_properties=False)
+    (found, other), unread = read(cloud, one, server("s2"))
+    assert (found.image_read, other.image_read) == (not waits, True)
+    assert unread == ["ImagesNotRead"]
+    assert read(Known(images_=answer), one) == ((one,), [])
+
+
+@pytest.mark.field_case("F5")
+def test_the_image_of_a_boot_volume_is_not_known_while_cinder_does_not_answer() -> None:
+    boots = server("s1", volumes=("v1",), volume_backed=True)
+    found, _ = read(Known(AWAY), boots, server("s2", volumes=("v1",), image_id="i1"))
+    assert [one.image_read for one in found] == [False, True]
 
 
 @pytest.mark.field_case("F5")

@@ -78,6 +78,18 @@ def test_an_image_has_its_own_properties() -> None:
     assert found["i1"].properties["hw_tpm_version"] == "2.0"
 
 
+@pytest.mark.field_case("F5")
+def test_what_an_image_asked_for_is_known_after_it_is_deleted() -> None:
+    """A server made of it is as it was."""
+    replies = [{"id": "i1", "hw_tpm_version": "2.0"}, answer(404)]
+    clock = Clock()
+    lookups = Lookups(Wire(lambda *_: replies.pop(0)), clock)
+    for _ in replies[:]:
+        assert lookups.images(["i1"])["i1"].properties["hw_tpm_version"] == "2.0"
+        clock.now += 3601
+    assert not replies
+
+
 @pytest.mark.promise("always-3")
 def test_the_image_of_a_shelved_server_is_looked_for_again_within_seconds() -> None:
     """Its owner may delete it at any time, and an offload deletes the disk on the host."""

@@ -74,6 +74,10 @@ def cold_obstacle(server: Server, spec: DrainSpec) -> Blocked | Wait | None:
             "leaves it by live migration only",
             (*_live_instead(server, spec), "Or ask its owner to resize it to another flavor"),
         )
+    return _encryption(server, spec) or image_not_read(server)
+
+
+def _encryption(server: Server, spec: DrainSpec) -> Blocked | Wait | None:
     if spec.servers.encrypted_volumes is EncryptedPolicy.MOVE or server.encrypted == ():
         return None
     if server.encrypted is None:
@@ -90,6 +94,15 @@ def cold_obstacle(server: Server, spec: DrainSpec) -> Blocked | Wait | None:
             "servers.encryptedVolumes: Move",
         ),
     )
+
+
+def image_not_read(server: Server) -> Wait | None:
+    """A guest whose image may ask for a virtual TPM is not started by us."""
+    if server.image_read or tpm_secret(server) is not None:
+        return None
+    service = "Cinder" if server.volume_backed else "Glance"
+    text = f"{service} does not answer; whether its image asks for a virtual TPM is not known"
+    return Wait(ServerReason.SERVER_NOT_READ, text)
 
 
 def may_move_cold(server: Server, spec: DrainSpec) -> bool:

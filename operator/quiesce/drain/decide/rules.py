@@ -26,6 +26,7 @@ from quiesce.drain.decide.foreign import foreign_unconfirmed
 from quiesce.drain.decide.obstacles import (
     cannot_live_migrate,
     cold_obstacle,
+    image_not_read,
     live_obstacle,
     unmovable,
 )
@@ -379,7 +380,7 @@ def is_suspended(s: PresentServer) -> Verdict | None:
     if s.server.status != "SUSPENDED":
         return None
     if s.spec.servers.suspended is SuspendedPolicy.RESUME:
-        return _refused_lately(s, "resume") or Resume()
+        return image_not_read(s.server) or _refused_lately(s, "resume") or Resume()
     return Blocked(
         ServerReason.SUSPENDED,
         "suspended; Nova cannot migrate it in this state",

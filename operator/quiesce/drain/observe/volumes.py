@@ -23,13 +23,15 @@ def read_volumes(
 ) -> tuple[tuple[Server, ...], tuple[Unread, ...]]:
     """The same servers with what Cinder and Glance tell, and what stays unknown.
 
-    Where Cinder is not in the catalog or does not permit it, servers are moved all the same; where
-    it does not answer, `encrypted` is None and those servers wait.
+    Where Cinder or Glance is not in the catalog or does not permit it, servers are moved all the
+    same; where it does not answer, `encrypted` is None or `image_read` False, and those servers
+    wait. What an image that was deleted asked for is lost before microversion 2.98: Nova has it,
+    and does not show it.
     """
     with_volumes = tuple(server for server in servers if server.volumes)
     volumes, unread = _volumes_of(cloud, with_volumes)
     images, unread_images = _images_of(cloud, servers)
-    found = tuple(_complete(server, volumes, images) for server in servers)
+    found = tuple(_with_images(_complete(server, volumes), images) for server in servers)
     found, unread_snapshots = _with_snapshots(cloud, found)
     return found, (*unread, *unread_images, *unread_snapshots)
 
@@ -74,14 +76,21 @@ def _volumes_of(
 
 def _images_of(
     cloud: Cloud, servers: tuple[Server, ...]
-) -> tuple[Mapping[str, Image], tuple[Unread, ...]]:
+) -> tuple[Mapping[str, Image] | None, tuple[Unread, ...]]:
+    """None: Glance does not answer now."""
     imaged = tuple(server for server in servers if server.image_id)
     if not imaged or cloud.shows_image_properties:
         return {}, ()
     try:
-        return cloud.images(server.image_id for server in imaged), ()
-    except (CloudUnreachable, NotInCatalog, NotAllowed) as error:
+        found = cloud.images(server.image_id for server in imaged)
+    except CloudUnreachable as error:
+        return None, (_unread("ImagesNotRead", imaged, _PROPERTIES, f"{error}. They wait"),)
+    except (NotInCatalog, NotAllowed) as error:
         return {}, (_unread("ImagesNotRead", imaged, _PROPERTIES, str(error)),)
+    gone = tuple(server for server in imaged if server.image_id not in found)
+    if not gone:
+        return found, ()
+    return found, (_unread("ImagesNotRead", gone, _PROPERTIES, "Glance has these images no more"),)
 
 
 def _unread(reason: str, servers: tuple[Server, ...], what: str, error: str) -> Unread:
@@ -89,16 +98,21 @@ def _unread(reason: str, servers: tuple[Server, ...], what: str, error: str) -> 
     return reason, len(servers), f"{count(len(servers), 'server')} ({names}): {what}: {error}"
 
 
-def _complete(
-    server: Server, volumes: Mapping[str, Volume] | None, images: Mapping[str, Image]
-) -> Server:
-    properties = dict(server.image_properties)
-    if server.image_id in images:
-        properties = {**images[server.image_id].properties, **properties}
+def _with_images(server: Server, images: Mapping[str, Image] | None) -> Server:
+    if images is None:
+        return replace(server, image_read=False) if server.image_id else server
+    if server.image_id not in images:
+        return server
+    properties = {**images[server.image_id].properties, **server.image_properties}
+    return replace(server, image_properties=properties)
+
+
+def _complete(server: Server, volumes: Mapping[str, Volume] | None) -> Server:
     if not server.volumes:
-        return replace(server, image_properties=properties)
+        return server
     if volumes is None:
-        return replace(server, image_properties=properties, encrypted=None)
+        return replace(server, encrypted=None, image_read=not server.volume_backed)
+    properties = dict(server.image_properties)
     mine = [volumes[v] for v in server.volumes if v in volumes]
     if server.volume_backed:
         for volume in mine:
