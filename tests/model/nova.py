@@ -80,12 +80,13 @@ class InProcess(Api):
         self.excuse = "injected"  # the text of an error that Nova answers with
         user = cloud.state.users["quiesce"]
         application.identity.tokens[TOKEN] = user
-        self.user_id, self.identity, self.microversion = user.id, "model", "2.100"
+        self.user_id, self.identity = user.id, "model"
+        self.microversion = "2.87" if cloud.state.config.ends_on_source else "2.100"
         self._cloud, self._application = cloud, application
         self._boundary, self._watch, self._fault = boundary, watch, fault
         self._headers = Message()
         self._headers["X-Auth-Token"] = TOKEN
-        self._headers["OpenStack-API-Version"] = "compute 2.100"
+        self._headers["OpenStack-API-Version"] = f"compute {self.microversion}"
 
     def _send(
         self, service: Any, method: str, path: str, query: Any = (), body: Any = None

@@ -25,6 +25,7 @@ from tests.beds.sim.web import Request, Response, Router
 
 OLDEST: Version = (2, 1)  # as in Nova; what is asked for below 2.53 is answered as in 2.53
 NEWEST: Version = (2, 104)
+USSURI: Version = (2, 87)
 CELLS_DOWN: Version = (2, 69)  # from here on servers of cells that are down are shown in part
 
 Act = Callable[[Context, str, Any], Response | None]
@@ -145,10 +146,11 @@ class ComputeApi:
         return run
 
     def _description(self) -> Json:
+        newest = USSURI if self.state.config.ends_on_source else NEWEST
         return {
             "id": "v2.1",
             "status": "CURRENT",
-            "version": f"{NEWEST[0]}.{NEWEST[1]}",
+            "version": f"{newest[0]}.{newest[1]}",
             "min_version": f"{OLDEST[0]}.{OLDEST[1]}",
             "updated": "2013-07-23T11:33:21Z",
             "links": [{"rel": "self", "href": f"{self.views.base}/v2.1/"}],

@@ -362,7 +362,10 @@ class LiveMigrations:
                 self.state.error_out(server, error)
             elif error.kind != LOST:
                 self.state.set_status(migration, "error")
-                self.state.save(server, host=target.host)
+                if self.state.config.ends_on_source:
+                    server.runs_on, server.domain = target.host, SHUTDOWN  # off on the source
+                else:
+                    self.state.save(server, host=target.host)
                 self.state.error_out(server, error)
                 raise
             else:

@@ -67,6 +67,9 @@ class Config:
     max_concurrent_live_migrations: int = 1
     # No option of Nova's: refuse what is not supported as before Xena, with 403 and 409.
     before_xena: bool = False
+    # No option of Nova's: a server whose live migration fails at its end on the source stays there,
+    # as before 24.2.0, 25.1.0, 26.1.0 (bug 1628606); the version document ends at 2.87 then.
+    ends_on_source: bool = False
     # No option of Nova's: the status in which a live migration waits for its turn; some versions
     # show `accepted` or `preparing` instead.
     waiting_live_status: str = "queued"

@@ -334,6 +334,19 @@ def test_a_guest_that_has_left_and_a_record_that_has_not(cloud: Cloud) -> None:
     assert (server.vm_state, server.host, server.power_state) == ("stopped", "cmp1", 4)
 
 
+def test_an_old_nova_has_a_server_on_the_source_whose_guest_has_left() -> None:
+    """As tests/contract/test_failures.py has it for 21.2.4 (`misplaced`)."""
+    cloud = Cloud(config=Config(ends_on_source=True))
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("post_live_migration", "fail")
+    migration = move_live(cloud, server)
+    assert (server.vm_state, server.host, migration.status) == ("error", "cmp1", "error")
+    assert server.runs_on == migration.dest
+    assert set(cloud.placement.of(server.id)) == {cloud.compute(server.runs_on).provider}
+    cloud.clock.advance(700)
+    assert (server.vm_state, server.power_state) == ("error", 4)
+
+
 @pytest.mark.parametrize("operation", ["post_live_migration", "post_live_migration_at_destination"])
 def test_an_error_after_a_live_migration_is_one_of_a_running_guest(
     cloud: Cloud, operation: str
