@@ -460,6 +460,15 @@ FAILED = (
     ),
     Case("ERROR", when="after our own cold move", moves=(move("error"),)),
     Case("ERROR", when="after our own live move", moves=(move("error", type="live-migration"),)),
+    *(
+        Case(
+            status,
+            when="the same, Nova before 2024.1, and it is not seen to run here",
+            moves=(move("error", type="live-migration"),),
+            facts={"misplaces": True},
+        )
+        for status in ("ERROR", "ACTIVE", "SHUTOFF")
+    ),
     Case(
         "SHUTOFF",
         when="it ran before its cold move, which failed; no user has stopped it",

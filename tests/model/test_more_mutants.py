@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from quiesce.api import annotations
-from quiesce.drain.decide import breaker, departed, remember, schedule
+from quiesce.drain.decide import breaker, departed, remember, rules, schedule
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.observe import host
 from quiesce.openstack import http
@@ -64,6 +64,10 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
     "moves guests cold for a cause of the host": (
         answer(breaker, "_live_breaker", None),
         "restarts_no_guest_for_a_cause_of_the_host",
+    ),
+    "takes a guest to be where Nova has it": (
+        answer(rules, "may_be_elsewhere", None),
+        "starts_no_guest_a_second_time_that_has_left_by_a_live_migration",
     ),
     "takes a service that is forced down for a nova-compute that has stopped": (
         lambda m: m.setattr(

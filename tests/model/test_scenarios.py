@@ -19,7 +19,7 @@ from quiesce.runtime.election import DEADLINE
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.records import Server
 from tests.beds.sim.simulator import Simulator
-from tests.beds.sim.state import Timing
+from tests.beds.sim.state import Config, Timing
 from tests.beds.sim.states import RUNNING, SHUTDOWN
 from tests.harness.inprocess import KEY
 from tests.harness.world import HOST, over_http
@@ -716,6 +716,27 @@ def restarts_no_guest_that_a_live_migration_left_in_error() -> None:
         if server.vm_state == "error":
             world.model.guests.reset_state(world.model.as_user("admin"), server.id, "active")
     world.until(lambda: ended(world))
+
+
+@scenario("always-5")
+def starts_no_guest_a_second_time_that_has_left_by_a_live_migration() -> None:
+    """Nova before 24.2.0, 25.1.0 and 26.1.0 has it on the source, in ERROR. A person resets it."""
+    old = Model(HOSTS, seed=1, config=Config(ends_on_source=True))
+    world = drain("active", method="LiveThenCold", world=World(old))
+    old.faults.set("post_live_migration", "fail")
+    (server,) = servers(world)
+    world.until(lambda: server.vm_state == "error")
+    world.run(150)
+    assert world.problems() == {"HostUncertain"}
+    old.guests.reset_state(old.as_user("admin"), server.id, "active")
+    for _ in range(2):  # before and after Nova has stopped it
+        world.run(600)
+        assert world.problems() == {"HostUncertain"}
+        remedies = [text for row in world.status["problems"] for text in row["remedies"]]
+        assert not any(word in text for word in ("server start", "--hard") for text in remedies)
+    assert server.vm_state == "stopped"
+    assert world.actions(server.id).count("live-migration") == 1
+    assert "migrate" not in world.actions(server.id)
 
 
 # Never 9: no answer is no failure

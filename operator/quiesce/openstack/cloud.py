@@ -473,6 +473,17 @@ class Cloud:
         """Whether a server's row has those of its image (microversion 2.98)."""
         return tuple(map(int, self._api.microversion.split("."))) >= (2, 98)
 
+    @property
+    def misplaces(self) -> bool:
+        """Whether a nova-compute may leave a server on its source whose live migration failed at
+        its end, while its guest runs on the destination (bug 1628606).
+
+        None does from 24.2.0, 25.1.0, 26.1.0 and 27.0.0 on (commit 8449b7ca). Nova 29, the first
+        with 2.96, starts with none older than 27 (nova/objects/service.py); nothing older than 2.96
+        tells.
+        """
+        return tuple(map(int, self._api.microversion.split("."))) < (2, 96)
+
     def volumes(self, ids: Iterable[str]) -> Mapping[str, Volume]:
         """Volumes by ID, of any project; those that are gone are left out. Raises NotInCatalog."""
         return self._lookups.volumes(ids)

@@ -18,6 +18,7 @@ from tests.unit.drain.build import (
     said,
     server,
     spec,
+    told,
     tried,
     verdict,
     verdicts,
@@ -29,7 +30,7 @@ from quiesce.drain.decide.breaker import Breakers, breakers_of
 from quiesce.drain.model.history import CUT_OFF, Cause
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked
-from quiesce.openstack.records import RUNNING, SHUTDOWN, Flavor, Port
+from quiesce.openstack.records import RUNNING, SHUTDOWN, Flavor, Migration, Port
 
 NO_ROUTE = "unable to connect to server at 'cmp2:16514': No route to host"
 NO_CPU = "Migration pre-check error: Unacceptable CPU info: CPU doesn't have compatibility."
@@ -379,6 +380,123 @@ def test_a_guest_whose_failed_move_took_a_port_along_is_not_moved_again(
         ports=(Port("p", "s1", "ACTIVE", bound_to, vif_type),),
     )
     assert said(verdict(sight, spec("Live"))) == wanted
+
+
+# A live migration whose end failed, on a Nova that leaves the server on the source
+
+
+def broken_off(
+    status: str = "ERROR", runs: bool | None = None, *later: Migration, **fields: Any
+) -> Observation:
+    """Our live migration is `error`; `runs`: what the hypervisor of this host says."""
+    ours = migration(FOUND + 1, "error", type="live-migration")
+    facts: dict[str, Any] = {
+        "misplaces": True,
+        "running": {} if runs is None else {"s1": runs},
+        "causes": {ours.id: cause("…", 99999)},
+        "idle_since": {"s1": ago(999)},
+    }
+    return observed([server("s1", status)], [ours, *later], **facts | fields)
+
+
+@pytest.mark.promise("always-5")
+@pytest.mark.field_case("F30")
+@pytest.mark.parametrize("method", ["Cold", "Live", "LiveThenCold"])
+@pytest.mark.parametrize("runs", [False, None])
+@pytest.mark.parametrize("status", ["ERROR", "ACTIVE", "SHUTOFF", "SHELVED"])
+def test_a_guest_that_may_run_over_there_is_looked_for_and_never_started_here(
+    status: str, runs: bool | None, method: str
+) -> None:
+    """Its state was reset, and Nova or its owner may have stopped it: nothing runs here to stop."""
+    failed = [
+        migration(FOUND + n, "error", type="live-migration", dest=f"cmp{n}") for n in range(2, 9)
+    ]
+    left = tried("ACTIVE", "live")
+    sight = broken_off(status, runs, *failed, stopped_by_user=frozenset({"s1"}))
+    found = verdict(sight, spec(method), record=begun(tries={"s1": left}))
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("HostUncertain", True)
+    advice = " ".join(found.remedies)
+    assert "virsh list --all on cmp1 and on cmp8" in advice
+    assert not any(word in advice for word in ("server start", "--state", "--hard"))
+
+
+@pytest.mark.promise("always-5")
+@pytest.mark.field_case("F30")
+@pytest.mark.parametrize("user", [{}, {"user_id": "somebody"}, {"id_": FOUND - 5}])
+def test_whose_live_migration_it_was_does_not_matter(user: dict[str, Any]) -> None:
+    """Nova leaves a fault of the end that failed."""
+    move: dict[str, Any] = {"id_": FOUND + 1, "status_": "error", "type": "live-migration"}
+    theirs = migration(**move | user)
+    lost = server("s1", "ERROR", fault="[Errno 28] No space left on device")
+    sight = observed([lost], [theirs], misplaces=True)
+    assert said(verdict(sight)) == "blocked HostUncertain"
+
+
+@pytest.mark.field_case("F30")
+def test_a_guest_that_is_seen_to_run_here_is_as_before() -> None:
+    found = verdict(broken_off("ERROR", True))
+    assert said(found) == "blocked LiveFailedInError"
+    assert "runs on here as before" in told(found)
+    assert "most likely" not in told(found)
+    shown_as_off = replace(
+        broken_off("ERROR", True), servers=(server("s1", "ERROR", power_state=0),)
+    )
+    assert "runs on here as before" in told(verdict(shown_as_off))
+    assert said(verdict(broken_off("ACTIVE", True), spec("LiveThenCold"))) == "live"
+
+
+@pytest.mark.field_case("F30")
+@pytest.mark.parametrize(
+    ("status", "wanted"), [("ERROR", "blocked LiveFailedInError"), ("ACTIVE", "live")]
+)
+def test_a_newer_nova_has_it_where_it_runs(status: str, wanted: str) -> None:
+    sight = broken_off(status, None, misplaces=False)
+    assert said(verdict(sight, spec("LiveThenCold"))) == wanted
+
+
+@pytest.mark.field_case("F30")
+@pytest.mark.parametrize(
+    ("later", "fields"),
+    [
+        (migration(FOUND + 2, "error"), {}),  # ours, cold: it was seen to run before that
+        (migration(FOUND + 2, "completed", source="cmp2", dest=HOST), {}),
+        (migration(FOUND + 2, "reverted"), {}),
+    ],
+)
+def test_who_was_here_since_is_not_looked_for(later: Migration, fields: dict[str, Any]) -> None:
+    assert said(verdict(broken_off("ERROR", None, later, **fields))) != "blocked HostUncertain"
+
+
+@pytest.mark.field_case("F30")
+@pytest.mark.parametrize(
+    "move", [{"status_": "failed"}, {"dest": None}, {"updated": ago(99)}, {"source": "cmp3"}]
+)
+def test_one_that_never_arrived_anywhere_is_as_any_other(move: dict[str, Any]) -> None:
+    """Unshelved since, rolled back since Victoria, or never begun."""
+    back = server("s1", launched=ago(9))
+    broken: dict[str, Any] = {"status_": "error", "type": "live-migration", "updated": ago(1)}
+    last = migration(**broken | move)
+    sight = observed([back], [last], misplaces=True, causes={last.id: cause("…", 99999)})
+    assert said(verdict(sight, spec("Live"))) == "live"
+
+
+@pytest.mark.field_case("F30")
+def test_a_stopped_server_is_moved_whatever_was_before_the_drain() -> None:
+    """Nova before Victoria calls every live migration `error` that it has rolled back."""
+    old = migration(FOUND - 5, "error", type="live-migration", user_id="somebody")
+    assert said(verdict(observed([server("s1", "SHUTOFF")], [old], misplaces=True))) == "cold"
+
+
+@pytest.mark.field_case("F30")
+def test_the_pause_of_the_others_does_not_advise_to_reset_it() -> None:
+    sight = broken_off()
+    there = breakers_of(drain(spec("Live")), sight).live
+    assert there is not None
+    assert not any("--state" in remedy for remedy in there.remedies)
+    here = breakers_of(drain(spec("Live")), replace(sight, running={"s1": True})).live
+    assert here is not None
+    assert any("--state" in remedy for remedy in here.remedies)
 
 
 # Texts

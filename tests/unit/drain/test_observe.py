@@ -16,6 +16,7 @@ from tests.unit.drain.build import (
     observed,
     replace,
     server,
+    service,
     tried,
 )
 from tests.unit.openstack.answers import Wire, answer
@@ -88,6 +89,46 @@ def test_an_answer_of_before_counts_no_longer_where_the_hypervisor_gives_none() 
     told = observed(migrations=[migration()], elsewhere=[arrived_elsewhere()], running={"s1": True})
     wire = Wire(lambda *_: answer(500, {"computeFault": {"code": 500, "message": "no reply"}}))
     assert read_guests(Cloud(wire), ran, told).running == {}
+
+
+@pytest.mark.promise("always-5")
+@pytest.mark.field_case("F30")
+@pytest.mark.parametrize("user", [{}, {"user_id": "somebody"}, {"id_": FOUND - 5}])
+@pytest.mark.parametrize("status", ["ERROR", "ACTIVE"])
+@pytest.mark.parametrize(
+    ("offers", "asks"), [("2.80", True), ("2.95", True), ("2.96", False), ("2.100", False)]
+)
+def test_an_old_nova_is_asked_where_a_guest_is_whose_live_migration_broke_off(
+    offers: str, asks: bool, status: str, user: dict[str, Any]
+) -> None:
+    """Nova answers it in any state (compute/api.py get_instance_diagnostics), and keeps a fault of
+    each guest that does not run: one that it shows as off is not asked for.
+    """
+    wire = Wire(lambda *_: {})
+    wire.microversion = offers
+    move: dict[str, Any] = {"id_": FOUND + 1, "status_": "error", "type": "live-migration"}
+    last = migration(**move | user)
+    servers = [server("s1", status), server("s2", status)]
+    found = read_guests(Cloud(wire), drain(), observed(servers, [last]))
+    assert (found.running, found.misplaces) == ({"s1": True} if asks else {}, asks)
+    off = observed([server("s1", status, power_state=SHUTDOWN)], [last])
+    assert read_guests(Cloud(wire), drain(), off).running == {}
+
+
+@pytest.mark.promise("never-11")
+def test_a_nova_compute_that_does_not_answer_is_not_asked_for_each_of_its_guests() -> None:
+    wire = Wire(lambda *_: answer(500, {"computeFault": {"code": 500, "message": "no reply"}}))
+    wire.microversion = "2.87"
+    moves = [
+        migration(FOUND + n, "error", f"s{n}", type="live-migration", user_id="somebody")
+        for n in range(1, 50)
+    ]
+    servers = [server(m.server_id) for m in moves]
+    assert read_guests(Cloud(wire), drain(), observed(servers, moves)).running == {}
+    assert len(wire.sent) == 5
+    down = observed(servers, moves, service=service(state="down"))
+    assert read_guests(Cloud(wire), drain(), down).running == {}
+    assert len(wire.sent) == 5
 
 
 def row(id_: int, status: str, server_id: str = "s1", **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from quiesce.drain.decide.obstacles import may_move_cold
 from quiesce.drain.decide.remedies import RESET_STATE, new_tries
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import CUT_OFF
-from quiesce.drain.model.migrations import LEFT_WELL, broke_off, own_of_host
+from quiesce.drain.model.migrations import LEFT_WELL, broke_off, may_be_elsewhere, own_of_host
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import MoveMethod
 from quiesce.openstack.records import FAILED, Migration, Server
@@ -198,7 +198,7 @@ def _live_breaker(drain: Drain, observation: Observation, live: list[Migration])
             ServerReason.LIVE_MIGRATION_PAUSED,
             f"it left {first.name} in ERROR",
             None,
-            tuple(command.format(id=first.id) for command in (RESET_STATE,)),
+            (_after_error(drain, observation, first),),
         )
     ended = [_ended(m) for m in live if m.status in LEFT_WELL]
     since = max(ended, default=None)
@@ -222,6 +222,12 @@ def _live_breaker(drain: Drain, observation: Observation, live: list[Migration])
         ("Check libvirt's path from this host to the others: port, TLS certificate, host key",),
         tries=frozenset(m.id for m in tries),
     )
+
+
+def _after_error(drain: Drain, observation: Observation, server: Server) -> str:
+    if may_be_elsewhere(drain, observation, server):
+        return f"Find out where the guest of {server.name} runs, by its own remedies"
+    return RESET_STATE.format(id=server.id)
 
 
 def _says_something(observation: Observation, m: Migration) -> bool:

@@ -159,7 +159,8 @@ def error_on_source(
         return None
     if last not in own and (server.fault or last.source != observation.host):
         return None
-    if last.live and server.power_state not in _RUNS:
+    runs = observation.running.get(server.id)
+    if last.live and server.power_state not in _RUNS and not runs:
         return Blocked(
             ServerReason.LIVE_FAILED_IN_ERROR,
             "its live migration broke off, Nova set it to ERROR, and its guest does not run; its "
@@ -170,8 +171,8 @@ def error_on_source(
     if last.live:
         return Blocked(
             ServerReason.LIVE_FAILED_IN_ERROR,
-            "its live migration broke off and Nova set it to ERROR; the guest most likely runs on "
-            "here as before",
+            "its live migration broke off and Nova set it to ERROR; the guest "
+            f"{'runs' if runs else 'most likely runs'} on here as before",
             (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
         )
     if last not in own:
@@ -187,6 +188,28 @@ def error_on_source(
         f"its cold migration failed on this host and the guest may be OFF: {text.rstrip('.')}. Its "
         "disk is here",
         for_server(server, RESET_STATE, HARD_REBOOT),
+        urgent=True,
+    )
+
+
+def is_elsewhere(server: Server, migration: Migration, host: str) -> Blocked:
+    """Nova has it on `host`, and its guest may run where the `migration` took it."""
+    there = migration.dest
+    return Blocked(
+        ServerReason.HOST_UNCERTAIN,
+        f"its {migration.type} {migration.id} to {there} broke off, Nova lists it here, and it is "
+        f"not seen to run here: the guest may run on {there}",
+        (
+            "Do not reset its state, start, stop, reboot or migrate it: its guest could run twice, "
+            "on one disk",
+            f"Look for its guest on both hosts: virsh list --all on {host} and on {there}, or "
+            f"virsh domstate {server.id} there",
+            f"If it runs on {there}, correct its host and node in the cell's database "
+            "(instances.host, instances.node)",
+            f"If it runs on {host}, the drain goes on once nova-compute there answers that it does "
+            f"(openstack server show --diagnostics {server.id})",
+            "If it runs on neither, find out which host has its whole disk before it is started",
+        ),
         urgent=True,
     )
 

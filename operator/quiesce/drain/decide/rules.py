@@ -41,7 +41,7 @@ from quiesce.drain.decide.remedies import (
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import CAUSE_UNREAD
-from quiesce.drain.model.migrations import STALE_AFTER, stale
+from quiesce.drain.model.migrations import STALE_AFTER, may_be_elsewhere, stale
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import (
     Blocked,
@@ -289,6 +289,12 @@ def is_building(s: PresentServer) -> Verdict | None:
     if s.server.status not in ("BUILD", "REBUILD"):
         return None
     return Wait(ServerReason.BUILDING, "being built")
+
+
+def may_run_elsewhere(s: PresentServer) -> Verdict | None:
+    """Before anything is advised or done, it is to be known where its guest runs."""
+    last = may_be_elsewhere(s.drain, s.observation, s.server)
+    return failures.is_elsewhere(s.server, last, s.drain.host) if last else None
 
 
 def is_in_error(s: PresentServer) -> Verdict | None:
@@ -564,6 +570,7 @@ RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     answer_is_unknown,
     is_busy,
     is_building,
+    may_run_elsewhere,
     is_in_error,
     was_left_off,
     is_rescued,

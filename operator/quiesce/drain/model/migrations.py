@@ -44,6 +44,44 @@ def stale(m: Migration, server: Server, observation: Observation) -> bool:
     return observation.now - since >= STALE_AFTER
 
 
+def may_be_elsewhere(drain: Drain, observation: Observation, server: Server) -> Migration | None:
+    """The live migration away, anybody's, at whose end Nova may have left this server on the host
+    while its guest runs on the destination; None: its guest is where Nova has it.
+
+    Where that end fails, the record is `error` and the server in ERROR (21.2.4
+    nova/compute/manager.py _post_live_migration, _do_live_migration), or since reset, or stopped by
+    its owner, which Nova allows in ERROR. The hypervisor of this host tells whether it runs here.
+    """
+    m = _broken_end(drain, observation, server) if observation.misplaces else None
+    if m is None or observation.running.get(server.id):
+        return None
+    if server.status in ("ERROR", "ACTIVE"):
+        return m
+    # Stopped: no hypervisor tells where. Nova before Victoria calls `error` what it has rolled back
+    # too, so such a record from before the drain says too little to keep it here.
+    lately = m.id > drain.record.found_migration
+    return m if lately and server.status in ("SHUTOFF", "SHELVED") else None
+
+
+def _broken_end(drain: Drain, observation: Observation, server: Server) -> Migration | None:
+    """The newest that may have taken its guest away, if nothing has shown it here since: a
+    cold one of ours began only where it was, and a server that was unshelved is where it started.
+    """
+    if not drain.begun:
+        return None
+    for m in observation.migrations:
+        if m.server_id != server.id:
+            continue
+        ended_well = m.status in LEFT_WELL or m.status == "reverted"
+        ours_cold = not m.live and _is_own(m, drain, observation)
+        if m.source != observation.host or ended_well or ours_cold:
+            return None
+        if m.live and m.status == "error" and m.dest not in (None, observation.host):
+            ended = m.updated or m.created
+            return None if server.launched and server.launched > ended else m
+    return None
+
+
 def broke_off(drain: Drain, observation: Observation, server: Server) -> bool:
     """The newest of our moves of it failed or was cut off."""
     own = own_migrations(server.id, drain, observation)

@@ -92,6 +92,7 @@ class Observation:
     migrations over their time that still make progress. `aggregates` None: not read in this tick.
     `running`: server ID -> whether its hypervisor says that it runs, where that was asked;
     `silent`: servers of which it was asked, and did not answer.
+    `misplaces`: Nova may leave a server on its source whose live migration failed at its end.
     `stopped_by_user`: servers that a user, not Nova, has stopped since their try began.
     `node`, `address`: name and `host_ip` of the hypervisor. `unit`: how nova-compute was found on
     the host, before it is stopped for the first time. `unread`: what a plan cannot know.
@@ -116,6 +117,7 @@ class Observation:
     progressing: frozenset[int] = frozenset()
     running: Mapping[str, bool] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
+    misplaces: bool = False
     stopped_by_user: frozenset[str] = frozenset()
     aggregates: tuple[Aggregate, ...] | None = None
     node: str | None = None

@@ -5,12 +5,19 @@ live ones are.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from quiesce.api.drain.spec import ConfirmationPolicy
 from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import CAUSE_UNREAD, CUT_OFF, Cause, ForeignConfirm, History
-from quiesce.drain.model.migrations import STALE_AFTER, broke_off, own_migrations, own_of_host
+from quiesce.drain.model.migrations import (
+    STALE_AFTER,
+    broke_off,
+    may_be_elsewhere,
+    own_migrations,
+    own_of_host,
+)
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotFound
@@ -253,13 +260,45 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
             stopped.add(server.id)
         if server.status == "ACTIVE" and broke_off(drain, observation, server):
             _ask(cloud, server, running, silent)
+    _ask_for_misplaced(cloud, drain, observation, running, silent)
     for moved in observation.elsewhere.values():
         if moved is not None and _is_to_be_asked_for(drain, observation, moved):
             _ask(cloud, moved, running, silent)
-    found = (running, frozenset(silent), frozenset(stopped))
-    if found == (observation.running, observation.silent, observation.stopped_by_user):
+    known: dict[str, Any] = {
+        "running": running,
+        "silent": frozenset(silent),
+        "stopped_by_user": frozenset(stopped),
+        "misplaces": cloud.misplaces,
+    }
+    if all(getattr(observation, name) == value for name, value in known.items()):
         return observation
-    return replace(observation, running=running, silent=found[1], stopped_by_user=found[2])
+    return replace(observation, **known)
+
+
+def _ask_for_misplaced(
+    cloud: Cloud,
+    drain: Drain,
+    observation: Observation,
+    running: dict[str, bool],
+    silent: set[str],
+) -> None:
+    """Whether those run here whose guest may be elsewhere.
+
+    Nova answers in any state of a server (compute/api.py get_instance_diagnostics), and writes down
+    a fault for each guest that does not run: not again once its sync of power states, which takes
+    in servers in ERROR, shows it as off. A nova-compute that does not answer is not asked for all.
+    """
+    observation = replace(observation, misplaces=cloud.misplaces, running=running)
+    unanswered = 0
+    for server in observation.servers:
+        shown = server.status in ("ERROR", "ACTIVE") and server.power_state == RUNNING
+        if not shown or may_be_elsewhere(drain, observation, server) is None:
+            continue
+        if observation.service_is_down or unanswered >= _MOST_UNREAD:
+            return
+        if server.id not in running and server.id not in silent:
+            _ask(cloud, server, running, silent)
+            unanswered += server.id not in running
 
 
 def _ask(cloud: Cloud, server: Server, running: dict[str, bool], silent: set[str]) -> None:
