@@ -10,6 +10,8 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, x25519
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +27,8 @@ from quiesce.keyring.model import KeyHistory
 from quiesce.keyring.observe import KeyStore
 from quiesce.kube.outgoing import TEXT_LENGTH, outgoing_status
 from quiesce.kube.resource import Resource
+from quiesce.ssh.errors import BadKey
+from quiesce.ssh.login import login_key
 from tests.harness.shelf import MIGRATION_KEY, Shelf
 from tests.security.fuzz import FUZZ
 from tests.unit.keyring.build import OLD
@@ -104,14 +108,57 @@ def test_any_time_of_a_key_can_be_read(created: str) -> None:
     )
 
 
+def pem(key: Any, form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8) -> bytes:
+    made: bytes = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return made
+
+
+GOOD = [pem(ed25519.Ed25519PrivateKey.generate()), OLD.private.encode()]
+ODD_KEYS = [
+    pem(ec.generate_private_key(curve))
+    for curve in (
+        ec.SECP224R1(),
+        ec.SECP256K1(),
+        ec.BrainpoolP256R1(),
+        ec.BrainpoolP384R1(),
+        ec.BrainpoolP512R1(),
+    )
+] + [
+    pem(ed448.Ed448PrivateKey.generate()),
+    pem(x25519.X25519PrivateKey.generate()),
+    pem(dsa.generate_private_key(1024)),
+    pem(ec.generate_private_key(ec.SECP256K1()), serialization.PrivateFormat.TraditionalOpenSSL),
+]
+"""Valid private keys, none of which SSH can use."""
+KEYS = st.one_of(
+    st.binary(max_size=200),
+    st.sampled_from(ODD_KEYS),
+    st.builds(
+        lambda before, key, after: before + key + after,
+        st.binary(max_size=8).map(lambda junk: b"\xff" + junk + b"\n"),
+        st.sampled_from(GOOD + ODD_KEYS),
+        st.binary(max_size=8),
+    ),
+)
+
+
+@pytest.mark.finding("S8")
 @FUZZ
-@given(st.binary(max_size=200))
+@given(KEYS)
 def test_a_key_that_cannot_be_read_is_named_and_its_content_is_not(content: bytes) -> None:
     shelf = Shelf()
     shelf.put("own", {"ssh-privatekey": content}, MIGRATION_KEY, type_="kubernetes.io/ssh-auth")
     with pytest.raises(BadMigrationKey) as raised:
         keyring("k", {"secretName": "own"}, {}, shelf).ensure_keys(NOW, OLD.public)
     assert "Secret ns/own" in str(raised.value)
+
+
+@pytest.mark.finding("S4")
+@FUZZ
+@given(KEYS)
+def test_any_login_key_is_read_or_refused(content: bytes) -> None:
+    with suppress(BadKey):
+        login_key(content, "Secret ns/login")
 
 
 JSON = st.recursive(
@@ -121,10 +168,20 @@ JSON = st.recursive(
 )
 
 
+DEEP = st.builds(
+    lambda opening, times, before: before + opening * times,
+    st.sampled_from([b"[", b'{"current":', b'[{"previous":']),
+    st.sampled_from([2_000, 50_000]),
+    st.sampled_from([b"", b'{"current": "", "previous": ']),
+)
+"""JSON that is nested deeper than Python reads it."""
+
+
 @pytest.mark.finding("S8")
 @FUZZ
 @given(
     st.one_of(
+        DEEP,
         st.binary(max_size=100),
         JSON.map(lambda found: json.dumps(found).encode()),
         st.fixed_dictionaries({"current": JSON, "previous": JSON}).map(

@@ -11,6 +11,8 @@ from quiesce.ssh.keys import KeyPair, read_public
 _PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _RSA_BITS = 4096
 _RSA_MINIMUM = 2048
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+"""Those of SSH (RFC 5656, 10.1)."""
 _LONGEST_PRIVATE = 8 * 1024
 """Bytes: RSA with 8192 bits has 6.5 KiB. The primes of a much longer one take minutes to check."""
 
@@ -35,7 +37,11 @@ def read_pair(private: bytes, what: str) -> KeyPair:
     (the format holds a random check number).
     """
     public = read_pair_normalized(private, what).public
-    return KeyPair(public, "\n".join(private.decode().split("\r\n")).strip() + "\n")
+    try:
+        text = private.decode()
+    except UnicodeDecodeError as error:  # beside the key itself
+        raise _no_key(what) from error
+    return KeyPair(public, "\n".join(text.split("\r\n")).strip() + "\n")
 
 
 def read_pair_normalized(private: bytes, what: str) -> KeyPair:
@@ -53,19 +59,22 @@ def _load(private: bytes, what: str) -> _PrivateKey:
             loaded = serialization.load_pem_private_key(private, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         # The parser's message may quote key material: it is dropped on purpose.
-        raise BadKey(
-            f"{what} is not a private key without passphrase in OpenSSH or PEM format"
-        ) from error
+        raise _no_key(what) from error
     if isinstance(loaded, rsa.RSAPrivateKey) and loaded.key_size < _RSA_MINIMUM:
         raise BadKey(
             f"{what} is an RSA key of {loaded.key_size} bits: "
             f"use Ed25519, or RSA with {_RSA_MINIMUM} bits or more"
         )
-    if not isinstance(
+    odd = isinstance(loaded, ec.EllipticCurvePrivateKey) and loaded.curve.name not in _CURVES
+    if odd or not isinstance(
         loaded, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     ):
         raise BadKey(f"{what} is of an unsupported type: use an Ed25519, ECDSA or RSA key")
     return loaded
+
+
+def _no_key(what: str) -> BadKey:
+    return BadKey(f"{what} is not a private key without passphrase in OpenSSH or PEM format")
 
 
 def _pair(key: _PrivateKey) -> KeyPair:

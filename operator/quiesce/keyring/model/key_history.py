@@ -44,7 +44,7 @@ class KeyHistory:
             current = read_public(keys["current"]) if keys["current"] else None
             previous = tuple(map(read_public, keys["previous"]))
             return cls(current, previous, data["known_hosts"].decode())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadMigrationKey(
                 f"{what} is damaged: delete it, and the operator creates it again"
             ) from error
