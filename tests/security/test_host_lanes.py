@@ -8,6 +8,7 @@ import pytest
 
 from quiesce.compute.access import session_of
 from quiesce.keyring.act import Fleet, Lanes, VisitOrder
+from quiesce.keyring.act.kept import Kept
 from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
 from quiesce.ssh.errors import TooManySessions
 from tests.unit.keyring.build import UNTOUCHED
@@ -61,6 +62,35 @@ def test_new_hosts_do_not_hold_up_healthy_ones_of_the_same_keyring() -> None:
         assert fleet.start("healthy", ORDER)
     finally:
         release.set()
+
+
+@pytest.mark.finding("M9")
+def test_what_is_kept_of_all_hosts_is_bounded_and_each_keyring_has_its_own() -> None:
+    """A cloud may lead thousands of names to one host that says all it can."""
+    lanes, once = Lanes(), HostRecord(observation=UNTOUCHED).weight
+    lanes.kept = Kept(most=10 * once, own=2 * once)
+    large, small = (Fleet(lanes, lambda _: VisitResult(UNTOUCHED)) for _ in range(2))
+    visit(large, [f"cmp{number}" for number in range(12)])
+    refused = [name for name, record in large.hosts.items() if record.failure]
+    assert len(refused) == 2 and all(large.hosts[name].observation is None for name in refused)
+    told = large.hosts[refused[0]].failure
+    assert told is not None and told.reason == "NoReport" and "not kept" in told.message
+    visit(small, ["cmp1", "cmp2", "cmp3"])
+    assert [bool(record.failure) for record in small.hosts.values()] == [False, False, True]
+    visit(large, ["cmp1"])
+    visit(small, ["cmp1", "cmp2", "cmp3"])
+    assert not any(record.failure for record in small.hosts.values())
+    del large
+    visit(small, [f"cmp{number}" for number in range(10)])
+    assert not any(record.failure for record in small.hosts.values()), "what is gone holds nothing"
+
+
+def visit(fleet: Fleet, names: list[str]) -> None:
+    """Each of them; all others are no part of the keyring any more."""
+    fleet.keep_only(names)
+    for name in names:
+        assert fleet.start(name, ORDER)
+        assert [done for done, _ in fleet.collect(60.0, lambda: 1.0)] == [name]
 
 
 @pytest.mark.finding("M10")

@@ -4,6 +4,7 @@ that hosts send.
 
 import base64
 import re
+import time
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -26,6 +27,7 @@ from quiesce.keyring.act.scripts import change_script
 from quiesce.keyring.decide import changes, installation_obstacle, removal_obstacle, removals
 from quiesce.keyring.model import HostObservation, PathTarget
 from quiesce.keyring.model.identity import Identity
+from quiesce.ops.weight import weight
 from quiesce.ssh.errors import BadKey
 from quiesce.ssh.keys import read_public
 from quiesce.ssh.pins import read_pins
@@ -120,7 +122,7 @@ def test_a_hosts_report(text: str) -> None:
         assert is_plain(str(seen), 300)
         return
     assert all(is_plain(each, 256) for each in texts(seen))
-    assert len(seen.authorized_lines) <= 64 and len(seen.own_files) <= 256
+    assert weight(seen) < 64 * 2**10
     assert all(isinstance(key, str) for key in seen.accepts)
     for obstacle in (installation_obstacle(LAYOUT, seen), removal_obstacle(LAYOUT, seen)):
         assert obstacle is None or is_plain(obstacle.message, 1000)
@@ -131,6 +133,41 @@ def test_a_hosts_report(text: str) -> None:
     for view in seen.computes:
         row = check_rows([PathTarget("cmp2", "192.0.2.2", "cmp2", view.instances)])
         assert len(row.split()) == 4 and len(row.split("\n")) == 1, "a word in another host's shell"
+
+
+LARGEST = "\U0001f600" + "\u4e00" * 8000
+"""One character makes Python keep four bytes for each of the others."""
+
+
+@pytest.mark.finding("M9")
+def test_little_is_kept_of_a_report_that_says_all_it_can() -> None:
+    """Of thousands of hosts, for as long as there is the keyring."""
+    key = f"ssh-ed25519 {OLD.public.base64}"
+    own = f"{IDENTITY.tag}.{{:012x}}|{LARGEST}|{LARGEST}|600|{'0' * 64}"
+    account = [
+        *(f"authorized {number:010} {key} {LARGEST}" for number in range(300)),
+        *(f"own {own.format(number)}" for number in range(500)),
+        *(f"{word} {LARGEST}|{LARGEST}|600" for word in ("authorized_keys", "config")),
+        *["config_line x"] * 200,
+        f"uses {0:012x}",
+    ]
+    root = [
+        f"account 64060:64060:{LARGEST}:{LARGEST}",
+        *(f"{word} {LARGEST}|{LARGEST}|600" for word in ("home", "ssh_dir", "known_hosts")),
+        f"known_lines {'0' * 64}",
+        f"found # found shell=/{'s' * 255} made={'m' * 255}",
+        *(f"compute host|{number}|{LARGEST}|yes|yes|{number}:1" for number in range(99)),
+    ]
+    inner = "".join(f"quiesce {line}\n" for line in account)
+    root.append(f"account_report {base64.b64encode(inner.encode()).decode()}")
+    text = "".join(f"quiesce {line}\n" for line in ["uid 0", *root, "end"])
+    seen = read_observation(text, IDENTITY)
+    assert seen.own_files and seen.computes and seen.accepts == {OLD.public.id}
+    assert weight(seen) < 64 * 2**10
+    began = time.process_time()
+    for _ in range(1000):
+        assert seen.accepts
+    assert time.process_time() - began < 0.2, "asked for each host, at every tick of a rotation"
 
 
 @pytest.mark.finding("L3")

@@ -22,8 +22,9 @@ from quiesce.drain.model.verdict import Move, ServerVerdict
 from quiesce.drain.observe import tcp
 from quiesce.drain.reconcile import _near_misses
 from quiesce.keyring.decide import conflicts, decide, rotation
-from quiesce.keyring.model import HostFailure, HostRecord
+from quiesce.keyring.model import HostFailure, HostRecord, PathCheck, VisitResult
 from quiesce.keyring.report import status
+from quiesce.keyring.report.rows import problems
 from quiesce.openstack.budget import budget
 from quiesce.openstack.records import Flavor, Hypervisor, Room, ServerGroup
 from tests.unit.drain.build import arrived_elsewhere, flavor, observed, other, server, spec
@@ -32,6 +33,7 @@ from tests.unit.keyring.build import desired
 pytestmark = pytest.mark.timeout(300)
 
 MIB = 2**20
+LARGEST = "\u4e00" * 300
 
 
 def seconds(act: Callable[[], object]) -> float:
@@ -108,6 +110,31 @@ def test_what_is_told_of_a_keyring_takes_no_memory_for_paths_that_nobody_has_che
     assert told.paths is not None
     assert (told.paths.total, told.paths.proven, told.paths.failed) == (999_000, 0, 0)
     assert peak < 40 * MIB
+
+
+@pytest.mark.finding("M9")
+def test_a_host_whose_paths_fail_in_many_words_takes_little_memory() -> None:
+    """A keyring with `probe: All` may have a million of them."""
+    names = [f"compute-{number:04}" for number in range(1000)]
+    record = HostRecord()
+    for first in range(0, 1000, 64):
+        told = [
+            (name, PathCheck("CopyFailed", f"{name} {LARGEST}"[:160]))
+            for name in names[first : first + 64]
+        ]
+        record = record.after(VisitResult(checks=tuple(told)), 1.0)
+    assert len(record.paths) == 1000 and not any(path.check.works for path in record.paths.values())
+    assert record.weight < 56 * 2**10
+    assert record.make_due().weight < 56 * 2**10
+    heard = [name for name, path in record.paths.items() if path.check.message]
+    assert heard == names[:2]
+    well = tuple((name, PathCheck()) for name in heard)
+    again = (names[500], PathCheck("CopyFailed", "no space"))
+    record = record.after(VisitResult(checks=(*well, again)), 2.0)
+    found = problems({}, {("a", name): path.check for name, path in record.paths.items()})
+    assert found[0].row.message.endswith(": no space")
+    quiet = problems({}, {("a", "b"): PathCheck("CopyFailed")})
+    assert quiet[0].row.message == "no copy from a to b: CopyFailed"
 
 
 @pytest.mark.finding("M5", "M9")

@@ -19,7 +19,13 @@ from quiesce.keyring.model.changes import (
 )
 from quiesce.keyring.model.desired import DesiredState, HostLayout, digest
 from quiesce.keyring.model.identity import Identity
-from quiesce.keyring.model.observation import Account, File, HostObservation, Original
+from quiesce.keyring.model.observation import (
+    Account,
+    AuthorizedLine,
+    File,
+    HostObservation,
+    Original,
+)
 from quiesce.ssh.keys import KeyPair, PublicKey
 from quiesce.ssh.private_keys import generate
 
@@ -120,7 +126,8 @@ class Disk:
     def _keep(self, name: str, lines: tuple[str, ...], mode: int | None, drop: bool) -> None:
         file = None if drop and not lines else File("regular file", "nova", mode or 0o600)
         if name == "authorized_keys":
-            self.seen = replace(self.seen, authorized_keys=file, authorized_lines=lines)
+            own = tuple(map(AuthorizedLine.read, lines))
+            self.seen = replace(self.seen, authorized_keys=file, authorized_lines=own)
         elif name == "config":
             self.seen = replace(
                 self.seen, config=file, included=bool(lines), config_lines=len(lines)

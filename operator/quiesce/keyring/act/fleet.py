@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from quiesce.keyring.act.kept import MOST_KEPT, Kept, Share
 from quiesce.keyring.act.visit import VisitOrder
 from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
 from quiesce.ops.leadership import NotLeading
@@ -22,6 +23,15 @@ from quiesce.runtime.incident import reference
 log = logging.getLogger(__name__)
 
 HEALTHY_LANE = 16
+_NOT_KEPT = HostFailure(
+    "NoReport",
+    f"its report is not kept: {MOST_KEPT // 2**20} MiB is all that is kept of all keyrings' hosts",
+    needs_person=False,
+    remedies=(
+        "Find the keyring with the most hosts, or with hosts that report what no other host does",
+        "Set spec.probe: Ring where a keyring of many hosts has All",
+    ),
+)
 
 
 class Lane(StrEnum):
@@ -56,6 +66,7 @@ class Lanes:
     """
 
     def __init__(self, sizes: Mapping[Lane, tuple[int, int]] = _SIZES) -> None:
+        self.kept = Kept()
         self._places = {lane: Places(*size) for lane, size in sizes.items()}
 
     def enter(self, lane: Lane, keyring: object) -> bool:
@@ -80,8 +91,11 @@ class Fleet:
     in_flight: set[str] = field(default_factory=set)
     requested_at: str | None = None
     announced: dict[str, str] = field(default_factory=dict)
-    _share: object = field(default_factory=object)
+    _share: Share = field(default_factory=Share)
     """Stands for this keyring in the lanes."""
+    _sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes that are kept of each host."""
+    _total: int = 0
     _outdated: set[str] = field(default_factory=set)
     """Hosts whose visit in flight began before the last request: it does not answer that."""
     _done: "queue.Queue[tuple[str, VisitResult]]" = field(default_factory=queue.Queue)
@@ -92,6 +106,9 @@ class Fleet:
         self.hosts = {
             name: self.hosts.get(name, HostRecord()).keep_paths(kept) for name in sorted(kept)
         }
+        self._sizes = {name: size for name, size in self._sizes.items() if name in kept}
+        self._total = sum(self._sizes.values())
+        self.lanes.kept.hold(self._share, self._total)
 
     def handle_request(self, requested_at: str | None) -> None:
         """Another value than before: every host and every path is due at once."""
@@ -137,8 +154,18 @@ class Fleet:
         if name not in self.hosts:
             return
         record = self.hosts[name].after(result, now)
+        if not self._hold(name, record):
+            record = self.hosts[name].after(VisitResult(failure=_NOT_KEPT), now)
         self.hosts[name] = record.make_due() if name in self._outdated else record
         self._outdated.discard(name)
+
+    def _hold(self, name: str, record: HostRecord) -> bool:
+        size = record.weight
+        total = self._total + size - self._sizes.get(name, 0)
+        if not self.lanes.kept.hold(self._share, total):
+            return False
+        self._sizes[name], self._total = size, total
+        return True
 
     def _run(self, name: str, order: VisitOrder, lane: Lane) -> None:
         try:

@@ -16,6 +16,7 @@ from quiesce.api.outside import cleaned
 from quiesce.keyring.model.identity import Identity
 from quiesce.keyring.model.observation import (
     Account,
+    AuthorizedLine,
     ComputeView,
     File,
     HostObservation,
@@ -23,10 +24,11 @@ from quiesce.keyring.model.observation import (
 )
 
 _PREFIX = "quiesce "
-_NAME, _PATH, _LINE = 64, 255, 8192
-"""Characters of a name, of a path, and of a line of ours: longer ones are cut."""
-_LINES, _FILES, _COMPUTES = 64, 256, 32
-"""Of one kind in one report: more are left out."""
+_NAME, _PATH, _LINE = 32, 255, 8192
+"""Characters of a name or a kind of file, of a path, and of a line of ours: longer ones are cut."""
+_LINES, _FILES, _COMPUTES = 64, 65, 8
+"""Of one kind in one report: more are left out. A healthy host has a line and two files for each
+key, the settings, and one nova-compute: 3 KiB are kept of its report, and of none more than 64."""
 _ID = r"[0-9]{1,10}"
 _DIGEST = r"[0-9a-f]{64}"
 _FOLDER = r"[0-9]{1,20}:[0-9]{1,20}"
@@ -120,7 +122,9 @@ def _observation(root: _Facts, account: _Facts, identity: Identity) -> HostObser
         known_hosts_digest=one(root, "known_lines", _digest) or "",
         original=Original.read(one(root, "found", str)),
         authorized_keys=one(account, "authorized_keys", _file),
-        authorized_lines=tuple(line[:_LINE] for line in account.get("authorized", ())[:_LINES]),
+        authorized_lines=tuple(
+            AuthorizedLine.read(line[:_LINE]) for line in account.get("authorized", ())[:_LINES]
+        ),
         config=one(account, "config", _file),
         included=one(account, "included", str) == "yes",
         config_lines=len(account.get("config_line", ())[:_LINES]),

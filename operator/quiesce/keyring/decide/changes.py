@@ -246,7 +246,7 @@ def _key_files(desired: DesiredState, observed: HostObservation) -> tuple[Change
 def _authorized_keys(desired: DesiredState, observed: HostObservation) -> tuple[Change, ...]:
     lines = desired.authorized_lines
     path = f"{desired.layout.ssh_dir}/authorized_keys"
-    if sorted(observed.authorized_lines) == sorted(lines):
+    if sorted(line.digest for line in observed.authorized_lines) == sorted(map(digest, lines)):
         return _mode(path, observed.authorized_keys, _PRIVATE)
     return (KeepLines(path, lines, _PRIVATE),)
 

@@ -8,6 +8,7 @@ from quiesce.keyring.model.identity import Identity
 from quiesce.keyring.model.key_history import KeyHistory
 from quiesce.keyring.model.observation import (
     Account,
+    AuthorizedLine,
     ComputeView,
     File,
     HostObservation,
@@ -18,6 +19,7 @@ from quiesce.keyring.model.visit import DueVisit, HostFailure, PathCheck, PathTa
 
 __all__ = [
     "Account",
+    "AuthorizedLine",
     "Change",
     "ComputeView",
     "DesiredState",

@@ -4,20 +4,27 @@ It is a cache: after a restart every host is visited again, and nothing is lost.
 """
 
 import math
+import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from quiesce.api.backoff import Backoff
 from quiesce.keyring.model.observation import HostObservation
 from quiesce.keyring.model.visit import HostFailure, PathCheck, VisitResult
+from quiesce.ops.weight import weight
 
 RETRY = Backoff(first=5.0, longest=120.0)
 """Of a host that failed, and of a path that does not work."""
+_TOLD = 2
+"""Failed paths from one host whose message is kept, of each reason: one is told."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathRecord:
-    """The last check of a path, when it was (monotonic seconds), and with which key."""
+    """The last check of a path, when it was (monotonic seconds), and with which key. Its message is
+    empty where others from the same host failed for the same reason.
+    """
 
     check: PathCheck
     at: float
@@ -50,7 +57,8 @@ class HostRecord:
 
     def make_due(self) -> "HostRecord":
         """The host and all its paths are due at once; what is known is valid until then."""
-        paths = {name: replace(path, at=-math.inf) for name, path in self.paths.items()}
+        due = {path: replace(path, at=-math.inf) for path in set(self.paths.values())}
+        paths = {name: due[path] for name, path in self.paths.items()}
         return replace(self, at=None, paths=paths)
 
     def keep_paths(self, names: set[str]) -> "HostRecord":
@@ -63,20 +71,39 @@ class HostRecord:
         """With what a visit found."""
         observed = visit.observation
         changed = observed is not None and observed != self.observation
-        key_id = observed.uses if observed else None
-        checked = {
-            target: PathRecord(check, now, key_id, self._failures(target, check))
-            for target, check in visit.checks
-        }
         return HostRecord(
             at=now,
             observation=self.observation if observed is None else observed,
             since=now if changed else self.since,
             failure=visit.failure,
             failures=self.failures + 1 if visit.failure else 0,
-            paths={**self.paths, **checked},
+            paths={**self.paths, **self._checked(visit, now)},
             removed=visit.removed,
         )
+
+    @property
+    def weight(self) -> int:
+        """Bytes. Names of hosts are those of the keyring, and shared by all records of it."""
+        paths = frozenset(self.paths.values())
+        known = weight((self.observation, self.failure, paths))
+        return sys.getsizeof(self) + sys.getsizeof(self.paths) + known
+
+    def _checked(self, visit: VisitResult, now: float) -> Mapping[str, PathRecord]:
+        """Paths may be a million: those that are alike share one record, and few have a message."""
+        key_id = visit.observation.uses if visit.observation else None
+        checks, shared = dict(visit.checks), dict[PathRecord, PathRecord]()
+        told = Counter(
+            path.check.reason
+            for name, path in self.paths.items()
+            if path.check.message and name not in checks
+        )
+        found: dict[str, PathRecord] = {}
+        for target, check in checks.items():
+            told[check.reason] += bool(check.message)
+            kept = check if told[check.reason] <= _TOLD else PathCheck(check.reason)
+            record = PathRecord(kept, now, key_id, self._failures(target, check))
+            found[target] = shared.setdefault(record, record)
+        return found
 
     def _failures(self, target: str, check: PathCheck) -> int:
         before = self.paths.get(target)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from quiesce.ssh.keys import PublicKey, read_public
+from quiesce.keyring.model.desired import digest
+from quiesce.ssh.keys import read_public
 
 _REGULAR = ("regular file", "regular empty file")
 
@@ -76,6 +77,27 @@ class ComputeView:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthorizedLine:
+    """A line of ours in authorized_keys, as far as it matters: on a host that was taken over it may
+    be long.
+
+    `digest`: SHA-256 of it. `key_id`: of the key that it accepts; None: of none.
+    """
+
+    digest: str
+    key_id: str | None
+
+    @classmethod
+    def read(cls, line: str) -> "AuthorizedLine":
+        match = re.search(r"(?:^|\s)((?:ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+)(?:\s|$)", line)
+        try:
+            key = read_public(match[1]) if match else None
+        except ValueError:
+            key = None
+        return cls(digest(line), key.id if key else None)
+
+
+@dataclass(frozen=True, slots=True)
 class HostObservation:
     """A host at one moment. None means: it is not there."""
 
@@ -94,7 +116,7 @@ class HostObservation:
     """SHA-256 of our lines there."""
     original: Original | None = None
     authorized_keys: File | None = None
-    authorized_lines: tuple[str, ...] = ()
+    authorized_lines: tuple[AuthorizedLine, ...] = ()
     config: File | None = None
     included: bool = False
     """Our line in the ssh config comes before everything that could override it."""
@@ -114,13 +136,4 @@ class HostObservation:
     @property
     def accepts(self) -> frozenset[str]:
         """Ids of the keys that our authorized_keys lines accept."""
-        keys = (_authorized_key(line) for line in self.authorized_lines)
-        return frozenset(key.id for key in keys if key is not None)
-
-
-def _authorized_key(line: str) -> PublicKey | None:
-    match = re.search(r"(?:^|\s)((?:ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+)(?:\s|$)", line)
-    try:
-        return read_public(match[1]) if match else None
-    except ValueError:
-        return None
+        return frozenset(line.key_id for line in self.authorized_lines if line.key_id is not None)

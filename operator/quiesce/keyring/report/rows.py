@@ -113,7 +113,8 @@ def _path_problem(source: str, reason: str, failed: Sequence[tuple[str, PathChec
     """One for each source and cause."""
     targets = some(target for target, _ in failed)
     what = "login" if reason in _NO_LOGIN else "copy"
-    message = f"no {what} from {source} to {targets}: {failed[0][1].message}"
+    told = next((check.message for _, check in failed if check.message), reason)
+    message = f"no {what} from {source} to {targets}: {told}"
     ends = tuple(sorted(target for target, _ in failed))
     row = ProblemRow(source, reason, message, _REMEDIES.get(reason, ()), ends)
     return Problem(row, reason in _NEEDS_PERSON)
