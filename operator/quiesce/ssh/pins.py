@@ -6,6 +6,7 @@ Names, addresses, `[name]:port` and hashed names are understood. Host certificat
 
 import base64
 import binascii
+import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ SSH_PORT = 22
 _HASHED = "|1|"
 _MOST_HASHED = 1000
 """Each is compared with every name of every host, which takes a hash."""
+_MOST_REMEMBERED = 32_768
+"""Names of which is remembered which hashed ones they are: at most 10 MiB."""
 _MOST_NAMES = 50_000
 """In all lines: the shortest take fifty times their length of memory."""
 
@@ -57,8 +60,22 @@ class Pins:
 
     def _matching(self, names: tuple[str, ...]) -> tuple[PublicKey, ...]:
         plain = (place for name in names for place in self._by_name.get(name.lower(), ()))
-        hashed = (place for place, entry in self._hashed for name in names if entry.hides(name))
+        hashed = (place for name in names for place in self._hidden(name))
         return tuple(self.pins[place].key for place in sorted({*plain, *hashed}))
+
+    def _hidden(self, name: str) -> Sequence[int]:
+        """Places of the lines that hide this name."""
+        return _hidden_names.places(self._hashed_digest, name, self._hashed) if self.hashed else ()
+
+    @cached_property
+    def hashed(self) -> int:
+        """How many names are hashed."""
+        return len(self._hashed)
+
+    @cached_property
+    def _hashed_digest(self) -> bytes:
+        lines = (b"%d|%b|%b\n" % (place, *entry.words) for place, entry in self._hashed)
+        return hashlib.sha256(b"".join(lines)).digest()
 
     @cached_property
     def _by_name(self) -> Mapping[str, Sequence[int]]:
@@ -178,6 +195,41 @@ class _Hashed:
         except (ValueError, binascii.Error):
             return None
 
+    @property
+    def words(self) -> tuple[bytes, bytes]:
+        return self.salt.hex().encode(), self.digest.hex().encode()
+
     def hides(self, name: str) -> bool:
         # OpenSSH hashes names with HMAC-SHA1: that hides names and protects nothing.
         return hmac.compare_digest(hmac.digest(self.salt, name.encode(), "sha1"), self.digest)
+
+
+class _HiddenNames:
+    """Which lines hide a name, for as long as the file has the same hashed lines: it is read at
+    every tick, and a thousand hashes for each name of each host would take minutes.
+
+    Safe to use from many threads: at worst two compare the same name at the same time.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most // 2
+        self._new: dict[tuple[bytes, str], tuple[int, ...]] = {}
+        self._old = self._new
+
+    def places(
+        self, digest: bytes, name: str, entries: Sequence[tuple[int, _Hashed]]
+    ) -> tuple[int, ...]:
+        """`digest`: of the `entries`. Those that were not asked for lately are forgotten."""
+        key = (digest, name)
+        found = self._new.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is None:
+                found = tuple(place for place, entry in entries if entry.hides(name))
+            if len(self._new) >= self._most:
+                self._old, self._new = self._new, {}
+            self._new[key] = found
+        return found
+
+
+_hidden_names = _HiddenNames(_MOST_REMEMBERED)

@@ -64,11 +64,14 @@ UP = ("enabled", "up")
 
 
 def observed(
-    services: Mapping[str, tuple[str, str]], shelf: Shelf | None = None, **meta: Any
+    services: Mapping[str, tuple[str, str]],
+    shelf: Shelf | None = None,
+    spec: Mapping[str, Any] = SPEC,
+    **meta: Any,
 ) -> KeyringObservation:
     metadata = {"namespace": "ns", "name": "cold", "uid": "u", **meta}
     resource = Resource(
-        {"apiVersion": "v1", "kind": "MigrationKeyring", "metadata": metadata, "spec": SPEC}
+        {"apiVersion": "v1", "kind": "MigrationKeyring", "metadata": metadata, "spec": spec}
     )
     context = Context(
         Settings(),
@@ -134,6 +137,24 @@ def test_more_hosts_than_can_be_known_of_are_refused_and_cleaned_all_the_same(
     with pytest.raises(InvalidSpec, match=remedy):
         observed(three)
     assert len(observed(three, deletionTimestamp="2026-01-01T00:00:00Z").hosts) == 3
+
+
+@pytest.mark.finding("M10")
+def test_more_hashed_names_than_can_be_compared_are_refused_and_cleaned_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reads, "_MOST_HASHES", 7)
+    shelf, hosts = secrets(), {"cmp1": UP, "cmp2": UP}
+    hashed = f"|1|c2FsdA==|c2FsdA== {OLD.public.line}\n"
+    shelf.config_maps["pins"] = {"known_hosts": hashed}
+    known = {"knownHostsRef": {"kind": "ConfigMap", "name": "pins"}}
+    spec = {"hostAccess": {**SPEC["hostAccess"], **known}}
+    assert len(observed(hosts, shelf, spec).hosts) == 2
+    shelf.config_maps["pins"] = {"known_hosts": hashed * 2}
+    with pytest.raises(BadHostAccess, match="2 hashed names, too many to be compared with 4 names"):
+        observed(hosts, shelf, spec)
+    gone = observed(hosts, shelf, spec, deletionTimestamp="2026-01-01T00:00:00Z")
+    assert len(gone.hosts) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Pinned host keys, as OpenSSH's own tools write them."""
 
 import base64
+import hmac
 import subprocess
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from quiesce.api.host import KeyType
+from quiesce.ssh import pins as pins_module
 from quiesce.ssh.errors import BadKey
 from quiesce.ssh.pins import Pins, read_pins
 from quiesce.ssh.private_keys import generate
@@ -87,6 +89,41 @@ def test_more_hashed_names_than_can_be_compared_are_refused() -> None:
     assert read_pins(line * 1000, "x").of(["cmp1"], 22) == ()
     with pytest.raises(BadKey, match="more than 1000 hashed names"):
         read_pins(line * 1001, "x")
+
+
+@pytest.mark.finding("M10")
+def test_a_hashed_name_is_looked_up_once_for_the_same_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file is read at every tick, and asked for every name of thousands of hosts."""
+    salt, compared = base64.b64encode(b"salt").decode(), list[str]()
+
+    def line(name: str) -> str:
+        digest = base64.b64encode(hmac.digest(b"salt", name.encode(), "sha1")).decode()
+        return f"|1|{salt}|{digest} {ONE.line}\n"
+
+    hides = pins_module._Hashed.hides
+
+    def counted(entry: pins_module._Hashed, name: str) -> bool:
+        compared.append(name)
+        return hides(entry, name)
+
+    monkeypatch.setattr(pins_module._Hashed, "hides", counted)
+    monkeypatch.setattr(pins_module, "_hidden_names", pins_module._HiddenNames(6))
+    text = "".join(map(line, ("cmp1", "cmp2")))
+    for _ in range(3):
+        pins = read_pins(text, "x")
+        assert pins.of(["cmp1"], 22) == pins.of(["cmp2"], 22) == (ONE,)
+        assert pins.of(["cmp3"], 22) == ()
+    assert len(compared) == 3 * 2
+    assert read_pins(line("cmp3") + text, "x").of(["cmp3"], 22) == (ONE,), "another file"
+    assert len(compared) == 3 * 2 + 3
+    assert read_pins(text, "x").of(["cmp1"], 22) == (ONE,)
+    assert len(compared) == 3 * 2 + 3
+    read_pins(text, "x").of([f"other{number}" for number in range(6)], 22)
+    compared.clear()
+    assert read_pins(text, "x").of(["cmp1"], 22) == (ONE,)
+    assert len(compared) == 2, "only so many are remembered"
 
 
 @pytest.mark.finding("M9")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from quiesce.api.errors import InvalidSpec
+from quiesce.api.errors import BadHostAccess, InvalidSpec
 from quiesce.api.keyring.spec import KeyringSpec, Probe
 from quiesce.compute.access import login_of, pins_of
 from quiesce.compute.hosts import ComputeHost, compute_hosts
@@ -24,6 +24,8 @@ from quiesce.ssh.session import Target
 _MOST_HOSTS = 5000
 _MOST_PROBED = 1000
 """With `probe: All`."""
+_MOST_HASHES = 1_000_000
+"""Of names of hosts with hashed ones: up to two seconds, whenever the pinned keys change."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def observe(context: Context, resource: Resource, now: datetime) -> KeyringObser
         raise NoHosts("Nova lists no compute host besides those in spec.hosts.exclude")
     if not resource.deleting:
         _refuse_too_many(len(hosts), spec.probe)
+        _refuse_too_many_hashed(given.hashed, hosts)
     store = KeyStore(secrets, resource, spec)
     keys = None if resource.deleting else store.ensure_keys(now, login.public_key)
     stored = keys.history if keys else store.history()
@@ -111,6 +114,16 @@ def _refuse_too_many(hosts: int, probe: Probe) -> None:
         raise InvalidSpec(
             f"spec.probe: All checks every host with every other, which is done for up to "
             f"{_MOST_PROBED} hosts, and Nova lists {hosts}: set it to Ring"
+        )
+
+
+def _refuse_too_many_hashed(hashed: int, hosts: Iterable[ComputeHost]) -> None:
+    """Raises BadHostAccess."""
+    names = sum(len(host.names) for host in hosts)
+    if hashed * names > _MOST_HASHES:
+        raise BadHostAccess(
+            f"spec.hostAccess.knownHostsRef has {hashed} hashed names, too many to be compared "
+            f"with {names} names of hosts: list the hosts by their names, as ssh-keyscan does"
         )
 
 
