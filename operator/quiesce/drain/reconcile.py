@@ -17,6 +17,7 @@ from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
 from quiesce.drain.claimed import Claims, cloud_digest
 from quiesce.drain.decide import Claim, decide, suffices
+from quiesce.drain.histories import Histories
 from quiesce.drain.host_access import compute_of, keyring_of, paths_of
 from quiesce.drain.limiter import MoveLimiter
 from quiesce.drain.model.decision import Decision, Limits
@@ -74,7 +75,7 @@ class Drains:
     context: Context
     limiter: MoveLimiter
     now: Callable[[], datetime] = _utc_now
-    histories: dict[str, History] = field(default_factory=dict)
+    histories: Histories = field(default_factory=Histories)
     claims: Claims = field(default_factory=Claims)
     newcomers: Newcomers = field(default_factory=Newcomers)
     rests: Rests = field(default_factory=lambda: Rests(time.monotonic))

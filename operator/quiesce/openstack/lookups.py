@@ -15,7 +15,9 @@ from quiesce.openstack.errors import NotFound, NotInCatalog
 from quiesce.openstack.fields import id_of, items, mapping, optional_text
 from quiesce.openstack.http import MISREAD, Api
 from quiesce.openstack.records import Image, Volume
+from quiesce.openstack.shared import kept as kept_in_all
 from quiesce.openstack.transport import LIST
+from quiesce.ops.weight import weight
 
 T = TypeVar("T")
 
@@ -24,6 +26,7 @@ _SNAPSHOT_AGE = 5.0
 """Seconds: its owner may delete the image, and an offload deletes the only other copy."""
 _IMAGES = 100  # newest first, and none is made of a server after it was shelved
 _MOST = 10_000  # objects of a kind that are kept
+_HEAVIEST = 8 * 2**20  # bytes of memory of these
 _SIDE_BY_SIDE = 8
 # Seconds for which a service that did not answer is not asked again: a tick does not wait for it.
 _REST = 60.0
@@ -47,6 +50,7 @@ class _ById(Generic[T]):
         self._keeps_missing = keeps_missing
         self._lock = threading.Lock()
         self._found: dict[str, tuple[float, T | None]] = {}
+        self._sizes: dict[str, int] = {}
         self._failed: tuple[float, Exception] | None = None
 
     def get(self, ids: Iterable[str]) -> dict[str, T]:
@@ -71,6 +75,9 @@ class _ById(Generic[T]):
             known = {i: self._found[i][1] for i in wanted if i in self._found}
             for oldest in list(self._found)[: max(0, len(self._found) - _MOST)]:
                 del self._found[oldest]
+            size = self._shrink(read)
+        if read:
+            kept_in_all.add(self, size)
         return {i: value for i, value in known.items() if value is not None}
 
     def _is_fresh(self, object_id: str, now: float) -> bool:
@@ -92,6 +99,23 @@ class _ById(Generic[T]):
             return self._read(object_id)
         except NotFound:
             return None
+
+    def drop(self) -> None:
+        """Frees its memory."""
+        with self._lock:
+            self._found, self._sizes = {}, {}
+
+    def _shrink(self, read: Iterable[str]) -> int:
+        """Drops the oldest ones until the others fit. -> bytes of these"""
+        self._sizes |= {i: weight((i, self._found.get(i))) for i in read}
+        self._sizes = {i: size for i, size in self._sizes.items() if i in self._found}
+        total = sum(self._sizes.values())
+        for oldest in list(self._found):
+            if total <= _HEAVIEST:
+                break
+            total -= self._sizes.pop(oldest, 0)
+            del self._found[oldest]
+        return total
 
 
 class Lookups:

@@ -4,7 +4,7 @@
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -44,6 +44,26 @@ _LONGEST_FAULT, _LONGEST_WORD = 500, 300  # characters
 _MOST_VCPUS = 4096  # more than any hypervisor gives a guest
 # nova/compute/power_state.py
 NOSTATE, RUNNING, PAUSED, SHUTDOWN = 0, 1, 3, 4
+
+
+_ASKED_OF_IMAGES = frozenset(
+    {
+        "hw_cpu_policy",
+        "hw_cpu_realtime_mask",
+        "hw_cpu_thread_policy",
+        "hw_mem_encryption",
+        "hw_tpm_version",
+    }
+)
+"""Properties that decide anything, besides traits; all others are not kept."""
+
+
+def _asked(properties: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in properties
+        if name in _ASKED_OF_IMAGES or name.startswith("trait:")
+    }
 
 
 def _words(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -172,7 +192,7 @@ class Server:
             fault=shown(part(row, "fault"), "message", _LONGEST_FAULT),
             flavor=Flavor.read(part(row, "flavor")),
             volume_backed=not image,
-            image_properties=texts(image, "properties"),
+            image_properties=_asked(texts(image, "properties").items()),
             zone_pinned=optional_text(row, "pinned_availability_zone"),
             addresses=tuple(_addresses(part(row, "addresses"))),
             project_id=project,
@@ -464,12 +484,12 @@ class Volume:
         row = mapping(row)
         boots = str(row.get("bootable")).lower() == "true"
         properties = texts(row, "volume_image_metadata") if boots else {}
-        return cls(id_of(row, "id"), bool(row["encrypted"]), properties)
+        return cls(id_of(row, "id"), bool(row["encrypted"]), _asked(properties.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A Glance image's own properties."""
+    """What a Glance image asks for."""
 
     id: str
     properties: Mapping[str, str]
@@ -477,7 +497,7 @@ class Image:
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
         row = mapping(row)
-        return cls(id_of(row, "id"), dict(short_texts(row, "an image")))
+        return cls(id_of(row, "id"), _asked(short_texts(row, "an image")))
 
 
 @dataclass(frozen=True, slots=True)

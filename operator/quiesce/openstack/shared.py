@@ -1,23 +1,24 @@
 """Reads of whole lists that all resources of one cloud share while they are recent enough.
 
-What all clouds together keep this way is bounded: the list that was read first is dropped first,
-and read again when it is needed.
+What all clouds together keep this way is bounded, together with what `lookups` keeps: what was read
+first is dropped first, and read again when it is needed.
 """
 
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from quiesce.api.errors import CloudUnreachable
-from quiesce.openstack.budget import spent, time_left
+from quiesce.openstack.budget import time_left
+from quiesce.ops.weight import weight
 
 T = TypeVar("T")
 
 _LONGEST_READ = 120.0
 """Seconds for which a shared read of another reconciliation is waited for."""
-_MOST_KEPT = 16 * 2**20
-"""Bytes of the answers from which all lists that are kept were made."""
+MOST_KEPT = 32 * 2**20
+"""Bytes of memory of all lists that are kept, and of what is looked up."""
 
 
 class Shared(Generic[T]):
@@ -54,32 +55,45 @@ class Shared(Generic[T]):
             if found is None or (
                 found[0] <= asked if fresh else now - found[0] > max(age, self._age)
             ):
-                before = spent()
                 found = self._value = (now, self._read())
-                _kept.add(self, spent() - before)
+                kept.add(self, weight(found[1], MOST_KEPT))
             return found[1]
         finally:
             self._lock.release()
 
 
+class _Droppable(Protocol):
+    """`drop` is called without a lock of `_Kept`."""
+
+    def drop(self) -> None: ...
+
+
 class _Kept:
-    """Whose lists are in memory, the first read first."""
+    """What is in memory, the first read first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._sizes: WeakKeyDictionary[Shared[Any], int] = WeakKeyDictionary()
+        self._sizes: WeakKeyDictionary[_Droppable, int] = WeakKeyDictionary()
 
-    def add(self, one: Shared[Any], size: int) -> None:
+    def add(self, one: _Droppable, size: int) -> None:
+        """It has `size` bytes from now on. Must not be called with a lock that a `drop` takes."""
+        for oldest in self._too_much(one, size):
+            oldest.drop()
+
+    def _too_much(self, one: _Droppable, size: int) -> list[_Droppable]:
         with self._lock:
             self._sizes.pop(one, None)
+            if size > self._most:  # nothing else has to go for it
+                return [one]
             self._sizes[one] = size
-            total = sum(self._sizes.values())
+            total, found = sum(self._sizes.values()), list[_Droppable]()
             for oldest in list(self._sizes):
                 if total <= self._most:
-                    return
+                    break
                 total -= self._sizes.pop(oldest)
-                oldest.drop()
+                found.append(oldest)
+            return found
 
 
-_kept = _Kept(_MOST_KEPT)
+kept = _Kept(MOST_KEPT)

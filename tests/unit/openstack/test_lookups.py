@@ -9,6 +9,7 @@ from tests.unit.openstack.answers import Wire, answer
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.errors import NotInCatalog
 from quiesce.openstack.lookups import Lookups
+from quiesce.ops.weight import weight
 
 
 def volume(id_: str, *, encrypted: bool = False, **more: Any) -> dict[str, Any]:
@@ -112,3 +113,50 @@ def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(wire.sent) == 5
     lookups.volumes(["v0"])
     assert len(wire.sent) == 6
+
+
+WIDE = "\U0001f600"
+"""One such character makes Python keep four bytes for each of the others."""
+
+
+def large_images(at: str) -> Wire:
+    def image(_service: str, _method: str, path: str, *_: Any) -> dict[str, Any]:
+        id_ = path.rpartition("/")[2]
+        return {"id": id_} | {
+            f"trait:{at}{id_}{n}".ljust(300, "k"): f"{WIDE}{id_}{n}".ljust(300, "v")
+            for n in range(400)
+        }
+
+    return Wire(image)
+
+
+@pytest.mark.finding("M9")
+def test_what_is_kept_is_bounded_by_what_it_takes_in_memory() -> None:
+    wire = large_images("a")
+    lookups = Lookups(wire, Clock())
+    found = lookups.images([f"i{n}" for n in range(30)])
+    assert len(found) == 30
+    one = weight(found["i0"])
+    assert one > 500_000
+    assert weight(lookups._images._found) <= 8 * 2**20
+    lookups.images(["i28", "i29"])
+    assert len(wire.sent) == 30, "the last ones are kept"
+    lookups.images(["i0"])
+    assert len(wire.sent) == 31, "the first ones are read again"
+
+
+@pytest.mark.finding("M9")
+def test_all_clouds_together_keep_no_more_than_fits() -> None:
+    many = [Lookups(large_images(f"{n}."), Clock()) for n in range(8)]
+    for lookups in many:
+        assert len(lookups.images([f"i{n}" for n in range(12)])) == 12
+    sizes = [weight(lookups._images._found) for lookups in many]
+    assert sum(sizes) <= 33 * 2**20
+    assert sizes[0] < 1000 and sizes[-1] > 5 * 2**20, "that of the first one is dropped"
+    assert len(many[0].images(["i1"])) == 1
+
+
+def test_of_an_image_only_what_decides_something_is_kept() -> None:
+    image = {"id": "i1", "hw_tpm_version": "2.0", "trait:COMPUTE_X": "required", "os_type": "x"}
+    found = Lookups(Wire(lambda *_: image), Clock()).images(["i1"])
+    assert found["i1"].properties == {"hw_tpm_version": "2.0", "trait:COMPUTE_X": "required"}

@@ -116,11 +116,12 @@ class HostFailure:
 class History:
     """All times are when this process saw it first, or did it last.
 
-    `names`: of servers. `requests`: by server ID, Nova's ID of the last request for it that was
-    accepted. `first_seen`: of a migration in its present status, by (ID, status).
-    `held_since`: of a consumer that holds something on a host that is else empty. `idle_since`: of
-    a server that stands idle with an open migration. `busy_since`: of a task on the host, by
-    (server ID, task). `causes`: of failed migrations. `unanswered`: calls for a server whose answer
+    `names`: of servers that are here, or of which there is a migration. `requests`: by server ID,
+    Nova's ID of the last request for it that was accepted. `first_seen`: of a migration in its
+    present status, by (ID, status). `held_since`: of a consumer that holds something on a host that
+    is else empty. `idle_since`: of a server that stands idle with an open migration. `busy_since`:
+    of a task on the host, by (server ID, task). `causes`: of failed migrations. `unanswered`: calls
+    for a server whose answer
     never came. `refusals`: by server ID, or by the description of a call for the host.
     `never_live`: by server ID, the refusal by which Nova told that it never live-migrates it.
     `told_to_end`: live migrations that were aborted or forced. `confirms`: migrations that this
@@ -173,14 +174,18 @@ class History:
         self, servers: Iterable[Server], migrations: Iterable[Migration], now: datetime
     ) -> Self:
         """The host's servers and migrations were read: since when each is as it is."""
-        present = tuple(servers)
+        present, listed = tuple(servers), tuple(migrations)
         here = {s.id for s in present}
-        open_ = {(m.id, m.status) for m in migrations if not m.terminal or m.server_id in here}
+        matter = {m.server_id for m in listed}
+        open_ = {(m.id, m.status) for m in listed if not m.terminal or m.server_id in here}
         busy = {(s.id, s.task_state) for s in present if s.task_state}
         taken = {server_id for server_id, _ in busy}
         return replace(
             self,
-            names={**self.names, **{s.id: s.name for s in present}},
+            names={
+                **{id_: name for id_, name in self.names.items() if id_ in matter},
+                **{s.id: s.name for s in present},
+            },
             first_seen={key: self.first_seen.get(key, now) for key in open_},
             busy_since={key: self.busy_since.get(key, now) for key in busy},
             unanswered={
@@ -220,6 +225,12 @@ class History:
 
     def list_migrations(self, older: tuple[Migration, ...], now: datetime) -> Self:
         return replace(self, older=older, full_list=now)
+
+    def without_lists(self) -> Self:
+        """Without the host's servers and migrations: they are read again."""
+        return replace(
+            self, servers=(), listed=None, older=(), full_list=None, records=(), asked=None
+        )
 
     def note_records(self, records: tuple[Migration, ...], asked: float) -> Self:
         return replace(self, records=records, asked=asked)
