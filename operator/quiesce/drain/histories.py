@@ -25,8 +25,8 @@ class _Held:
 
 
 class Histories(MutableMapping[str, History]):
-    """By the uid of the drain. Of more than fits, those are cut that were stored longest ago: first
-    their lists of servers and migrations are dropped, then all of it.
+    """By the uid of the drain. Of more than fits the largest are cut, so that drains that keep much
+    cost others nothing: first their lists of servers and migrations are dropped, then all of it.
     """
 
     def __init__(self, each: int = _EACH, all_: int = _ALL) -> None:
@@ -73,7 +73,7 @@ class Histories(MutableMapping[str, History]):
 
     def _cut(self, shorter: Callable[[History], History]) -> None:
         total = self.weight
-        for uid, held in list(self._held.items()):
+        for uid, held in sorted(self._held.items(), key=lambda item: -item[1].size):
             if total <= self._all:
                 return
             self._held[uid] = _held(shorter(held.history))

@@ -70,14 +70,16 @@ def test_a_large_host_stays_as_it_was() -> None:
 
 
 @pytest.mark.finding("M9")
-def test_of_many_drains_those_lose_their_lists_that_were_stored_longest_ago() -> None:
+def test_of_many_drains_those_lose_their_lists_that_keep_most() -> None:
+    """A tenant whose clouds lie costs the drains of others nothing."""
     histories = Histories()
+    histories["good"] = large_host()
     for n in range(30):
         servers = wide_servers(f"{n}", 3)
         histories[f"{n}"] = History().list_servers(servers, NOW).note_plan(NOW)
-    kept = [bool(histories[f"{n}"].servers) for n in range(30)]
-    assert not kept[0] and kept[-1] and sorted(kept) == kept
-    assert all(history.planned for history in histories.values())
+    assert histories["good"].servers
+    assert not all(history.servers for history in histories.values())
+    assert all(history.planned for uid, history in histories.items() if uid != "good")
     assert histories.weight <= 32 * MIB
     assert sum(weight(history) for history in histories.values()) <= 32 * MIB
 
