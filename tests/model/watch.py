@@ -215,7 +215,8 @@ class Watch:
     def in_flight(self) -> set[str]:
         """Servers with a move of ours that Nova still works on.
 
-        Held ones wait for a person, and records of idle ones are stale.
+        Held ones wait for a person, as those do whose confirm or revert was cut off; and records of
+        idle ones are stale.
         """
         waiting = {row["id"] for row in self.status.get("problems") or ()}
         found = set()
@@ -224,7 +225,8 @@ class Watch:
             if not self.is_ours(m) or m.deleted or m.status in ENDED_MIGRATION:
                 continue
             stale = server.task_state is None and server.vm_state != "resized"
-            if not stale and not (m.status == "finished" and server.id in waiting):
+            arrived = m.status in ("finished", "confirming", "reverting") and not server.task_state
+            if not stale and not (arrived and server.id in waiting):
                 found.add(server.id)
         return found | {server_id for server_id in self.begun if self.is_starting(server_id)}
 
