@@ -437,6 +437,11 @@ FAILED = (
         moves=(move("reverted"),),
         spec={"confirmation": {"decisions": [{"server": "web-1", "action": "Revert"}]}},
     ),
+    Case(
+        "ACTIVE",
+        when="`Revert` decided before it has moved",
+        spec={"confirmation": {"decisions": [{"server": "web-1", "action": "Revert"}]}},
+    ),
     Case("ACTIVE", when="the call was rejected once (409)", **refused("migrate", 409, 1)),
     Case("ACTIVE", when="the call was rejected again", **refused("migrate", 409, 2)),
     Case(

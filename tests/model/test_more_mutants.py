@@ -14,7 +14,7 @@ from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import ServerGroup
 from quiesce.ops import logging
 from quiesce.ops.leadership import Fence
-from tests.model.test_mutants import Patch, answer, wrap
+from tests.model.test_mutants import Patch, answer, rule_out, wrap
 from tests.model.test_scenarios import SCENARIOS
 
 
@@ -110,6 +110,14 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
     "does not ask the clock before each call": (
         lambda m: m.setattr(Fence, "open", property(lambda self: not self._closed)),
         "changes_nothing_after_a_pause_beyond_its_lease",
+    ),
+    "moves a server that a person has decided to roll back": (
+        rule_out("stays_by_decision"),
+        "restarts_no_guest_again_that_a_person_had_rolled_back",
+    ),
+    "moves a server only to roll it back": (
+        rule_out("stays_by_decision"),
+        "moves_no_guest_that_is_to_be_rolled_back",
     ),
     "ignores that it is abandoned": (
         lambda m: m.setattr(annotations, "ABANDON", "quiesce.dev/none"),

@@ -392,6 +392,43 @@ def waits_for_a_decision_where_the_policy_is_manual() -> None:
     world.until(lambda: ended(world))
 
 
+def decides(world: World, server: Server, action: str) -> None:
+    decision = {"server": server.id, "action": action}
+    world.edit(lambda spec: spec.setdefault("confirmation", {}).update(decisions=[decision]))
+
+
+def asks_for_new_tries(world: World, request: str = "again") -> None:
+    world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/requestedAt"] = request
+
+
+@scenario("always-3")
+def restarts_no_guest_again_that_a_person_had_rolled_back() -> None:
+    """New tries for others are none for it."""
+    world = drain("active", "suspended", confirmation={"policy": "Manual"})
+    server, _ = servers(world)
+    world.until(lambda: server.vm_state == "resized" and server.task_state is None)
+    decides(world, server, "Revert")
+    world.until(lambda: world.problems() == {"Reverted", "Suspended"})
+    asks_for_new_tries(world)
+    world.run(60)
+    assert world.actions(server.id) == ["migrate", "revertResize"]
+    assert world.problems() == {"Reverted", "Suspended"}
+    decides(world, server, "Confirm")
+    world.until(lambda: server.host != HOST and server.vm_state == "active")
+    assert world.actions(server.id)[2:] == ["migrate", "confirmResize"]
+
+
+@scenario("always-3")
+def moves_no_guest_that_is_to_be_rolled_back() -> None:
+    world = World()
+    server = world.boot("s0")
+    decision = {"server": server.id, "action": "Revert"}
+    world.apply("Cold", confirmation={"policy": "Manual", "decisions": [decision]})
+    world.run(60)
+    assert world.actions(server.id) == []
+    assert world.problems() == {"Reverted"}
+
+
 # Never 4, and the proof
 
 
@@ -907,7 +944,7 @@ def takes_down_one_guest_beyond_those_in_flight() -> None:
     for server in servers(world):
         if server.vm_state == "error":
             world.model.guests.act(world.model.as_user("admin"), server.id, "reboot")
-    world.store.objects[KEY]["metadata"]["annotations"]["quiesce.dev/requestedAt"] = "repaired"
+    asks_for_new_tries(world, "repaired")
     world.until(lambda: ended(world))
 
 

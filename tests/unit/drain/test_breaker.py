@@ -380,6 +380,18 @@ def test_a_guest_whose_failed_move_took_a_port_along_is_not_moved_again(
         ports=(Port("p", "s1", "ACTIVE", bound_to, vif_type),),
     )
     assert said(verdict(sight, spec("Live"))) == wanted
+    again = begun().acknowledge("again", failed.id)
+    assert said(verdict(sight, spec("Live"), again)) == wanted
+
+
+@pytest.mark.field_case("F28")
+def test_a_port_is_no_loss_of_a_try_before_the_server_left_and_came_back() -> None:
+    live = {"type": "live-migration"}
+    failed, left = migration(FOUND + 1, "failed", **live), migration(FOUND + 2, "completed", **live)
+    back = migration(FOUND + 3, "completed", source="cmp2", dest=HOST, **live)
+    ports = (Port("p", "s1", "DOWN", None, "unbound"),)
+    sight = observed([server("s1")], [failed, left, back], ports=ports)
+    assert said(verdict(sight, spec("Live"))) != "blocked PortUnbound"
 
 
 # A live migration whose end failed, on a Nova that leaves the server on the source

@@ -8,6 +8,7 @@ check_instance_state at 34.0.0, seen live as well.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from quiesce.api import durations
 from quiesce.api.drain.reasons import ServerReason, Stage
@@ -41,7 +42,7 @@ from quiesce.drain.decide.remedies import (
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import CAUSE_UNREAD
-from quiesce.drain.model.migrations import STALE_AFTER, may_be_elsewhere, stale
+from quiesce.drain.model.migrations import LEFT_WELL, STALE_AFTER, may_be_elsewhere, stale
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import (
     Blocked,
@@ -113,6 +114,12 @@ class PresentServer:
             and m.id > self.record.attempts_from
             and method in (None, "live" if m.live else "cold")
         )
+
+    @property
+    def failed_live_since_it_came(self) -> bool:
+        """Whether a live try of ours has failed since it last left the host, whatever counts."""
+        stayed = takewhile(lambda m: m.status not in LEFT_WELL, self.own)
+        return any(m.live and m.status in FAILED for m in stayed)
 
     def spent(self, method: MoveMethod) -> tuple[Migration, ...]:
         """Tries that count against `attempts`: what the host fails is no failure of the server's,
@@ -465,17 +472,23 @@ def _members(group: ServerGroup) -> str:
 
 
 def stays_by_decision(s: PresentServer) -> Verdict | None:
-    """A person had it rolled back; to move it again would only restart the guest and end in the
-    same revert.
+    """A move of it would end in the revert that a person has decided, and restart its guest twice.
+
+    That holds until the decision is changed, also where new tries were asked for.
     """
-    last = next(iter(s.failed()), None)
-    decided = s.spec.confirmation.decision_for(s.server.id)
-    if last is None or last.status != "reverted" or decided is not DecisionAction.REVERT:
+    if s.spec.confirmation.decision_for(s.server.id) is not DecisionAction.REVERT:
         return None
+    returned = bool(s.own) and s.own[0].status == "reverted"
+    text = (
+        "rolled back to this host by decision, and not moved again while that decision stands"
+        if returned
+        else "not moved: confirmation.decisions has Revert for it, so a move would be rolled back, "
+        "which restarts it"
+    )
     return Blocked(
         ServerReason.REVERTED,
-        "rolled back to this host by decision, and not moved again while that decision stands",
-        ("Remove its entry from confirmation.decisions",),
+        text,
+        ("To have it moved, which may restart it, remove its entry from confirmation.decisions",),
     )
 
 
@@ -508,8 +521,11 @@ def cause_is_awaited(s: PresentServer) -> Verdict | None:
 
 
 def ports_are_lost(s: PresentServer) -> Verdict | None:
-    """A failed live try may take a port's binding along: the next move may take the guest down."""
-    if not s.failed("live"):
+    """A failed live try may take a port's binding along: the next move may take the guest down.
+
+    New tries do not bind it again.
+    """
+    if not s.failed_live_since_it_came:
         return None
     mine = [p for p in s.observation.ports or () if p.server_id == s.server.id]
     idle = s.record.idle_ports(s.server.id)
@@ -578,13 +594,13 @@ RULES: tuple[Callable[[PresentServer], Verdict | None], ...] = (
     source_is_down,
     is_shelved,
     cannot_be_moved,
+    stays_by_decision,
     is_suspended,
     record_is_settling,
     is_of_unknown_status,
     runs_though_stopped,
     cannot_be_moved_by_method,
     affinity_holds_it,
-    stays_by_decision,
     paths_are_not_proven,
     ports_are_not_read,
     cause_is_awaited,
