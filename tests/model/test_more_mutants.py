@@ -111,6 +111,10 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
         lambda m: m.setattr(Fence, "open", property(lambda self: not self._closed)),
         "changes_nothing_after_a_pause_beyond_its_lease",
     ),
+    "counts live migrations that waited as tries": (
+        answer(rules.PresentServer, "_shows_nothing", False),
+        "restarts_no_guest_whose_live_migration_never_had_its_turn",
+    ),
     "moves a server that a person has decided to roll back": (
         rule_out("stays_by_decision"),
         "restarts_no_guest_again_that_a_person_had_rolled_back",

@@ -776,6 +776,35 @@ def starts_no_guest_a_second_time_that_has_left_by_a_live_migration() -> None:
     assert "migrate" not in world.actions(server.id)
 
 
+@scenario("never-12")
+def restarts_no_guest_whose_live_migration_never_had_its_turn() -> None:
+    """Another one copies all the time, and those that wait are ended, as by a nova-compute that is
+    stopped.
+    """
+    world = drain(
+        "active",
+        "active",
+        method="LiveThenCold",
+        migration={"attempts": 1, "timeout": "60s", "onLiveTimeout": "Wait"},
+    )
+    world.model.faults.set("live_migration", "hang", server="s0")
+    for number in (1, 2):
+        world.until(lambda number=number: waits(world, number))  # type: ignore[misc]
+        world.model.clock.advance(300)
+        world.run(5)
+        assert waits(world, number)
+        *_, m = world.model.migrations_of(servers(world)[1])
+        world.model.live.abort(world.model.as_user("admin"), m.server, m.id)
+        world.run(5)
+    assert "migrate" not in world.actions(servers(world)[1].id)
+
+
+def waits(world: World, number: int) -> bool:
+    """The second server's live migration of this number waits for its turn."""
+    found = world.model.migrations_of(servers(world)[1])
+    return len(found) == number and found[-1].status == "queued"
+
+
 # Never 9: no answer is no failure
 
 

@@ -27,7 +27,7 @@ from tests.unit.drain.build import (
 from quiesce.api.drain.record import Record
 from quiesce.drain.decide import causes
 from quiesce.drain.decide.breaker import Breakers, breakers_of
-from quiesce.drain.model.history import CUT_OFF, Cause
+from quiesce.drain.model.history import CUT_OFF, Cause, History
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Flavor, Migration, Port
@@ -271,14 +271,57 @@ def test_a_server_that_its_live_migration_left_in_error_pauses_the_others() -> N
     assert not any("reboot --hard" in remedy for remedy in remedies)
 
 
+def cancelled(runs: float | None = None, ends: float = 30, **migration_: Any) -> Observation:
+    """s1 after five live tries that were cancelled so many seconds ago.
+
+    `runs`: when they were seen to run, as seconds ago; None: nobody saw that.
+    """
+    times = {"created": ago(90000), "updated": ago(ends)} | migration_
+    moves = [migration(FOUND + n, "cancelled", type="live-migration", **times) for n in range(1, 6)]
+    ran_ = {} if runs is None else {m.id: ago(runs) for m in moves}
+    reasons = {m.id: cause("…", ends) for m in moves}
+    return observed([server("s1")], moves, causes=reasons, began_to_run=ran_)
+
+
 @pytest.mark.field_case("F2")
-def test_live_migrations_cancelled_while_they_waited_send_nobody_cold() -> None:
-    moves = [
-        migration(FOUND + n, "cancelled", type="live-migration", created=ago(90), updated=ago(30))
-        for n in range(1, 6)
-    ]
-    sight = observed([server("s1")], moves, causes={m.id: cause("…", 99999) for m in moves})
-    assert said(verdict(sight, spec("LiveThenCold"))) == "live"
+@pytest.mark.parametrize("attempts", [1, 3])
+@pytest.mark.parametrize(
+    ("sight", "wanted"),
+    [
+        (cancelled(created=ago(660), updated=ago(600), ends=600), "live"),
+        (cancelled(ends=600), "live"),  # queued for a day, as far as anybody knows
+        (cancelled(runs=610, ends=600), "live"),
+        (cancelled(runs=8000, ends=600), "cold"),  # longer than migration.timeout
+    ],
+)
+def test_live_migrations_cancelled_while_they_waited_send_nobody_cold(
+    sight: Observation, wanted: str, attempts: int
+) -> None:
+    asked = spec("LiveThenCold", migration={"attempts": attempts})
+    assert said(verdict(sight, asked)) == wanted
+
+
+@pytest.mark.field_case("F2")
+def test_a_live_migration_that_a_stopping_nova_compute_did_not_take_is_no_try() -> None:
+    text = "Failed to submit live migration 1 for instance 2 for processing."
+    failed = migration(FOUND + 1, "error", type="live-migration")
+    sight = observed([server("s1")], [failed], causes={failed.id: cause(text)})
+    asked = spec("LiveThenCold", migration={"attempts": 1})
+    assert said(verdict(sight, asked)) == "live"
+
+
+@pytest.mark.field_case("F2")
+def test_whether_a_live_migration_runs_is_remembered_until_it_has_ended() -> None:
+    def row(status: str) -> Migration:
+        return migration(FOUND + 1, status, type="live-migration")
+
+    history = History()
+    for seconds, status in ((300, "queued"), (200, "preparing"), (100, "cancelled")):
+        history = history.observe([server()], [row(status)], ago(seconds))
+    assert not history.began_to_run
+    for seconds, status in ((300, "queued"), (200, "running"), (150, "running"), (9, "cancelled")):
+        history = history.observe([server()], [row(status)], ago(seconds))
+    assert history.began_to_run == {FOUND + 1: ago(200)}
 
 
 # A server that has left by its record

@@ -34,6 +34,7 @@ _NOT_AVAILABLE = "This account is currently not ava"  # nologin(8), cut
 # Each word can be read in one way only, and none is given back: a compute host writes the message.
 _SSH_HOST = re.compile(r"Command: ssh (?:-o \S+ |-\S+ )*+([^\s-]\S*) mkdir")
 _DISK_EXISTS = re.compile(r"supplied disk path \((/[\w./-]+)\) already exists")
+_NEVER_BEGAN = "Failed to submit live migration"
 _CHECK = re.compile(
     r"pre-check error|Unacceptable CPU info|is not on (?:shared|local) storage", re.IGNORECASE
 )
@@ -117,6 +118,13 @@ def left_over(text: str, server_id: str) -> str | None:
     """
     found = _DISK_EXISTS.search(text)
     return found[1] if found and found[1].endswith(f"/{server_id}") else None
+
+
+def never_began(text: str) -> bool:
+    """nova-compute was stopping when the live migration came to it (nova/exception.py
+    LiveMigrationNotSubmitted).
+    """
+    return _NEVER_BEGAN in text
 
 
 def is_check(text: str) -> bool:

@@ -123,20 +123,32 @@ class PresentServer:
 
     def spent(self, method: MoveMethod) -> tuple[Migration, ...]:
         """Tries that count against `attempts`: what the host fails is no failure of the server's,
-        nor is a live migration that was cancelled before it could show anything.
+        nor is a live migration that has not shown anything.
         """
         breaker = self.breakers.of(method)
         excused = breaker.tries if breaker else frozenset()
         return tuple(
             m
             for m in self.failed(method)
-            if m.id not in excused and not causes.is_ssh(self.cause_of(m)) and not self._in_vain(m)
+            if m.id not in excused
+            and not causes.is_ssh(self.cause_of(m))
+            and not self._shows_nothing(m)
         )
 
-    def _in_vain(self, m: Migration) -> bool:
-        """Cancelled while it waited for its turn, or soon after: Nova runs few at a time."""
-        lasted = (m.updated or m.created) - m.created
-        return m.status == "cancelled" and lasted < timedelta(seconds=self.spec.migration.timeout)
+    def _shows_nothing(self, m: Migration) -> bool:
+        """It never ran, or was cancelled soon after it began to.
+
+        Nova runs few at a time, and cancels those that wait when nova-compute stops
+        (compute/manager.py _cleanup_live_migrations_in_pool). Its records do not tell whether one
+        that is cancelled ever ran; where nobody saw it run, it counts as one that did not.
+        """
+        history = self.observation.history
+        if m.status != "cancelled":
+            return causes.never_began(self.cause_of(m))
+        since, cause = history.began_to_run.get(m.id), history.causes.get(m.id)
+        if since is None or cause is None:
+            return True
+        return cause.first_seen - since < timedelta(seconds=self.spec.migration.timeout)
 
     def cause_of(self, migration: Migration) -> str:
         cause = self.observation.history.causes.get(migration.id)

@@ -11,7 +11,7 @@ from typing import Self
 
 from quiesce.api.text import with_remedy
 from quiesce.drain.model.actions import Action, ConfirmMove, StartMove
-from quiesce.openstack.records import TERMINAL, LiveProgress, Migration, Server
+from quiesce.openstack.records import TERMINAL, WAITING, LiveProgress, Migration, Server
 
 _FORGET_UNANSWERED = timedelta(minutes=2)
 # Nova's words for what it never does with a server of this kind, whatever the status: 400 since
@@ -124,6 +124,7 @@ class History:
     for a server whose answer
     never came. `refusals`: by server ID, or by the description of a call for the host.
     `never_live`: by server ID, the refusal by which Nova told that it never live-migrates it.
+    `began_to_run`: live migrations that were seen beyond their wait for a turn.
     `told_to_end`: live migrations that were aborted or forced. `confirms`: migrations that this
     process has asked Nova to confirm; `foreign_confirms`: those of ours that it did not, and who
     did; `unread_confirms`: those of ours of which that could not be read yet. `copied`: bytes and
@@ -147,6 +148,7 @@ class History:
     unanswered: Mapping[str, datetime] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     never_live: Mapping[str, Refusal] = field(default_factory=dict)
+    began_to_run: Mapping[int, datetime] = field(default_factory=dict)
     told_to_end: Mapping[int, datetime] = field(default_factory=dict)
     least_left: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
     confirms: frozenset[int] = frozenset()
@@ -180,6 +182,9 @@ class History:
         open_ = {(m.id, m.status) for m in listed if not m.terminal or m.server_id in here}
         busy = {(s.id, s.task_state) for s in present if s.task_state}
         taken = {server_id for server_id, _ in busy}
+        ids = {m.id for m in listed}
+        ran = {id_: at for id_, at in self.began_to_run.items() if id_ in ids}
+        run = {m.id for m in listed if m.live and not m.terminal and m.status not in WAITING}
         return replace(
             self,
             names={
@@ -188,6 +193,7 @@ class History:
             },
             first_seen={key: self.first_seen.get(key, now) for key in open_},
             busy_since={key: self.busy_since.get(key, now) for key in busy},
+            began_to_run={**dict.fromkeys(run, now), **ran},
             unanswered={
                 k: at for k, at in self.unanswered.items() if now - at < _FORGET_UNANSWERED
             },
