@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from quiesce.compute.access import session_of
-from quiesce.keyring.act import Fleet, Lanes, VisitOrder
+from quiesce.keyring.act import Fleet, Lane, Lanes, VisitOrder
+from quiesce.keyring.act.fleet import HEALTHY_LANE
 from quiesce.keyring.act.kept import Kept
 from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
 from quiesce.ssh.errors import TooManySessions
@@ -31,19 +32,47 @@ def test_a_keyring_of_tarpits_leaves_room_for_every_other(kind: str) -> None:
         release.wait()
         return VisitResult(failure=FAILED)
 
-    fleets = [Fleet(lanes, tarpit) for _ in range(5)]
+    fleets = [Fleet(lanes, tarpit, namespace=f"tarpits-{number}") for number in range(5)]
     try:
         for fleet in fleets:
             fleet.hosts = {f"cmp{number}": KNOWN[kind] for number in range(100)}
             started = [fleet.start(name, ORDER) for name in fleet.hosts]
-            assert started[0], "each keyring has one at least"
+            assert started[0], "each namespace has one at least"
             assert sum(started) < 20
-        other = Fleet(lanes, lambda order: VisitResult(observation=UNTOUCHED))
+        other = Fleet(lanes, lambda order: VisitResult(observation=UNTOUCHED), namespace="good")
         other.hosts = {"cmp1": KNOWN[kind]}
         assert other.start("cmp1", ORDER)
         assert [name for name, _ in other.collect(60.0, lambda: 1.0)] == ["cmp1"]
     finally:
         release.set()
+
+
+@pytest.mark.finding("M10")
+@pytest.mark.parametrize(
+    ("lane", "at_once", "later"),
+    [(Lane.HEALTHY, 5, 8), (Lane.NEW, 5, 8), (Lane.FAILING, 1, 2)],
+)
+def test_many_keyrings_of_one_namespace_leave_room_for_another(
+    lane: Lane, at_once: int, later: int
+) -> None:
+    """At once, and more as their visits end, however many ask again."""
+    lanes, tarpits, good = Lanes(), [object() for _ in range(500)], object()
+    held = [each for each in tarpits if lanes.enter(lane, "tarpits", each)]
+    assert len(held) <= 24
+    mine = sum(lanes.enter(lane, "good", good) for _ in range(200))
+    assert mine == at_once
+    for _ in range(500):
+        lanes.leave(lane, "tarpits", held.pop(0))
+        mine += sum(lanes.enter(lane, "good", good) for _ in range(200))
+        held += [each for each in tarpits if lanes.enter(lane, "tarpits", each)]
+    assert mine == later
+
+
+@pytest.mark.finding("M10")
+def test_keyrings_of_one_namespace_share_what_it_has() -> None:
+    lanes, tarpits, good = Lanes(), object(), object()
+    assert sum(lanes.enter(Lane.HEALTHY, "ns", tarpits) for _ in range(100)) == HEALTHY_LANE
+    assert sum(lanes.enter(Lane.HEALTHY, "ns", good) for _ in range(100)) >= 4
 
 
 @pytest.mark.finding("M10")

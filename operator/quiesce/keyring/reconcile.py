@@ -148,9 +148,10 @@ class Keyrings:
 
     def _fleet(self, resource: Resource, observed: KeyringObservation) -> Fleet:
         """The hosts are those of Nova now. A new requestedAt makes all of them due at once."""
-        timeout = self.context.settings.visit_timeout
+        timeout, namespace = self.context.settings.visit_timeout, resource.key.namespace
         fleet = self.fleets.setdefault(
-            resource.uid, Fleet(self.lanes, lambda order: self.visit(order, timeout))
+            resource.uid,
+            Fleet(self.lanes, lambda order: self.visit(order, timeout), namespace=namespace),
         )
         fleet.keep_only(host.name for host in observed.hosts)
         fleet.handle_request(request(resource.annotations, REQUESTED_AT))

@@ -110,28 +110,26 @@ def test_a_ring_leads_to_the_next_host_that_nova_can_move_to() -> None:
 
 
 def test_failing_hosts_have_a_lane_of_their_own() -> None:
-    lanes = Lanes(dict.fromkeys(Lane, (1, 1)))
-    assert lanes.enter(Lane.FAILING, "a")
-    assert not lanes.enter(Lane.FAILING, "a")
-    assert lanes.enter(Lane.HEALTHY, "a")
-    assert lanes.enter(Lane.NEW, "a")
-    lanes.leave(Lane.FAILING, "a")
-    assert lanes.enter(Lane.FAILING, "a")
+    lanes = Lanes(dict.fromkeys(Lane, 1))
+    assert lanes.enter(Lane.FAILING, "ns", "a")
+    assert not lanes.enter(Lane.FAILING, "ns", "a")
+    assert lanes.enter(Lane.HEALTHY, "ns", "a")
+    assert lanes.enter(Lane.NEW, "ns", "a")
+    lanes.leave(Lane.FAILING, "ns", "a")
+    assert lanes.enter(Lane.FAILING, "ns", "a")
 
 
 @pytest.mark.finding("M10")
-def test_no_keyring_has_a_whole_lane() -> None:
-    lanes = Lanes(dict.fromkeys(Lane, (4, 3)))
-    taken = [lanes.enter(Lane.NEW, "tarpits") for _ in range(9)]
-    assert sum(taken) == 3
-    assert [lanes.enter(Lane.NEW, "b") for _ in range(2)] == [True, False], "the lane is full"
-    for other in ("c", "d"):
-        assert lanes.enter(Lane.NEW, other), "each keyring always has one visit"
-    lanes.leave(Lane.NEW, "tarpits")
-    assert not lanes.enter(Lane.NEW, "d")
-    for _ in range(2):
-        lanes.leave(Lane.NEW, "tarpits")
-    assert lanes.enter(Lane.NEW, "d")
+def test_nobody_has_a_whole_lane() -> None:
+    lanes = Lanes(dict.fromkeys(Lane, 9))
+    assert sum(lanes.enter(Lane.NEW, "tarpits", "a") for _ in range(9)) == 4
+    assert sum(lanes.enter(Lane.NEW, "tarpits", each) for each in "bcdefg") == 2
+    assert sum(lanes.enter(Lane.NEW, "good", "b") for _ in range(9)) == 1
+    for other in ("c", "d", "e"):
+        assert lanes.enter(Lane.NEW, other, "b"), "each namespace always has one visit"
+    lanes.leave(Lane.NEW, "tarpits", "a")
+    assert not lanes.enter(Lane.NEW, "tarpits", "a"), "it shrinks to what the others leave"
+    assert not lanes.enter(Lane.NEW, "tarpits", "z")
 
 
 @pytest.mark.finding("M10")

@@ -2,7 +2,8 @@
 
 Visits run beside the ticks, so that a slow host never holds up a worker. A host that failed last
 time, or was never observed, waits in a lane of its own, so that many dead hosts hold up no healthy
-one; and no keyring can have a whole lane, so that its hosts hold up those of no other.
+one; and neither a namespace nor a keyring can have a whole lane, so that its hosts hold up those of
+no other.
 """
 
 import logging
@@ -17,12 +18,13 @@ from quiesce.keyring.act.visit import VisitOrder
 from quiesce.keyring.model import HostFailure, HostRecord, VisitResult
 from quiesce.ops.leadership import NotLeading
 from quiesce.ops.logging import with_fields
-from quiesce.ops.places import Places
+from quiesce.ops.places import NamespacedPlaces
 from quiesce.runtime.incident import reference
 
 log = logging.getLogger(__name__)
 
 HEALTHY_LANE = 16
+"""Visits at a time of one keyring whose hosts are healthy, while there is no other."""
 _NOT_KEPT = HostFailure(
     "NoReport",
     f"its report is not kept: {MOST_KEPT // 2**20} MiB is all that is kept of all keyrings' hosts",
@@ -50,31 +52,29 @@ class Lane(StrEnum):
         return cls.NEW if record.observation is None else cls.HEALTHY
 
 
-_SIZES = {
-    Lane.HEALTHY: (24, HEALTHY_LANE),
-    Lane.NEW: (24, 16),
-    Lane.FAILING: (6, 4),
-}
-"""Visits at a time: of all keyrings together, and of one keyring."""
+_SIZES = {Lane.HEALTHY: 36, Lane.NEW: 36, Lane.FAILING: 9}
+"""Visits at a time, of all keyrings together. While there is one namespace: 24, 24 and 6, of one
+keyring 16, 16 and 4.
+"""
 
 
 class Lanes:
     """How many visits may run at once in this process, over all keyrings.
 
-    Each keyring can have one visit in each lane, however many the others have: hosts that answer
-    slowly, or not at all, delay their own keyring only.
+    Hosts that answer slowly, or not at all, delay their own namespace only, and in it mostly their
+    own keyring.
     """
 
-    def __init__(self, sizes: Mapping[Lane, tuple[int, int]] = _SIZES) -> None:
+    def __init__(self, sizes: Mapping[Lane, int] = _SIZES) -> None:
         self.kept = Kept()
-        self._places = {lane: Places(*size) for lane, size in sizes.items()}
+        self._places = {lane: NamespacedPlaces(size) for lane, size in sizes.items()}
 
-    def enter(self, lane: Lane, keyring: object) -> bool:
-        """False: the lane is full, or the share of the keyring is in use."""
-        return self._places[lane].enter(keyring)
+    def enter(self, lane: Lane, namespace: str, keyring: object) -> bool:
+        """False: the share of the namespace, or that of the keyring, is in use."""
+        return self._places[lane].enter(namespace, keyring)
 
-    def leave(self, lane: Lane, keyring: object) -> None:
-        self._places[lane].leave(keyring)
+    def leave(self, lane: Lane, namespace: str, keyring: object) -> None:
+        self._places[lane].leave(namespace, keyring)
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Fleet:
     """One tick at a time uses it; only the visits run in other threads.
 
     `requested_at`: the annotation's value that was acted on. `announced`: host -> reason of the
-    last failure that an event reported.
+    last failure that an event reported. `namespace`: the keyring's.
     """
 
     lanes: Lanes
@@ -91,6 +91,7 @@ class Fleet:
     in_flight: set[str] = field(default_factory=set)
     requested_at: str | None = None
     announced: dict[str, str] = field(default_factory=dict)
+    namespace: str = ""
     _share: Share = field(default_factory=Share)
     """Stands for this keyring in the lanes."""
     _sizes: dict[str, int] = field(default_factory=dict)
@@ -119,9 +120,9 @@ class Fleet:
         self.hosts = {name: record.make_due() for name, record in self.hosts.items()}
 
     def start(self, name: str, order: VisitOrder) -> bool:
-        """Begins a visit; False where the lane is full: later."""
+        """Begins a visit; False where the share in the lane is in use: later."""
         lane = Lane.of(self.hosts[name])
-        if not self.lanes.enter(lane, self._share):
+        if not self.lanes.enter(lane, self.namespace, self._share):
             return False
         self.in_flight.add(name)
         threading.Thread(
@@ -178,5 +179,5 @@ class Fleet:
             text = f"unexpected {kind}: a defect of the operator; search its log for {found}"
             result = VisitResult(failure=HostFailure("InternalError", text, needs_person=False))
         finally:
-            self.lanes.leave(lane, self._share)
+            self.lanes.leave(lane, self.namespace, self._share)
         self._done.put((name, result))
