@@ -17,6 +17,7 @@ from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
 from quiesce.drain.claimed import Claims, cloud_digest
 from quiesce.drain.decide import Claim, decide, suffices
+from quiesce.drain.decide.schedule import waiting
 from quiesce.drain.histories import Histories
 from quiesce.drain.host_access import compute_of, keyring_of, paths_of
 from quiesce.drain.limiter import MoveLimiter
@@ -203,16 +204,26 @@ class Drains:
             observation = replace(observation, paths=paths)
         last_plan = DrainStatus.read(resource.status).plan
         with self.limiter:
-            decision = decide(drain, observation, self._limits(resource), last_plan)
-            in_flight = sum(v.in_flight for v in decision.verdicts)
-            self.limiter.hold(resource.uid, in_flight + len(decision.started))
+            limits = self._limits(resource)
+            decision = decide(drain, observation, limits, last_plan)
+            self._hold(resource, drain, decision, limits.slots)
         return observation, decision
+
+    def _hold(
+        self, resource: Resource, drain: Drain, decision: Decision, slots: int | None
+    ) -> None:
+        """A cloud may list more moves in flight than this drain would ever begin."""
+        most = drain.spec.migration.max_parallel
+        moves = min(most, sum(v.in_flight for v in decision.verdicts) + len(decision.started))
+        more = len(waiting(decision.verdicts)) > len(decision.started)
+        waits = more and slots is not None and slots <= moves < most
+        self.limiter.hold(resource.uid, resource.key.namespace, moves, waits=waits)
 
     def _limits(self, resource: Resource) -> Limits:
         settings = self.context.settings
         return Limits(
             timedelta(seconds=settings.settle),
-            self.limiter.slots(resource.uid),
+            self.limiter.slots(resource.uid, resource.key.namespace),
             settings.poll_interval,
             settings.idle_interval,
             held=self.newcomers.hold(resource),
@@ -299,7 +310,7 @@ class Drains:
 
     def forget(self, key: Key, uid: str) -> None:
         self.histories.pop(uid, None)
-        self.limiter.hold(uid, 0)
+        self.limiter.forget(uid)
         self.claims.forget(uid)
         self.newcomers.settle(uid)
         self.rests.forget(uid)
