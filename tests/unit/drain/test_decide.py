@@ -404,3 +404,14 @@ def test_a_broken_ssh_path_of_a_server_that_is_gone_still_holds_the_others_back(
     sight = observed(many(3), [gone], causes={gone.id: cause(NO_SSH)})
     assert started(sight) == ["s0"]
     assert started(sight, record=begun(attempts_from=FOUND)) == ["s0"]
+
+
+def test_moves_in_flight_take_slots_of_the_whole_operator() -> None:
+    """As they take those of the drain."""
+    moving = migration(FOUND + 1, "running", "s0")
+    idle = [server(f"s{number}") for number in range(1, 4)]
+    seen = observed([server("s0", "RESIZE", "resize_migrating"), *idle], [moving])
+    assert len(decided(seen).started) == 3
+    assert len(decided(seen, slots=2).started) == 1
+    assert not decided(seen, slots=1).started
+    assert not decided(seen, slots=0).started

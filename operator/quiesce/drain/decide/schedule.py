@@ -40,9 +40,8 @@ def choose(
     drain: Drain, observation: Observation, verdicts: tuple[ServerVerdict, ...], limits: Limits
 ) -> tuple[ServerVerdict, ...]:
     """The servers whose move begins now; those that failed before come last."""
-    free = drain.spec.migration.max_parallel - sum(v.in_flight for v in verdicts)
-    if limits.slots is not None:
-        free = min(free, limits.slots)
+    most, in_flight = drain.spec.migration.max_parallel, sum(v.in_flight for v in verdicts)
+    free = (most if limits.slots is None else min(most, limits.slots)) - in_flight
     if free <= 0 or limits.held:
         return ()
     groups = [g for g in observation.groups if g.policy == "anti-affinity"]

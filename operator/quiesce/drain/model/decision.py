@@ -22,8 +22,8 @@ class Goal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`slots`: moves that the operator-wide limit still allows; None: no limit. `held`: none
-    begins now, because another drain's host is about to be disabled.
+    """`slots`: moves that the operator-wide limit allows this drain, those in flight included;
+    None: no limit. `held`: none begins now, because another drain's host is about to be disabled.
 
     `settle`: between the two reads of the proof. `poll`, `idle`: seconds between ticks while
     something moves, and at rest.
