@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from quiesce.api.errors import BadCredentials
 from quiesce.openstack.session import Clouds
 from tests.security.hostile_cloud import HostileCloud
 
@@ -44,3 +45,23 @@ def test_a_cloud_that_claims_the_addresses_of_another_is_another() -> None:
         attacker.catalog = [{"type": "compute", "endpoints": [*own, mine]}]
         assert found(attacker, interface="internal") != found(victim)
         assert found(attacker, compute_endpoint_override=f"{attacker.base}/v2.1") != found(victim)
+
+
+@pytest.mark.finding("H6")
+@pytest.mark.parametrize("region", [{}, {"region_name": "R"}])
+def test_an_address_of_nova_that_is_not_in_the_catalog_is_refused(region: dict[str, str]) -> None:
+    """By it one Nova would be two clouds, and two drains could work on one host."""
+    with HostileCloud() as there, HostileCloud() as other:
+        endpoints = [
+            endpoint("public", f"{there.base}/v2.1"),
+            endpoint("public", f"{other.base}/v2.1", "S"),
+        ]
+        there.catalog = [{"type": "compute", "endpoints": endpoints}]
+        listed = {"compute_endpoint_override": f"{there.base}/"}
+        assert found(there, **listed, **region) == found(there, **region)
+        elsewhere = {"compute_endpoint_override": f"{other.base}/nova/v2.1"}
+        with pytest.raises(BadCredentials, match="compute_endpoint_override"):
+            found(there, **elsewhere, **region)
+        of_another_region = {"compute_endpoint_override": f"{other.base}/v2.1"}
+        with pytest.raises(BadCredentials, match="in this region"):
+            found(there, **of_another_region, region_name="R")

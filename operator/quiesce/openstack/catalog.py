@@ -49,13 +49,19 @@ def base_url(service: Catalog, address: str, project: str | None) -> str:
 def identity(addresses: Iterable[str], region: str | None, project: str | None) -> str:
     """What is equal for all addresses of one Nova, and for no other Nova: 32 hexadecimal digits.
 
-    `addresses`: of all its interfaces in the region, and that which is used. Together they are the
+    `addresses`: of all its interfaces in the region, and that which is used, which is one of them:
+    else one Nova would be two clouds, and a host could have a drain in each. Together they are the
     same by whichever of them, and of Keystone's, a cloud is reached. A catalog that claims
     another cloud's addresses leads to that cloud, whose Nova refuses the token.
     """
     known = sorted({_place(address, project) for address in addresses})
     text = "\n".join([region or "", *known])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def is_same(one: str, other: str, project: str | None) -> bool:
+    """Whether two addresses lead to one service, in whichever version of its API."""
+    return _place(one, project) == _place(other, project)
 
 
 def _place(address: str, project: str | None) -> str:

@@ -23,7 +23,7 @@ from quiesce.api.outside import cleaned
 from quiesce.openstack.access_rules import rule_for, why_rejected
 from quiesce.openstack.addresses import is_id
 from quiesce.openstack.budget import take
-from quiesce.openstack.catalog import SERVICE_TYPES, Catalog, base_url, identity
+from quiesce.openstack.catalog import SERVICE_TYPES, Catalog, base_url, identity, is_same
 from quiesce.openstack.clouds_yaml import CloudEntry
 from quiesce.openstack.errors import Forbidden, NotFound, NotInCatalog, Refused, Unknown
 from quiesce.openstack.routes import find_route, route
@@ -109,12 +109,19 @@ class Api:
         """By all that the catalog has of Nova in this region, whatever is used of it."""
         catalog, project = access.service_catalog, access.project_id
         listed = catalog.get_endpoint_data_list("compute", None, self._entry.region)
-        used = self._entry.overrides.get("compute") or self._listed("compute", access)
+        override = self._entry.overrides.get("compute")
+        used = override or self._listed("compute", access)
         region = self._entry.region or next(
-            (each.region_name for each in listed if each.catalog_url == used), None
+            (e.region_name for e in listed if is_same(str(e.catalog_url), used, project)), None
         )
-        here = [each.catalog_url for each in listed if each.region_name == region or not region]
-        return identity([used, *map(str, here)], region, project)
+        here = [str(e.catalog_url) for e in listed if e.region_name == region or not region]
+        if override and not any(is_same(each, override, project) for each in here):
+            raise BadCredentials(
+                "compute_endpoint_override in clouds.yaml is none of the addresses that the "
+                "cloud's catalog has for Nova in this region, so which cloud is there is not "
+                "known: remove it, or register that address as an endpoint"
+            )
+        return identity([used, *here], region, project)
 
     def _base(self, service: Catalog) -> str:
         """Where a service is, by the token that is in use. Raises NotInCatalog."""
