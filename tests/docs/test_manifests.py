@@ -32,7 +32,7 @@ def test_the_base_gives_nothing_in_the_whole_cluster() -> None:
 def test_a_rollout_and_an_eviction_leave_one_replica_that_is_ready() -> None:
     (deployment,), (budget,) = documents("Deployment"), documents("PodDisruptionBudget")
     spec, pod = deployment["spec"], deployment["spec"]["template"]
-    assert spec["replicas"] > budget["spec"]["minAvailable"] > 0
+    assert spec["replicas"] > budget["spec"]["maxUnavailable"] > 0
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     selected = budget["spec"]["selector"]["matchLabels"]
     assert selected.items() <= pod["metadata"]["labels"].items()
@@ -40,6 +40,13 @@ def test_a_rollout_and_an_eviction_leave_one_replica_that_is_ready() -> None:
     assert pod["spec"]["terminationGracePeriodSeconds"] > _STOP_SECONDS + _TICKS_SECONDS
     (spread,) = pod["spec"]["topologySpreadConstraints"]
     assert spread["labelSelector"] == spec["selector"]
+
+
+def test_one_replica_alone_can_be_evicted() -> None:
+    """A patch or a value that leaves one does not touch the budget."""
+    (budget,) = documents("PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert "minAvailable" not in budget["spec"]
 
 
 @pytest.mark.finding("H7")
