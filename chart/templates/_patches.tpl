@@ -52,7 +52,7 @@ items:
 {{- $_ := set $container "image" (include "quiesce.image" .root) -}}
 {{- if $values.image.pullPolicy }}{{ $_ := set $container "imagePullPolicy" $values.image.pullPolicy }}{{ end -}}
 {{- if $values.resources }}{{ $_ := set $container "resources" $values.resources }}{{ end -}}
-{{- range list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" "priorityClassName" -}}
+{{- range list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" "priorityClassName" "hostAliases" -}}
 {{- $value := get $values . -}}
 {{- if $value }}{{ $_ := set $pod . $value }}{{ end -}}
 {{- end -}}

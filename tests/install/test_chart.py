@@ -90,6 +90,20 @@ def test_the_package_renders_as_the_checkout_with_its_image(
     assert applied == base
 
 
+def test_what_watches_it_is_moved_into_the_namespace_of_the_release(
+    kube: Kube, tmp_path: Path
+) -> None:
+    """As docs/monitoring.md says for the chart."""
+    page = (ROOT / "docs" / "monitoring.md").read_text().partition("### With the Helm chart")[2]
+    (tmp_path / "quiesce").symlink_to(ROOT)
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "kustomization.yaml").write_text(text)
+    for folder, where in ((ROOT / "manifests/monitoring", "quiesce-system"), (tmp_path, "cloud")):
+        made = list(yaml.safe_load_all(kube.kubectl("kustomize", str(folder)).stdout))
+        assert {each["kind"] for each in made} == {"ConfigMap", "PodMonitor", "PrometheusRule"}
+        assert all(each["metadata"]["namespace"].startswith(where) for each in made)
+
+
 def test_every_crd_is_kept_and_can_be_left_out(helm: Helm, checkout: Path) -> None:
     made = [d for d in helm.render(checkout) if d["kind"] == "CustomResourceDefinition"]
     assert len(made) == len(list((ROOT / "crds").glob("quiesce.dev_*.yaml")))
@@ -125,11 +139,19 @@ resources: {limits: {memory: 1Gi}}
 nodeSelector: {role: control}
 tolerations: [{operator: Exists}]
 priorityClassName: system-cluster-critical
+hostAliases: [{ip: 192.0.2.1, hostnames: [nova.example.org]}]
 podLabels: {team: cloud}
 podAnnotations: {note: here}
 networkPolicy:
   egress: [{ports: [{protocol: TCP, port: 13000}]}]
 """ % ("0" * 64)
+
+
+def test_one_replica_can_be_evicted(helm: Helm, checkout: Path) -> None:
+    made = objects(helm.render(checkout, "--set", "replicas=1"))
+    assert one(made, "Deployment")["spec"]["replicas"] == 1
+    budget = one(made, "PodDisruptionBudget")["spec"]
+    assert (budget["maxUnavailable"], budget.get("minAvailable")) == (1, None)
 
 
 def test_values_reach_the_deployment_and_the_policy(
@@ -150,6 +172,7 @@ def test_values_reach_the_deployment_and_the_policy(
     assert pod["nodeSelector"] == {"role": "control"}
     assert pod["tolerations"] == [{"operator": "Exists"}]
     assert pod["priorityClassName"] == "system-cluster-critical"
+    assert pod["hostAliases"] == [{"ip": "192.0.2.1", "hostnames": ["nova.example.org"]}]
     template = deployment["template"]["metadata"]
     assert template["labels"].items() >= {**deployment["selector"]["matchLabels"]}.items()
     assert template["labels"]["team"] == "cloud"
@@ -168,6 +191,7 @@ def test_values_reach_the_deployment_and_the_policy(
         ("allNamespaces=yes", "allNamespaces"),
         ("image.digest=sha256:1", "digest"),
         ("crds.keep=false", "keep"),
+        ("hostAliases[0].ip=192.0.2.1", "hostnames"),
     ],
 )
 def test_values_that_mean_nothing_are_refused(
