@@ -175,7 +175,7 @@ def _leading(
     Yields what is to be called when no more ticks begin: -> the seconds that they have to end.
     """
     if settings.lease is None:
-        metrics.leader(True)
+        metrics.leader("", leads=True)
         yield lambda: _STOP_SECONDS
         return
     ended, fence = Event(), Fence()

@@ -43,9 +43,12 @@ def drain(
     }
 
 
+LEADER = 'quiesce_leader{namespace="quiesce-system",job="quiesce",lease="%s",pod="%s"}'
+A, B = LEADER % ("quiesce-system/q-1", "a"), LEADER % ("quiesce-system/q-1", "b")
+C, D2 = LEADER % ("quiesce-system/q-2", "c"), LEADER % ("quiesce-system/q-2", "d")
 OPERATOR = {
-    'quiesce_leader{pod="a"}': f"1x{DAY}",
-    'quiesce_leader{pod="b"}': f"0x{DAY}",
+    A: f"1x{DAY}",
+    B: f"0x{DAY}",
     'quiesce_ticks_total{kind="drain",outcome="ok",pod="a"}': f"0+4x{DAY}",
     'quiesce_ticks_total{kind="drain",outcome="bug",pod="a"}': f"0x{DAY}",
     'quiesce_queue_depth{kind="drain",pod="a"}': f"0 1 0 0 2 0x{DAY}",
@@ -65,15 +68,15 @@ class Case:
     operator: Mapping[str, str] = field(default_factory=lambda: OPERATOR)
 
 
-def restart(before: dict[str, str]) -> dict[str, str]:
-    """The operator's pod is another one after an hour: two minutes without any series."""
+def restart(before: dict[str, str], minute: int = 59) -> dict[str, str]:
+    """The operator's pod is another one after that minute: two minutes without any series."""
     gap = {}
     for series, values in before.items():
         start = values.split("x")[0]
         first, _, step = start.partition("+")
-        later = f"{float(first) + 62 * float(step or 0):g}" + (f"+{step}" if step else "")
-        gap[series.replace("}", ',pod="a"}')] = f"{start}x59"
-        gap[series.replace("}", ',pod="b"}')] = f"_x61 {later}x{DAY}"
+        later = f"{float(first) + (minute + 3) * float(step or 0):g}" + (f"+{step}" if step else "")
+        gap[series.replace("}", ',pod="a"}')] = f"{start}x{minute} stale"
+        gap[series.replace("}", ',pod="b"}')] = f"_x{minute + 2} {later}x{DAY}"
     return gap
 
 
@@ -127,6 +130,12 @@ CASES = (
         MANUAL | {HELD: "0x1000"},
         ("QuiesceVerifyResizeHeld",),
     ),
+    Case(
+        "a decision that nobody makes, through a restart",
+        301,
+        restart(MANUAL, 299) | restart({HELD: "0x1000"}, 299),
+        ("QuiesceVerifyResizeHeld",),
+    ),
     Case("confirmed at last", 260, MANUAL | {HELD: "0x245 stale"}),
     Case("one after the other", 300, drain("Draining", "Migrating") | {HELD: "0+60x1000"}),
     # No progress
@@ -165,7 +174,32 @@ CASES = (
         6,
         {},
         ("QuiesceNobodyLeads",),
-        {'quiesce_leader{pod="a"}': "0x10", 'quiesce_leader{pod="b"}': "0x10"},
+        {A: "0x10", B: "0x10"},
+    ),
+    Case(
+        "one operator leads, and of the other only one that stands by is left",
+        20,
+        {},
+        ("QuiesceNobodyLeads",),
+        OPERATOR | {C: "1x10 stale", D2: "0x30"},
+    ),
+    Case(
+        "one operator leads, and the other is gone",
+        120,
+        {},
+        ("QuiesceNobodyLeads",),
+        OPERATOR | {C: "1x10 stale", D2: "0x10 stale"},
+    ),
+    Case("removed in the morning", 375, {}, (), OPERATOR | {C: "1x10 stale", D2: "0x10 stale"}),
+    Case("both operators lead", 20, {}, (), OPERATOR | {C: "0x30", D2: "1x30"}),
+    Case("the only operator is gone", 20, {}, ("QuiesceNobodyLeads",), {A: "1x10 stale"}),
+    Case("it is gone for a day", 400, {}, ("QuiesceNobodyLeads",), {A: "1x10 stale"}),
+    Case(
+        "the operator of another cluster or namespace has a lease of the same name",
+        20,
+        {},
+        ("QuiesceNobodyLeads",),
+        OPERATOR | {C.replace("q-2", "q-1").replace("quiesce-system", "other", 1): "0x30"},
     ),
     Case("nobody is there", 6, {}, ("QuiesceNobodyLeads",), {"up": "0x10"}),
     Case(
@@ -173,7 +207,7 @@ CASES = (
         30,
         {},
         (),
-        {'quiesce_leader{pod="a"}': "1x10 0x30", 'quiesce_leader{pod="b"}': "0x11 1x30"},
+        {A: "1x10 0x30", B: "0x11 1x30"},
     ),
     Case(
         "a bug",

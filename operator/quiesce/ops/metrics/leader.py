@@ -7,10 +7,14 @@ from quiesce.ops.metrics.registry import REGISTRY
 _leader = Gauge(
     "quiesce_leader",
     "1: this process leads, and works; 0: it stands by",
+    ["lease"],
     registry=REGISTRY,
 )
 
 
-def leader(leads: bool) -> None:
-    """Whether this process holds the Lease, or runs without one."""
-    _leader.set(leads)
+def leader(lease: str, *, leads: bool) -> None:
+    """Whether this process holds the Lease `namespace/name`, or runs without one: "".
+
+    All replicas of one operator have the same Lease, and no two operators.
+    """
+    _leader.labels(lease=lease).set(leads)

@@ -64,7 +64,7 @@ class Elector:
         self._thread = threading.Thread(target=self._run, name="election", daemon=True)
 
     def start(self) -> None:
-        metrics.leader(False)
+        metrics.leader(self._id, leads=False)
         self._thread.start()
 
     def wait(self) -> None:
@@ -78,7 +78,7 @@ class Elector:
         self._ended.set()
         if self.lost is None and self._thread.is_alive():
             self._thread.join(5.0)
-        metrics.leader(False)
+        metrics.leader(self._id, leads=False)
         if self.lost is None and self._ours is not None and not self._thread.is_alive():
             self._release(self._ours, idle=idle)
 
@@ -131,7 +131,7 @@ class Elector:
             return POLL_EVERY + 2 * random.random()  # noqa: S311
         self._hold_since(sent)
         self._ours, self._said = taken, ""
-        metrics.leader(True)
+        metrics.leader(self._id, leads=True)
         log.info("leads: holds Lease %s as %s", self._id, self._me)
         self._leading.set()
         return RENEW_EVERY
@@ -199,7 +199,7 @@ class Elector:
     def _lose(self, why: str) -> float:
         self._fence.close(0)
         self._ours, self.lost = None, f"lost Lease {self._id}: it {why}"
-        metrics.leader(False)
+        metrics.leader(self._id, leads=False)
         self._ended.set()
         self._tell_lost()
         return 0.0
