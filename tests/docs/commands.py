@@ -51,6 +51,9 @@ RUN_BY = {
     r"make (dist|sbom)( .*)?": "tests/install/conftest.py::dist",
     r"make image( .*)?": "tests/install/image/conftest.py::image",
     r"python3 -m venv .*|\S*pip install .*": "tests/install/test_wheel.py::installed",
+    r"kubectl apply -f dist/install.yaml": (
+        "tests/install/test_commands.py::test_the_readme_installs_the_image_that_it_builds"
+    ),
     r"helm .*|kubectl (apply|delete) -f install.yaml|kubectl (create|label) namespace quiesce-.*": (
         "tests/install/test_commands.py::test_it_is_installed_upgraded_and_removed"
     ),

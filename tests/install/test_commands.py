@@ -1,4 +1,4 @@
-"""The commands of docs/install.md and docs/operations.md, as they stand there, in their order."""
+"""The commands of README, docs/install.md and docs/operations.md, as they stand there, in order."""
 
 import os
 import re
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.harness.kubernetes import ROOT, WATCHED, Kube
-from tests.install.conftest import SYSTEM, Dist, Helm, names
+from tests.install.conftest import IMAGE, SYSTEM, Dist, Helm, names
 
+README = (ROOT / "README.md").read_text()
 INSTALL = (ROOT / "docs" / "install.md").read_text()
 UPGRADE = (ROOT / "docs" / "operations.md").read_text()
 
@@ -49,6 +50,12 @@ def type_in(kube: Kube, folder: Path, text: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def image(kube: Kube) -> str:
+    """That of the Deployment in the cluster."""
+    path = "jsonpath={.spec.template.spec.containers[*].image}"
+    return kube.kubectl("get", "deployment", "quiesce", "-n", SYSTEM, "-o", path).stdout
+
+
 def matching(text: str, word: str) -> str:
     """The one line of the upgrade that belongs to this way."""
     (line,) = (line for line in text.splitlines() if word in line)
@@ -71,10 +78,28 @@ def test_it_is_installed_upgraded_and_removed(
     first = commands(section(INSTALL, "2. Operator"))
     type_in(cluster, folder, first + commands(section(INSTALL, way)))
     assert names(cluster, "deployment", "-n", SYSTEM) == ["deployment.apps/quiesce"]
+    assert image(cluster) == IMAGE
     type_in(cluster, folder, matching(commands(section(UPGRADE, "Upgrade")), word))
+    assert image(cluster) == IMAGE
     removal = commands(section(INSTALL, "Uninstall"))
     assert remove in removal
     kept = [line for line in removal.splitlines() if line.startswith("kubectl delete cnd")]
     type_in(cluster, folder, "\n".join([*kept, remove]))
     assert names(cluster, "deployment", "-A") == []
     assert bool([name for name in names(cluster, "crd") if "quiesce" in name]) is (way == "Helm")
+
+
+def test_the_readme_installs_the_image_that_it_builds(
+    cluster: Kube, dist: Dist, tmp_path: Path
+) -> None:
+    """`make dist` is that of the fixture, with the same image; `make image` has its own tests."""
+    block, *_ = re.findall(
+        r"^```sh\n(.*?)^```", section(README, "Install"), re.MULTILINE | re.DOTALL
+    )
+    made = re.findall(r"^make (image|dist) IMAGE=(\S+)(?: DIST=(\S+))?", block, re.MULTILINE)
+    assert made == [("image", IMAGE, ""), ("dist", IMAGE, "dist")]
+    (tmp_path / "dist").symlink_to(dist.folder)
+    (tmp_path / "clouds.yaml").write_text("clouds: {}")
+    cluster.kubectl("delete", "namespace", WATCHED, "--timeout=120s")
+    type_in(cluster, tmp_path, re.sub(r"^make .*", "", block, flags=re.MULTILINE))
+    assert image(cluster) == IMAGE

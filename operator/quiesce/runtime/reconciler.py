@@ -135,8 +135,8 @@ class ResourceReconciler:
             return
         log.warning(
             "the operator may no longer read %s, so nothing of it is undone: %s. If its namespace "
-            "is not being deleted, restore the rights (kubectl apply -k manifests/base). If it "
-            "is, do that by hand, then remove its finalizers (kubectl patch)",
+            "is not being deleted, restore the rights: apply the operator's manifests again. If "
+            "it is, do that by hand, then remove its finalizers (kubectl patch)",
             key,
             memory.left,
         )

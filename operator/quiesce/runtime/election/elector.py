@@ -109,7 +109,7 @@ class Elector:
             self._trouble = cleaned(str(error))
             where = f"Lease {self._id}: {self._trouble}"
             if isinstance(error, KubeForbidden):
-                where += "; give the operator its rights: kubectl apply -k manifests/base"
+                where += "; give the operator its rights: manifests/base/lease-rights.yaml"
             self._say(where, warn=True)
             return POLL_EVERY
 
