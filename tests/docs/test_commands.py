@@ -61,14 +61,16 @@ def test_every_shown_output_is_compared() -> None:
     """That of DEMO by tests/demo/test_demo.py, a table of columns by the next test."""
     outside = [each for each in ALL if each.output and not of_procedures(each)]
     assert {each.page for each in outside} <= {DEMO, "docs/keyring.md"}
-    assert [each.command for each in outside if each.page != DEMO] == ["kubectl get mkr"]
+    assert [each.command for each in outside if each.page != DEMO] == [
+        "kubectl -n openstack get mkr"
+    ]
 
 
 @pytest.mark.parametrize(
     ("page", "command", "kind"),
     [
-        ("docs/keyring.md", r"\$ kubectl get mkr\n(.+)", "migrationkeyrings"),
-        ("README.md", r"^kubectl get cnd +# (.+)", "computenodedrains"),
+        ("docs/keyring.md", r"\$ kubectl -n openstack get mkr\n(.+)", "migrationkeyrings"),
+        ("README.md", r"^kubectl -n openstack get cnd +# (.+)", "computenodedrains"),
     ],
 )
 def test_a_table_is_shown_with_the_columns_of_its_crd(page: str, command: str, kind: str) -> None:

@@ -20,23 +20,25 @@ import yaml
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
 from tests.docs.commands import ROOT, Shown, run_by_kubectl, runs_on
-from tests.harness.kubernetes import Drain, Kube, Operator
+from tests.harness.kubernetes import WATCHED, Drain, Kube, Operator
 from tests.harness.openstack import until
-from tests.procedures.test_procedures import kubeconfig_of
+from tests.procedures.test_procedures import kubeconfig_elsewhere
 from tests.runner.tiers import CACHE
 
 HOST, NAME = "compute-07.example.org", "compute-07"
 SECONDS = 300.0
 BEFORE = {  # what is there in the world of a reader, and has to be made or taken away here
-    r"kubectl .*create secret generic openstack-clouds.*": "kubectl delete secret openstack-clouds",
+    r"kubectl .*create secret generic openstack-clouds.*": (
+        "kubectl -n openstack delete secret openstack-clouds"
+    ),
     r"kubectl create namespace openstack": (
         "kubectl delete namespace openstack --ignore-not-found"
     ),
-    r"kubectl .*label secret own-key .*": "kubectl create secret generic own-key",
+    r"kubectl .*label secret own-key .*": "kubectl -n openstack create secret generic own-key",
     r"kubectl -n argocd patch .*": (
         "kubectl create namespace argocd; kubectl -n argocd create configmap argocd-cm"
     ),
-    r"for role in .*": "kubectl delete rolebinding quiesce-drains quiesce-keyrings",
+    r"for role in .*": "kubectl -n cloud-b delete rolebinding quiesce-drains quiesce-keyrings",
 }
 
 
@@ -67,7 +69,7 @@ class World:
         for pattern, ours in (
             (r"(-n|--namespace) (openstack|cloud-b)\b", rf"\1 {self.namespace}"),
             (r"\bnamespace openstack\b", f"namespace {self.namespace}-new"),
-            (r" -A\b", ""),  # the drains of other tests are not this reader's
+            (r" -A\b", f" -n {self.namespace}"),  # the drains of other tests are not this reader's
             (r" -k \.", " -k . --dry-run=server"),  # the cluster has it, from manifests/base
             (r"\bNAME\b", NAME),
             (r"\| less", "| cat"),
@@ -90,10 +92,10 @@ def world(kube: Kube, account: Path, tmp_path_factory: pytest.TempPathFactory) -
     cloud = Cloud([HOST, "compute-08.example.org"], start=time.time(), speed=1.0)
     with Simulator(cloud) as simulator:
         clouds = {name: simulator.cloud_entry("quiesce") for name in ("openstack", "prod")}
-        write_files(folder, clouds)
+        write_files(folder, namespace, clouds)
         kube.credentials(namespace, (folder / "clouds.yaml").read_text())
         own = {
-            "KUBECONFIG": str(kubeconfig_of(kube, namespace, folder)),
+            "KUBECONFIG": str(kubeconfig_elsewhere(kube, folder)),
             "HOME": str(folder),
             "PYTHONPATH": str(ROOT / "operator"),
             "PATH": f"{folder}/bin:{kube.environment['PATH']}",
@@ -107,12 +109,14 @@ def world(kube: Kube, account: Path, tmp_path_factory: pytest.TempPathFactory) -
     kube.kubectl("delete", "namespace", namespace, f"{namespace}-new", "--wait=false", check=False)
 
 
-def write_files(folder: Path, clouds: Mapping[str, object]) -> None:
+def write_files(folder: Path, namespace: str, clouds: Mapping[str, object]) -> None:
     """What pages have their readers write, and the checkout beside it."""
     (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": clouds}))
     drain = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[-1]
     assert f"name: {NAME}" in drain
-    (folder / f"{NAME}.yaml").write_text(re.sub(r"\n  namespace: .*", "", drain))
+    (folder / f"{NAME}.yaml").write_text(
+        drain.replace(f"namespace: {WATCHED}", f"namespace: {namespace}")
+    )
     install = (ROOT / "docs" / "install.md").read_text()
     (kustomization,) = re.findall(r"```yaml\n(apiVersion: kustom.*?)```", install, re.DOTALL)
     (folder / "kustomization.yaml").write_text(kustomization)

@@ -103,6 +103,7 @@ class Reader:
 
     def run(self, step: Command) -> None:
         command = self.ids.in_command(step.command)
+        command = command.replace(f"-n {WATCHED}", f"-n {self.namespace}")
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -134,15 +135,15 @@ def cloud_of(scene: Scene) -> Iterator[tuple[Cloud, Simulator]]:
 
 
 @pytest.fixture
-def kubeconfig(kube: Kube, namespace: str, tmp_path: Path) -> Path:
-    return kubeconfig_of(kube, namespace, tmp_path)
+def kubeconfig(kube: Kube, tmp_path: Path) -> Path:
+    return kubeconfig_elsewhere(kube, tmp_path)
 
 
-def kubeconfig_of(kube: Kube, namespace: str, folder: Path) -> Path:
-    """That of a reader whose context has the namespace of the drains."""
+def kubeconfig_elsewhere(kube: Kube, folder: Path) -> Path:
+    """That of a reader whose context has another namespace than the drains."""
     config = yaml.safe_load(Path(kube.environment["KUBECONFIG"]).read_text())
     for context in config["contexts"]:
-        context["context"]["namespace"] = namespace
+        context["context"]["namespace"] = "default"
     path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
     path.chmod(0o600)
