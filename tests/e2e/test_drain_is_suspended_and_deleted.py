@@ -37,7 +37,10 @@ def test_it_stops_where_it_is_and_ends_what_it_began(
     assert started(cloud, ids) == begun
     assert 1 <= len(begun) < len(ids)
     assert drain.row()[2] == "Suspended"
-    assert status["message"] == "suspended by spec.suspend: nothing is written to OpenStack"
+    assert (
+        status["message"]
+        == "suspended by spec.suspend: nothing is written to OpenStack until it is false"
+    )
     assert {s["status"] for s in cloud.servers()} <= {"ACTIVE", "VERIFY_RESIZE"}
 
     drain.patch({"suspend": False})

@@ -148,7 +148,11 @@ class Api:
     def _version_document(self, nova: str) -> requests.Response:
         answer = self._session.request(f"{nova}/", "GET", raise_exc=False)
         if answer.status_code == 401:
-            raise BadCredentials("Nova refuses the token that Keystone gave for the credentials")
+            raise BadCredentials(
+                "Nova refuses the token that Keystone gave for the credentials: name one cloud in "
+                "auth_url and compute_endpoint_override of clouds.yaml, or correct "
+                "[keystone_authtoken] in nova.conf of the API"
+            )
         if answer.status_code != 200:
             raise CloudUnreachable(
                 f"Nova's version document at {nova} could not be read: HTTP {answer.status_code}",

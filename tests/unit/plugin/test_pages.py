@@ -43,7 +43,11 @@ def test_a_drain_shows_moves_and_problems_with_their_ways_out() -> None:
     [
         ("new", "New: no operator has answered yet"),
         ("pending", "Pending (Starting): found the service; disabling it"),
-        ("suspended", "Suspended: suspended by spec.suspend: nothing is written to OpenStack"),
+        (
+            "suspended",
+            "Suspended: suspended by spec.suspend: nothing is written to OpenStack until it is "
+            "false",
+        ),
         ("stalled", "Stalled (Suspended): 1 blocked: cmp2-web-10 (Suspended)"),
         ("drained", "Drained: the host is empty and its service disabled"),
         ("restoring", "Restoring: restoring the host as it was found"),

@@ -50,7 +50,7 @@ def outcome_of(
     if decision.goal is Goal.RELEASE:
         return _reconciling(Phase.RESTORING, DrainReason.RESTORING, _restoring(case), False)
     if drain.spec.suspend:
-        text = "suspended by spec.suspend: nothing is written to OpenStack"
+        text = "suspended by spec.suspend: nothing is written to OpenStack until it is false"
         return Outcome(Phase.SUSPENDED, _is_ended(case), DrainReason.SUSPENDED, text)
     if decision.goal is Goal.WATCH and not decision.moving:
         return _planned(case)

@@ -34,6 +34,7 @@ from quiesce.ssh.errors import SSHError
 
 # How old the host's list of servers may be in a poll.
 LIST_AGE = timedelta(seconds=10)
+_BY_HAND = "Delete this drain, and empty the host by hand"
 _MOST_MEMBERS = 50  # members of server groups that a plan looks up: it is a plausibility
 _MOST_EVACUATED = 100  # evacuated servers that one tick looks up: each once in a process
 
@@ -160,19 +161,19 @@ def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
     if named > 1:
         raise HostNotSupported(
             f"Nova lists {named} nova-compute services of the name {observation.host}, as where "
-            "two cells have one each: which of them is meant is not known"
+            f"two cells have one each: which of them is meant is not known. {_BY_HAND}"
         )
     mine = [h for h in cloud.hypervisors() if h.host == observation.host]
     if len(mine) > 1:
         names = some(h.hypervisor_hostname for h in mine)
         raise HostNotSupported(
             f"nova-compute on {observation.host} has {len(mine)} hypervisors ({names}); only a "
-            "host with one can be drained"
+            f"host with one can be drained. {_BY_HAND}"
         )
     if any(h.type.lower() == "ironic" for h in mine):
         raise HostNotSupported(
             f"nova-compute on {observation.host} manages bare metal (Ironic), which Nova cannot "
-            "migrate"
+            "migrate. Delete this drain"
         )
     if not mine:
         return replace(observation, node=observation.host, address=None)
