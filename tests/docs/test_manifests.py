@@ -1,5 +1,6 @@
 """What manifests/base gives and leaves open, as it stands in the files."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,28 @@ def test_metrics_are_for_the_machine_itself_or_for_those_whom_the_policy_lets_in
     selected = policy["spec"]["podSelector"]["matchLabels"]
     assert selected.items() <= pod["metadata"]["labels"].items()
     assert policy["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+
+
+def test_logs_are_read_of_all_replicas() -> None:
+    """`logs deployment/quiesce` reads one pod, which may be the one that stands by."""
+    root = BASE.parents[1]
+    files = [
+        *root.glob("*.md"),
+        *(root / "docs").rglob("*.md"),
+        *(root / "manifests").rglob("*.yaml"),
+    ]
+    shown = [
+        line for file in files for line in re.findall(r"kubectl .*\blogs (.*)", file.read_text())
+    ]
+    (deployment,) = documents("Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    whole = {"app.kubernetes.io/name": "quiesce"} | labels
+    assert shown
+    for command in shown:
+        selector = re.match(r"-l (\S+)=(\S+) --prefix --tail=", command)
+        assert command.startswith("POD") or (selector and whole[selector[1]] == selector[2]), (
+            command
+        )
 
 
 def test_prometheus_scrapes_the_port_that_the_policy_opens() -> None:
