@@ -11,9 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
-_BLOCK = re.compile(r"^```(?P<kind>sh|console)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^(?P<indent> *)```(?P<kind>sh|console)\n(?P<text>.*?)^(?P=indent)```",
+    re.MULTILINE | re.DOTALL,
+)
+"""Also one within a list, which is indented."""
 _COMMENT = re.compile(r"(^|\s+)# .*$", re.MULTILINE)
 RUNS_ON = r"OS_CLIENT_CONFIG_FILE=\S+ OS_CLOUD=prod make run .*|\S+/quiesce run .*"
 """Until it is stopped."""
@@ -51,6 +56,9 @@ RUN_BY = {
     r"make (dist|sbom)( .*)?": "tests/install/conftest.py::dist",
     r"make image( .*)?": "tests/install/image/conftest.py::image",
     r"python3 -m venv .*|\S*pip install .*": "tests/install/test_wheel.py::installed",
+    r"mkdir -p ~/.local/bin|ln -sf \S+kubectl\*quiesce .*": (
+        "tests/install/test_commands.py::test_kubectl_finds_the_plugin_that_the_page_installs"
+    ),
     r"kubectl apply -f dist/install.yaml": (
         "tests/install/test_commands.py::test_the_readme_installs_the_image_that_it_builds"
     ),
@@ -98,10 +106,10 @@ def shown() -> tuple[Shown, ...]:
 def of_page(page: Path) -> Iterator[Shown]:
     name = str(page.relative_to(ROOT))
     for block in _BLOCK.finditer(page.read_text()):
-        console = block["kind"] == "console"
-        lines = re.findall(r"^\$ (.*)$" if console else r"^(.+)$", block["text"], re.MULTILINE)
+        console, text = block["kind"] == "console", dedent(block["text"])
+        lines = re.findall(r"^\$ (.*)$" if console else r"^(.+)$", text, re.MULTILINE)
         if console and name != DEMO:
-            lines = block["text"].splitlines()
+            lines = text.splitlines()
         for command in _whole(lines, console and name != DEMO):
             yield Shown(name, command, console)
 

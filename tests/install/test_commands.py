@@ -10,6 +10,7 @@ import pytest
 from tests.harness.kubernetes import ROOT, WATCHED, Kube
 from tests.install.conftest import IMAGE, SYSTEM, Dist, Helm, names
 
+PLUGIN = (ROOT / "docs" / "kubectl-plugin.md").read_text()
 README = (ROOT / "README.md").read_text()
 INSTALL = (ROOT / "docs" / "install.md").read_text()
 UPGRADE = (ROOT / "docs" / "operations.md").read_text()
@@ -103,3 +104,10 @@ def test_the_readme_installs_the_image_that_it_builds(
     cluster.kubectl("delete", "namespace", WATCHED, "--timeout=120s")
     type_in(cluster, tmp_path, re.sub(r"^make .*", "", block, flags=re.MULTILINE))
     assert image(cluster) == IMAGE
+
+
+def test_kubectl_finds_the_plugin_that_the_page_installs(kube: Kube, folder: Path) -> None:
+    (first, *_) = re.findall(r"^```sh\n(.*?)^```", PLUGIN, re.MULTILINE | re.DOTALL)
+    home = f"export HOME={folder} PATH={folder}/.local/bin:$PATH; unset PYTHONPATH\n"
+    type_in(kube, folder, home + first)
+    type_in(kube, folder, home + "kubectl plugin list | grep -q .local/bin/kubectl-quiesce")
