@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -54,7 +55,10 @@ def anchors(page: Path) -> set[str]:
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:
-    yield from re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    """Also those within lists, which are indented."""
+    pattern = rf"^( *)```{language}\n(.*?)^\1```"
+    for _, text in re.findall(pattern, page.read_text(), re.MULTILINE | re.DOTALL):
+        yield dedent(text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)
@@ -153,6 +157,30 @@ def test_every_field_of_the_spec_is_named_in_the_usage() -> None:
         *spec["confirmation"]["properties"],
     ]
     assert [field for field in fields if f"`{field}" not in usage] == []
+
+
+FIELD = re.compile(r"`(?:spec\.)?([a-z]\w*(?:\.(?!conf|yaml)[a-z]\w*)+)(?=[`:])")
+"""Not a file such as nova.conf."""
+
+
+def fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Of a schema, each with its path: `migration`, `migration.method`."""
+    for name, below in schema.get("properties", {}).items():
+        yield path + name
+        yield from fields(below, f"{path}{name}.")
+        yield from fields(below.get("items", {}), f"{path}{name}.")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identify)
+def test_every_field_that_a_page_names_is_one(page: Path) -> None:
+    there = set[str]()
+    for file in (ROOT / "crds").glob("quiesce.dev_*.yaml"):
+        (version,) = yaml.safe_load(file.read_text())["spec"]["versions"]
+        whole = version["schema"]["openAPIV3Schema"]["properties"]
+        there |= {*fields(whole["spec"]), *fields(whole["status"])}
+    groups = {name.partition(".")[0] for name in there if "." in name}
+    named = {name for name in FIELD.findall(page.read_text()) if name.partition(".")[0] in groups}
+    assert named - there == set()
 
 
 def test_every_flag_and_variable_is_listed() -> None:
