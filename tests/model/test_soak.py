@@ -151,7 +151,9 @@ class Soak(Fleet):
         self.seen = len(moves)
         recent = moves[-20 * HOSTS :]
         under_way = Counter(
-            m.source for m in recent if m.initiator.name == "quiesce" and _is_under_way(m.status)
+            m.source
+            for m in recent
+            if m.initiator.name == "quiesce" and _is_under_way(m.status) and not m.deleted
         )
         self.wrong += [f"{n} moves off {host}" for host, n in under_way.items() if n > MOST]
 
