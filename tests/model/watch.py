@@ -267,6 +267,8 @@ class Watch:
                 self.policy("confirmation", "foreign", "Wait") == "Confirm",
                 f"confirm of another user's {m.kind}",
             )
+            off = server.power_state == RUNNING and server.domain != RUNNING
+            promise(not off, f"confirm of another user's {m.kind}, whose guest is off")
             return
         decisions = (self.spec.get("confirmation") or {}).get("decisions") or ()
         decision = next((d["action"] for d in decisions if d["server"] == server_id), None)

@@ -111,6 +111,10 @@ def test_what_is_not_ours_is_confirmed_where_the_spec_says_so_and_its_checks_pas
     assert said(verdict(unplugged, asked)) == "blocked CheckFailed"
     down = replace(foreign, services=(service(state="down"), other()))
     assert said(verdict(down, asked)) == "wait SourceDown"
+    off = replace(foreign, running={"s1": False})
+    assert said(verdict(off, asked)) == "blocked CheckFailed"
+    for unknown in ({"silent": frozenset({"s1"})}, {"services": (service(), other(state="down"))}):
+        assert said(verdict(replace(foreign, **unknown), asked)) == "wait DestinationDown"
 
 
 CHECKS: list[tuple[str, Server, dict[str, Any], str, str]] = [

@@ -17,6 +17,7 @@ from tests.unit.drain.build import (
     replace,
     server,
     service,
+    spec,
     tried,
 )
 from tests.unit.openstack.answers import Wire, answer
@@ -70,6 +71,18 @@ def test_the_hypervisor_is_asked_before_a_confirm_whatever_nova_shows(power: int
     there = [arrived_elsewhere(power_state=power)]
     look = observed(migrations=[migration()], elsewhere=there)
     assert read_guests(Cloud(Wire(lambda *_: {})), ran, look).running == {"s1": True}
+
+
+@pytest.mark.promise("never-13")
+@pytest.mark.parametrize("here", [True, False])
+def test_the_hypervisor_is_asked_before_another_users_resize_is_confirmed(here: bool) -> None:
+    theirs = migration(type="resize", user_id="them")
+    moved = replace(arrived_elsewhere(), host="cmp1" if here else "cmp2")
+    sight = observed([moved] if here else [], [theirs], elsewhere=[] if here else [moved])
+    gone = {"conflictingRequest": {"code": 409, "message": "in power state shutdown"}}
+    for asked, found in (({}, {}), ({"foreign": "Confirm"}, {"s1": False})):
+        mine = replace(drain(record=begun()), spec=spec(confirmation=asked))
+        assert read_guests(Cloud(Wire(lambda *_: answer(409, gone))), mine, sight).running == found
 
 
 @pytest.mark.promise("never-13")

@@ -194,8 +194,8 @@ def _judge_foreign_finished(departed: DepartedServer) -> Verdict:
             ServerReason.FOREIGN_MIGRATION,
             f"another user's {departed.migration.type} of it is ending",
         )
-    failed = failed_checks(departed, server)
-    return foreign_unconfirmed(departed.spec, departed.observation, departed.migration, failed)
+    failed, spec = failed_checks(departed, server), departed.spec
+    return foreign_unconfirmed(spec, departed.observation, departed.migration, server, failed)
 
 
 def judge_failed(departed: DepartedServer) -> Verdict | None:

@@ -7,14 +7,14 @@ from quiesce.api.drain.spec import DrainSpec, ForeignPolicy
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked, Confirm, Verdict, Wait
-from quiesce.openstack.records import Migration
+from quiesce.openstack.records import RUNNING, Migration, Server
 
 
 def foreign_unconfirmed(
-    spec: DrainSpec, observation: Observation, migration: Migration, failed: str
+    spec: DrainSpec, observation: Observation, migration: Migration, server: Server, failed: str
 ) -> Verdict:
     """Of a finished resize or migration of another user. `failed`: the checks that it fails; then
-    it is not confirmed.
+    it is not confirmed, nor where nobody can say whether it runs where it has arrived.
     """
     if spec.confirmation.foreign is not ForeignPolicy.CONFIRM:
         return Blocked(
@@ -38,12 +38,20 @@ def foreign_unconfirmed(
                 f"{migration.server_id}",
             ),
         )
+    if server.power_state == RUNNING and observation.running.get(server.id) is False:
+        failed = failed or "its guest is off, as its hypervisor says"
     if failed:
         text = f"another user's {migration.type} waits to be confirmed, and a check fails: {failed}"
         return Blocked(ServerReason.CHECK_FAILED, text, ("Ask its owner to confirm or revert it",))
     if not observation.is_up(migration.source):
         text = f"Nova confirms nothing while nova-compute of {migration.source} is down"
         return Wait(ServerReason.SOURCE_DOWN, text)
+    if not observation.is_up(server.host) or server.id in observation.silent:
+        text = (
+            f"another user's {migration.type} waits to be confirmed, and whether it runs is not "
+            f"known: nova-compute on {server.host} is down, or its hypervisor does not answer"
+        )
+        return Wait(ServerReason.DESTINATION_DOWN, text)
     if observation.awaits_answer(migration.server_id):
         return Wait(
             ServerReason.ANSWER_UNKNOWN,

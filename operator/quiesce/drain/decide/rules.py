@@ -229,7 +229,7 @@ def waits_for_owner(s: PresentServer) -> Verdict | None:
     if s.open is None or s.open.status != "finished":
         return Wait(ServerReason.SETTLING, "a resize onto this host is ending")
     failed = "" if s.server.power_state in (NOSTATE, RUNNING, SHUTDOWN) else "it crashed"
-    return foreign_unconfirmed(s.spec, s.observation, s.open, failed)
+    return foreign_unconfirmed(s.spec, s.observation, s.open, s.server, failed)
 
 
 def follows_our_move(s: PresentServer) -> Verdict | None:

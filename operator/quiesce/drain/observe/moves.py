@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from quiesce.api.drain.spec import ConfirmationPolicy
+from quiesce.api.drain.spec import ConfirmationPolicy, ForeignPolicy
 from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import CAUSE_UNREAD, CUT_OFF, Cause, ForeignConfirm, History
@@ -261,8 +261,12 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
         if server.status == "ACTIVE" and broke_off(drain, observation, server):
             _ask(cloud, server, running, silent)
     _ask_for_misplaced(cloud, drain, observation, running, silent)
-    for moved in observation.elsewhere.values():
-        if moved is not None and _is_to_be_asked_for(drain, observation, moved):
+    for moved in (*observation.servers, *observation.elsewhere.values()):
+        if moved is None or moved.status != "VERIFY_RESIZE" or moved.task_state is not None:
+            continue
+        if not observation.is_up(moved.host):  # Nova waits long for its answer
+            continue
+        if _is_ours_to_ask_for(drain, observation, moved) or _is_theirs(drain, observation, moved):
             _ask(cloud, moved, running, silent)
     known: dict[str, Any] = {
         "running": running,
@@ -311,16 +315,26 @@ def _ask(cloud: Cloud, server: Server, running: dict[str, bool], silent: set[str
         running[server.id] = found
 
 
-def _is_to_be_asked_for(drain: Drain, observation: Observation, server: Server) -> bool:
-    """In VERIFY_RESIZE by our move, and it ran: Nova shows it as off, or nothing but this is left
-    to ask before its confirm. Not of a nova-compute that is down: Nova waits long for its answer.
+def _is_theirs(drain: Drain, observation: Observation, server: Server) -> bool:
+    """Another user's resize or migration, which the spec says to confirm: nothing but this is left
+    to ask.
     """
-    if server.status != "VERIFY_RESIZE" or server.task_state:
+    if drain.spec.confirmation.foreign is not ForeignPolicy.CONFIRM:
         return False
+    newest = next((m for m in observation.migrations if m.server_id == server.id), None)
+    own = own_migrations(server.id, drain, observation)
+    theirs = newest is not None and newest.status == "finished" and newest not in own
+    return theirs and server.power_state == RUNNING
+
+
+def _is_ours_to_ask_for(drain: Drain, observation: Observation, server: Server) -> bool:
+    """In VERIFY_RESIZE by our move, and it ran: Nova shows it as off, or nothing but this is left
+    to ask before its confirm.
+    """
     own = own_migrations(server.id, drain, observation)
     confirmation = drain.spec.confirmation
     checked = confirmation.checks.power and drain.record.was(server.id) == "ACTIVE"
-    if not own or own[0].status != "finished" or not checked or not observation.is_up(server.host):
+    if not own or own[0].status != "finished" or not checked:
         return False
     if server.power_state != RUNNING:
         return True
