@@ -24,6 +24,7 @@ T = TypeVar("T")
 _AGE = 3600.0  # seconds
 _SNAPSHOT_AGE = 5.0
 """Seconds: its owner may delete the image, and an offload deletes the only other copy."""
+_GONE = ("deleted", "killed", "pending_delete")  # statuses of images without data
 _IMAGES = 100  # newest first, and none is made of a server after it was shelved
 _MOST = 10_000  # objects of a kind that are kept
 _HEAVIEST = 8 * 2**20  # bytes of memory of these
@@ -137,16 +138,13 @@ class Lookups:
         return self._images.get(ids)
 
     def snapshots(self, server_ids: Iterable[str]) -> frozenset[str]:
-        """Those of these shelved servers of which there is the image that Nova made of them, whole,
-        seconds ago at most.
+        """Those of these shelved servers of which there is the image that Nova made of them, as
+        read seconds ago at most.
         """
         return frozenset(self._snapshots.get(server_ids))
 
     def _read_snapshot(self, server_id: str) -> str:
-        """The ID of the image (nova/compute/api.py shelve), the newest of these. Raises NotFound.
-
-        Only an active one has all of its data (Glance: valid_state_targets of its Image).
-        """
+        """The ID of the image (nova/compute/api.py shelve), the newest of these. Raises NotFound."""
         query: dict[str, str | int] = {"instance_uuid": server_id, "limit": _IMAGES}
         body = self._api.get("image", "/images", query, most=LIST)
         try:
@@ -154,9 +152,9 @@ class Lookups:
             for row in items(body, "images"):
                 named = optional_text(mapping(row), "name") or ""
                 if named.endswith("-shelved"):
-                    if row.get("status") == "active":
-                        return id_of(row, "id")
-                    break
+                    if row.get("status") in _GONE:
+                        break
+                    return id_of(row, "id")
         except MISREAD as error:
             raise CloudUnreachable("Glance's list of images cannot be read") from error
         raise NotFound(404, f"no image of shelved server {server_id}", None)
