@@ -144,7 +144,7 @@ class Lookups:
         return frozenset(self._snapshots.get(server_ids))
 
     def _read_snapshot(self, server_id: str) -> str:
-        """The ID of the image (nova/compute/api.py shelve), the newest of these. Raises NotFound."""
+        """The ID of the newest image of that name (nova/compute/api.py shelve). Raises NotFound."""
         query: dict[str, str | int] = {"instance_uuid": server_id, "limit": _IMAGES}
         body = self._api.get("image", "/images", query, most=LIST)
         try:
