@@ -119,10 +119,6 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
         rule_out("stays_by_decision"),
         "restarts_no_guest_again_that_a_person_had_rolled_back",
     ),
-    "moves a server only to roll it back": (
-        rule_out("stays_by_decision"),
-        "moves_no_guest_that_is_to_be_rolled_back",
-    ),
     "ignores that it is abandoned": (
         lambda m: m.setattr(annotations, "ABANDON", "quiesce.dev/none"),
         "is_released_when_abandoned_whatever_the_cloud_answers",

@@ -418,17 +418,6 @@ def restarts_no_guest_again_that_a_person_had_rolled_back() -> None:
     assert world.actions(server.id)[2:] == ["migrate", "confirmResize"]
 
 
-@scenario("always-3")
-def moves_no_guest_that_is_to_be_rolled_back() -> None:
-    world = World()
-    server = world.boot("s0")
-    decision = {"server": server.id, "action": "Revert"}
-    world.apply("Cold", confirmation={"policy": "Manual", "decisions": [decision]})
-    world.run(60)
-    assert world.actions(server.id) == []
-    assert world.problems() == {"Reverted"}
-
-
 # Never 4, and the proof
 
 

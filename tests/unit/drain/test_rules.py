@@ -619,19 +619,6 @@ def test_a_server_reverted_by_decision_is_not_moved_again() -> None:
     assert said(verdict(back, asked, begun().acknowledge("again", FOUND + 1))) == "blocked Reverted"
 
 
-@pytest.mark.parametrize("method", ["Cold", "Live", "LiveThenCold"])
-@pytest.mark.parametrize("status", ["ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED"])
-def test_a_server_that_would_be_reverted_by_decision_is_not_moved_at_all(
-    status: str, method: str
-) -> None:
-    decisions = [{"server": "s1", "action": "Revert"}]
-    asked = spec(method, confirmation={"decisions": decisions}, servers={"suspended": "Resume"})
-    found = verdict(observed([server("s1", status)]), asked)
-    assert said(found) == "blocked Reverted"
-    assert "confirmation.decisions" in told(found)
-    assert "rolled back to this host" not in told(found)
-
-
 @pytest.mark.parametrize(
     ("word", "first", "then"),
     [

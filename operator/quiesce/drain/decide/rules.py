@@ -484,19 +484,15 @@ def _members(group: ServerGroup) -> str:
 
 
 def stays_by_decision(s: PresentServer) -> Verdict | None:
-    """A move of it would end in the revert that a person has decided, and restart its guest twice.
+    """It was rolled back by decision; to move it again would only end in the same revert.
 
     That holds until the decision is changed, also where new tries were asked for.
     """
     if s.spec.confirmation.decision_for(s.server.id) is not DecisionAction.REVERT:
         return None
-    returned = bool(s.own) and s.own[0].status == "reverted"
-    text = (
-        "rolled back to this host by decision, and not moved again while that decision stands"
-        if returned
-        else "not moved: confirmation.decisions has Revert for it, so a move would be rolled back, "
-        "which restarts it"
-    )
+    if not s.own or s.own[0].status != "reverted":
+        return None
+    text = "rolled back to this host by decision, and not moved again while that decision stands"
     return Blocked(
         ServerReason.REVERTED,
         text,
