@@ -43,6 +43,11 @@ def foreign_unconfirmed(
     if failed:
         text = f"another user's {migration.type} waits to be confirmed, and a check fails: {failed}"
         return Blocked(ServerReason.CHECK_FAILED, text, ("Ask its owner to confirm or revert it",))
+    return _awaited(observation, migration, server) or Confirm(migration, ours=False)
+
+
+def _awaited(observation: Observation, migration: Migration, server: Server) -> Verdict | None:
+    """What has to pass before Nova is asked to confirm it."""
     if not observation.is_up(migration.source):
         text = f"Nova confirms nothing while nova-compute of {migration.source} is down"
         return Wait(ServerReason.SOURCE_DOWN, text)
@@ -62,7 +67,7 @@ def foreign_unconfirmed(
         until = refusal.at + back_off(refusal.count, migration.server_id)
         if observation.now < until:
             return Blocked(ServerReason.REFUSED, f"Nova refuses {refusal.call}: {refusal.text}")
-    return Confirm(migration, ours=False)
+    return None
 
 
 def _belongs_to_another_drain(observation: Observation, migration: Migration) -> bool:
