@@ -58,10 +58,11 @@ def test_servers_whose_ports_cannot_be_read_are_held_and_the_drain_goes_on(polic
 def test_a_running_server_does_not_begin_to_move_while_its_ports_cannot_be_read() -> None:
     world = drain("active", "stopped")
     world.broken["/ports"] = "503"
-    world.run(30)
     running, stopped = servers(world)
+    world.until(lambda: stopped.host != HOST)
+    world.run(30)
+    world.until(lambda: "its ports cannot be read" in str(world.status))
     assert (world.actions(running.id), world.actions(stopped.id)) == ([], ["migrate"])
-    assert "its ports cannot be read" in str(world.status)
     world.broken.clear()
     world.until(lambda: ended(world))
 

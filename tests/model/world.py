@@ -1,6 +1,7 @@
 """The world of the model: no network, requests that fail on demand, and watched promises."""
 
 from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
@@ -97,7 +98,10 @@ class World(world.World):
     def reconcile_once(self) -> float:
         before, restarts, acts = self.status, self.restarts, len(self.boundary.meanwhile)
         self.watch.tick_begins()
+        clock = SimpleNamespace(monotonic=self.model.clock.now)  # not a busy machine's
         with (
+            mock.patch("quiesce.drain.reconcile.time", clock),
+            mock.patch("quiesce.drain.act.actions.time", clock),
             mock.patch("quiesce.drain.act.actions.ThreadPoolExecutor", OneAfterTheOther),
             mock.patch("quiesce.openstack.lookups.ThreadPoolExecutor", OneAfterTheOther),
             mock.patch("quiesce.openstack.changes.SHARED_BY", 1 if self.shares else 3),
