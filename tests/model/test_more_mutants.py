@@ -61,6 +61,14 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
         answer(breaker, "_left_down_breaker", None),
         "takes_down_one_guest_beyond_those_in_flight",
     ),
+    "takes every arrival for a success": (
+        answer(breaker, "arrived_off", False),
+        "takes_down_one_guest_beyond_those_in_flight_where_guests_die_on_arrival",
+    ),
+    "forgets who died on arrival": (
+        answer(remember, "_arrived_off", {}),
+        "remembers_who_died_on_arrival_when_it_is_started_again",
+    ),
     "moves guests cold for a cause of the host": (
         answer(breaker, "_live_breaker", None),
         "restarts_no_guest_for_a_cause_of_the_host",

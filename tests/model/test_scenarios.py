@@ -966,6 +966,40 @@ def takes_down_one_guest_beyond_those_in_flight() -> None:
     world.until(lambda: ended(world))
 
 
+@scenario("never-12", "always-5")
+def takes_down_one_guest_beyond_those_in_flight_where_guests_die_on_arrival() -> None:
+    """Also where each is returned and runs again: it was restarted."""
+    for policy, most in itertools.product(("Hold", "Revert"), (1, 2)):
+        world = drain(
+            *["active"] * 8,
+            migration={"maxParallel": most},
+            confirmation={"onFailedCheck": policy, "checks": {"soak": "30s"}},
+        )
+        world.model.faults.set("finish_migration", "dies")
+        world.rest()
+        moved = [world.actions(server.id) for server in servers(world)]
+        assert sum(map(bool, moved)) == most + 1, (policy, most, moved)
+        assert all(each.count("migrate") <= 1 for each in moved)
+        assert "ColdMigrationPaused" in world.problems()
+
+
+@scenario("never-12", "always-2")
+def remembers_who_died_on_arrival_when_it_is_started_again() -> None:
+    world = drain(
+        *["active"] * 4,
+        migration={"maxParallel": 1},
+        confirmation={"onFailedCheck": "Revert", "checks": {"soak": "30s"}},
+    )
+    world.model.faults.set("finish_migration", "dies")
+    for _ in range(4):
+        world.run(60)
+        world.start()
+    assert sum("migrate" in world.actions(server.id) for server in servers(world)) == 2
+    world.model.faults.clear()
+    asks_for_new_tries(world, "repaired")
+    world.until(lambda: ended(world))
+
+
 @scenario("never-12", "never-8")
 def restarts_no_guest_for_a_cause_of_the_host() -> None:
     world = drain(*["active"] * 4, method="LiveThenCold")

@@ -192,6 +192,7 @@ FULL_STATUS: dict[str, Any] = {
             "idlePorts": ["5f0e6a86-0b0e-4c0e-9d5e-1f4a8b9b7c11"],
         }
     ],
+    "arrivedOff": [{"migration": 4813, "since": "2026-01-02T03:04:05Z"}],
     "startTime": "2026-01-02T03:04:05Z",
     "drainedTime": "2026-01-02T04:04:05Z",
     "completionTime": "2026-01-02T04:05:05Z",

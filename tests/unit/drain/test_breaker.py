@@ -1,5 +1,6 @@
 """One cause takes down, or tries, few guests: which servers wait, and which one tries."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,14 +10,18 @@ from tests.unit.drain.build import (
     HOST,
     NO_HOST,
     ago,
+    arrived_elsewhere,
     begun,
     cause,
+    decided,
     drain,
     migration,
     observed,
+    other,
     replace,
     said,
     server,
+    service,
     spec,
     told,
     tried,
@@ -118,7 +123,7 @@ def test_nobody_tries_while_another_is_on_its_way(status: str) -> None:
 
 
 @pytest.mark.field_case("F4")
-@pytest.mark.parametrize("status", ["confirmed", "finished", "confirming"])
+@pytest.mark.parametrize("status", ["confirmed", "confirming"])
 def test_a_success_since_then_opens_it_again(status: str) -> None:
     good = migration(FOUND + 2, status, "s9", created=ago(20), updated=ago(1))
     record = begun(tries={"s1": tried("ACTIVE")}, moved=1)
@@ -160,6 +165,159 @@ def test_who_waits_reads_the_cause_and_the_way_out() -> None:
     assert isinstance(found, Blocked)
     assert "it left name-s1 down (disk full)" in found.message
     assert any("quiesce.dev/requestedAt" in remedy for remedy in found.remedies)
+
+
+# Cold: a guest was off where it arrived
+
+
+def arrived(
+    status: str = "finished",
+    power: int = SHUTDOWN,
+    *,
+    runs: bool | None = None,
+    moves: tuple[Migration, ...] = (),
+    **fields: Any,
+) -> Observation:
+    """s1 has moved to cmp2, for two minutes now; s2 and s3 run here, s3 is the smaller one."""
+    move = migration(FOUND + 1, status, "s1", created=ago(150), updated=ago(120))
+    return observed(
+        [server("s2", flavor=Flavor(ram=2048)), server("s3", flavor=Flavor(ram=512))],
+        [move, *moves],
+        elsewhere=[arrived_elsewhere("s1", power_state=power), *fields.pop("elsewhere", ())],
+        running=({} if runs is None else {"s1": runs}) | fields.pop("running", {}),
+        first_seen={(move.id, "finished"): ago(120)} | fields.pop("first_seen", {}),
+        **fields,
+    )
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.promise("never-12")
+@pytest.mark.parametrize(
+    ("sight", "was", "paused"),
+    [
+        (arrived(runs=False), "ACTIVE", True),
+        (arrived(power=RUNNING, runs=False), "ACTIVE", True),
+        (arrived(), "ACTIVE", True),
+        (arrived(runs=True), "ACTIVE", False),
+        (arrived(power=RUNNING, runs=True), "ACTIVE", False),
+        (arrived(), "SHUTOFF", False),
+    ],
+)
+def test_a_guest_that_is_off_where_it_arrived_lets_the_smallest_try(
+    sight: Observation, was: str, paused: bool
+) -> None:
+    found = said_of(sight, record=begun(tries={"s1": tried(was)}))
+    assert found["s3"] == "cold"
+    assert found["s2"] == ("blocked ColdMigrationPaused" if paused else "cold")
+
+
+def test_where_nobody_asks_whether_guests_run_none_that_is_off_pauses_the_others() -> None:
+    asked = spec(confirmation={"checks": {"power": False}})
+    assert said(verdicts(arrived(), asked, ran("s1"))["s2"].verdict) == "cold"
+
+
+@pytest.mark.field_case("F4")
+def test_who_waits_for_a_guest_that_was_off_reads_so() -> None:
+    found = verdicts(arrived(), spec(), ran("s1"))["s2"].verdict
+    assert isinstance(found, Blocked)
+    assert "it left name-s1 down (it was off where it arrived, on cmp2)" in found.message
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.promise("never-12")
+def test_nobody_tries_while_an_arrival_may_still_turn_out_to_be_off() -> None:
+    other = migration(FOUND + 2, "finished", "s9", created=ago(140))
+    sight = arrived(moves=(other,), elsewhere=[arrived_elsewhere("s9")], running={"s9": True})
+    checked = replace(
+        sight, first_seen={**sight.history.first_seen, (other.id, "finished"): ago(1)}
+    )
+    soaked = spec(confirmation={"checks": {"soak": "30s"}})
+    record = ran("s1", "s9")
+    assert said(verdicts(checked, soaked, record)["s3"].verdict) == "blocked ColdMigrationPaused"
+    assert said(verdicts(checked, spec(), record)["s3"].verdict) == "cold"
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.promise("never-12")
+@pytest.mark.parametrize("policy", ["Automatic", "Manual"])
+@pytest.mark.parametrize(("power", "opens"), [(RUNNING, True), (SHUTDOWN, False)])
+def test_an_arrival_is_a_success_once_its_checks_pass(power: int, opens: bool, policy: str) -> None:
+    """It began after the first was down, which Manual leaves to a person to confirm."""
+    second = migration(FOUND + 2, "finished", "s9", created=ago(100), updated=ago(90))
+    sight = arrived(
+        moves=(second,),
+        elsewhere=[arrived_elsewhere("s9", power_state=power)],
+        running={"s9": power == RUNNING},
+        first_seen={(second.id, "finished"): ago(90)},
+    )
+    asked = spec(confirmation={"policy": policy})
+    found = verdicts(sight, asked, ran("s1", "s9"))
+    wanted = "cold" if opens else "blocked ColdMigrationPaused"
+    assert {said(found[name].verdict) for name in ("s2", "s3")} == {wanted}
+
+
+def noted(record: Record, *moves: int, seconds_ago: float = 120) -> Record:
+    at = ago(seconds_ago).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dataclasses.replace(record, arrived_off=dict.fromkeys(moves, at))
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.promise("never-12", "always-2")
+@pytest.mark.parametrize("decision", [None, "Confirm", "Revert"])
+@pytest.mark.parametrize("on_failed", ["Hold", "Revert"])
+def test_a_guest_that_is_off_where_it_arrived_is_noted_before_anything_is_done(
+    on_failed: str, decision: str | None
+) -> None:
+    decisions = [{"server": "s1", "action": decision}] if decision else []
+    asked = spec(confirmation={"onFailedCheck": on_failed, "decisions": decisions})
+    record = decided(arrived(), asked, ran("s1")).record
+    assert record.arrived_off == {FOUND + 1: "2026-03-01T11:58:00Z"}
+    assert Record.read(record.to_json()).arrived_off == record.arrived_off
+    again = record.acknowledge("again", FOUND + 1)
+    assert not decided(observed(), asked, again).record.arrived_off
+
+
+def test_what_nova_shows_of_a_guest_is_noted_only_where_it_is_acted_upon() -> None:
+    early = arrived(first_seen={(FOUND + 1, "finished"): ago(5)})
+    assert not decided(early, spec(), ran("s1")).record.arrived_off
+    asked = replace(early, running={"s1": False})
+    assert decided(asked, spec(), ran("s1")).record.arrived_off
+
+
+def test_what_cannot_be_acted_upon_for_another_reason_is_not_noted() -> None:
+    """Without nova-compute here, right after the move: Nova shows what it heard last."""
+    early = arrived(first_seen={(FOUND + 1, "finished"): ago(5)}, service=service(state="down"))
+    assert not decided(early, spec(), ran("s1")).record.arrived_off
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.parametrize("unknown", ["silent", "down"])
+def test_a_guest_of_which_nobody_can_say_how_it_is_is_not_off(unknown: str) -> None:
+    sight = arrived()
+    if unknown == "silent":
+        sight = replace(sight, silent=frozenset({"s1"}))
+    else:
+        sight = replace(sight, services=(service(), replace(other(), state="down")))
+    assert said_of(sight, record=ran("s1"))["s2"] == "cold"
+    assert not decided(sight, spec(), ran("s1")).record.arrived_off
+
+
+@pytest.mark.field_case("F4")
+@pytest.mark.promise("never-12")
+@pytest.mark.parametrize("status", ["reverted", "reverting", "confirmed", "confirming"])
+def test_what_becomes_of_a_guest_that_was_off_ends_no_pause(status: str) -> None:
+    """The one that tried began before its revert ended: it has tried all the same."""
+    first = migration(FOUND + 1, status, "s1", created=ago(150), updated=ago(20))
+    second = migration(FOUND + 2, "finished", "s9", created=ago(100), updated=ago(90))
+    sight = observed(
+        [server("s2"), server("s3")],
+        [first, second],
+        elsewhere=[arrived_elsewhere("s9", power_state=SHUTDOWN)],
+        running={"s9": False},
+        first_seen={(second.id, "finished"): ago(90)},
+    )
+    found = said_of(sight, record=noted(ran("s1", "s9"), first.id))
+    assert (found["s2"], found["s3"]) == ("blocked ColdMigrationPaused",) * 2
 
 
 # A guest that Nova does not call broken, and that is off

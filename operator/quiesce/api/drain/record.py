@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+ARRIVED_OFF = 100  # migrations
 IDLE_PORTS = 8  # of one server; with more of them, the others count as if they had worked
 
 
@@ -60,9 +61,11 @@ class Record:
 
     `found_migration`: the highest ID of a migration that touched the host when the drain began.
     Migrations above it are of this drain's time, whatever the clocks say. `attempts_from`: failed
-    tries count above this ID. `moved`, `offloaded`: servers that left; Nova forgets those that are
-    deleted since. `proven`: the host was proven empty. `planned`: a plan was made. `cloud`: a
-    digest of what tells its cloud from others, once its credentials have worked there.
+    tries count above this ID. `arrived_off`: cold migrations above it whose guest had run and was
+    off where it arrived -> when it arrived, as a timestamp of Nova's. `moved`, `offloaded`: servers
+    that left; Nova forgets those that are deleted since. `proven`: the host was proven empty.
+    `planned`: a plan was made. `cloud`: a digest of what tells its cloud from others, once its
+    credentials have worked there.
     """
 
     started: str | None = None
@@ -76,6 +79,7 @@ class Record:
     address: str | None = None
     attempts_from: int = 0
     handled_request: str | None = None
+    arrived_off: Mapping[int, str] = field(default_factory=dict)
     tries: Mapping[str, Try] = field(default_factory=dict)
     moved: int = 0
     offloaded: int = 0
@@ -128,6 +132,9 @@ class Record:
             address=service.get("address"),
             attempts_from=status.get("attemptsFrom") or status.get("foundMigration") or 0,
             handled_request=status.get("lastHandledRequestedAt"),
+            arrived_off={
+                row["migration"]: row.get("since") or "" for row in status.get("arrivedOff") or ()
+            },
             tries=_tries(status),
             moved=progress.get("moved") or 0,
             offloaded=progress.get("offloaded") or 0,
@@ -155,11 +162,13 @@ class Record:
         """
         aggregates = [{"id": a.id, "name": a.name} for a in self.found_aggregates]
         tries = [tried.to_json(server_id) for server_id, tried in sorted(self.tries.items())]
+        off = [{"migration": id_, "since": at} for id_, at in sorted(self.arrived_off.items())]
         return {
             "foundAggregates": aggregates or None,
             "foundMigration": self.found_migration if self.begun else None,
             "attemptsFrom": self.attempts_from if self.begun else None,
             "lastHandledRequestedAt": self.handled_request,
+            "arrivedOff": off[-ARRIVED_OFF:] or None,
             "tries": [_present(row) for row in tries] or None,
             "startTime": self.started,
             "drainedTime": self.drained_since,

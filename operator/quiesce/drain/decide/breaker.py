@@ -8,6 +8,7 @@ tries whether they work again, the other servers wait with the cause in the stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from quiesce.api.drain.reasons import ServerReason
 from quiesce.api.drain.spec import LockedPolicy
@@ -18,11 +19,12 @@ from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import CUT_OFF
 from quiesce.drain.model.migrations import LEFT_WELL, broke_off, may_be_elsewhere, own_of_host
 from quiesce.drain.model.observation import Observation
-from quiesce.drain.model.verdict import MoveMethod
-from quiesce.openstack.records import FAILED, Migration, Server
+from quiesce.drain.model.verdict import Confirm, Follow, Held, MoveMethod, Revert, Verdict
+from quiesce.openstack.records import FAILED, RUNNING, Migration, Server
 
 _SAME_CAUSE = 2  # servers in a row that fail live for one cause: then it is the host's
-_SETTLED_COLD = (*LEFT_WELL, "confirming")
+_ARRIVED = (*LEFT_WELL, "confirming")
+_CONFIRMED = ("confirmed", "confirming")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,35 @@ class Breakers:
         return self.cold if method == "cold" else self.live
 
 
-def breakers_of(drain: Drain, observation: Observation) -> Breakers:
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """IDs of our migrations that are finished: those whose checks pass, and those whose checks have
+    not ended.
+    """
+
+    passed: frozenset[int] = frozenset()
+    verifying: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, verdicts: Iterable[Verdict]) -> Self:
+        """`verdicts`: for servers that are no longer on the host."""
+        passed, verifying = set[int](), set[int]()
+        for verdict in verdicts:
+            match verdict:
+                case Confirm(migration=m) | Held(ServerReason.AWAITING_DECISION, migration=m):
+                    passed.add(m.id)
+                case Follow(migration=Migration(status="finished") as m):
+                    verifying.add(m.id)
+        return cls(frozenset(passed), frozenset(verifying))
+
+
+def breakers_of(
+    drain: Drain, observation: Observation, arrivals: Arrivals = Arrivals()
+) -> Breakers:
     own = [m for m in own_of_host(drain, observation) if m.id > drain.record.attempts_from]
     cold, live = [m for m in own if not m.live], [m for m in own if m.live]
     return Breakers(
-        _ssh_breaker(drain, observation) or _left_down_breaker(drain, observation, cold),
+        _ssh_breaker(drain, observation) or _left_down_breaker(drain, observation, cold, arrivals),
         _live_breaker(drain, observation, live),
     )
 
@@ -75,7 +101,7 @@ def _ssh_breaker(drain: Drain, observation: Observation) -> Breaker | None:
     No guest is stopped before that (virt/libvirt/driver.py migrate_disk_and_power_off), so the one
     that failed last tries again with increasing delays.
     """
-    settled = (*FAILED, *_SETTLED_COLD)
+    settled = (*FAILED, *_ARRIVED)
     cold = [
         m
         for m in observation.migrations
@@ -95,28 +121,35 @@ def _ssh_breaker(drain: Drain, observation: Observation) -> Breaker | None:
 
 
 def _left_down_breaker(
-    drain: Drain, observation: Observation, cold: list[Migration]
+    drain: Drain, observation: Observation, cold: list[Migration], arrivals: Arrivals
 ) -> Breaker | None:
     """A guest was left down by a cold move, and none has succeeded since: one more guest tries.
 
     That is one that began since. Nova does not show when an older one arrived, only when it was
-    confirmed, which may be long after.
+    confirmed, which may be long after. To have arrived is no success: confirmed is, or that its
+    checks pass, and neither where its guest was off.
     """
-    since = max((m.created for m in cold if m.status in _SETTLED_COLD), default=None)
+    well = [
+        m
+        for m in cold
+        if (m.status in _CONFIRMED or m.id in arrivals.passed)
+        and not arrived_off(drain, observation, m)
+    ]
+    since = max((m.created for m in well), default=None)
     trips = [
         m
         for m in cold
-        if left_down(drain, observation, m) and (since is None or _ended(m) >= since)
+        if left_down(drain, observation, m) and (since is None or _failed_at(drain, m) >= since)
     ]
     if not trips:
         return None
-    first = min(trips, key=_ended)
+    first = min(trips, key=lambda m: _failed_at(drain, m))
     return Breaker(
         "cold",
         ServerReason.COLD_MIGRATION_PAUSED,
-        f"it left {_name(observation, first)} down ({causes.text_of(observation, first)}), and "
+        f"it left {_name(observation, first)} down ({_why(drain, observation, first)}), and "
         "none has succeeded since",
-        _guest_that_tries(drain, observation, cold, first),
+        _guest_that_tries(drain, observation, cold, first, arrivals),
         ("Repair the cause on this host or on the destination", new_tries(drain)),
         spares_stopped=True,
     )
@@ -128,6 +161,8 @@ def left_down(drain: Drain, observation: Observation, m: Migration) -> bool:
     Nova's event says so where it names the step (compute_resize_instance shuts the guest down, and
     compute_finish_resize starts it); else the server does.
     """
+    if arrived_off(drain, observation, m):
+        return True
     cause = observation.history.causes.get(m.id)
     if m.status in FAILED and m.status != "reverted" and cause is not None and cause.final:
         if causes.is_untouched(cause.text):
@@ -140,6 +175,49 @@ def left_down(drain: Drain, observation: Observation, m: Migration) -> bool:
     if m.status == "error" and server.status == "ERROR":
         return cause is None or not causes.is_untouched(cause.text)
     return was_left_off(drain, observation, server)
+
+
+def arrived_off(drain: Drain, observation: Observation, m: Migration) -> bool:
+    """Its guest ran before, and was off where it arrived, whatever became of it since."""
+    return m.id in drain.record.arrived_off or is_off_there(drain, observation, m)
+
+
+def is_off_there(drain: Drain, observation: Observation, m: Migration) -> bool:
+    """In VERIFY_RESIZE by this migration, and off: by its hypervisor, else as Nova shows it. Where
+    neither can say how it is, it is not known to be off.
+    """
+    server = observation.elsewhere.get(m.server_id)
+    if m.status != "finished" or server is None or not _is_newest(observation, m):
+        return False
+    if server.id in observation.silent or not observation.is_up(server.host):
+        return False
+    if server.status != "VERIFY_RESIZE" or server.task_state is not None:
+        return False
+    if not drain.spec.confirmation.checks.power or drain.record.was(server.id) != "ACTIVE":
+        return False
+    return not observation.running.get(server.id, server.power_state == RUNNING)
+
+
+def newly_off(
+    drain: Drain, observation: Observation, verdicts: Iterable[Verdict]
+) -> dict[int, datetime]:
+    """Migrations to note, and when they arrived: the guest is off by its hypervisor, or by what
+    Nova shows where that is acted upon.
+    """
+    acted = set[int]()
+    for verdict in verdicts:
+        match verdict:
+            case Revert(migration=m) | Confirm(migration=m):
+                acted.add(m.id)
+            case Held(ServerReason.CHECK_FAILED, migration=m):
+                acted.add(m.id)
+    return {
+        m.id: _ended(m)
+        for m in own_of_host(drain, observation)
+        if not m.live
+        and is_off_there(drain, observation, m)
+        and (m.id in acted or observation.running.get(m.server_id) is False)
+    }
 
 
 def was_left_off(drain: Drain, observation: Observation, server: Server) -> bool:
@@ -161,15 +239,21 @@ def was_left_off(drain: Drain, observation: Observation, server: Server) -> bool
 
 
 def _guest_that_tries(
-    drain: Drain, observation: Observation, cold: list[Migration], first: Migration
+    drain: Drain,
+    observation: Observation,
+    cold: list[Migration],
+    first: Migration,
+    arrivals: Arrivals,
 ) -> str | None:
     """The smallest running guest, once all that was in flight has ended; None: one has tried."""
     tried_since = [
         m
         for m in cold  # Nova's times have whole seconds
-        if m.id > first.id and m.created >= _ended(first) and _ran(drain, m.server_id)
+        if m.id > first.id and m.created >= _failed_at(drain, first) and _ran(drain, m.server_id)
     ]
-    in_flight = [m for m in cold if not m.terminal and m.status != "finished"]
+    in_flight = [
+        m for m in cold if not m.terminal and (m.status != "finished" or m.id in arrivals.verifying)
+    ]
     if tried_since or any(_ran(drain, m.server_id) for m in in_flight):
         return None
     failed = {m.server_id for m in cold if m.status in FAILED}
@@ -294,6 +378,18 @@ def _free_to_try(
 
 def _ended(m: Migration) -> datetime:
     return m.updated or m.created
+
+
+def _failed_at(drain: Drain, m: Migration) -> datetime:
+    """When it left its guest down: where that was on its arrival, it may have ended long after."""
+    noted = drain.record.arrived_off.get(m.id)
+    return datetime.fromisoformat(noted) if noted else _ended(m)
+
+
+def _why(drain: Drain, observation: Observation, m: Migration) -> str:
+    if arrived_off(drain, observation, m):
+        return f"it was off where it arrived, on {m.dest}"
+    return causes.text_of(observation, m)
 
 
 def _is_newest(observation: Observation, m: Migration) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from quiesce.api.drain.record import IDLE_PORTS, FoundAggregate, Record, Try
 from quiesce.api.drain.status import Progress
 from quiesce.api.text import timestamp
+from quiesce.drain.decide.breaker import newly_off
 from quiesce.drain.model.decision import Decision, Outcome
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
@@ -33,6 +34,7 @@ def record_of_tick(
         started=drain.record.started or now,
         found_unit=drain.record.found_unit or observation.unit,
         tries=_tries(drain, observation, decision),
+        arrived_off=_arrived_off(drain, observation, decision),
         moved=progress.moved,
         offloaded=progress.offloaded,
         proven=decision.proof.complete,
@@ -97,6 +99,14 @@ def _tries(drain: Drain, observation: Observation, decision: Decision) -> dict[s
         elif known is not None and (_migrates(known) or isinstance(v.verdict, Blocked | Held)):
             found[v.server_id] = known
     return found
+
+
+def _arrived_off(drain: Drain, observation: Observation, decision: Decision) -> dict[int, str]:
+    """The time of the first note stays: a later change of the record is no arrival."""
+    verdicts = [v.verdict for v in decision.verdicts]
+    new = newly_off(drain, observation, verdicts)
+    found = {id_: timestamp(at) for id_, at in new.items()} | dict(drain.record.arrived_off)
+    return {id_: found[id_] for id_ in sorted(found) if id_ > drain.record.attempts_from}
 
 
 def _migrates(tried: Try) -> bool:

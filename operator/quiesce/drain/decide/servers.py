@@ -1,7 +1,7 @@
 """A verdict for every server that concerns the host."""
 
 from quiesce.drain.decide import departed, rules
-from quiesce.drain.decide.breaker import Breakers, breakers_of
+from quiesce.drain.decide.breaker import Arrivals, Breakers, breakers_of
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.migrations import own_migrations
 from quiesce.drain.model.observation import Observation
@@ -14,13 +14,14 @@ def judge_all(drain: Drain, observation: Observation) -> tuple[ServerVerdict, ..
     name.
     """
     here = {server.id for server in observation.servers}
-    breakers = breakers_of(drain, observation)
+    away = dict.fromkeys(m.server_id for m in observation.migrations if m.server_id not in here)
+    found = [_judge_departed(server_id, drain, observation) for server_id in away]
+    left = [verdict for verdict in found if verdict is not None]
+    breakers = breakers_of(drain, observation, Arrivals.of(v.verdict for v in left))
     present = [
         _judge_present(server, drain, observation, breakers) for server in observation.servers
     ]
-    away = dict.fromkeys(m.server_id for m in observation.migrations if m.server_id not in here)
-    found = [_judge_departed(server_id, drain, observation) for server_id in away]
-    every = [*present, *(verdict for verdict in found if verdict is not None)]
+    every = [*present, *left]
     return tuple(sorted(every, key=lambda v: (v.name, v.server_id)))
 
 
