@@ -414,7 +414,9 @@ def restarts_no_guest_again_that_a_person_had_rolled_back() -> None:
     assert world.actions(server.id) == ["migrate", "revertResize"]
     assert world.problems() == {"Reverted", "Suspended"}
     decides(world, server, "Confirm")
-    world.until(lambda: server.host != HOST and server.vm_state == "active")
+    world.until(
+        lambda: (server.host != HOST, server.vm_state, server.task_state) == (True, "active", None)
+    )
     assert world.actions(server.id)[2:] == ["migrate", "confirmResize"]
 
 
