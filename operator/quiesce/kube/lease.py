@@ -22,6 +22,8 @@ _API = ("coordination.k8s.io", "v1")
 _TIMEOUT = (1.5, 2.5)
 """Seconds to connect, and to wait for each read."""
 _PAGE = 500
+_MOST = 10_000
+"""Leases to read: anyone who may write Leases can give his the label."""
 
 call = partial(errors.call, timeout=_TIMEOUT)
 _create = partial(write, "leases", "create", timeout=_TIMEOUT)
@@ -65,13 +67,23 @@ class Leases:
             return None
 
     def list(self, *, everywhere: bool) -> list[Lease]:
-        """All that an operator of ours has made. Raises KubeError."""
+        """All that an operator of ours has made, or says so: the first _MOST. Raises KubeError."""
         options: dict[str, Any] = {"label_selector": f"{MANAGED_BY}={MANAGER}", "limit": _PAGE}
-        if everywhere:
-            found = call(self._api.list_cluster_custom_object, *_API, "leases", **options)
-        else:
-            found = call(self._api.list_namespaced_custom_object, *self._path(), **options)
-        return [read(item) for item in found["items"]]
+        ask = partial(
+            call,
+            *(self._api.list_cluster_custom_object, *_API, "leases")
+            if everywhere
+            else (self._api.list_namespaced_custom_object, *self._path()),
+            **options,
+        )
+        found: list[Lease] = []
+        page = ask()
+        while True:
+            found += map(read, page["items"])
+            following = page["metadata"].get("continue")
+            if not following or len(found) >= _MOST:
+                return found
+            page = ask(_continue=following)
 
     def create(self, name: str, holder: str, seconds: int, scope: str) -> Lease:
         """Raises KubeConflict where there is one by now."""

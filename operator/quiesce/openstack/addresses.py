@@ -1,7 +1,7 @@
 """PURE. Addresses and IDs that come from outside, before they become part of a request."""
 
 import re
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from quiesce.api.errors import CloudUnreachable
@@ -46,15 +46,6 @@ def _is_host(host: str) -> bool:
         return bool(IPv6Address(host[1:-1]))
     except ValueError:
         return False
-
-
-def is_link_local(address: str) -> bool:
-    """Whether an IP address is one of the machine's own link, where platforms serve what is meant
-    for the machine alone: 169.254.169.254 has credentials.
-    """
-    found = ip_address(address.partition("%")[0])
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return (mapped or found).is_link_local
 
 
 def origin(url: str) -> tuple[str, str, int]:

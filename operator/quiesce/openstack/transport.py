@@ -28,11 +28,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from quiesce.openstack.addresses import address_fault, is_link_local, origin
+from quiesce.openstack.addresses import address_fault, origin
 from quiesce.openstack.budget import time_left
 from quiesce.ops import leadership
 from quiesce.ops.one_piece import InOnePiece, changes
-from quiesce.ops.resolve import resolve
+from quiesce.ops.resolve import is_link_local, resolve
 
 LARGEST_REFUSAL = 64 * 2**10
 """Bytes of the body of an error: of a longer one only the status counts."""

@@ -8,9 +8,19 @@ import queue
 import socket
 import threading
 from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 Found = Sequence[tuple[Any, Any, int, str, Any]]
+
+
+def is_link_local(address: str) -> bool:
+    """Whether an IP address is one of the machine's own link, where platforms serve what is meant
+    for the machine alone: 169.254.169.254 has credentials.
+    """
+    found = ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_link_local
 
 
 def resolve(host: str, port: int, seconds: float) -> Found:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from quiesce.api.outside import cleaned
 from quiesce.ops import leadership
-from quiesce.ops.resolve import resolve
+from quiesce.ops.resolve import is_link_local, resolve
 from quiesce.ssh.errors import (
     ConnectionRefused,
     HostKeyMismatch,
@@ -221,6 +221,9 @@ def _dial(target: Target) -> socket.socket:
     try:
         found = resolve(target.address, target.port, _CONNECT_SECONDS)
         for *_, place in found[:_ADDRESSES]:
+            if is_link_local(str(place[0])):
+                failed = OSError("its address is link-local, which no compute host has")
+                continue
             left = max(1.0, end - time.monotonic())
             try:
                 return socket.create_connection((str(place[0]), target.port), timeout=left)

@@ -1,6 +1,7 @@
 """An answer on a TCP port adds to the other checks and never stands in for one."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from tests.unit.drain.build import (
     begun,
     migration,
     observed,
+    server,
     spec,
     tried,
     verdict,
 )
 
 from quiesce.drain.model.verdict import Held
+from quiesce.drain.observe.tcp import unreachable
 from quiesce.openstack.records import SHUTDOWN, Port
 
 CRD = Path(__file__).parents[3] / "crds" / "quiesce.dev_computenodedrains.yaml"
@@ -37,16 +40,36 @@ MINE = migration()
 def test_a_machine_that_answers_for_a_dead_guest_confirms_nothing(
     power: int | None, ports: tuple[Port, ...], running: bool | None
 ) -> None:
-    server = arrived_elsewhere() if power is None else arrived_elsewhere(power_state=power)
+    there = arrived_elsewhere() if power is None else arrived_elsewhere(power_state=power)
     observation = observed(
         migrations=[MINE],
-        elsewhere=[server],
+        elsewhere=[there],
         first_seen={(MINE.id, MINE.status): ago(100_000)},
         ports=ports,
         unreachable={},
         running={} if running is None else {"s1": running},
     )
     assert isinstance(verdict(observation, ANSWERS, begun(tries={"s1": tried("ACTIVE")})), Held)
+
+
+@pytest.mark.finding("M11")
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "127.0.0.1", "::1"]
+)
+def test_an_address_of_the_operators_own_machine_is_not_asked(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def connected(place: object, _timeout: float) -> socket.socket:
+        asked.append(place)
+        return socket.socket()
+
+    monkeypatch.setattr(socket, "create_connection", connected)
+    sight = [arrived_elsewhere(addresses=(address,)), server("s2", addresses=("192.0.2.7",))]
+    found = unreachable(sight, 80)
+    assert asked == [("192.0.2.7", 80)]
+    assert "own machine" in found["s1"]
 
 
 @pytest.mark.finding("L7")

@@ -13,7 +13,7 @@ from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from quiesce.ops import leadership
 from quiesce.ops.leadership import Fence, NotLeading
 from quiesce.ssh import session
-from quiesce.ssh.errors import HostKeyMismatch, HostKeyUnknown, PermissionDenied
+from quiesce.ssh.errors import HostKeyMismatch, HostKeyUnknown, PermissionDenied, Unreachable
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login
 from quiesce.ssh.session import Target, connect
@@ -159,6 +159,19 @@ def test_words_that_are_not_quoted_would_be_noticed(
     monkeypatch.setattr(shlex, "join", " ".join)
     with pytest.raises((AssertionError, ValueError)):
         test_words_of_a_command_stay_words(target, door)
+
+
+@pytest.mark.finding("M11")
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1"])
+def test_a_link_local_address_is_not_connected_to(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that was taken over says itself where it is reached."""
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "create_connection", lambda at, **_: asked.append(at))
+    with pytest.raises(Unreachable, match="link-local"):
+        run(Target("cmp1", address, 22), [HOST_KEY])
+    assert asked == []
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 
 from quiesce.openstack.budget import time_left
 from quiesce.openstack.records import Server
+from quiesce.ops.resolve import is_link_local
 
 _TIMEOUT = 2.0  # seconds for each address
 _MOST_ADDRESSES = 16
@@ -29,10 +31,21 @@ def unreachable(servers: Iterable[Server], port: int) -> dict[str, str]:
     return found
 
 
+def _is_of_this_machine(address: str) -> bool:
+    """A server may have any address in a network of its owner's."""
+    try:
+        return is_link_local(address) or ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def _try(server: Server, port: int) -> str:
     if not server.addresses:
         return f"no answer on TCP port {port}: the server has no address"
     for address in server.addresses[:_MOST_ADDRESSES]:
+        if _is_of_this_machine(address):
+            text = f"{address} is an address of the operator's own machine, and is not asked"
+            continue
         try:
             socket.create_connection((address, port), _TIMEOUT).close()
         except OSError as error:
