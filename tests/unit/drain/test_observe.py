@@ -38,6 +38,7 @@ from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Port
 
 FAILED = migration(FOUND + 1, "error", dest=None)
+GONE = {"conflictingRequest": {"code": 409, "message": "in power state shutdown"}}
 SAID, UNSAID = ("Error", "No valid host was found."), (None, None)
 
 
@@ -79,10 +80,9 @@ def test_the_hypervisor_is_asked_before_another_users_resize_is_confirmed(here: 
     theirs = migration(type="resize", user_id="them")
     moved = replace(arrived_elsewhere(), host="cmp1" if here else "cmp2")
     sight = observed([moved] if here else [], [theirs], elsewhere=[] if here else [moved])
-    gone = {"conflictingRequest": {"code": 409, "message": "in power state shutdown"}}
     for asked, found in (({}, {}), ({"foreign": "Confirm"}, {"s1": False})):
         mine = replace(drain(record=begun()), spec=spec(confirmation=asked))
-        assert read_guests(Cloud(Wire(lambda *_: answer(409, gone))), mine, sight).running == found
+        assert read_guests(Cloud(Wire(lambda *_: answer(409, GONE))), mine, sight).running == found
 
 
 @pytest.mark.promise("never-13")
@@ -90,10 +90,31 @@ def test_the_hypervisor_is_asked_again_after_all_that_follows_a_poll() -> None:
     """A look at all servers may take minutes, in which a guest can die."""
     ran = drain(record=begun(tries={"s1": tried("ACTIVE")}))
     told = observed(migrations=[migration()], elsewhere=[arrived_elsewhere()], running={"s1": True})
-    gone = {"conflictingRequest": {"code": 409, "message": "in power state shutdown"}}
-    wire = Wire(lambda *_: answer(409, gone))
+    wire = Wire(lambda *_: answer(409, GONE))
     assert read_guests(Cloud(wire), ran, told).running == {"s1": False}
     assert len(wire.sent) == 1
+
+
+@pytest.mark.promise("never-13")
+@pytest.mark.parametrize("takes", [1.0, 31.0])
+def test_guests_are_asked_again_after_a_hypervisor_that_took_long(takes: float) -> None:
+    """Another one may have died while the drain waited for an answer."""
+    names, now = ("s1", "s2", "s3"), [0.0]
+    ran = drain(record=begun(tries=dict.fromkeys(names, tried("ACTIVE"))))
+    moves = [migration(FOUND + place, server_id=name) for place, name in enumerate(names, 1)]
+    told = observed(migrations=moves, elsewhere=[arrived_elsewhere(name) for name in names])
+
+    def reply(_service: str, _method: str, path: str, *_: Any) -> Any:
+        if "/s2/" not in path:
+            return answer(409, GONE) if now[0] > takes / 2 else {}
+        now[0] += takes
+        return answer(500, {"computeFault": {"code": 500, "message": "no reply"}})
+
+    wire = Wire(reply)
+    found = read_guests(Cloud(wire, lambda: now[0]), ran, told)
+    assert found.silent == {"s2"}
+    assert found.running == ({"s1": False, "s3": False} if takes > 5 else {"s1": True, "s3": False})
+    assert len(wire.sent) == (4 if takes > 5 else 3)
 
 
 @pytest.mark.promise("never-13")

@@ -35,6 +35,10 @@ CAUSE_LENGTH = 1024
 # Servers that cannot be read one by one: with more of them it is no longer a matter of theirs, and
 # each may have taken the whole time that a request may take.
 _MOST_UNREAD = 5
+# An answer of a hypervisor that takes so many seconds makes those before it old. These are asked
+# for again, so often at most.
+_LONG = 5.0
+_ASKED_AGAIN = 2
 _HEALTHY = ("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED")
 
 
@@ -246,9 +250,8 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     was reverted that it is off, for up to 10 minutes (sync_power_state_interval) while it runs. So
     they are read last, after whatever takes long, and what was read before counts no longer.
     """
-    running: dict[str, bool] = {}
+    guests = _Guests(cloud)
     stopped: set[str] = set()
-    silent: set[str] = set()
     for server in observation.servers:
         tried = drain.record.tries.get(server.id)
         if tried is None or tried.was != "ACTIVE" or not server.idle:
@@ -259,18 +262,19 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
         if server.status == "SHUTOFF" and began and cloud.stopped_by_user(server.id, began):
             stopped.add(server.id)
         if server.status == "ACTIVE" and broke_off(drain, observation, server):
-            _ask(cloud, server, running, silent)
-    _ask_for_misplaced(cloud, drain, observation, running, silent)
+            guests.ask(server.id)
+    _ask_for_misplaced(cloud, drain, observation, guests)
     for moved in (*observation.servers, *observation.elsewhere.values()):
         if moved is None or moved.status != "VERIFY_RESIZE" or moved.task_state is not None:
             continue
         if not observation.is_up(moved.host):  # Nova waits long for its answer
             continue
         if _is_ours_to_ask_for(drain, observation, moved) or _is_theirs(drain, observation, moved):
-            _ask(cloud, moved, running, silent)
+            guests.ask(moved.id)
+    guests.ask_again()
     known: dict[str, Any] = {
-        "running": running,
-        "silent": frozenset(silent),
+        "running": guests.running,
+        "silent": frozenset(guests.silent),
         "stopped_by_user": frozenset(stopped),
         "misplaces": cloud.misplaces,
     }
@@ -283,8 +287,7 @@ def _ask_for_misplaced(
     cloud: Cloud,
     drain: Drain,
     observation: Observation,
-    running: dict[str, bool],
-    silent: set[str],
+    guests: "_Guests",
 ) -> None:
     """Whether those run here whose guest may be elsewhere.
 
@@ -292,7 +295,7 @@ def _ask_for_misplaced(
     a fault for each guest that does not run: not again once its sync of power states, which takes
     in servers in ERROR, shows it as off. A nova-compute that does not answer is not asked for all.
     """
-    observation = replace(observation, misplaces=cloud.misplaces, running=running)
+    observation = replace(observation, misplaces=cloud.misplaces, running=guests.running)
     unanswered = 0
     for server in observation.servers:
         shown = server.status in ("ERROR", "ACTIVE") and server.power_state == RUNNING
@@ -300,19 +303,45 @@ def _ask_for_misplaced(
             continue
         if observation.service_is_down or unanswered >= _MOST_UNREAD:
             return
-        if server.id not in running and server.id not in silent:
-            _ask(cloud, server, running, silent)
-            unanswered += server.id not in running
+        if server.id not in guests.running and server.id not in guests.silent:
+            guests.ask(server.id)
+            unanswered += server.id not in guests.running
 
 
-def _ask(cloud: Cloud, server: Server, running: dict[str, bool], silent: set[str]) -> None:
-    try:
-        found = cloud.is_running(server.id)
-    except CloudUnreachable:
-        silent.add(server.id)
-        return
-    if found is not None:
-        running[server.id] = found
+class _Guests:
+    """What hypervisors say of guests, one asked after the other.
+
+    `running`: server id -> whether its guest runs; without those that cannot be asked. `silent`:
+    servers of which was asked and not answered.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._outdated: set[str] = set()
+        self.running: dict[str, bool] = {}
+        self.silent: set[str] = set()
+
+    def ask(self, server_id: str) -> None:
+        began = self._cloud.clock()
+        try:
+            found = self._cloud.is_running(server_id)
+        except CloudUnreachable:
+            self.running.pop(server_id, None)
+            self.silent.add(server_id)
+        else:
+            if found is not None:
+                self.running[server_id] = found
+        if self._cloud.clock() - began > _LONG:
+            self._outdated |= self.running.keys()
+        self._outdated.discard(server_id)
+
+    def ask_again(self) -> None:
+        """Of those asked before another one took long: a guest may have died meanwhile. Where all
+        answers take long, the last ones count.
+        """
+        for _ in range(_ASKED_AGAIN):
+            for server_id in sorted(self._outdated & self.running.keys()):
+                self.ask(server_id)
 
 
 def _is_theirs(drain: Drain, observation: Observation, server: Server) -> bool:
