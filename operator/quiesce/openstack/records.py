@@ -337,22 +337,34 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class LiveProgress:
-    """A running live migration's counters (`GET /servers/{id}/migrations`), bytes."""
+    """A running live migration's counters (`GET /servers/{id}/migrations`), bytes. `total` 0: Nova
+    does not show how much there is to copy.
+    """
 
     migration_id: int
     status: str
     processed: int
     remaining: int
+    total: int = 0
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
         """Memory and disk together."""
         row = mapping(row)
-        done, left = (
+        done, left, total = (
             sum(optional_number(row, f"{of}_{what}_bytes") for of in ("memory", "disk"))
-            for what in ("processed", "remaining")
+            for what in ("processed", "remaining", "total")
         )
-        return cls(number(row, "id"), text(row, "status"), done, left)
+        return cls(number(row, "id"), text(row, "status"), done, left, total)
+
+    @property
+    def percent(self) -> int | None:
+        """Of what there is to copy, how much need not be copied any more; None: not shown. It falls
+        where the guest writes to its memory faster than that is copied.
+        """
+        if self.total <= 0:
+            return None
+        return min(100, max(0, 100 * (self.total - self.remaining) // self.total))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from quiesce.api import durations
 from quiesce.api.conditions import find
 from quiesce.api.drain.reasons import Phase
-from quiesce.api.drain.status import PlanStatus, ProblemRow
+from quiesce.api.drain.status import MovingRow, PlanStatus, ProblemRow
 from quiesce.api.explanations import Meaning, Table
 from quiesce.api.text import count
 from quiesce.plugin.document import BLANK, Bar, Block, Grid, Line, Page, Span, Style, height, line
@@ -119,7 +119,7 @@ def _moving(view: DrainView, now: datetime, most: int | None = None) -> Iterator
         (
             Span(row.name),
             Span(row.method or "-"),
-            Span(row.state, "busy"),
+            Span(_state(row), "busy"),
             Span(row.destination or "-"),
             Span(str(row.attempt), "bad" if row.attempt > 1 else ""),
             Span(_since(moment(row.since), now)),
@@ -131,6 +131,14 @@ def _moving(view: DrainView, now: datetime, most: int | None = None) -> Iterator
     yield Grid(columns, rows, optional=("WAS", "FOR", "ATTEMPT", "METHOD", "TO"))
     if most is not None and len(moving) > most:
         yield line(Span(f"and {count(len(moving) - most, 'more server')}", "dim"))
+
+
+def _state(row: MovingRow) -> str:
+    """With how far its copy is, of a live migration that runs for minutes."""
+    if row.percent is None:
+        return row.state
+    rate = "" if row.rate is None else f", {row.rate / 2**20:.0f} MiB/s"
+    return f"{row.state} {row.percent}%{rate}"
 
 
 def problems(view: DrainView, now: datetime) -> Iterator[Block]:

@@ -144,6 +144,8 @@ FULL_STATUS: dict[str, Any] = {
             "name": "web-1",
             "method": "cold",
             "state": "migrating",
+            "percent": 63,
+            "bytesPerSecond": 117440512,
             "destination": "compute-08.example.org",
             "attempt": 1,
             "since": "2026-01-02T03:04:05Z",

@@ -1,5 +1,7 @@
 """What a person sees, phase by phase."""
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.plugin.build import PHASES, WEB_09, WEB_10, now_of, recorded, view
 
@@ -36,6 +38,17 @@ what it means, and what to do: kubectl quiesce explain Suspended"""
 def test_a_drain_shows_moves_and_problems_with_their_ways_out() -> None:
     found = view("draining")
     assert "\n".join(plain(drain(found, now_of(found)))) == DRAINING
+
+
+def test_a_live_migration_of_minutes_shows_how_far_it_is_and_how_fast() -> None:
+    found = view("draining")
+    assert found.status is not None
+    first, second = found.status.moving
+    moving = (replace(first, percent=63, rate=112 * 2**20), replace(second, percent=7))
+    shown = replace(found, status=replace(found.status, moving=moving))
+    text = "\n".join(plain(drain(shown, now_of(found))))
+    assert "Migrating 63%, 112 MiB/s" in text
+    assert "Migrating 7% " in text
 
 
 @pytest.mark.parametrize(

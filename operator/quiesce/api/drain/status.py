@@ -69,7 +69,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class MovingRow:
-    """A server on its way. `since`: when this attempt began."""
+    """A server on its way. `since`: when this attempt began. `percent`, `rate` (bytes a second): of
+    a live migration that runs for minutes, where Nova shows it.
+    """
 
     id: str
     name: str
@@ -79,6 +81,8 @@ class MovingRow:
     attempt: int
     since: str
     was: str | None
+    percent: int | None = None
+    rate: int | None = None
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
@@ -91,6 +95,8 @@ class MovingRow:
             attempt=row.get("attempt") or 1,
             since=row.get("since") or "",
             was=row.get("was"),
+            percent=row.get("percent"),
+            rate=row.get("bytesPerSecond"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -103,6 +109,8 @@ class MovingRow:
             "attempt": self.attempt,
             "since": self.since,
             "was": self.was,
+            "percent": self.percent,
+            "bytesPerSecond": self.rate,
         }
 
 

@@ -93,6 +93,18 @@ class ForeignConfirm:
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """How far a live migration was when its counters were read for the status. `rate`: bytes a
+    second since they were read before. None: not known.
+    """
+
+    at: datetime
+    percent: int | None = None
+    rate: int | None = None
+    processed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HostFailure:
     """nova-compute could not be read, stopped or (`starting`) started over SSH; `person`: waiting
     does not help. `remedies`: what a person can do, each a sentence or a command.
@@ -127,8 +139,9 @@ class History:
     `began_to_run`: live migrations that were seen beyond their wait for a turn.
     `told_to_end`: live migrations that were aborted or forced. `confirms`: migrations that this
     process has asked Nova to confirm; `foreign_confirms`: those of ours that it did not, and who
-    did; `unread_confirms`: those of ours of which that could not be read yet. `copied`: bytes and
-    when they last grew. `healthy`: failed migrations whose server is healthy.
+    did; `unread_confirms`: those of ours of which that could not be read yet. `least_left`: bytes
+    of a live migration and when so few were left first; `copied`: how far it is. `healthy`: failed
+    migrations whose server is healthy.
     `completed`: live migrations of ours, None before they were read; `arrived`: those among them
     that completed since then, and whose server was not seen well yet. `servers`, `listed`: the
     host's servers as last listed; `listed` None: the list is void. `full_list`, `older`: when all
@@ -151,6 +164,7 @@ class History:
     began_to_run: Mapping[int, datetime] = field(default_factory=dict)
     told_to_end: Mapping[int, datetime] = field(default_factory=dict)
     least_left: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
+    copied: Mapping[int, Copied] = field(default_factory=dict)
     confirms: frozenset[int] = frozenset()
     foreign_confirms: tuple[ForeignConfirm, ...] = ()
     unread_confirms: frozenset[int] = frozenset()
@@ -278,6 +292,18 @@ class History:
             return self
         least = {**self.least_left, migration_id: (progress.remaining, now)}
         return replace(self, least_left=least)
+
+    def note_copied(self, progress: LiveProgress | None, migration_id: int, now: datetime) -> Self:
+        """Its counters were read, or (None) are not available."""
+        found = Copied(now)
+        if progress is not None:
+            before = self.copied.get(migration_id)
+            rate = None
+            if before is not None and before.processed is not None and now > before.at:
+                grown = progress.processed - before.processed
+                rate = max(0, round(grown / (now - before.at).total_seconds()))
+            found = Copied(now, progress.percent, rate, progress.processed)
+        return replace(self, copied={**self.copied, migration_id: found})
 
     def note_consumers(self, consumers: Iterable[str], now: datetime) -> Self:
         return replace(self, held_since={c: self.held_since.get(c, now) for c in consumers})

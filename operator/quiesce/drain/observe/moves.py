@@ -5,6 +5,7 @@ live ones are.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from quiesce.api.drain.spec import ConfirmationPolicy, ForeignPolicy
@@ -30,6 +31,10 @@ FULL_LIST_EVERY = timedelta(seconds=30)
 # ends.
 CAUSE_WITHIN = timedelta(seconds=30)
 PROGRESS_WITHIN = timedelta(minutes=2)
+# How often the progress of a live migration is read to be shown: each time is a request, and a
+# write of the status.
+SHOWN_EVERY = timedelta(seconds=60)
+_MOST_SHOWN = 10  # in one reconciliation
 LONGEST_PROGRESS = 3  # times migration.timeout: then also one that makes progress is late
 CAUSE_LENGTH = 1024
 # Servers that cannot be read one by one: with more of them it is no longer a matter of theirs, and
@@ -216,9 +221,11 @@ def read_cause(cloud: Cloud, m: Migration, before: Cause | None, now: datetime) 
 
 
 def read_progress(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """Live migrations over their time that still make progress: slow, not stuck. The first read
-    gives them time to show it, and there is an end to it all the same.
+    """How far live migrations are, now and then; and of those over their time, which still make
+    progress: slow, not stuck. The first read gives these time to show it, and there is an end to it
+    all the same.
     """
+    observation = _read_copied(cloud, observation)
     now, history = observation.now, observation.history
     timeout = timedelta(seconds=drain.spec.migration.timeout)
     moving: set[int] = set()
@@ -239,6 +246,33 @@ def read_progress(cloud: Cloud, drain: Drain, observation: Observation) -> Obser
         if now - at < PROGRESS_WITHIN and progress.remaining > 0 and not endless:
             moving.add(m.id)
     return replace(observation, progressing=frozenset(moving), history=history)
+
+
+def _read_copied(cloud: Cloud, observation: Observation) -> Observation:
+    """What the status shows of them: nothing is decided by it."""
+    now, history = observation.now, observation.history
+    running = {
+        m.id: m
+        for m in observation.migrations
+        if m.live and m.status == "running" and m.source == observation.host
+    }
+    known = {id_: copied for id_, copied in history.copied.items() if id_ in running}
+    if len(known) != len(history.copied):
+        history = replace(history, copied=known)
+    due = (m for m in running.values() if now - _shown_at(history, m, now) >= SHOWN_EVERY)
+    for m in islice(due, _MOST_SHOWN):
+        try:
+            progress = cloud.live_progress(m.server_id, m.id)
+        except CloudUnreachable:
+            progress = None
+        history = history.note_copied(progress, m.id, now)
+    return observation if history is observation.history else replace(observation, history=history)
+
+
+def _shown_at(history: History, m: Migration, now: datetime) -> datetime:
+    """When its progress was read last; it begins to run with nothing to show."""
+    copied = history.copied.get(m.id)
+    return copied.at if copied else history.first_seen.get((m.id, "running"), now)
 
 
 def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:

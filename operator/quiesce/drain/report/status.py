@@ -148,6 +148,7 @@ def _service(observation: Observation) -> ServiceStatus:
 def _moving_row(v: ServerVerdict, report: Report) -> MovingRow:
     tried = report.decision.record.tries.get(v.server_id)
     migration: Migration | None = getattr(v.verdict, "migration", None)
+    copied = report.observation.history.copied.get(migration.id) if migration else None
     return MovingRow(
         id=v.server_id,
         name=v.name,
@@ -157,6 +158,8 @@ def _moving_row(v: ServerVerdict, report: Report) -> MovingRow:
         attempt=v.attempt,
         since=tried.began if tried else report.now,
         was=tried.was if tried else None,
+        percent=copied.percent if copied else None,
+        rate=copied.rate if copied else None,
     )
 
 
