@@ -58,3 +58,24 @@ def test_the_drain_aborts_it_and_later_forces_it(
     done = hypervisors.lab.actions(guest.id)
     assert done[-2:] == ["live-migration", "live_migration_force_complete"]
     assert operator.healthy()
+
+
+def test_how_far_it_is_is_shown_and_how_fast_it_copies(
+    kube: Kube, hypervisors: Hypervisors, keyring: Keyring, operator: Operator
+) -> None:
+    trouble = busy_guest(kube, hypervisors, keyring.namespace)
+    (guest,) = trouble.guests
+
+    with trouble.drained("Live") as drain:
+        status = drain.until(
+            "what it copies",
+            lambda s: any("bytesPerSecond" in row for row in s.get("moving") or ()),
+            timeout=400,
+        )
+        (row,) = status["moving"]
+        assert (row["id"], row["method"]) == (guest.id, "live")
+        assert 0 <= row["percent"] <= 100
+        assert 0 < row["bytesPerSecond"] < 2 * MEGABITS * 1_000_000 / 8
+        trouble.source.fast()
+        trouble.ended(live=[guest])
+    assert operator.healthy()
