@@ -16,7 +16,7 @@ from tests.install.helm import HELM, KUBERNETES
 from tests.runner.tiers import INSTALLS
 
 SYSTEM = "quiesce-system"
-IMAGE = "registry.example.org/quiesce:0.1.0"
+IMAGE = "registry.example.org/quiesce:0.2.0"
 Json = dict[str, Any]
 CLUSTER_WIDE = ("crd", "clusterrole", "clusterrolebinding")
 IN_NAMESPACES = ("rolebinding,role", "deployment,networkpolicy,serviceaccount,pdb,secret")
