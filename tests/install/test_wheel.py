@@ -56,6 +56,14 @@ def test_it_knows_its_version_and_its_flags(installed: Environment) -> None:
     assert "--all-namespaces" in installed.quiesce("run", "--help")
 
 
+def test_the_plugin_is_in_it_without_what_draws_its_colors(installed: Environment) -> None:
+    def said(program: str, *words: str) -> str:
+        return done(installed.bin / program, *words, cwd="/", env=bare())
+
+    assert "servers.suspended" in said("kubectl-quiesce", "explain", "Suspended")
+    assert "Suspended" in said("kubectl_complete-quiesce", "explain", "Susp")
+
+
 def test_a_wheel_that_was_changed_is_refused(dist: Dist, tmp_path: Path) -> None:
     done(sys.executable, "-m", "venv", "--without-pip", tmp_path / "environment")
     wheel = dist.one("*.whl")

@@ -103,6 +103,32 @@ def test_a_person_drains_and_restores_a_host(
     assert operator.healthy()
 
 
+@pytest.mark.timeout(300)
+def test_a_person_has_a_server_rolled_back_and_tried_again(
+    kube: Kube, namespace: str, stand_in: Cloud, operator: Operator, editor: Person
+) -> None:
+    def reasons() -> dict[str, str]:
+        return {row["name"]: row["reason"] for row in shown(editor).get("problems", ())}
+
+    both = {"web-3": "AwaitingDecision", "web-4": "AwaitingDecision"}
+    flags = ("--method", "LiveThenCold", "--confirm", "Manual", "--after-drain", "KeepDisabled")
+    editor.does("drain", HOST, *flags)
+    until("both cold moves held", lambda: reasons() == both, timeout=90)
+
+    assert "add --yes" in editor.fails("revert", HOST, "web-3", code=2)
+    assert "web-3: Revert" in editor.does("revert", HOST, "web-3", "--yes")
+    until("web-3 back", lambda: reasons() == both | {"web-3": "Reverted"}, timeout=90)
+    assert "rolled back" in editor.does("explain", "Reverted")
+    # A new set of tries for all leaves alone what a person has decided.
+    editor.does("retry", HOST)
+    assert reasons() == both | {"web-3": "Reverted"}
+    editor.does("retry", HOST, "web-3")
+    until("both held again", lambda: reasons() == both, timeout=90)
+    editor.does("confirm", HOST, "--all")
+    until("drained", lambda: shown(editor)["phase"] == "Drained", timeout=90)
+    assert operator.healthy()
+
+
 def test_a_viewer_sees_all_and_is_told_which_role_is_missing(
     kube: Kube, namespace: str, viewer: Person
 ) -> None:
