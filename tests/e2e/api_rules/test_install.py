@@ -9,7 +9,9 @@ import pytest
 import yaml
 from tests.e2e.api_rules.installs import ALL, INSTALLS, ONE, ROOT, Install, rendered
 from tests.e2e.api_rules.manifests import EXAMPLES, FULL_STATUS, drain, write_status
-from tests.harness.kubernetes import WATCHED, Kube
+from tests.harness.kubernetes import WATCHED, Json, Kube
+
+from quiesce.api.selector import Selector
 
 RESTRICTED = (
     "pod-security.kubernetes.io/enforce=restricted",
@@ -51,6 +53,37 @@ def test_an_install_renders_as_it_stands(kube: Kube, which: str) -> None:
     assert all(
         s["namespace"] == namespace and s["name"] == pod["serviceAccountName"] for s in subjects
     )
+
+
+def test_each_resource_is_that_of_one_shard_and_each_budget_counts_its_own_pods(
+    kube: Kube, namespace: str, tmp_path: Path
+) -> None:
+    install = rendered(kube, namespace, "overlays/shards", tmp_path)
+    text = yaml.safe_dump_all(install.documents)
+    answer = kube.kubectl("apply", "--dry-run=server", "-f", "-", stdin=text)
+    assert len(answer.stdout.splitlines()) == len(install.documents)
+
+    templates = [each["spec"]["template"] for each in install.of_kind("Deployment")]
+    variables = [
+        {each["name"]: each["value"] for each in template["spec"]["containers"][0]["env"]}
+        for template in templates
+    ]
+    selectors = [Selector.parse(each["QUIESCE_WATCH_LABEL_SELECTOR"]) for each in variables]
+    for labels in ({}, {"shard": "b"}, {"shard": "c"}):
+        assert [each.matches(labels) for each in selectors].count(True) == 1, labels
+    for budget in install.of_kind("PodDisruptionBudget"):
+        counted = [matches(budget["spec"]["selector"], each) for each in templates]
+        assert counted.count(True) == 1
+    (policy,) = install.of_kind("NetworkPolicy")
+    assert all(matches(policy["spec"]["podSelector"], each) for each in templates)
+    (account,) = {each["spec"]["serviceAccountName"] for each in templates}
+    assert install.account.endswith(f":{account}")
+
+
+def matches(selector: Json, template: Json) -> bool:
+    labels = template["metadata"]["labels"]
+    absent = [each["key"] for each in selector.get("matchExpressions", ())]
+    return selector["matchLabels"].items() <= labels.items() and not labels.keys() & set(absent)
 
 
 def test_the_patches_of_the_documentation_do_what_it_says(kube: Kube, tmp_path: Path) -> None:
