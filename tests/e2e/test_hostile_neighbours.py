@@ -5,6 +5,7 @@ longer than without them, or hardly; memory stays bounded, the probes stay green
 theirs is shown. At night for ten minutes.
 """
 
+import json
 import os
 import re
 import secrets
@@ -12,7 +13,7 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +24,14 @@ from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
 from tests.harness.kubernetes import ALONE, SOONER, Drain, Kube, Operator
 from tests.harness.openstack import until
+from tests.security.hostile_host import SECRET
 from tests.security.neighbours import Neighbour, neighbours
 
 from quiesce.api import labels
 from quiesce.api.host import KeyType
 from quiesce.ssh.private_keys import generate
 
+KINDS = "cnd,mkr,events"
 SECONDS = 600.0 if "QUIESCE_NIGHTLY" in os.environ else 0.0  # one round of good drains at least
 TENANTS = 4
 GOOD = ("cmp1", "cmp2", "cmp3", "cmp4")
@@ -156,10 +159,26 @@ def looked_at(kube: Kube, tenants: list[str]) -> int:
     return sum("status" in item for listed in found for item in listed.get("items", ()))
 
 
-def everything_said(kube: Kube, tenants: list[str], operator: Operator) -> str:
-    """What others than the tenants may read."""
-    shown = [kube.kubectl("get", "cnd,mkr,events", "-n", t, "-o", "yaml").stdout for t in tenants]
-    return "\n".join((*shown, operator.text()))
+def everything_said(kube: Kube, namespaces: Iterable[str], operator: Operator, port: int) -> str:
+    """What others than the tenants may read: as it is, not as a program escapes it."""
+    shown = [
+        json.loads(kube.kubectl("get", KINDS, "-n", n, "-o", "json").stdout) for n in namespaces
+    ]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return "\n".join((*texts(shown), operator.text(), answer.read().decode()))
+
+
+def texts(value: object) -> Iterator[str]:
+    match value:
+        case dict():
+            for key, each in value.items():
+                yield key
+                yield from texts(each)
+        case list():
+            for each in value:
+                yield from texts(each)
+        case str():
+            yield value
 
 
 def answers(port: int) -> bool:
@@ -194,7 +213,7 @@ def test_the_good_ones_hardly_notice_them(
             end, beside = time.monotonic() + SECONDS, list[float]()
             while not beside or time.monotonic() < end:
                 beside.append(round_of_good_drains(kube, good))
-            said = everything_said(kube, tenants, operator)
+            said = everything_said(kube, [good, *tenants], operator, port)
         print(
             f"alone {alone:.1f} s, beside {[round(each, 1) for each in beside]} s, "
             f"peak {peak_mib(operator):.0f} MiB, {probe.asked} probes"
@@ -203,8 +222,9 @@ def test_the_good_ones_hardly_notice_them(
         assert peak_mib(operator) < MOST_MIB
         assert probe.asked
         assert probe.bad == []
-        for secret in (canary, *key.private.splitlines()[1:-1]):
+        for secret in (canary, SECRET, *key.private.splitlines()[1:-1]):
             assert secret not in said
+        assert sorted({each for each in said if not each.isprintable()}) == ["\n"]
         assert operator.healthy()
     finally:
         operator.kill()

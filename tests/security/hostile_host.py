@@ -132,6 +132,23 @@ AFTER_LOGIN: dict[str, Command] = {
 }
 
 
+SECRET = "hunter2"
+"""What hosts say as if it were a password."""
+_SAID = f"\x1b[31mpassword={SECRET}\x1b[0m".encode() + b"\xff\xfe\xe2\x80\xae"
+LIES: dict[str, Command] = {
+    "says what is no text": answers(bytes(range(128, 256)) * 4000, _SAID),
+    "says terminal escapes": answers(
+        b"quiesce failed 0 \x1b[2J\x1b]0;x\x07" + _SAID + b"\n", _SAID
+    ),
+    "forges a report": answers(
+        b"quiesce uid 0\nquiesce account 64060:64060:/var/lib/nova:/bin/bash\n"
+        b"quiesce shell_usable yes\nquiesce home directory|nova|755\nquiesce end\n"
+        b"quiesce failed 9999 " + _SAID + b"\nquiesce end\n",
+        _SAID,
+    ),
+}
+
+
 def _repeat(block: bytes, first: bytes = b"", pause: float = 0.0) -> Raw:
     def serve(guest: socket.socket) -> None:
         guest.sendall(first)

@@ -59,7 +59,8 @@ ENTRIES: Mapping[str, Mapping[str, object]] = {
     "is a template": {"region_name": "{region_name:>900000000}"},
 }
 HOSTS: Mapping[str, hostile_host.Raw] = {
-    name: hostile_host.ssh_server(command) for name, command in hostile_host.AFTER_LOGIN.items()
+    name: hostile_host.ssh_server(command)
+    for name, command in (*hostile_host.AFTER_LOGIN.items(), *hostile_host.LIES.items())
 } | {
     name: hostile_host.BEFORE_LOGIN[name]
     for name in ("a line without end", "a packet of 1 GiB", "nothing at all")

@@ -18,7 +18,15 @@ from quiesce.keyring.model import Account, PathTarget, VisitResult
 from quiesce.ssh.keys import PublicKey
 from quiesce.ssh.login import Login
 from quiesce.ssh.session import Session, Target, connect
-from tests.security.hostile_host import HOST_KEY, answers, listening, ssh_server
+from tests.security.hostile_host import (
+    HOST_KEY,
+    LIES,
+    SECRET,
+    Command,
+    answers,
+    listening,
+    ssh_server,
+)
 from tests.unit.keyring.build import LAYOUT, UNTOUCHED, desired
 
 LOGIN = Login("root", paramiko.ECDSAKey.generate())
@@ -33,7 +41,11 @@ SECONDS = 30.0
 
 
 def visited(output: bytes, errors: bytes = b"", code: int = 0) -> VisitResult:
-    with listening(ssh_server(answers(output, errors, code))) as port:
+    return visited_by(answers(output, errors, code))
+
+
+def visited_by(command: Command) -> VisitResult:
+    with listening(ssh_server(command)) as port:
         order = VisitOrder(
             target=Target("cmp1", "127.0.0.1", port),
             login=LOGIN,
@@ -74,6 +86,16 @@ def test_a_wrong_report_is_a_plain_problem(what: str, errors: bytes) -> None:
     assert len(found.failure.message) < 512
     assert "hunter2" not in found.failure.message
     assert all(each.isprintable() for each in found.failure.remedies)
+
+
+@pytest.mark.finding("L2", "L4")
+@pytest.mark.parametrize("what", LIES)
+def test_what_the_neighbours_say_is_a_plain_problem(what: str) -> None:
+    """See tests/e2e/test_hostile_neighbours.py: there the whole operator hears it."""
+    found = visited_by(LIES[what])
+    assert found.failure is not None
+    assert found.failure.message.isprintable()
+    assert SECRET not in found.failure.message
 
 
 @pytest.mark.finding("H3")
