@@ -215,6 +215,10 @@ class Host:
         # The brackets keep the shell that runs this from finding itself.
         return bool(self.run(f"pgrep -f '[s]cp.*{guest.id}' || :").strip())
 
+    def has_disk(self, guest: Guest) -> bool:
+        """Whether the disk of a guest, or some of it, is here."""
+        return bool(self.run(f"test -s {INSTANCES}/{guest.id}/disk && echo yes || :").strip())
+
     # nova-compute, libvirtd, QEMU
 
     @property

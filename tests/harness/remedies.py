@@ -30,7 +30,7 @@ class Administrator:
             r"(kubectl annotate .*)": self._shell,
             r"(UPDATE migrations SET .*?;)": self.lab.in_cell,
             r"Add to confirmation\.decisions: (\{.*\})": self._decide,
-            r"(Remove its entry from confirmation\.decisions)": self._take_back,
+            r"(remove its entry from confirmation\.decisions)": self._take_back,
             rf"pgrep -af '(scp.*{ID})', then kill it": self._kill_copy,
             r"(systemctl start nova-compute)": self._start_compute,
         }

@@ -117,8 +117,14 @@ class Trouble:
     # What happens
 
     def copying(self, *but: Guest) -> Guest:
-        """The guest whose disk is being copied by a cold migration, as soon as there is one."""
-        return self._first("a copy", self.source.copies, but)
+        """The guest whose disk is being copied by a cold migration, as soon as some of it is on the
+        destination: before that scp has no connection that could be cut.
+        """
+
+        def arrives(guest: Guest) -> bool:
+            return self.source.copies(guest) and self.target.has_disk(guest)
+
+        return self._first("a copy", arrives, but)
 
     def migrating(self, *but: Guest) -> Guest:
         """The guest whose live migration copies its disk and memory, as soon as there is one."""

@@ -61,6 +61,6 @@ def test_on_the_destination_before_the_confirm(
         trouble.follow(problem, "action: Revert")
         problem = trouble.named(guest, "Reverted")
         trouble.runs_again(guest)
-        trouble.follow(problem, "Remove its entry")
+        trouble.follow(problem, "remove its entry")
         trouble.ended()
     assert operator.healthy()
