@@ -9,7 +9,7 @@ TESTS = threats.tests()
 
 
 def test_every_finding_of_the_review_is_a_threat_once() -> None:
-    numbers = {"C": 1, "H": 7, "M": 12, "L": 12, "S": 9}
+    numbers = {"C": 1, "H": 7, "M": 13, "L": 12, "S": 9}
     assert [f"{kind}{n + 1}" for kind, count in numbers.items() for n in range(count)] == IDS
 
 

@@ -20,7 +20,8 @@ from quiesce.ssh.session import Session, Target, connect
 SESSION_SECONDS = 120.0
 PROGRAM = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
 """What runs in place of nova-compute: it ends at once where it is told to."""
-CONTAINER = f"--detach --network host nova sh -c {shlex.quote(PROGRAM)}"
+CONTAINER = "--detach --network host nova /python/busybox sh /nova-compute"
+"""To the operator that is Python with nova-compute, by its program and first argument."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,9 @@ def rootfs(supervised: Supervised) -> str:
     # On its disk: /tmp does not outlive a reboot.
     path = "/var/lib/rootfs.tar"
     supervised.run(
-        "d=$(mktemp -d) && mkdir $d/bin $d/dev $d/proc $d/sys $d/etc $d/run && cp /bin/busybox "
-        "$d/bin/"
+        "d=$(mktemp -d) && mkdir $d/bin $d/dev $d/proc $d/sys $d/etc $d/run $d/python && "
+        "cp /bin/busybox $d/bin/ && cp /bin/busybox $d/python/ && "
+        f"echo {shlex.quote(PROGRAM)} >$d/nova-compute"
         f" && for each in sh sleep; do ln -s busybox $d/bin/$each; done && tar -C $d -cf {path} ."
     )
     return path

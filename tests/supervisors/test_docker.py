@@ -167,3 +167,15 @@ def test_podman_under_dockers_name_is_understood_whatever_it_says_besides(
         supervised.run(
             f"podman rm --force --time 0 '{name}'; mv /usr/bin/docker.away /usr/bin/docker"
         )
+
+
+@pytest.mark.finding("M13")
+def test_another_container_is_left_alone(supervised: Supervised) -> None:
+    supervised.run("docker run --name db --detach nova /bin/sleep 3600")
+    try:
+        with pytest.raises(StopFailed, match="is not nova-compute") as caught:
+            supervised.stop(Unit(Supervisor.DOCKER, "db"))
+        assert caught.value.reason == "NotNovaCompute"
+        assert runs(supervised, "db")
+    finally:
+        supervised.run("docker rm --force db")

@@ -177,3 +177,15 @@ def test_a_host_without_podman_is_not_taken_for_one_that_knows_no_container(
     finally:
         supervised.run("mv /usr/bin/podman.away /usr/bin/podman")
     assert not isinstance(caught.value, NoSuchUnit)
+
+
+@pytest.mark.finding("M13")
+def test_another_container_is_left_alone(supervised: Supervised) -> None:
+    supervised.run("podman run --name db --detach --network host nova /bin/sleep 3600")
+    try:
+        with pytest.raises(StopFailed, match="is not nova-compute") as caught:
+            supervised.stop(Unit(Supervisor.PODMAN, "db"))
+        assert caught.value.reason == "NotNovaCompute"
+        assert runs(supervised, "db")
+    finally:
+        supervised.run("podman rm --force db")

@@ -2,20 +2,23 @@
 start.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.supervisors.conftest import PROGRAM, Supervised
+from tests.supervisors.conftest import Supervised
 
 from quiesce.api.host import Supervisor
 from quiesce.compute import NoSuchUnit, StopFailed, Unit, UnitState, control
 from quiesce.ssh.errors import TimedOut
 
 LIB, ETC = "/usr/lib/systemd/system", "/etc/systemd/system"
+PROGRAM = "/opt/nova-compute"
 SERVICE = f"""\
 [Service]
+Type=exec
 Restart=always
-ExecStart=/bin/sh -c "{PROGRAM.replace("$", "$$")}"
+ExecStart=/usr/bin/python3 {PROGRAM}
 ExecStop=/bin/sh -c 'echo %n >>/var/lib/stopped'
 """
 WANTED = "[Install]\nWantedBy=multi-user.target\n"
@@ -144,7 +147,17 @@ def administration(supervised: Supervised) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def all_made(supervised: Supervised) -> None:
+    supervised.write(PROGRAM, "import time\nwhile True: time.sleep(3600)")
     made(supervised, *CASES.values())
+
+
+@pytest.fixture
+def alone(supervised: Supervised) -> Iterator[None]:
+    """No other nova-compute runs: one that the unit is not would be reported."""
+    units = " ".join(case.unit for case in CASES.values())
+    supervised.run(f"systemctl stop 'nova-*.service' {units}")
+    yield
+    supervised.run(f"systemctl start {units}")
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -201,6 +214,7 @@ def test_all_stay_down_over_boots_and_start_at_the_next_one_once_restored(
         assert {each: control.observe(session, each) for each in units} == found
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
     ("then", "boot"),
     [
@@ -216,48 +230,52 @@ def test_what_did_not_run_is_kept_down_and_left_as_it_was(
     wanted = made(
         supervised,
         Case(
-            "nova-idle",
-            {f"{LIB}/nova-idle.service": SERVICE + WANTED},
-            "systemctl enable nova-idle",
+            "nova-compute-idle",
+            {f"{LIB}/nova-compute-idle.service": SERVICE + WANTED},
+            "systemctl enable nova-compute-idle",
         ),
     )
-    supervised.run(f"systemctl {then} nova-idle")
+    supervised.run(f"systemctl {then} nova-compute-idle")
     before = administration(supervised)
 
     found = supervised.look(wanted)
     assert found == UnitState(False, boot)
     for _ in range(2):
         assert not supervised.stop(wanted).running
-    supervised.fails("systemctl start nova-idle")
+    supervised.fails("systemctl start nova-compute-idle")
 
     assert supervised.restore(wanted, found) == found
     assert administration(supervised) == before
-    supervised.run("systemctl unmask nova-idle; systemctl unmask --runtime nova-idle")
+    for option in ("", "--runtime"):
+        supervised.run(f"systemctl unmask {option} nova-compute-idle")
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_mask_until_the_next_boot_is_not_taken_for_one_that_stays(supervised: Supervised) -> None:
     wanted = made(
         supervised,
         Case(
-            "nova-idle",
-            {f"{LIB}/nova-idle.service": SERVICE + WANTED},
-            "systemctl enable nova-idle",
+            "nova-compute-idle",
+            {f"{LIB}/nova-compute-idle.service": SERVICE + WANTED},
+            "systemctl enable nova-compute-idle",
         ),
     )
-    supervised.run("systemctl mask --runtime --now nova-idle")
+    supervised.run("systemctl mask --runtime --now nova-compute-idle")
 
     supervised.stop(wanted)
     supervised.power_cut()
 
     assert not supervised.look(wanted).running
     supervised.restore(wanted, UnitState(False, "masked-runtime"))
-    supervised.run("systemctl start nova-idle")
+    supervised.run("systemctl start nova-compute-idle")
 
 
+@pytest.mark.usefixtures("alone")
 def test_one_that_waits_to_be_restarted_counts_as_running_and_is_stopped(
     supervised: Supervised,
 ) -> None:
-    broken = "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=1h\n" + WANTED
+    start = "ExecStart=/bin/false nova-compute"
+    broken = f"[Service]\n{start}\nRestart=always\nRestartSec=1h\n" + WANTED
     wanted = made(
         supervised,
         Case("nova-loop", {f"{ETC}/nova-loop.service": broken}, "systemctl enable nova-loop"),
@@ -379,6 +397,7 @@ def test_a_person_on_the_host_is_told_why_it_does_not_start(supervised: Supervis
     supervised.restore(wanted, found)
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.field_case("F23")
 @pytest.mark.parametrize(
     ("slice_", "reason"),
@@ -394,10 +413,9 @@ def test_a_nova_compute_that_the_unit_is_not(
     the package's unit is on the host, and does not run.
     """
     supervised.write(f"{LIB}/nova-not-started.service", SERVICE + WANTED)
-    supervised.write("/opt/nova-compute", "import time\nwhile True: time.sleep(3600)")
     supervised.run(
         f"systemctl daemon-reload; systemd-run --slice={slice_} --unit=a-pod "
-        "/usr/bin/python3 /opt/nova-compute; "
+        f"/usr/bin/python3 {PROGRAM}; "
         "until grep -lzq '/nova-compute$' /proc/[0-9]*/cmdline; do sleep 0.05; done"
     )
     unit = Unit(Supervisor.SYSTEMD, "nova-not-started")
@@ -409,3 +427,13 @@ def test_a_nova_compute_that_the_unit_is_not(
     finally:
         supervised.run("systemctl stop a-pod")
     assert not supervised.look(unit).running
+
+
+@pytest.mark.finding("M13")
+@pytest.mark.parametrize("name", ["ssh", "ssh.service", "system.slice", "cron"])
+def test_another_unit_is_left_alone(supervised: Supervised, name: str) -> None:
+    before = administration(supervised)
+    with pytest.raises(StopFailed) as caught:
+        supervised.stop(unit(name))
+    assert caught.value.reason in ("NotNovaCompute", "UnitNotFound", "RunsElsewhere")
+    assert administration(supervised) == before

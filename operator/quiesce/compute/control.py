@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from quiesce.api.outside import cleaned
 from quiesce.compute.model import (
     NoSuchUnit,
+    NotNovaCompute,
     RunsElsewhere,
     RunsInPod,
     StopFailed,
@@ -17,35 +18,40 @@ from quiesce.ssh.session import Session
 
 _PREFIX = "quiesce "
 _UNIT_NAME = r"[A-Za-z0-9:_.@\\-]{1,255}"
+_SET_STOP = "Set service.stop to how nova-compute runs there"
 
 
 @dataclass(frozen=True, slots=True)
 class _Report:
     """What a script has found.
 
-    `stays`: nothing starts it by itself. `message`: of the supervisor. `stuck`: the
+    `proven`: that it is nova-compute; else nothing was done. `runs`: the program that runs there
+    instead. `stays`: nothing starts it by itself. `message`: of the supervisor. `stuck`: the
     version of a podman that cannot change the policy by which it would be started at boot.
     """
 
     state: UnitState
+    proven: bool
+    runs: str
     stays: bool
     message: str
     stuck: str
 
 
 def observe(session: Session, unit: Unit) -> UnitState:
-    """How it is now; changes nothing. Raises SSHError, NoSuchUnit, StopFailed."""
-    return _run(session, unit, observe_script(unit)).state
+    """How it is now; changes nothing. Raises SSHError, NoSuchUnit, NotNovaCompute, StopFailed."""
+    return _of_nova(unit, _run(session, unit, observe_script(unit))).state
 
 
 def stop(session: Session, unit: Unit) -> UnitState:
     """Stops it and keeps it from starting, at boot too.
 
     Save what `observe` returned before: `restore` needs it. What cannot be kept from starting is
-    not stopped. Doing it twice is the same as once, also where the first time was cut off.
-    Raises SSHError; StopFailed where it still runs or would come back.
+    not stopped, nor is what is not proven to be nova-compute. Doing it twice is the same as once,
+    also where the first time was cut off.
+    Raises SSHError, NotNovaCompute; StopFailed where it still runs or would come back.
     """
-    report = _run(session, unit, stop_script(unit))
+    report = _of_nova(unit, _run(session, unit, stop_script(unit)))
     if report.stuck:
         raise _restarted_at_boot(unit, report)
     if report.state.running or not report.stays:
@@ -56,15 +62,27 @@ def stop(session: Session, unit: Unit) -> UnitState:
 def restore(session: Session, unit: Unit, found: UnitState) -> UnitState:
     """Makes it start as it did when it was found, and run if it ran then.
 
-    Raises SSHError, StopFailed.
+    Raises SSHError, NotNovaCompute, StopFailed.
     """
     report = _run(session, unit, restore_script(unit, found))
+    if report.state != found:
+        _of_nova(unit, report)
     if report.message or (found.running and not report.state.running):
         raise StopFailed(
             f"{unit.name} is {report.state.text}, and was {found.text} when it was found"
             f"{_detail(report)}"
         )
     return report.state
+
+
+def _of_nova(unit: Unit, report: _Report) -> _Report:
+    if report.proven:
+        return report
+    raise NotNovaCompute(
+        f"{unit.name} is not nova-compute, and was left alone: "
+        + (f"what runs there is {report.runs}" if report.runs else "nothing there starts it"),
+        [_SET_STOP],
+    )
 
 
 def _detail(report: _Report) -> str:
@@ -96,28 +114,39 @@ def _run(session: Session, unit: Unit, script: str) -> _Report:
     if "end" not in lines:
         tail = _tail(done.errors or done.output)
         raise StopFailed(f"the host sent no complete report on {unit.name}: {tail}")
-    if "running" not in lines:
-        _refuse_others(unit, set(_values("process", lines)), absent="absent" in lines)
-    if "absent" in lines:
-        raise NoSuchUnit(
-            f"{unit.supervisor} has no {unit.name} on this host{f': {message}' if message else ''}",
-            ["Set service.stop to how nova-compute runs there"],
-        )
     for other in filter(re.compile(_UNIT_NAME).fullmatch, _values("starter", lines)):
         raise StopFailed(
             f"the systemd unit {other} starts the container {unit.name}, and would start it again",
             [f"Set service.stop to {{kind: Systemd, name: {other}}}"],
         )
+    proof = "".join(_values("proof", lines))
+    others = set(_values("process", lines))
+    known = "exists" in lines or "absent" in lines
+    elsewhere = "running" not in lines or "pod" in others
+    if known and elsewhere and proof not in ("process", "held"):
+        _refuse_others(unit, others, absent="absent" in lines)
+    if "absent" in lines:
+        raise NoSuchUnit(
+            f"{unit.supervisor} has no {unit.name} on this host{f': {message}' if message else ''}",
+            [_SET_STOP],
+        )
     if "exists" not in lines:
         detail = message or _tail(done.errors)
         raise StopFailed(f"{unit.supervisor} did not report the state of {unit.name}: {detail}")
     state = UnitState.observed("running" in lines, "".join(_values("boot", lines)))
-    return _Report(state, "stays" in lines, message, cleaned("".join(_values("stuck", lines)), 60))
+    return _Report(
+        state,
+        proven=bool(proof),
+        runs=cleaned("".join(_values("runs", lines)), 100),
+        stays="stays" in lines,
+        message=message,
+        stuck=cleaned("".join(_values("stuck", lines)), 60),
+    )
 
 
 def _refuse_others(unit: Unit, others: set[str], *, absent: bool) -> None:
     """`others`: what the nova-compute processes on the host belong to, although the unit does not
-    run. Raises RunsInPod, RunsElsewhere.
+    run or is something else. Raises RunsInPod, RunsElsewhere.
     """
     if "pod" in others:
         raise RunsInPod(
@@ -132,7 +161,7 @@ def _refuse_others(unit: Unit, others: set[str], *, absent: bool) -> None:
     if others and not absent:
         raise RunsElsewhere(
             f"nova-compute runs on this host, but not as {unit.name}",
-            ["Set service.stop to how nova-compute runs there"],
+            [_SET_STOP],
         )
 
 

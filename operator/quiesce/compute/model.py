@@ -38,6 +38,12 @@ class RunsElsewhere(StopFailed):
     reason = "RunsElsewhere"
 
 
+class NotNovaCompute(StopFailed):
+    """The unit or container that the spec names is something else."""
+
+    reason = "NotNovaCompute"
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What nova-compute runs as: the name of a systemd unit or of a container."""

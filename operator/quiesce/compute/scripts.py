@@ -1,6 +1,7 @@
 """PURE. The POSIX shell scripts that observe, stop and restore nova-compute on a host.
 
-Names get into them quoted, and each script ends by reporting what it finds then.
+Names get into them quoted, and each script ends by reporting what it finds then. Nothing is changed
+that is not proven to be nova-compute: a name in a spec must not stop anything else as root.
 
 A unit is held by a drop-in with an assertion that never holds (systemd.unit(5), AssertPathExists=),
 and not disabled and masked: mask refuses a unit whose file lies in /etc, as kolla-ansible's and
@@ -36,14 +37,79 @@ there=
 
 # A Python program of that name, and whether a kubelet started it: its control groups are below
 # kubepods (kubernetes/pkg/kubelet/cm/pod_container_manager_linux.go).
+_PROCESSES = r"""
+computes() {
+    for file in $(grep -lzE '(^|/)nova-compute(:.*)?$' /proc/[0-9]*/cmdline 2>/dev/null); do
+        file=${file%/cmdline}
+        case $(readlink "$file/exe" 2>/dev/null) in */python*) echo "${file##*/}" ;; esac
+    done
+}
+"""
 _FIND_PROCESSES = r"""
-for file in $(grep -lzE '(^|/)nova-compute(:.*)?$' /proc/[0-9]*/cmdline 2>/dev/null); do
-    case $(readlink "${file%/cmdline}/exe" 2>/dev/null) in */python*) ;; *) continue ;; esac
-    case $(cat "${file%/cmdline}/cgroup" 2>/dev/null) in
+for pid in $(computes); do
+    case $(cat "/proc/$pid/cgroup" 2>/dev/null) in
     *kubepods*) say process pod ;;
     ?*) say process other ;;
     esac
 done
+"""
+
+# What proves that it is nova-compute that would be stopped: a nova-compute among its processes;
+# that it is held already; where it has no process, what it is made to start. `runs`: the program of
+# another, without arguments, which may be secret.
+_PROVE = r"""
+proof= main=
+named() { case $1 in *nova[-_]compute*) ;; *) return 1 ;; esac; }
+if [ "$there" ]; then
+    prove
+    if [ -z "$proof" ] && [ "${main:-0}" -eq 0 ] 2>/dev/null && named "$declared"; then
+        proof=declared
+    fi
+    say proof "$proof"
+    [ "$proof" ] || say runs "$(readlink "/proc/$main/exe" 2>/dev/null)"
+fi
+"""
+
+# Of a unit: a process in its own control group, where the unit is made to start nova-compute (and
+# is not the sshd or cron from which a person did), or in a container that the unit starts by name.
+# Podman puts a container below its unit with --cgroups=split. A slice holds other units.
+_PROVE_UNIT = r"""
+prove() {
+    id=$(show Id) main=$(show MainPID) group=$(show ControlGroup) start=$(show ExecStart)
+    declared="$id $start"
+    case $id in *.service) ;; *) main=1; return ;; esac
+    if [ -e "$hold" ]; then proof=held; fi
+    for pid in $(computes); do
+        if [ "${group%/}" ] && named "$declared $(tr '\0' ' ' <"/proc/$main/cmdline")" &&
+            cut -d: -f3- "/proc/$pid/cgroup" | sed 's,/libpod-payload-[0-9a-f]*$,,' |
+            grep -Fqxe "$group"; then
+            proof=process
+        fi
+        container=$(grep -oE '[0-9a-f]{64}' "/proc/$pid/cgroup" | head -n 1)
+        for tool in ${container:+docker podman}; do
+            case $start in *"$tool"*) ;; *) continue ;; esac
+            name=$("$tool" inspect --type container -f '{{.Name}}' "$container")
+            name=${name#/}
+            case $start in *[\ =]"${name:-/}"\ *) proof=process ;; esac
+        done
+    done 2>/dev/null
+    tool=systemctl
+}
+"""
+
+# Of a container: its main process, or one that this has started.
+_PROVE_CONTAINER = r"""
+prove() {
+    started='{{.State.Pid}} {{.Name}} {{.Config.Image}} {{.Path}} {{.Args}}'
+    declared=$("$tool" inspect --type container -f "$started" -- "$unit" 2>/dev/null)
+    main=${declared%% *}
+    for pid in $(computes); do
+        while [ "${pid:-0}" -gt 1 ]; do
+            [ "$pid" = "$main" ] && proof=process
+            pid=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status")
+        done
+    done 2>/dev/null
+}
 """
 
 # The folder of drop-ins bears the unit's own name, not that of an alias.
@@ -176,7 +242,9 @@ def restore_script(unit: Unit, found: UnitState) -> str:
 
 
 def _script(unit: Unit, steps: str, *, starter: bool) -> str:
-    """`steps` run where the unit exists and, with `starter`, where no other unit starts it."""
+    """`steps` run where the unit is proven to be nova-compute and, with `starter`, where no other
+    unit starts it.
+    """
     systemd = unit.supervisor is Supervisor.SYSTEMD
     tool = "systemctl" if systemd else unit.supervisor.lower()
     pattern = unit.name.replace(".", "[.]")
@@ -184,6 +252,11 @@ def _script(unit: Unit, steps: str, *, starter: bool) -> str:
     find, state = (_FIND_UNIT, _UNIT_STATE) if systemd else (_FIND_CONTAINER, _CONTAINER_STATE)
     if starter and not systemd:
         find += _FIND_STARTER
-    there = f'if [ "$there" ]; then\n:\n{steps}{state}say exists\nfi\n'
+    prove = _PROCESSES + (_PROVE_UNIT if systemd else _PROVE_CONTAINER) + _PROVE
+    there = 'if [ "$there" ]; then\n'
+    proven = f'if [ "$proof" ]; then\n:\n{steps}fi\n'
     others = _FIND_PROCESSES if starter else ""
-    return f"{{\n{values}{_COMMON}{find}{there}{others}say end\nexit 0\n}}\n"
+    return (
+        f"{{\n{values}{_COMMON}{find}{prove}{there}{proven}{state}say exists\nfi\n"
+        f"{others}say end\nexit 0\n}}\n"
+    )

@@ -19,9 +19,11 @@ ENABLED = UnitState(True, "enabled")
 
 
 class Host:
-    """Answers with a report of these lines."""
+    """Answers with a report of these lines, on what is nova-compute unless they say otherwise."""
 
     def __init__(self, *lines: str, errors: str = "") -> None:
+        if "exists" in lines and not any(line.startswith("proof") for line in lines):
+            lines = ("proof declared", *lines)
         self.done = Done(0, "motd\n" + "".join(f"quiesce {line}\n" for line in lines), errors)
 
     def run_script(self, script: str) -> Done:
@@ -107,7 +109,7 @@ def test_a_container_that_a_unit_starts_is_left_to_that_unit(
     ask: Callable[[Session, Unit], UnitState],
 ) -> None:
     with pytest.raises(StopFailed, match=r"tripleo_nova_compute\.service starts the") as caught:
-        ask(host("starter tripleo_nova_compute.service", "end"), CONTAINER)
+        ask(host("starter tripleo_nova_compute.service", "process other", "end"), CONTAINER)
     assert caught.value.remedies == (
         "Set service.stop to {kind: Systemd, name: tripleo_nova_compute.service}",
     )
@@ -153,7 +155,11 @@ def test_a_name_is_never_a_command(tmp_path: Path, kind: Supervisor) -> None:
         (("absent", "process pod"), "RunsInPod"),
         (("boot disabled", "stays", "exists", "process pod"), "RunsInPod"),
         (("boot disabled", "stays", "exists", "process other"), "RunsElsewhere"),
+        (("proof ", "boot disabled", "exists", "process other"), "RunsElsewhere"),
         (("absent", "process other"), "UnitNotFound"),
+        (("proof ", "runs /usr/sbin/sshd", "running", "exists", "process other"), "NotNovaCompute"),
+        (("proof ", "runs ", "running", "exists"), "NotNovaCompute"),
+        (("proof ", "runs /usr/bin/containerd", "running", "exists", "process pod"), "RunsInPod"),
     ],
 )
 def test_a_nova_compute_that_runs_as_something_else_is_named(
@@ -167,3 +173,22 @@ def test_a_nova_compute_that_runs_as_something_else_is_named(
 
 def test_the_unit_that_runs_is_no_other_process() -> None:
     assert observe(host("running", "boot enabled", "exists", "process other", "end"), UNIT).running
+
+
+def test_a_supervisor_that_reports_nothing_is_not_taken_for_one_that_runs_something_else() -> None:
+    with pytest.raises(StopFailed, match="did not report the state of") as caught:
+        observe(host("process other", "message systemctl: not found", "end"), UNIT)
+    assert "not found" in str(caught.value)
+
+
+@pytest.mark.parametrize("proof", ["process", "held"])
+def test_another_nova_compute_of_the_host_does_not_hold_up_this_one(proof: str) -> None:
+    lines = (f"proof {proof}", "boot held", "stays", "exists", "process other", "end")
+    assert not stop(host(*lines), UNIT).running
+
+
+def test_what_is_not_proven_is_restored_where_nothing_is_to_be_done() -> None:
+    lines = ("proof ", "running", "boot enabled", "exists", "end")
+    assert restore(host(*lines), UNIT, ENABLED) == ENABLED
+    with pytest.raises(StopFailed, match="is not nova-compute"):
+        restore(host("proof ", "boot disabled", "exists", "end"), UNIT, ENABLED)
