@@ -23,7 +23,6 @@ from quiesce.drain.observe import moves
 from quiesce.openstack import http
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import Unknown
-from quiesce.openstack.records import Server
 from tests.model.test_scenarios import SCENARIOS
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -55,10 +54,8 @@ def wrap(module: Any, name: str, around: Callable[..., Any]) -> Patch:
     return patch
 
 
-def believes_it_runs(
-    ask: Any, cloud: Cloud, server: Server, running: dict[str, bool], silent: set[str]
-) -> None:
-    running[server.id] = True
+def believes_it_runs(ask: Any, guests: moves.Guests, server_id: str) -> None:
+    guests.running[server_id] = True
 
 
 def both(*patches: Patch) -> Patch:
@@ -314,7 +311,7 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         "waits_for_nova_to_see_that_a_guest_runs",
     ),
     "believes that a guest runs because Nova has not heard of its death": (
-        wrap(moves, "_ask", believes_it_runs),
+        wrap(moves.Guests, "ask", believes_it_runs),
         "confirms_no_guest_whose_death_nova_has_not_noticed",
     ),
     "confirms before the server has arrived": (

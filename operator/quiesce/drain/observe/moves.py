@@ -284,7 +284,7 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     was reverted that it is off, for up to 10 minutes (sync_power_state_interval) while it runs. So
     they are read last, after whatever takes long, and what was read before counts no longer.
     """
-    guests = _Guests(cloud)
+    guests = Guests(cloud)
     stopped: set[str] = set()
     for server in observation.servers:
         tried = drain.record.tries.get(server.id)
@@ -321,7 +321,7 @@ def _ask_for_misplaced(
     cloud: Cloud,
     drain: Drain,
     observation: Observation,
-    guests: "_Guests",
+    guests: "Guests",
 ) -> None:
     """Whether those run here whose guest may be elsewhere.
 
@@ -342,7 +342,7 @@ def _ask_for_misplaced(
             unanswered += server.id not in guests.running
 
 
-class _Guests:
+class Guests:
     """What hypervisors say of guests, one asked after the other.
 
     `running`: server id -> whether its guest runs; without those that cannot be asked. `silent`:
