@@ -8,7 +8,7 @@ import queue
 import socket
 import threading
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 Found = Sequence[tuple[Any, Any, int, str, Any]]
@@ -18,9 +18,20 @@ def is_link_local(address: str) -> bool:
     """Whether an IP address is one of the machine's own link, where platforms serve what is meant
     for the machine alone: 169.254.169.254 has credentials.
     """
-    found = ip_address(address.partition("%")[0])
+    return _address(address).is_link_local
+
+
+def is_this_machine(address: str) -> bool:
+    """Whether an IP address is the machine's own, or one of its link. `0.0.0.0` leads to itself."""
+    found = _address(address)
+    return found.is_loopback or found.is_unspecified or found.is_link_local
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    """One of IPv4 that is written as IPv6 is one of IPv4. Raises ValueError."""
+    found = ip_address(text.partition("%")[0])
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return (mapped or found).is_link_local
+    return mapped or found
 
 
 def resolve(host: str, port: int, seconds: float) -> Found:

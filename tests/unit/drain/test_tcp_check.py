@@ -54,7 +54,16 @@ def test_a_machine_that_answers_for_a_dead_guest_confirms_nothing(
 
 @pytest.mark.finding("M11")
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "127.0.0.1", "::1"]
+    "address",
+    [
+        "169.254.169.254",
+        "fe80::1",
+        "::ffff:169.254.169.254",
+        "127.0.0.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "0.0.0.0",
+    ],
 )
 def test_an_address_of_the_operators_own_machine_is_not_asked(
     address: str, monkeypatch: pytest.MonkeyPatch

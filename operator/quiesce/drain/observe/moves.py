@@ -357,10 +357,10 @@ class Guests:
 
     def ask(self, server_id: str) -> None:
         began = self._cloud.clock()
+        self.running.pop(server_id, None)
         try:
             found = self._cloud.is_running(server_id)
         except CloudUnreachable:
-            self.running.pop(server_id, None)
             self.silent.add(server_id)
         else:
             if found is not None:

@@ -3,11 +3,10 @@
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
 
 from quiesce.openstack.budget import time_left
 from quiesce.openstack.records import Server
-from quiesce.ops.resolve import is_link_local
+from quiesce.ops.resolve import is_this_machine
 
 _TIMEOUT = 2.0  # seconds for each address
 _MOST_ADDRESSES = 16
@@ -34,7 +33,7 @@ def unreachable(servers: Iterable[Server], port: int) -> dict[str, str]:
 def _is_of_this_machine(address: str) -> bool:
     """A server may have any address in a network of its owner's."""
     try:
-        return is_link_local(address) or ip_address(address).is_loopback
+        return is_this_machine(address)
     except ValueError:
         return False
 
