@@ -97,12 +97,14 @@ prove() {
 }
 """
 
-# Of a container: its main process, or one that this has started.
+# Of a container: its main process, or one that this has started, where it is made to start
+# nova-compute: once it is stopped, that is all by which it is known when it is to be restored.
 _PROVE_CONTAINER = r"""
 prove() {
     started='{{.State.Pid}} {{.Name}} {{.Config.Image}} {{.Path}} {{.Args}}'
     declared=$("$tool" inspect --type container -f "$started" -- "$unit" 2>/dev/null)
     main=${declared%% *}
+    named "$declared" || return 0
     for pid in $(computes); do
         while [ "${pid:-0}" -gt 1 ]; do
             [ "$pid" = "$main" ] && proof=process

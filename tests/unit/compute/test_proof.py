@@ -235,6 +235,15 @@ def test_a_container(
         assert f"runs {'/usr/bin/dumb-init' if main == '7' else SSHD}" in said
 
 
+def test_a_container_that_could_not_be_restored_is_not_stopped(machine: Machine) -> None:
+    """Nothing but its process says what it is, and that is gone once it is stopped."""
+    machine.processes[7] = ("2", "/y", *NOVA)
+    tool = container(7, "of-ours", "compute")
+    said, changed = machine.run(stop_script(Unit(Supervisor.DOCKER, "compute")), {"docker": tool})
+    assert "quiesce proof \n" in said
+    assert not changed
+
+
 @pytest.mark.parametrize(("image", "proven"), [("openstack/nova-compute", True), ("db", False)])
 def test_a_container_that_does_not_run(machine: Machine, image: str, proven: bool) -> None:
     tool = container(0, image, status="exited")
