@@ -122,9 +122,11 @@ class Kube:
         }
         self.apply(secret, namespace=namespace)
 
-    def account_kubeconfig(self, path: Path) -> Path:
-        """A kubeconfig for the operator's service account: exactly the rights of manifests/base."""
-        namespace, name = ACCOUNT
+    def account_kubeconfig(self, path: Path, account: tuple[str, str] = ACCOUNT) -> Path:
+        """A kubeconfig for a service account, by default the operator's: exactly the rights of
+        manifests/base.
+        """
+        namespace, name = account
         token = self.kubectl(
             "create", "token", name, "-n", namespace, "--duration=12h"
         ).stdout.strip()

@@ -13,9 +13,10 @@ from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 from tests.beds.sim.web import Log
-from tests.harness.kubernetes import ACCOUNT, Kube, Operator
+from tests.harness.kubernetes import ACCOUNT, Json, Kube, Operator
 from tests.harness.openstack import until
 
 AGENT = re.compile(r"^quiesce/\S+ \(([^)]+)\)")
@@ -115,18 +116,39 @@ def of_kubernetes(audit: Path, since: float, *namespaces: str) -> list[Write]:
     return [write for write in _audited(audit, frozenset(namespaces)) if write.at >= since]
 
 
-def _audited(audit: Path, namespaces: frozenset[str]) -> Iterator[Write]:
+def watched_from(audit: Path, since: float, namespace: str) -> list[str]:
+    """The resource version from which each watch in this namespace was asked for."""
+    found = (
+        parse_qs(urlsplit(event["requestURI"]).query).get("resourceVersion", [""])[0]
+        for event in _events(audit, frozenset({namespace}))
+        if event["verb"] == "watch" and event["stage"] == "ResponseStarted"
+        if _received(event) >= since
+    )
+    return list(filter(None, found))
+
+
+def _events(audit: Path, namespaces: frozenset[str]) -> Iterator[Json]:
     for line in audit.read_text().splitlines():
         try:
             event = json.loads(line)
         except ValueError:  # it is being written
             continue
-        about = event.get("objectRef", {})
+        if event.get("objectRef", {}).get("namespace") in namespaces:
+            yield event
+
+
+def _received(event: Json) -> float:
+    return datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
+
+
+def _audited(audit: Path, namespaces: frozenset[str]) -> Iterator[Write]:
+    for event in _events(audit, namespaces):
+        about = event["objectRef"]
         agent = AGENT.match(event.get("userAgent", ""))
-        if agent is None or about.get("namespace") not in namespaces:
+        if agent is None or event["verb"] == "watch":
             continue
         yield Write(
-            datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
+            _received(event),
             agent[1],
             f"{event['verb']} {about.get('resource')}",
             event.get("responseStatus", {}).get("code", 0) < 300,

@@ -47,7 +47,7 @@ CONTROLLERS = (
     "clusterrole-aggregation-controller",
 )
 READY_SECONDS = 120
-AUDIT = {  # who wrote what, of all that an operator writes
+AUDIT = {  # who wrote what, of all that an operator writes, and from where watches went on
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
@@ -62,6 +62,7 @@ AUDIT = {  # who wrote what, of all that an operator writes
                 {"group": "", "resources": ["secrets"]},
             ],
         },
+        {"level": "Metadata", "verbs": ["watch"], "resources": [{"group": "quiesce.dev"}]},
         {"level": "None"},
     ],
 }

@@ -10,10 +10,12 @@ import pytest
 import yaml
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
+from tests.e2e.api_rules import conftest as api_rules
 from tests.harness.kubernetes import ACCOUNT, SOONER, Kube, Operator
 from tests.harness.openstack import until
 from tests.harness.replicas import Pair, Replica
 
+installed = api_rules.installed
 HOSTS = ("cmp1", "cmp2", "cmp3", "cmp4", "cmp5")
 HOST, SERVERS = HOSTS[0], 40
 FLAGS = ("--listen", "none", "--log-level", "debug", *SOONER)
@@ -50,9 +52,10 @@ def operators(account: Path, namespace: str, tmp_path: Path) -> Iterator[Make]:
     """Starts operators; their logs are shown where the test fails."""
     made: list[Operator] = []
 
-    def make(*flags: str, scope: tuple[str, ...] = ("--namespace", namespace)) -> Operator:
-        log = tmp_path / f"operator-{len(made)}.log"
-        made.append(Operator(account, log, scope, (*FLAGS, *flags)).start())
+    def make(*flags: str, program: tuple[str, ...] = Operator.program) -> Operator:
+        log, scope = tmp_path / f"operator-{len(made)}.log", ("--namespace", namespace)
+        operator = Operator(account, log, scope, (*FLAGS, *flags), program=program)
+        made.append(operator.start())
         return made[-1]
 
     yield make

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from tests.beds.sim.simulator import Simulator
-from tests.e2e.replicas.conftest import HOST, HOSTS, Make
+from tests.e2e.api_rules.installs import Install
+from tests.e2e.replicas.conftest import FLAGS, HOST, HOSTS, Make
 from tests.harness.kubernetes import ACCOUNT, Drain, Kube, Operator
 from tests.harness.openstack import until
 from tests.harness.replicas import Replica, of_kubernetes, of_nova, terms
@@ -98,3 +99,44 @@ def test_two_operators_whose_scopes_overlap_do_not_both_work(
     assert "leads:" not in second.log
     assert first.operator.stop() == 0
     until("the second one leads", lambda: "leads:" in second.log)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("installed", ["overlays/shards"], indirect=True)
+def test_the_overlay_installs_two_shards(
+    kube: Kube, sim: Simulator, installed: Install, tmp_path: Path
+) -> None:
+    """Its account and rights, and what each Deployment tells its operator. Nothing names a Lease:
+    each shard has to find one of its own.
+    """
+    namespace, name = installed.namespace, installed.account.rpartition(":")[2]
+    account = kube.account_kubeconfig(tmp_path / "kubeconfig", (namespace, name))
+    running: dict[str, Operator] = {}
+    try:
+        for deployment in installed.of_kind("Deployment"):
+            (container,) = deployment["spec"]["template"]["spec"]["containers"]
+            told = {each["name"]: each["value"] for each in container["env"]}
+            log = tmp_path / f"{deployment['metadata']['name']}.log"
+            told["QUIESCE_NAMESPACE"] = namespace  # the one in which it has rights here
+            operator = Operator(account, log, (), FLAGS, told)
+            running[told["QUIESCE_WATCH_LABEL_SELECTOR"]] = operator.start()
+        plain, labelled = (Drain(kube, namespace, f"drain-{host}") for host in HOSTS[1:3])
+        plain.write(HOSTS[1], **RUN)
+        labelled.write(HOSTS[2], **RUN)
+        label(kube, labelled, "b")
+        drains = (plain, labelled)
+        for drain in drains:
+            drain.wait("Drained", timeout=300)
+        of_rest, of_b = map(marks, drains)
+        assert len(of_rest) == len(of_b) == 1
+        assert of_rest != of_b
+        for selector, drain in (("shard notin (b)", plain), ("shard=b", labelled)):
+            drained = f"drain={namespace}/{drain.name} event=Drained"
+            assert drained in running[selector].text()
+        assert all(operator.healthy() for operator in running.values())
+        for drain in drains:
+            drain.delete()
+    finally:
+        for each in running.values():
+            each.kill()
+            print(f"---- {each.log.name}\n{each.text()[-12000:]}")

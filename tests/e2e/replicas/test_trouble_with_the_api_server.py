@@ -5,16 +5,17 @@ The operator recovers, or ends with a clear message and its exit code.
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.beds.sim.simulator import Simulator
-from tests.e2e.replicas.conftest import FLAGS, HOST, Make
+from tests.e2e.replicas.conftest import FLAGS, HOST, HOSTS, Make
 from tests.harness.kubernetes import ACCOUNT, BED, ROOT, Drain, Kube, Operator
 from tests.harness.openstack import until
-from tests.harness.replicas import Replica, of_nova
+from tests.harness.replicas import Replica, of_nova, watched_from
 
 from quiesce.exits import Exit
 
@@ -69,14 +70,56 @@ def test_the_crd_is_changed_under_way(
     running = operators("--lease", f"{ACCOUNT[0]}/{namespace}")
     drain = Drain.apply(kube, namespace, HOST, **RUN)
     moves(sim, 3)
-    crd = yaml.safe_load((CRDS / f"quiesce.dev_{CRD.partition('.')[0]}.yaml").read_text())
-    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
-    schema["status"]["properties"]["ofTheNextRelease"] = {"type": "string"}
-    kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(crd))
+    change_crd(kube)
     moves(sim, 3)
     kube.kubectl("apply", "-k", str(CRDS))
     drain.wait("Drained", timeout=300)
     each_moved_once(sim)
+    assert running.healthy()
+
+
+def change_crd(kube: Kube) -> None:
+    """It gets one more field, and the API server forgets which changes there were before."""
+    crd = yaml.safe_load((CRDS / f"quiesce.dev_{CRD.partition('.')[0]}.yaml").read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    schema["status"]["properties"]["ofTheNextRelease"] = {"type": "string"}
+    kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(crd))
+
+
+BY_ITS_WATCH = """
+import sys
+import quiesce.runtime.controller as controller
+controller.RELIST_SECONDS = 86400.0
+from quiesce.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.timeout(300)
+def test_the_watch_expires(
+    kube: Kube, sim: Simulator, operators: Make, namespace: str, audit: Path
+) -> None:
+    """410 Gone, as the API server itself says it. Nothing but the watch tells of what is new here:
+    the operator's own list, which would find it within a minute, comes once a day.
+    """
+    running = operators(
+        "--lease", f"{ACCOUNT[0]}/{namespace}", program=(sys.executable, "-c", BY_ITS_WATCH)
+    )
+    first, second = (Drain(kube, namespace, f"drain-{host}") for host in HOSTS[1:3])
+    first.write(HOSTS[1], **RUN)
+    first.wait("Drained")
+    changed = time.time()
+    change_crd(kube)
+    try:
+        asked = until("it watches again", lambda: watched_from(audit, changed, namespace))
+        path = f"/apis/quiesce.dev/v1alpha1/namespaces/{namespace}/{CRD.partition('.')[0]}"
+        query = f"?watch=true&resourceVersion={asked[0]}&timeoutSeconds=5"
+        (answer,) = kube.kubectl("get", "--raw", path + query).stdout.splitlines()
+        assert '"code":410' in answer
+        second.write(HOSTS[2], **RUN)
+        second.wait("Drained")
+    finally:
+        kube.kubectl("apply", "-k", str(CRDS))
     assert running.healthy()
 
 
