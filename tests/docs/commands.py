@@ -1,8 +1,9 @@
 """Every command that the documentation shows, and what runs it.
 
-A command stands in a block of the language `sh` or `console`. Those of the tutorial and the how-tos
-are run by tests/procedures/test_procedures.py, which compares their output. Those of kubectl and
-quiesce on other pages are run by tests/procedures/test_commands.py. All others are named here.
+A command stands in a block of the language `sh` or `console`, or in running text. Those in blocks
+of the tutorial and the how-tos are run by tests/procedures/test_procedures.py, which compares their
+output. Those of kubectl and quiesce elsewhere are run by tests/procedures/test_commands.py. All
+others are named here.
 """
 
 import re
@@ -19,6 +20,14 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 """Also one within a list, which is indented."""
+_BLOCK_OF_ANY_KIND = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+_SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+_INLINE = re.compile(
+    r"(\w+=\S+ )*(kubectl|quiesce|make|helm|openstack|nova|flux|docker|podman|systemctl|python|pip|"
+    r"ssh|eval|cloud(?= \w)|tests/beds/\w+/\w+|\S+/pytest) .+"
+)
+_NAME = re.compile(r"(?!make )[a-z]+( [a-z][a-z-]*)*( …)?")
+"""What a page calls a command, as in `kubectl delete`; nothing to type."""
 _COMMENT = re.compile(r"(^|\s+)# .*$", re.MULTILINE)
 RUNS_ON = r"OS_CLIENT_CONFIG_FILE=\S+ OS_CLOUD=prod make run .*|\S+/quiesce run .*"
 """Until it is stopped."""
@@ -28,12 +37,13 @@ _RUN_HERE = re.compile(r"(OS_CLIENT_CONFIG_FILE=\S+ )?(kubectl|quiesce|for role 
 @dataclass(frozen=True)
 class Shown:
     """One command without its comment. `page`: its path in the checkout; `output`: whether the page
-    shows one.
+    shows one; `inline`: it stands in running text.
     """
 
     page: str
     command: str
     output: bool
+    inline: bool = False
 
     def __str__(self) -> str:
         return f"{self.page}: {self.command}"
@@ -43,7 +53,8 @@ class Shown:
 RUN_BY = {
     r"make docs(-serve)?": "tests/site/conftest.py::site",
     r'eval "\$\(tests/beds/kube/up\)"|tests/beds/kube/down': "tests/e2e/conftest.py::kube_bed",
-    r"tests/beds/cloud/cloud (up|down)": "tests/e2e/conftest.py::cloud_bed",
+    r"(tests/beds/cloud/)?cloud (up|down)": "tests/e2e/conftest.py::cloud_bed",
+    r"QUIESCE_CLOUD_RELEASE=ussuri cloud up": "tests/contract/clouds.py::beside",
     r'eval "\$\(tests/beds/cloud/cloud env\)"': "tests/harness/openstack.py::bed_environment",
     r"cloud faults (set .+|clear)": "tests/harness/openstack.py::fault",
     r"tests/beds/hosts/(up|down)": "tests/beds/hosts/hosts.py::running",
@@ -75,6 +86,31 @@ RUN_BY = {
     r"openstack (--os-username \S+ .*)?application credential create .*": (
         "tests/credentials/test_page.py::test_with_the_role_as_well_a_host_is_retired_and_returns"
     ),
+    r"openstack .*": (
+        "tests/nightly/test_openstack_commands.py::test_a_command_does_what_people_are_told_it_does"
+    ),
+    r"docker update .*; docker start NAME": (
+        "tests/supervisors/test_docker.py::test_by_hand_it_is_started_as_it_was_found"
+    ),
+    r"podman start NAME": (
+        "tests/supervisors/test_podman.py::test_by_hand_it_is_started_as_it_was_found"
+    ),
+    r"rm \S+/quiesce.conf; systemctl .*; systemctl start nova-compute": (
+        "tests/supervisors/test_systemd.py::test_by_hand_it_is_started_as_it_was_found"
+    ),
+    r"systemctl disable --now nova-compute": (
+        "tests/supervisors/test_systemd.py::test_what_did_not_run_is_kept_down_and_left_as_it_was"
+    ),
+    r"systemctl stop libvirtd.socket .*": "tests/harness/hypervisors.py::stop_libvirtd",
+    r"(PYTHONPATH=operator )?python -m \S+.*": (
+        "tests/docs/test_commands.py::test_a_module_that_is_named_is_a_program"
+    ),
+    r"PYTHONPATH=operator \S+/bin/pytest .*": (
+        "tests/docs/test_commands.py::test_a_test_that_is_named_is_found"
+    ),
+    r'make [a-z0-9-]+( \w+=\w+)?|eval "\$\(make -s \S+\)"': (
+        "tests/docs/test_commands.py::test_a_target_that_is_named_is_there"
+    ),
     r"sed .*prometheus-rule.yaml .*|promtool .*": (
         "tests/monitoring/test_alerts.py::test_the_page_tells_how_to_get_them_without_the_operator"
     ),
@@ -84,9 +120,13 @@ NOT_RUN = {
     r"make (test|venv)": "all tests are run after `make venv`, and by `make test`",
     r"podman push .*": "needs a registry of images",
     r"make (lock|audit)( .*)?": "asks the package index; what it is made of has unit tests",
-    r"openstack .*": "needs a client of OpenStack and a real Keystone",
     r"kubectl -n quiesce-system (logs|rollout status) .*": "needs a kubelet, which no test bed has",
 }
+PARTS = re.compile(
+    r"kubectl get -o yaml|kubectl patch --type=merge|kubectl quiesce <TAB>|ssh .*|"
+    r"openstack compute service set --(up|down)|(helm|openstack) .*….*"
+)
+"""Of commands in running text: they name an option, and are not to be run so."""
 DEMO = "README.md"
 """Its console is what `make demo` prints: tests/demo/test_demo.py compares it."""
 
@@ -99,8 +139,8 @@ def pages() -> list[Path]:
 
 @cache
 def shown() -> tuple[Shown, ...]:
-    """Every command, in the order of the pages."""
-    return tuple(each for page in pages() for each in of_page(page))
+    """Every command once a page, in the order of the pages."""
+    return tuple(dict.fromkeys(each for page in pages() for each in of_page(page)))
 
 
 def of_page(page: Path) -> Iterator[Shown]:
@@ -112,6 +152,12 @@ def of_page(page: Path) -> Iterator[Shown]:
             lines = text.splitlines()
         for command in _whole(lines, console and name != DEMO):
             yield Shown(name, command, console)
+    for span in _SPAN.finditer(_BLOCK_OF_ANY_KIND.sub("", page.read_text())):
+        command = " ".join(span[1].split())
+        if _INLINE.fullmatch(command) and not (
+            _NAME.fullmatch(command) or PARTS.fullmatch(command)
+        ):
+            yield Shown(name, command, output=False, inline=True)
 
 
 def _whole(lines: list[str], console: bool) -> Iterator[str]:
@@ -130,6 +176,10 @@ def _whole(lines: list[str], console: bool) -> Iterator[str]:
 
 
 def of_procedures(each: Shown) -> bool:
+    return not each.inline and _is_procedure(each)
+
+
+def _is_procedure(each: Shown) -> bool:
     return each.page == "docs/first-drain.md" or each.page.startswith("docs/howto/")
 
 

@@ -1,7 +1,10 @@
 """Every command that is shown is run by a test, or is in a short list of those that are not."""
 
 import ast
+import importlib.util
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -16,6 +19,9 @@ from tests.docs.commands import (
     run_by_kubectl,
     shown,
 )
+from tests.docs.openstack_commands import by_the_documentation, by_the_operator
+from tests.nightly import test_openstack_commands as client
+from tests.runner.tiers import CACHE, DAY, NIGHT
 
 ALL = shown()
 MOST_THAT_ARE_NOT_RUN = 5
@@ -55,6 +61,47 @@ def test_every_test_that_is_named_exists(test: str) -> None:
         if isinstance(node, ast.FunctionDef)
     ]
     assert name in defined
+
+
+def test_each_command_of_openstacks_client_has_a_scene_on_a_real_cloud() -> None:
+    """Also those that the operator's own texts tell people to run."""
+    told = by_the_operator() | by_the_documentation()
+    assert told - client.SCENES.keys() - client.NAMES == client.NOT_RUN.keys()
+    assert client.SCENES.keys() | client.NAMES <= told
+
+
+def of_kind(pattern: str) -> list[str]:
+    """Commands whose test is one of this file."""
+    found = {each.command for each in ALL if re.fullmatch(pattern, each.command)}
+    assert found
+    return sorted(found)
+
+
+@pytest.mark.parametrize("command", of_kind(r'make .*|eval "\$\(make .*'))
+def test_a_target_that_is_named_is_there(command: str) -> None:
+    """It is known to make, with all that it needs; nothing is run."""
+    make = command.removeprefix('eval "$(').removesuffix(')"').replace("make ", "make -n ", 1)
+    done = subprocess.run(["bash", "-c", make], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", of_kind(r"(PYTHONPATH=operator )?python -m .*"))
+def test_a_module_that_is_named_is_a_program(command: str) -> None:
+    _, _, module, *rest = command.removeprefix("PYTHONPATH=operator ").split()
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    if spec.submodule_search_locations is not None:
+        assert importlib.util.find_spec(f"{module}.__main__") is not None
+    if module == "tests.runner":
+        assert set(rest) <= {tier.name for lane in (*DAY, *NIGHT) for tier in lane}
+
+
+@pytest.mark.parametrize("command", of_kind(r"PYTHONPATH=operator \S+/bin/pytest .*"))
+def test_a_test_that_is_named_is_found(command: str) -> None:
+    here = command.replace("~/.cache", str(CACHE.parent)) + " --collect-only --quiet"
+    here = re.sub(r"\S+/venv/\*/bin/pytest", f"{sys.executable} -m pytest", here)
+    done = subprocess.run(["bash", "-c", here], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_every_shown_output_is_compared() -> None:

@@ -20,13 +20,20 @@ import yaml
 from tests.beds.sim.model import Cloud
 from tests.beds.sim.simulator import Simulator
 from tests.docs.commands import ROOT, Shown, run_by_kubectl, runs_on
-from tests.harness.kubernetes import WATCHED, Drain, Kube, Operator
+from tests.harness.kubernetes import WATCHED, Drain, Json, Kube, Operator
 from tests.harness.openstack import until
 from tests.procedures.test_procedures import kubeconfig_elsewhere
 from tests.runner.tiers import CACHE
 
 HOST, NAME = "compute-07.example.org", "compute-07"
 SECONDS = 300.0
+MONITORING = " ".join(
+    f"kubectl get crd {plural}.monitoring.coreos.com || "
+    f"kubectl create -f {plural}.monitoring.coreos.com.yaml;"
+    f"kubectl wait --for=condition=Established crd/{plural}.monitoring.coreos.com;"
+    for plural in ("podmonitors", "prometheusrules")
+)
+"""Of the Prometheus operator, which is not here: definitions that take anything."""
 BEFORE = {  # what is there in the world of a reader, and has to be made or taken away here
     r"kubectl .*create secret generic openstack-clouds.*": (
         "kubectl -n openstack delete secret openstack-clouds"
@@ -37,6 +44,17 @@ BEFORE = {  # what is there in the world of a reader, and has to be made or take
     r"kubectl .*label secret own-key .*": "kubectl -n openstack create secret generic own-key",
     r"kubectl -n argocd patch .*": (
         "kubectl create namespace argocd; kubectl -n argocd create configmap argocd-cm"
+    ),
+    r"kubectl .*\bmkr/compute\b.*": (
+        "kubectl get -n openstack mkr compute || kubectl apply -f keyring.yaml"
+    ),
+    r"kubectl label secret NAME .*": "kubectl -n openstack create secret generic NAME",
+    r"kubectl label node NODE .*": "kubectl create -f node.yaml",
+    r"kubectl apply -k manifests/monitoring": MONITORING,
+    r"kubectl delete clusterrolebinding [^-]*-drains quiesce-keyrings; .*": (
+        "kubectl create clusterrole quiesce-editor --verb=get --resource=pods;"
+        "for role in drains keyrings; do kubectl create clusterrolebinding quiesce-$role"
+        " --clusterrole=quiesce-editor --group=nobody; done"
     ),
     r"for role in .*": "kubectl -n cloud-b delete rolebinding quiesce-drains quiesce-keyrings",
 }
@@ -67,6 +85,11 @@ class World:
     def here(self, command: str) -> str:
         """As the reader of this namespace and folder writes it."""
         for pattern, ours in (
+            (r"^kubectl (?=.*(\bcnd\b|\bmkr\b|secret NAME))(?!.* (-n|-A)\b)", "kubectl -n NS "),
+            (r"\bNS\b", self.namespace),
+            (r"\bNODE\b", self.namespace),
+            (r"\bdelete -k\b", "delete --dry-run=server -k"),  # all others use them
+            (r"\| kubectl apply -f -", "| kubectl apply --dry-run=server -f -"),
             (r"(-n|--namespace) (openstack|cloud-b)\b", rf"\1 {self.namespace}"),
             (r"\bnamespace openstack\b", f"namespace {self.namespace}-new"),
             (r" -A\b", f" -n {self.namespace}"),  # the drains of other tests are not this reader's
@@ -120,12 +143,39 @@ def write_files(folder: Path, namespace: str, clouds: Mapping[str, object]) -> N
     install = (ROOT / "docs" / "install.md").read_text()
     (kustomization,) = re.findall(r"```yaml\n(apiVersion: kustom.*?)```", install, re.DOTALL)
     (folder / "kustomization.yaml").write_text(kustomization)
+    keyring = yaml.safe_load((ROOT / "manifests" / "examples" / "keyring.yaml").read_text())
+    keyring["metadata"]["namespace"] = namespace
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": namespace}}
+    for name, document in {"keyring": keyring, "node": node, **dict(definitions())}.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(document))
     (folder / "quiesce").symlink_to(ROOT)
     (folder / "quiesce-env").symlink_to(folder)  # as if it were installed there
     program = folder / "bin" / "quiesce"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m quiesce "$@"\n')
     program.chmod(0o755)
+
+
+def definitions() -> Iterator[tuple[str, Json]]:
+    """By the names of their files."""
+    for kind in ("PodMonitor", "PrometheusRule"):
+        names = {"plural": f"{kind.lower()}s", "kind": kind}
+        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        version = {"name": "v1", "served": True, "storage": True}
+        yield (
+            f"{names['plural']}.monitoring.coreos.com",
+            {
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "metadata": {"name": f"{names['plural']}.monitoring.coreos.com"},
+                "spec": {
+                    "group": "monitoring.coreos.com",
+                    "scope": "Namespaced",
+                    "names": names,
+                    "versions": [version | {"schema": {"openAPIV3Schema": schema}}],
+                },
+            },
+        )
 
 
 @pytest.mark.parametrize("each", run_by_kubectl(), ids=str)

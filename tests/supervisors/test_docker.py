@@ -55,6 +55,15 @@ def test_stopped_so_that_it_stays_and_restored_as_found(
     assert runs(supervised, name)
 
 
+def test_by_hand_it_is_started_as_it_was_found(supervised: Supervised, name: str) -> None:
+    """As docs/troubleshooting.md says for a drain that was released without it."""
+    unit = container(supervised, name, "always")
+    found = supervised.look(unit)
+    supervised.stop(unit)
+    supervised.run(f"docker update --restart={found.boot} {name}; docker start {name}")
+    assert supervised.look(unit) == found
+
+
 def test_it_stays_down_over_boots_and_starts_at_the_next_one_once_restored(
     supervised: Supervised, name: str
 ) -> None:

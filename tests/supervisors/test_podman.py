@@ -50,6 +50,15 @@ def test_stopped_so_that_it_stays_and_restored_as_found(
     assert runs(supervised, name)
 
 
+def test_by_hand_it_is_started_as_it_was_found(supervised: Supervised, name: str) -> None:
+    """As docs/troubleshooting.md says for a drain that was released without it."""
+    unit = container(supervised, name, "unless-stopped")
+    found = supervised.look(unit)
+    supervised.stop(unit)
+    supervised.run(f"podman start {name}")
+    assert supervised.look(unit) == found
+
+
 def test_one_that_the_boot_would_start_is_not_stopped_and_the_error_says_what_to_do(
     supervised: Supervised, name: str
 ) -> None:

@@ -398,6 +398,22 @@ def test_a_person_on_the_host_is_told_why_it_does_not_start(supervised: Supervis
 
 
 @pytest.mark.usefixtures("alone")
+def test_by_hand_it_is_started_as_it_was_found(supervised: Supervised) -> None:
+    """As docs/troubleshooting.md says for a drain that was released without it."""
+    files = {f"{LIB}/nova-compute-by-hand.service": SERVICE + WANTED}
+    name = "nova-compute-by-hand"
+    wanted = made(supervised, Case(name, files, f"systemctl enable {name}"))
+    found, before = supervised.look(wanted), administration(supervised)
+    supervised.stop(wanted)
+    supervised.run(
+        f"rm /etc/systemd/system/{name}.service.d/quiesce.conf; systemctl daemon-reload; "
+        f"systemctl start {name}"
+    )
+    assert supervised.look(wanted) == found
+    assert administration(supervised) == before
+
+
+@pytest.mark.usefixtures("alone")
 @pytest.mark.field_case("F23")
 @pytest.mark.parametrize(
     ("slice_", "reason"),
