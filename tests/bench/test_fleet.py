@@ -17,6 +17,7 @@ ALONE = {"Cold": 9.5, "Live": 7.0}
 # By drains: seconds from apply to the request that disables (p99), reads a second while all move.
 TOGETHER = {20: (0.5, 16.0), 100: (0.5, 70.0)}
 BIG, AT_ONCE = 200, 10
+REST = {100: 10.0, 1000: 10.0}  # requests a minute, by drains
 
 
 @pytest.mark.parametrize("method", list(ALONE))
@@ -56,3 +57,17 @@ def test_many_drains(drains: int) -> None:
     FIGURES.note(f"seconds until disabled, p99, {side_by_side}", waits[-1 - drains // 100], latest)
     FIGURES.note(f"reads a second while all move, {side_by_side}", reads / WINDOW, most)
     FIGURES.note(f"servers moved to hosts to be drained, {side_by_side}", fleet.moved_astray, 0)
+
+
+@pytest.mark.parametrize("drains", list(REST))
+def test_drains_at_rest(drains: int) -> None:
+    """Half an hour after the last move."""
+    fleet = Fleet(drains, 1, 2)
+    while fleet.moved < drains:
+        fleet.run(5)
+    fleet.run(1800)
+    fleet.made.clear()
+    fleet.run(1800)
+    FIGURES.note(
+        f"requests a minute at rest, {drains} drains", fleet.made.total() / 30, REST[drains]
+    )

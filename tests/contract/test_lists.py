@@ -317,6 +317,24 @@ def test_changes_since_shows_deleted_servers(nova: Lab) -> None:
     assert server not in servers(nova, "")
 
 
+@pytest.mark.parametrize("way", ["build", "cold", "live"])
+def test_a_server_that_comes_to_a_host_is_changed(nova: Lab, way: str) -> None:
+    """Since Nova's time, as the reports of services tell it; and it is shown with its new host."""
+    server = "" if way == "build" else nova.active()
+    services = nova.get("/os-services?binary=nova-compute", "services")
+    since = max(row["updated_at"] for row in services if row["updated_at"])
+    if way == "build":
+        server = nova.active()
+    elif way == "cold":
+        nova.migrate(server)
+        nova.settled(server, "VERIFY_RESIZE")
+    else:
+        nova.migrate_live(server)
+        nova.until(server, "completed")
+    host = nova.source if way == "build" else nova.spare
+    assert servers(nova, f"changes-since={since}")[server]["OS-EXT-SRV-ATTR:host"] == host
+
+
 def test_a_record_never_changed_is_not_changed_since(nova: Lab) -> None:
     """The first state of a live migration's record has updated_at null, and no time filter finds
     it.

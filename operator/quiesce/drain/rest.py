@@ -1,12 +1,17 @@
 """Drains with nothing to do, as most have for most of their time: while nothing is seen to have
 changed, their hosts are looked at less and less often.
 
-In between, a tick reads two lists that all drains of the same credentials share: the services, and
-which hosts' migrations have changed. It ends without an action, or a whole look follows. What these
-lists do not show is noticed by the next whole look only. That is little: whatever moves to the host
-has a migration, and Nova sends no new server to a disabled service, even where an administrator has
-named the host (scheduler/request_filter.py compute_status_filter), unless its nova-compute was down
-when it was disabled, and so did not tell placement.
+In between, a tick reads three lists that all drains of the same credentials share: the services,
+and on which hosts migrations and servers have changed. It ends without an action, or a whole look
+follows. What they do not show is noticed by the next whole look only. That is little: whatever
+moves to the host has a migration, a server that comes to it in any way is changed, and Nova sends
+no new server to a disabled service, even where an administrator has named the host
+(scheduler/request_filter.py compute_status_filter), unless its nova-compute was down when it was
+disabled, and so did not tell placement.
+
+So whole looks need not be more with more hosts: all of them together have one in three minutes, and
+each has one an hour where they are few. Where changes of servers are not known, each has one in ten
+minutes.
 """
 
 from collections.abc import Callable
@@ -21,25 +26,30 @@ from quiesce.kube.resource import Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import Service
 
-LONGEST = 600.0
-"""Seconds between two whole looks at a host."""
-CHANGES_AGE = 5.0
-"""Seconds for which an answer about changes counts here; drains that move ask more often."""
+LONGEST, WATCHED = 600.0, 3600.0
+"""Seconds between two whole looks at a host; and where changes of servers are known."""
+EACH = 180.0
+"""Seconds between two whole looks at any host at rest then."""
+SERVICES_AGE, CHANGES_AGE = 15.0, 30.0
+"""Seconds for which these lists count here; drains that move ask more often."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
     """What a whole look has found, with nothing to do: `version` of the resource, the host's
-    service, and when its migrations were asked for, by the cloud's clock. `looks`: how many in a
-    row. `requeue`: seconds between two ticks. `until`: when the next whole look is due.
+    service, and by the cloud's clock when the look began, and when its migrations were asked for.
+    `looks`: how many in a row. `requeue`: seconds between two ticks. `until`: when the next whole
+    look is due; `watched_until`: where changes of servers are known.
     """
 
     version: str
     service: Service | None
+    began: float
     asked: float
     looks: int
     requeue: float
     until: float
+    watched_until: float
 
 
 class Rests:
@@ -48,47 +58,59 @@ class Rests:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._rests: dict[str, _Rest] = {}
+        self._began: dict[str, float] = {}
 
     def requeue(self, resource: Resource, drain: Drain, cloud: Cloud) -> float | None:
         """Seconds until the next tick, as there is nothing to do in this one; None: look.
 
         Raises what a read of the cloud raises.
         """
-        rest = self._rests.get(resource.uid)
-        if rest is None:
-            return None
-        service = next((s for s in cloud.services() if s.host == drain.host), None)
+        now, rest = cloud.clock(), self._rests.get(resource.uid)
+        if rest is not None and self._is_unchanged(rest, resource, drain, cloud):
+            return rest.requeue
+        self._began[resource.uid] = now
+        return None
+
+    def _is_unchanged(self, rest: _Rest, resource: Resource, drain: Drain, cloud: Cloud) -> bool:
+        services = cloud.services(age=SERVICES_AGE)
+        service = next((s for s in services if s.host == drain.host), None)
         if resource.resource_version != rest.version or service != rest.service:
-            self.forget(resource.uid)
-            return None
-        if self._clock() >= rest.until:
-            return None
+            self._rests.pop(resource.uid, None)
+            return False
+        if self._clock() >= rest.watched_until:
+            return False
         if not cloud.no_migration_changed(drain.host, rest.asked, age=CHANGES_AGE):
-            return None
-        return rest.requeue
+            return False
+        changed = cloud.server_changed(drain.host, rest.began, age=CHANGES_AGE)
+        return self._clock() < rest.until if changed is None else not changed
 
     def note(
         self, resource: Resource, drain: Drain, observation: Observation, decision: Decision
     ) -> None:
         """After a whole look, whose tick has ended well."""
-        asked = observation.history.asked
-        if asked is None or not _is_at_rest(drain, observation, decision):
+        began, asked = self._began.get(resource.uid), observation.history.asked
+        if began is None or asked is None or not _is_at_rest(drain, observation, decision):
             self.forget(resource.uid)
             return
-        before = self._rests.get(resource.uid)
-        looks = before.looks + 1 if before else 1
-        wait = Backoff(decision.requeue, LONGEST, spread=0.2).delay(looks, resource.uid)
-        self._rests[resource.uid] = _Rest(
+        before, uid = self._rests.get(resource.uid), resource.uid
+        looks, now = before.looks + 1 if before else 1, self._clock()
+        among = EACH * len(self._rests)
+        wait = Backoff(decision.requeue, LONGEST, spread=0.2)
+        watched = Backoff(max(decision.requeue, among), max(WATCHED, among), spread=0.2)
+        self._rests[uid] = _Rest(
             resource.resource_version,
             observation.service,
+            began,
             asked,
             looks,
             decision.requeue,
-            self._clock() + wait,
+            now + wait.delay(looks, uid),
+            now + watched.delay(looks, uid),
         )
 
     def forget(self, uid: str) -> None:
         self._rests.pop(uid, None)
+        self._began.pop(uid, None)
 
 
 def _is_at_rest(drain: Drain, observation: Observation, decision: Decision) -> bool:

@@ -1,14 +1,17 @@
-"""Which hosts' migrations have changed: one small read of the whole cloud, for all who wait.
+"""On which hosts migrations, or servers, have changed: one small read of the whole cloud, for all
+who wait.
 
 It tells that nothing has happened, and saves reading the records again; never what they are. Facts
 of Nova on which this rests (read at 21.2.4, 29.4.0 and 34.0.0):
 
 * `changes-since` is `updated_at >= time` (nova/db/main/api.py
-  _get_query_nova_resource_by_changes_time). A record that was never updated since its creation is
-  not among the changes, nor is one whose server was deleted.
+  _get_query_nova_resource_by_changes_time, for servers _instance_get_all_query). A migration that
+  was never updated since its creation is not among the changes, nor is one whose server was
+  deleted. A server is updated when a host takes it.
 * `updated_at` is set by the clock of whichever process writes, in whole seconds. The newest that
   was shown is taken for Nova's time: answers need not have a `Date` (those of uWSGI have none),
-  which would be a proxy's time besides.
+  which would be a proxy's time besides. For servers the reports of services tell it, which come
+  every few seconds.
 * Rows of a cell that does not answer are left out in silence.
 
 So changes may be missed, for as long as nobody reads the records themselves: who asks does that
@@ -21,7 +24,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
-from quiesce.openstack.records import Migration
 from quiesce.openstack.shared import Shared
 
 AGE = 1.0
@@ -32,14 +34,22 @@ time."""
 SHARED_BY = 3
 """Hosts: for fewer, reading each one's records is less."""
 _ASKED_WITHIN = 10.0
-_LONGEST_GAP = 60.0
+_LONGEST_GAP = 120.0
 """After that many seconds without a read the changes would be a long list."""
 MOST, REST = 1000, 60.0
 """A cloud that changes more than that, or does not answer such a request, is left alone so long."""
 
-Version = tuple[str, str | None]
-"""Status and destination. What a live migration has copied is written to its record every few
-seconds as well, and nothing follows from that: its status changes when it ends."""
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row. `version`: what is compared to tell whether there is something new. `updated`: by
+    Nova's clock; None: never.
+    """
+
+    id: str
+    version: tuple[str | None, ...]
+    hosts: tuple[str, ...]
+    updated: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,65 +62,72 @@ class _Known:
     since: float
     read: float
     newest: datetime
-    versions: Mapping[str, Version] = field(default_factory=dict)
+    versions: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
     changed: Mapping[str, float] = field(default_factory=dict)
 
-    def advance(self, answer: Sequence[Migration], asked: float, there: float) -> "_Known | None":
-        """None: it cannot be followed from here."""
+    def advance(
+        self, answer: Sequence[Change], asked: float, there: float, time: datetime | None
+    ) -> "_Known | None":
+        """`time`: Nova's, before it was asked. None: it cannot be followed from here."""
         if len(answer) >= MOST:
             return None
-        changed = {host: at for host, at in self.changed.items() if there - at < _LONGEST_GAP}
+        changed = dict(self.changed)
         for each in answer:
-            if self.versions.get(each.uuid) != _version(each):
-                changed |= dict.fromkeys(filter(None, (each.source, each.dest)), there)
-        newest = max(self.newest, _newest(answer) or self.newest)
+            if self.versions.get(each.id) != each.version:
+                changed |= dict.fromkeys(each.hosts, there)
+        newest = max(filter(None, (self.newest, _newest(answer), time)))
         return _Known(self.since, asked, newest, _versions(answer), changed)
 
 
-def _version(migration: Migration) -> Version:
-    return migration.status, migration.dest
+def _versions(changes: Iterable[Change]) -> Mapping[str, tuple[str | None, ...]]:
+    return {each.id: each.version for each in changes}
 
 
-def _versions(migrations: Iterable[Migration]) -> Mapping[str, Version]:
-    return {each.uuid: _version(each) for each in migrations}
-
-
-def _newest(migrations: Iterable[Migration]) -> datetime | None:
-    return max((each.updated for each in migrations if each.updated), default=None)
+def _newest(changes: Iterable[Change]) -> datetime | None:
+    return max((each.updated for each in changes if each.updated), default=None)
 
 
 class Changes:
     """Safe to use from many threads."""
 
     def __init__(
-        self, ask: Callable[[datetime], Sequence[Migration]], clock: Callable[[], float]
+        self, ask: Callable[[datetime], Sequence[Change]], clock: Callable[[], float]
     ) -> None:
         """`ask`: for all records that were updated since then, by Nova's clock."""
         self._ask, self._clock = ask, clock
         self._lock = threading.Lock()
         self._known: _Known | None = None
+        self._time: datetime | None = None
         self._rests_until = float("-inf")
         self._asked_by: dict[str, float] = {}
         self._shared = Shared(self._read, AGE, clock)
 
-    def begin(self, asked: float, found: Sequence[Migration]) -> None:
+    def begin(
+        self, asked: float, found: Sequence[Change] = (), newest: datetime | None = None
+    ) -> None:
         """All records of a host were read. Changes are followed from here on, unless they already
-        are, or none of these records has ever changed.
+        are, or none of these records has ever changed. `newest`: Nova's time, if not by them.
         """
         with self._lock:
-            if not self._follows(asked) and (newest := _newest(found)):
+            self._time = newest
+            newest = newest or _newest(found)
+            if not self._follows(asked) and newest:
                 self._known = _Known(asked, asked, newest, _versions(found))
 
     def none_since(self, host: str, asked: float, age: float = AGE) -> bool:
         """Whether no record of the host has changed since all of them were asked for, as an answer
         shows that is `age` seconds old at most. False also where that is not known.
         """
+        return self.since(host, asked, age) is False
+
+    def since(self, host: str, asked: float, age: float = AGE) -> bool | None:
+        """As `none_since`, the other way round; None: it is not known."""
         if not self._is_worth_it(host, age) or self._clock() < self._rests_until:
-            return False
+            return None
         known = self._shared.get(age)
-        if known is None:
-            return False
-        return known.since <= asked and known.changed.get(host, asked) <= asked
+        if known is None or known.since > asked:
+            return None
+        return known.changed.get(host, asked) > asked
 
     def _is_worth_it(self, host: str, age: float) -> bool:
         """Always for those that ask seldom: they would read more than the host's records."""
@@ -128,7 +145,7 @@ class Changes:
         """By one thread at a time."""
         asked = self._clock()
         with self._lock:
-            known = self._known if self._follows(asked) else None
+            known, time = self._known if self._follows(asked) else None, self._time
         if known is None:
             return None
         try:
@@ -136,7 +153,7 @@ class Changes:
         except (CloudUnreachable, NotAllowed):
             known = None  # the records of the host itself are read next: that says what is wrong
         else:
-            known = known.advance(answer, asked, self._clock())
+            known = known.advance(answer, asked, self._clock(), time)
         with self._lock:
             self._known = known
             self._rests_until = self._clock() + REST if known is None else self._rests_until

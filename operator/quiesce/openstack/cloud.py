@@ -14,7 +14,7 @@ from typing import Any
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import is_id, path
-from quiesce.openstack.changes import AGE, MOST, Changes
+from quiesce.openstack.changes import AGE, MOST, Change, Changes
 from quiesce.openstack.errors import NotFound
 from quiesce.openstack.fields import (
     Misread,
@@ -25,6 +25,7 @@ from quiesce.openstack.fields import (
     optional_id,
     optional_text,
     part,
+    text,
 )
 from quiesce.openstack.http import MISREAD, PAGE, Api
 from quiesce.openstack.lookups import Lookups
@@ -45,6 +46,7 @@ from quiesce.openstack.records import (
     Service,
     Shape,
     Volume,
+    moment,
 )
 from quiesce.openstack.shared import Shared
 from quiesce.openstack.transport import LIST
@@ -79,6 +81,7 @@ class Cloud:
         self._computes = Shared(self._read_computes, _HYPERVISORS_AGE, clock)
         self._aggregates = Shared(self._read_aggregates, 0.0, clock)
         self._changes = Changes(self._changed_migrations, clock)
+        self._server_changes = Changes(self._changed_servers, clock)
 
     @property
     def broken(self) -> bool:
@@ -87,14 +90,20 @@ class Cloud:
 
     # Reads
 
-    def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
-        """Every nova-compute service of the cloud. `fresh`: as they are now."""
-        return self._services.get(fresh=fresh)
+    def services(self, *, age: float = 0.0, fresh: bool = False) -> tuple[Service, ...]:
+        """Every nova-compute service of the cloud. `fresh`: as they are now. `age`: seconds that
+        they may be old, if more than usual.
+        """
+        return self._services.get(age, fresh=fresh)
 
     def _read_services(self) -> tuple[Service, ...]:
+        asked = self.clock()
         body = self._api.get("compute", "/os-services", _COMPUTES, most=LIST)
         with _read_of("the list of services"):
-            return tuple(Service.read(row) for row in rows(body, "services"))
+            found = tuple(Service.read(row) for row in rows(body, "services"))
+        reports = (moment(service.reported) for service in found)
+        self._server_changes.begin(asked, newest=max(filter(None, reports), default=None))
+        return found
 
     def servers_on(self, host: str) -> tuple[Server, ...]:
         """Every server whose host is exactly this one, soft-deleted ones included.
@@ -152,7 +161,7 @@ class Cloud:
             skipped += 1
             if skipped >= _MOST_SKIPPED:
                 break
-        self._changes.begin(asked, found)
+        self._changes.begin(asked, [_migration_change(each) for each in found])
         return tuple(sorted(found, key=lambda migration: -migration.id))
 
     def no_migration_changed(self, host: str, asked: float, *, age: float = AGE) -> bool:
@@ -162,11 +171,25 @@ class Cloud:
         """
         return self._changes.none_since(host, asked, age)
 
-    def _changed_migrations(self, since: datetime) -> tuple[Migration, ...]:
+    def _changed_migrations(self, since: datetime) -> tuple[Change, ...]:
+        found = self._migrations({"changes-since": _in_utc(since)})
+        return tuple(map(_migration_change, islice(found, MOST)))
+
+    def server_changed(self, host: str, asked: float, *, age: float) -> bool | None:
+        """Whether anything has changed of a server that is on this host since then, by `clock`;
+        `age` seconds ago, to be exact. None: it is not known.
+        """
+        return self._server_changes.since(host, asked, age)
+
+    def _changed_servers(self, since: datetime) -> tuple[Change, ...]:
         query: dict[str, str | int] = {
-            "changes-since": f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            "all_tenants": 1,
+            "changes-since": _in_utc(since),
+            "limit": _SERVERS_AT_ONCE,
         }
-        return tuple(islice(self._migrations(query), MOST))
+        with _read_of("a row of the list of servers"):
+            found = self._api.pages("/servers/detail", "servers", query)
+            return tuple(map(_server_change, islice(found, MOST)))
 
     def _migrations(self, query: dict[str, str | int]) -> Iterator[Migration]:
         with _read_of("a row of the list of migrations"):
@@ -551,6 +574,24 @@ class Cloud:
 
     def _action(self, server_id: str, body: dict[str, Any]) -> str | None:
         return self._api.write("compute", "POST", path("servers", server_id, "action"), body)
+
+
+def _in_utc(time_: datetime) -> str:
+    return f"{time_.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _migration_change(found: Migration) -> Change:
+    """What a live migration has copied is written to its record every few seconds as well, and
+    nothing follows from that: its status changes when it ends.
+    """
+    hosts = tuple(filter(None, (found.source, found.dest)))
+    return Change(found.uuid, (found.status, found.dest), hosts, found.updated)
+
+
+def _server_change(row: Any) -> Change:
+    updated, host = text(row, "updated"), optional_text(row, "OS-EXT-SRV-ATTR:host")
+    hosts = (host,) if host else ()
+    return Change(id_of(row, "id"), (updated, host), hosts, moment(updated))
 
 
 def _server(row: Any) -> Server:
