@@ -405,11 +405,10 @@ def test_by_hand_it_is_started_as_it_was_found(supervised: Supervised) -> None:
     wanted = made(supervised, Case(name, files, f"systemctl enable {name}"))
     found, before = supervised.look(wanted), administration(supervised)
     supervised.stop(wanted)
-    supervised.run(
-        f"rm /etc/systemd/system/{name}.service.d/quiesce.conf; systemctl daemon-reload; "
-        f"systemctl start {name}"
-    )
+    folder = f"/etc/systemd/system/{name}.service.d"
+    supervised.run(f"rm {folder}/quiesce.conf; systemctl daemon-reload; systemctl start {name}")
     assert supervised.look(wanted) == found
+    supervised.run(f"rmdir {folder}")  # nothing else is left of it
     assert administration(supervised) == before
 
 
