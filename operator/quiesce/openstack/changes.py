@@ -5,8 +5,8 @@ It tells that nothing has happened, and saves reading the records again; never w
 of Nova on which this rests (read at 21.2.4, 29.4.0 and 34.0.0):
 
 * `changes-since` is `updated_at >= time` (nova/db/main/api.py
-  _get_query_nova_resource_by_changes_time, for servers _instance_get_all_query). A migration that
-  was never updated since its creation is not among the changes, nor is one whose server was
+  _get_query_nova_resource_by_changes_time, also of instance_get_all_by_filters_sort). A migration
+  that was never updated since its creation is not among the changes, nor is one whose server was
   deleted. A server is updated when a host takes it.
 * `updated_at` is set by the clock of whichever process writes, in whole seconds. The newest that
   was shown is taken for Nova's time: answers need not have a `Date` (those of uWSGI have none),
@@ -38,6 +38,8 @@ _LONGEST_GAP = 120.0
 """After that many seconds without a read the changes would be a long list."""
 MOST, REST = 1000, 60.0
 """A cloud that changes more than that, or does not answer such a request, is left alone so long."""
+MOST_HOSTS = 10_000
+"""So is one that names more hosts than any cloud has, which would be kept for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class _Known:
         for each in answer:
             if self.versions.get(each.id) != each.version:
                 changed |= dict.fromkeys(each.hosts, there)
+        if len(changed) > MOST_HOSTS:
+            return None
         newest = max(filter(None, (self.newest, _newest(answer), time)))
         return _Known(self.since, asked, newest, _versions(answer), changed)
 

@@ -220,6 +220,21 @@ def test_what_changed_long_ago_is_not_read_again_and_again() -> None:
     assert nova.now - asked < 180
 
 
+def test_a_cloud_that_names_hosts_without_end_fills_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(changes, "MOST_HOSTS", 20)
+    nova = followed()
+    for number in range(30):
+        nova.arrive(0, 0)
+        nova.rows[-1].host = f"host-{number}"
+        nova.wait(AGE)
+        nova.look("h1")
+        known = nova.cloud._server_changes._known
+        assert known is None or len(known.changed) <= 20
+    assert known is None or len(known.changed) < 15, "it begins anew"
+
+
 @pytest.mark.parametrize("trouble", ["denied", "too much"])
 def test_a_cloud_that_cannot_be_followed_says_that_nothing_is_known(
     trouble: str, monkeypatch: pytest.MonkeyPatch
