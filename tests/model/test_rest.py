@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from quiesce.drain.rest import LONGEST, WATCHED
-from quiesce.openstack.changes import Changes
+from quiesce.api.errors import CloudUnreachable
+from quiesce.drain.rest import APART, LONGEST, WATCHED
+from quiesce.openstack.changes import REST, Changes
 from quiesce.openstack.cloud import Cloud
 from tests.beds.sim.records import Server
 from tests.harness.fleet import Fleet
@@ -14,6 +15,7 @@ from tests.harness.world import HOST
 from tests.model.test_scenarios import drain, ended, servers
 from tests.model.world import World
 
+LOOK = "GET /servers/detail host"
 SOON = 30.0
 """Seconds: two ticks at rest, and the age of what they read."""
 
@@ -57,8 +59,33 @@ def test_where_changes_of_servers_are_not_known_each_host_is_looked_at(
     monkeypatch.setattr(Cloud, "server_changed", lambda *_, **__: None)
     hosts = 10
     fleet = many_at_rest(hosts)
-    fleet.run(1.2 * LONGEST)
-    assert hosts <= fleet.made["GET /servers/detail host"] <= 2 * hosts
+    fleet.run(1.3 * LONGEST)
+    assert hosts <= fleet.made[LOOK] <= 2 * hosts
+
+
+def test_after_an_outage_hosts_are_looked_at_soon_and_not_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hosts = 40
+    fleet = many_at_rest(hosts)
+    fleet.run(1800)
+    fleet.made.clear()
+    send = fleet.api._send
+
+    def refuse_changes(*args: Any, **options: Any) -> Any:
+        if "changes-since" in dict(options.get("query", ())):
+            raise CloudUnreachable("503")
+        return send(*args, **options)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(fleet.api, "_send", refuse_changes)
+        fleet.run(2 * SOON)
+    assert fleet.made[LOOK] <= hosts
+    fleet.run(REST + APART * hosts + SOON)
+    assert hosts <= fleet.made[LOOK] <= 3 * hosts
+    fleet.made.clear()
+    fleet.run(600)
+    assert fleet.made.total() / 10 <= 15
 
 
 def test_a_service_that_somebody_enables_is_disabled_again() -> None:

@@ -10,8 +10,8 @@ no new server to a disabled service, even where an administrator has named the h
 disabled, and so did not tell placement.
 
 So whole looks need not be more with more hosts: all of them together have one in three minutes, and
-each has one an hour where they are few. Where changes of servers are not known, each has one in ten
-minutes.
+each has one an hour where they are few. Where changes are not known, as after an outage, each host
+is looked at soon, and not all at once; where they stay unknown, each in ten minutes.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,11 @@ from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import Service
 
 LONGEST, WATCHED = 600.0, 3600.0
-"""Seconds between two whole looks at a host; and where changes of servers are known."""
+"""Seconds between two whole looks at a host; and where changes are known."""
 EACH = 180.0
 """Seconds between two whole looks at any host at rest then."""
+APART = 2.0
+"""Seconds between two hosts, in the mean, where all have to be looked at."""
 SERVICES_AGE, CHANGES_AGE = 15.0, 30.0
 """Seconds for which these lists count here; drains that move ask more often."""
 
@@ -39,7 +41,7 @@ class _Rest:
     """What a whole look has found, with nothing to do: `version` of the resource, the host's
     service, and by the cloud's clock when the look began, and when its migrations were asked for.
     `looks`: how many in a row. `requeue`: seconds between two ticks. `until`: when the next whole
-    look is due; `watched_until`: where changes of servers are known.
+    look is due; `watched_until`: where changes are known.
     """
 
     version: str
@@ -59,6 +61,7 @@ class Rests:
         self._clock = clock
         self._rests: dict[str, _Rest] = {}
         self._began: dict[str, float] = {}
+        self._unknown: dict[str, float] = {}  # since when it is not known what has changed
 
     def requeue(self, resource: Resource, drain: Drain, cloud: Cloud) -> float | None:
         """Seconds until the next tick, as there is nothing to do in this one; None: look.
@@ -77,12 +80,22 @@ class Rests:
         if resource.resource_version != rest.version or service != rest.service:
             self._rests.pop(resource.uid, None)
             return False
-        if self._clock() >= rest.watched_until:
+        now = self._clock()
+        if now >= rest.watched_until:
             return False
-        if not cloud.no_migration_changed(drain.host, rest.asked, age=CHANGES_AGE):
-            return False
-        changed = cloud.server_changed(drain.host, rest.began, age=CHANGES_AGE)
-        return self._clock() < rest.until if changed is None else not changed
+        changed = (
+            cloud.migration_changed(drain.host, rest.asked, age=CHANGES_AGE),
+            cloud.server_changed(drain.host, rest.began, age=CHANGES_AGE),
+        )
+        if None not in changed:
+            self._unknown.pop(resource.uid, None)
+            return True not in changed
+        since = self._unknown.setdefault(resource.uid, now)
+        last = min(APART * len(self._rests), LONGEST)
+        look_at = max(
+            rest.until, since + Backoff(last / 2, last, spread=1.0).delay(1, resource.uid)
+        )
+        return True not in changed and now < look_at
 
     def note(
         self, resource: Resource, drain: Drain, observation: Observation, decision: Decision
@@ -94,6 +107,7 @@ class Rests:
             return
         before, uid = self._rests.get(resource.uid), resource.uid
         looks, now = before.looks + 1 if before else 1, self._clock()
+        self._unknown.pop(uid, None)
         among = EACH * len(self._rests)
         wait = Backoff(decision.requeue, LONGEST, spread=0.2)
         watched = Backoff(max(decision.requeue, among), max(WATCHED, among), spread=0.2)
@@ -109,8 +123,8 @@ class Rests:
         )
 
     def forget(self, uid: str) -> None:
-        self._rests.pop(uid, None)
-        self._began.pop(uid, None)
+        for each in (self._rests, self._began, self._unknown):
+            each.pop(uid, None)
 
 
 def _is_at_rest(drain: Drain, observation: Observation, decision: Decision) -> bool:

@@ -171,6 +171,10 @@ class Cloud:
         """
         return self._changes.none_since(host, asked, age)
 
+    def migration_changed(self, host: str, asked: float, *, age: float) -> bool | None:
+        """The other way round; None: it is not known."""
+        return self._changes.since(host, asked, age)
+
     def _changed_migrations(self, since: datetime) -> tuple[Change, ...]:
         found = self._migrations({"changes-since": _in_utc(since)})
         return tuple(map(_migration_change, islice(found, MOST)))
