@@ -91,6 +91,10 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
         answer(Cloud, "evacuations", {}),
         "retires_a_dead_host_whose_servers_were_evacuated",
     ),
+    "counts no move of a server that is being deleted": (
+        answer(rules, "_has_our_move", False),
+        "begins_no_move_beside_one_whose_server_is_being_deleted",
+    ),
     "moves one more of a group than a host may hold": (
         wrap(schedule, "_is_full", groups_allow_one_more),
         "moves_one_of_an_anti_affinity_group_at_a_time",

@@ -614,6 +614,20 @@ def moves_no_more_at_once_than_allowed_while_nova_is_slow_to_begin() -> None:
 
 
 @scenario("never-5")
+def begins_no_move_beside_one_whose_server_is_being_deleted() -> None:
+    """Its disk may still be copied."""
+    world = drain("active", "active", migration={"maxParallel": 1})
+    for step in ("migrate_disk_and_power_off", "destroy"):
+        world.model.faults.set(step, "sleep:60")
+    world.until(lambda: any(s.task_state == "resize_migrating" for s in servers(world)))
+    moving, other = sorted(servers(world), key=lambda server: server.task_state is None)
+    world.do("delete", moving)
+    assert (moving.task_state, world.actions(other.id)) == ("deleting", [])
+    world.until(lambda: ended(world))
+    assert world.actions(other.id) == ["migrate", "confirmResize"]
+
+
+@scenario("never-5")
 def moves_one_of_an_anti_affinity_group_at_a_time() -> None:
     world = drain("active", "active", "active")
     world.model.computes.add("cmp4")

@@ -172,7 +172,15 @@ def is_being_deleted(s: PresentServer) -> Verdict | None:
     if s.server.status != "DELETED" and not deleting:
         return None
     again = for_server(s.server, "openstack server delete {id}")
-    return _never_ends(s, again) or Wait(ServerReason.DELETING, "being deleted")
+    ours = _has_our_move(s)
+    return _never_ends(s, again, ours=ours) or Wait(
+        ServerReason.DELETING, "being deleted", ours=ours
+    )
+
+
+def _has_our_move(s: PresentServer) -> bool:
+    """One that has not ended: Nova may still copy the disk of a server that is to be deleted."""
+    return s.open is not None and s.open in s.own
 
 
 def has_left_already(s: PresentServer) -> Verdict | None:
