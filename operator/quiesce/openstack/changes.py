@@ -39,7 +39,7 @@ _LONGEST_GAP = 120.0
 MOST, REST = 1000, 60.0
 """A cloud that changes more than that, or does not answer such a request, is left alone so long."""
 MOST_HOSTS = 10_000
-"""So is one that names more hosts than any cloud has, which would be kept for ever."""
+"""So is one that names more hosts than any cloud has: none of them is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
