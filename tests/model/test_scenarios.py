@@ -309,6 +309,24 @@ def confirms_no_guest_that_is_still_arriving() -> None:
     assert world.actions(servers(world)[0].id) == ["migrate", "confirmResize"]
 
 
+@scenario("always-5")
+def names_a_record_that_outlives_its_server() -> None:
+    """Nova's conductor makes it after the server has been deleted, and nobody works on it."""
+    world = drain("active", method="Live")
+    (server,) = servers(world)
+    world.model.faults.set("live_migration", "hang")
+    world.until(lambda: any(m.status == "running" for m in world.model.migrations_of(server)))
+    (record,) = world.model.migrations_of(server)
+    world.do("delete", server)
+    world.until(lambda: server.deleted)
+    record.status, record.deleted = "running", False
+    world.until(lambda: world.problems() == {"StuckMigration"})
+    record.status = "error"  # as the remedy says
+    world.until(lambda: world.condition("Ready")["reason"] == "AllocationsLeft")
+    world.model.state.placement.release(record.uuid)
+    world.until(lambda: ended(world))
+
+
 @scenario("never-3")
 def confirms_no_guest_that_its_owner_is_deleting() -> None:
     world = drain("active", confirmation={"checks": {"soak": "10s"}})

@@ -63,6 +63,11 @@ class DepartedServer:
         return self.observation.elsewhere.get(self.server_id)
 
     @property
+    def is_gone(self) -> bool:
+        """It was asked for, and there is no such server."""
+        return self.server_id in self.observation.elsewhere and self.server is None
+
+    @property
     def superseded(self) -> bool:
         """Nova has begun another move of it since, so nothing works on this one any more."""
         return any(
@@ -136,10 +141,12 @@ def never_ending(departed: DepartedServer) -> Blocked | None:
     middle of a move.
     """
     m, server, observation = departed.migration, departed.server, departed.observation
-    if server is None or not server.idle:
-        return None
     now, history = observation.now, observation.history
     first_seen = history.first_seen.get((m.id, m.status), now)
+    if departed.is_gone and now - first_seen > STALE_AFTER:
+        return _left_over(m)
+    if server is None or not server.idle:
+        return None
     age = now - max(first_seen, history.idle_since.get(server.id, now))
     most = SHORT_WORK if server.status == "VERIFY_RESIZE" else STALE_AFTER
     if not departed.superseded and age <= most:
@@ -150,6 +157,21 @@ def never_ending(departed: DepartedServer) -> Blocked | None:
         "service "
         "cannot be deleted",
         _ways_out(m, server),
+    )
+
+
+def _left_over(m: Migration) -> Blocked:
+    """Nova deletes the records of a server with it (nova/db/main/api.py instance_destroy), but not
+    one that its conductor makes after that.
+    """
+    return Blocked(
+        ServerReason.STUCK_MIGRATION,
+        f"it no longer exists, but its {m.type} {m.id} stays {m.status}, so the service cannot be "
+        "deleted",
+        (
+            "End the record in the cell's database, which touches no guest: "
+            + _statement(m, "error"),
+        ),
     )
 
 
