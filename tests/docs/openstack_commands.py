@@ -16,7 +16,6 @@ _WORD = (
 )
 _COMMAND = re.compile(rf"\bopenstack(?: (?:{_WORD}))+")
 _FILLED_IN = re.compile(r" ([A-Z][A-Z_]*|\{\w*\}|[0-9a-f]{8}[0-9a-f-]*)(?= |$)")
-_TWICE = re.compile(rf" --provider {BLANK}")
 _CONSOLE = re.compile(r"^ *```console.*?^ *```", re.MULTILINE | re.DOTALL)
 """What other programs print: it shows the operator's own words again."""
 _SPAN = re.compile(r"(?<!`)`(openstack [^`]+)`(?!`)")

@@ -10,8 +10,8 @@ of Nova on which this rests (read at 21.2.4, 29.4.0 and 34.0.0):
   deleted. A server is updated when a host takes it.
 * `updated_at` is set by the clock of whichever process writes, in whole seconds. The newest that
   was shown is taken for Nova's time: answers need not have a `Date` (those of uWSGI have none),
-  which would be a proxy's time besides. For servers the reports of services tell it, which come
-  every few seconds.
+  which would be a proxy's time besides. For servers the reports of services that are up tell it:
+  the earliest one, which is service_down_time old at most (60 s by default).
 * Rows of a cell that does not answer are left out in silence.
 
 So changes may be missed, for as long as nobody reads the records themselves: who asks does that
@@ -70,7 +70,9 @@ class _Known:
     def advance(
         self, answer: Sequence[Change], asked: float, there: float, time: datetime | None
     ) -> "_Known | None":
-        """`time`: Nova's, before it was asked. None: it cannot be followed from here."""
+        """`time`: Nova's, before it was asked; None: the rows tell it. -> None: it cannot be
+        followed from here.
+        """
         if len(answer) >= MOST:
             return None
         changed = dict(self.changed)
@@ -79,7 +81,7 @@ class _Known:
                 changed |= dict.fromkeys(each.hosts, there)
         if len(changed) > MOST_HOSTS:
             return None
-        newest = max(filter(None, (self.newest, _newest(answer), time)))
+        newest = time or max(self.newest, _newest(answer) or self.newest)
         return _Known(self.since, asked, newest, _versions(answer), changed)
 
 

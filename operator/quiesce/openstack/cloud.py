@@ -101,8 +101,9 @@ class Cloud:
         body = self._api.get("compute", "/os-services", _COMPUTES, most=LIST)
         with _read_of("the list of services"):
             found = tuple(Service.read(row) for row in rows(body, "services"))
-        reports = (moment(service.reported) for service in found)
-        self._server_changes.begin(asked, newest=max(filter(None, reports), default=None))
+        # The earliest of those that are up: no process of Nova with a fast clock hides a change.
+        reports = (moment(service.reported) for service in found if service.state == "up")
+        self._server_changes.begin(asked, newest=min(filter(None, reports), default=None))
         return found
 
     def servers_on(self, host: str) -> tuple[Server, ...]:
