@@ -19,7 +19,7 @@ from quiesce.drain.decide import rules
 from quiesce.drain.decide.breaker import breakers_of
 from quiesce.drain.decide.servers import judge_all, present_server
 from quiesce.drain.model.drain import Drain
-from quiesce.drain.model.history import Cause, History, Refusal
+from quiesce.drain.model.history import CONFIRM_EVENT, Cause, History, Refusal
 from quiesce.drain.model.identity import DrainIdentity
 from quiesce.drain.model.observation import Observation, Paths
 from quiesce.drain.model.verdict import (
@@ -37,6 +37,7 @@ from quiesce.drain.model.verdict import (
     Wait,
 )
 from quiesce.openstack.records import (
+    NOSTATE,
     PAUSED,
     RUNNING,
     SHUTDOWN,
@@ -475,6 +476,24 @@ FAILED = (
         for status in ("ERROR", "ACTIVE", "SHUTOFF")
     ),
     Case(
+        "ACTIVE",
+        when="the same, any Nova, and its hypervisor here says that it does not run",
+        moves=(move("error", type="live-migration"),),
+        facts={"running": {"web-1": False}},
+    ),
+    Case(
+        "SHUTOFF",
+        when="the same, and Nova shows no power state: its host does not know the guest",
+        server={"power_state": NOSTATE},
+        moves=(move("error", type="live-migration"),),
+    ),
+    Case(
+        "ERROR",
+        when="after our own cold move, and its guest runs here",
+        moves=(move("error"),),
+        facts={"running": {"web-1": True}},
+    ),
+    Case(
         "SHUTOFF",
         when="it ran before its cold move, which failed; no user has stopped it",
         moves=(move("error"),),
@@ -670,6 +689,14 @@ DEPARTED: tuple[Case, ...] = (
         when="its move failed there",
         server=away(fault="disk full"),
         moves=(move("error"),),
+    ),
+    Case(
+        "ERROR",
+        when="its confirm failed, and its guest runs there",
+        server=away(),
+        moves=(move("error"),),
+        history={"causes": {BEGAN + 1: Cause("no libvirt", JUST_NOW, event=CONFIRM_EVENT)}},
+        facts={"running": {"web-1": True}},
     ),
     Case(
         "ERROR",

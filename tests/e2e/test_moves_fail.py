@@ -91,12 +91,16 @@ COLD_FAILURES = {
     ),
     "confirm-fails": Failure(
         {"confirm_migration": "fail"},
-        ("migrate", "confirmResize", "reboot"),
+        ("migrate", "confirmResize", "resetState"),
         reason="DestinationFailed",
-        says=("injected failure in confirm_migration", *THERE),
+        says=(
+            "runs there, but its confirm failed",
+            "injected failure in confirm_migration",
+            "Without a reboot: openstack server set --state active",
+        ),
         seen="ERROR",
         there=True,
-        person=REBOOT,
+        person=RESET,
     ),
     "revert-fails": Failure(
         {"finish_revert_migration": "fail"},

@@ -28,7 +28,7 @@ class Administrator:
             rf"{server} migration abort {ID} (\d+)": self._abort,
             rf"{server} migration force complete {ID} (\d+)": self._force_complete,
             r"(kubectl annotate .*)": self._shell,
-            r"(UPDATE migrations SET .*?;)": self.lab.in_cell,
+            r"(UPDATE (?:migrations|instances) SET .*?;)": self.lab.in_cell,
             r"Add to confirmation\.decisions: (\{.*\})": self._decide,
             r"(remove its entry from confirmation\.decisions)": self._take_back,
             rf"pgrep -af '(scp.*{ID})', then kill it": self._kill_copy,

@@ -77,6 +77,10 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
         answer(rules, "may_be_elsewhere", None),
         "starts_no_guest_a_second_time_that_has_left_by_a_live_migration",
     ),
+    "takes a guest that left without nova-compute for one that is off": (
+        answer(rules, "may_be_elsewhere", None),
+        "copies_no_disk_of_a_guest_that_arrived_while_nova_compute_was_away",
+    ),
     "takes a service that is forced down for a nova-compute that has stopped": (
         lambda m: m.setattr(
             Observation, "compute_is_down", property(lambda self: self.service_is_down)

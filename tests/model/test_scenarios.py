@@ -778,6 +778,32 @@ def restarts_no_guest_that_a_live_migration_left_in_error() -> None:
     world.until(lambda: ended(world))
 
 
+@scenario("never-13", "always-5")
+def copies_no_disk_of_a_guest_that_arrived_while_nova_compute_was_away() -> None:
+    """Nova has it on the source, ACTIVE, later without a guest; its owner stops it."""
+    world = drain("active", method="LiveThenCold", migration={"attempts": 1})
+    world.model.faults.set("live_migration", "sleep:20,once")
+    (server,) = servers(world)
+    world.until(lambda: server.task_state == "migrating")
+    world.run(5)
+    world.model.kill_compute(HOST)
+    world.model.clock.advance(30)
+    world.model.start_compute(HOST)
+    world.until(lambda: world.problems() == {"HostUncertain"})
+    world.run(700)
+    assert (server.vm_state, server.power_state) == ("active", 0)
+    assert world.problems() == {"HostUncertain"}
+    world.do("os-stop", server, "admin")
+    world.run(700)
+    assert world.problems() == {"HostUncertain"}
+    assert "migrate" not in world.actions(server.id)
+
+    # What its remedy says is done in Nova's database.
+    world.model.state.save(server, host=server.runs_on)
+    server.runs_on = ""
+    world.until(lambda: world.problems() == set())
+
+
 @scenario("always-5")
 def starts_no_guest_a_second_time_that_has_left_by_a_live_migration() -> None:
     """Nova before 24.2.0, 25.1.0 and 26.1.0 has it on the source, in ERROR. A person resets it."""

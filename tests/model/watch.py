@@ -179,6 +179,10 @@ class Watch:
         method = self.spec["migration"]["method"]
         if name == "migrate":
             promise(
+                not server.is_away,
+                f"cold migration of {server.name}, whose guest runs on {server.runs_on}",
+            )
+            promise(
                 method != "Live" or status == "SHUTOFF",
                 f"cold migration of {server.name} ({status}) under method Live",
             )

@@ -223,6 +223,16 @@ class Cloud:
         ]
         return self._events(server_id, min(near)[1]) if near else None
 
+    def confirm_events(self, server_id: str, since: datetime) -> ActionEvents | None:
+        """The newest confirm of a move of this server that began at `since`."""
+        confirms = [
+            each
+            for each in self._actions(server_id)
+            if each.action == "confirmResize" and each.started >= since
+        ]
+        last = max(confirms, key=lambda each: each.started, default=None)
+        return self._events(server_id, last.request_id) if last else None
+
     def last_confirm(self, server_id: str, since: datetime) -> Confirmed | None:
         """The newest confirm of a move of this server that began at `since`; None: no such action,
         or no such server.

@@ -75,6 +75,12 @@ def known_host(row: Mapping[str, Any], name: str) -> str:
     return found
 
 
+def plain_host(row: Mapping[str, Any], name: str) -> str | None:
+    """As `host`, of what nothing depends on: None where it is missing, or no name of a host."""
+    found = row.get(name)
+    return found if isinstance(found, str) and _HOST.fullmatch(found) else None
+
+
 def shown(row: Mapping[str, Any], name: str, limit: int = _LONGEST) -> str | None:
     """What is only shown, of any length: cleaned, and cut."""
     found = row.get(name)

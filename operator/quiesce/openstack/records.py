@@ -22,6 +22,7 @@ from quiesce.openstack.fields import (
     optional_number,
     optional_text,
     part,
+    plain_host,
     short_texts,
     shown,
     text,
@@ -224,7 +225,8 @@ class Migration:
     """One row of `GET /os-migrations` (2.80).
 
     `type`: migration (cold), resize, live-migration, evacuation. `user_id`: who started it. `id`
-    grows within a cell, so it orders the migrations of one host without any clock.
+    grows within a cell, so it orders the migrations of one host without any clock. `dest_node`: the
+    hypervisor of `dest`, by its own name.
     """
 
     id: int
@@ -237,6 +239,7 @@ class Migration:
     user_id: str | None
     created: datetime
     updated: datetime | None = None
+    dest_node: str | None = None
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
@@ -252,6 +255,7 @@ class Migration:
             user_id=optional_text(row, "user_id"),
             created=moment(row["created_at"]) or datetime.fromtimestamp(0, UTC),
             updated=moment(row.get("updated_at")),
+            dest_node=plain_host(row, "dest_node"),
         )
 
     @property

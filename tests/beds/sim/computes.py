@@ -9,7 +9,7 @@ from tests.beds.sim.power import Power
 from tests.beds.sim.process import Process
 from tests.beds.sim.records import Aggregate, Migration, Provider, Server, Service
 from tests.beds.sim.state import Compute, State
-from tests.beds.sim.states import ENDED_MIGRATION, RUNNING, status_of
+from tests.beds.sim.states import ENDED_MIGRATION, NO_POWER, RUNNING, status_of
 
 HOSTING = (
     "Unable to delete compute service that is hosting instances. "
@@ -131,8 +131,17 @@ class Computes:
         elif task == "migrating":
             running = self.state.migration_by_status(server, "running")
             if running is not None:
-                self.state.set_status(running, "error")
+                self._end_live(server, running)
             self.state.save(server, task_state=None)
+
+    def _end_live(self, server: Server, migration: Migration) -> None:
+        """ComputeManager._reset_live_migration: whether or not libvirt, which goes on without
+        nova-compute, has brought the guest to the destination meanwhile.
+        """
+        arrives = migration.arrives_at
+        if arrives is not None and self.state.now() >= arrives and migration.dest:
+            server.runs_on, server.domain = migration.dest, NO_POWER
+        self.state.set_status(migration, "error")
 
     def _complete_evacuations(self, host: str) -> None:
         for migration in self.state.migrations:

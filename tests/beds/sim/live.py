@@ -286,6 +286,8 @@ class LiveMigrations:
         total = server.flavor.ram * 2**20
         began = published = self.state.now()
         self._progress(server, migration, 0, total)
+        if effect.error is None and effect.seconds != HANG:
+            migration.arrives_at = began + effect.seconds
         while not control.force and (passed := self.state.now() - began) < effect.seconds:
             if control.abort:
                 yield from self._break_off(server, migration, "cancelled", effect)
@@ -294,7 +296,9 @@ class LiveMigrations:
                 published = self.state.now()
                 self._progress(server, migration, *_copied(effect, passed, total))
             yield min(GLANCE, effect.seconds - passed)
+        migration.arrives_at = self.state.now()
         if effect.error is not None and not control.force:
+            migration.arrives_at = None
             yield from self._break_off(server, migration, "failed", effect)
             return False
         yield self.state.latency(self.state.timing.step)

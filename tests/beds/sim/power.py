@@ -20,7 +20,7 @@ class Power:
 
     def go_off(self, server: Server) -> None:
         """Its guest is off from now on, by whatever it was; Nova hears of it later, if at all."""
-        if server.deleted or server.host is None or server.domain == SHUTDOWN:
+        if server.deleted or server.host is None or server.domain == SHUTDOWN or server.is_away:
             return
         server.domain = SHUTDOWN
         host = server.host

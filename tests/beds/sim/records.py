@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from tests.beds.sim.states import NO_POWER
+
 Resources = dict[str, int]
 
 
@@ -86,7 +88,7 @@ class Server:
     task_state: str | None = "scheduling"
     power_state: int = 0  # what the database last heard
     runs_on: str = ""  # where its guest runs if not on `host`, which Nova does not know
-    domain: int = 0  # the power state that its hypervisor knows
+    domain: int = NO_POWER  # the power state that its hypervisor knows
     launched_at: float | None = None
     terminated_at: float | None = None
     deleted: bool = False
@@ -109,6 +111,11 @@ class Server:
     def instance_name(self) -> str:
         return f"instance-{self.number:08x}"
 
+    @property
+    def is_away(self) -> bool:
+        """Its guest runs elsewhere, and the hypervisor of its host knows nothing of it."""
+        return bool(self.runs_on) and self.domain == NO_POWER
+
 
 @dataclass
 class Migration:
@@ -128,6 +135,7 @@ class Migration:
     memory_total: int | None = None
     memory_processed: int | None = None
     memory_remaining: int | None = None
+    arrives_at: float | None = None  # when its guest is there, if nothing ends the copy before
 
 
 @dataclass

@@ -28,7 +28,7 @@ from tests.beds.sim.records import (
     Service,
     User,
 )
-from tests.beds.sim.states import ENDED_MIGRATION
+from tests.beds.sim.states import ENDED_MIGRATION, NO_POWER, SHUTDOWN
 
 ANY = ("any",)
 
@@ -186,6 +186,8 @@ class State:
         if "host" in changes:
             self._place(server, changes["host"])
         if "power_state" in changes:
+            if server.is_away and changes["power_state"] == SHUTDOWN:
+                changes["power_state"] = NO_POWER  # nothing is there to stop
             changes.setdefault("domain", changes["power_state"])
         for name, value in changes.items():
             setattr(server, name, value)

@@ -347,6 +347,29 @@ def test_an_old_nova_has_a_server_on_the_source_whose_guest_has_left() -> None:
     assert (server.vm_state, server.power_state) == ("error", 4)
 
 
+@pytest.mark.parametrize(("away", "arrives"), [(3, False), (30, True)])
+def test_a_guest_arrives_although_nova_compute_died_unless_its_start_is_sooner(
+    cloud: Cloud, away: float, arrives: bool
+) -> None:
+    """As tests/hypervisors/nightly/test_nova_compute_dies_in_a_live_migration.py has it."""
+    server = cloud.boot_active("web", "cmp1")
+    cloud.faults.set("live_migration", "sleep:20")
+    migration = move_live(cloud, server, 5)
+    assert migration.status == "running"
+    cloud.kill_compute("cmp1")
+    cloud.clock.advance(away)
+    cloud.start_compute("cmp1")
+    cloud.clock.advance(10)
+    assert (server.vm_state, server.task_state, server.host) == ("active", None, "cmp1")
+    assert migration.status == "error"
+    assert server.runs_on == (migration.dest if arrives else "")
+    cloud.clock.advance(700)  # Nova looks, and ignores what it does not find
+    assert (server.vm_state, server.power_state) == ("active", 0 if arrives else 1)
+    cloud.guests.act(cloud.as_user("admin"), server.id, "os-stop")
+    cloud.clock.advance(30)
+    assert (server.vm_state, server.power_state) == ("stopped", 0 if arrives else 4)
+
+
 @pytest.mark.parametrize("operation", ["post_live_migration", "post_live_migration_at_destination"])
 def test_an_error_after_a_live_migration_is_one_of_a_running_guest(
     cloud: Cloud, operation: str

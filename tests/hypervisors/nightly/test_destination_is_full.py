@@ -1,13 +1,14 @@
-"""The disk of the destination fills up before cold migrations to it.
+"""The disk of the destination fills up, before cold migrations to it or in a live one.
 
-Nova shuts a guest down before it copies its disk, so the first one is down when that is noticed.
+Nova shuts a guest down before it copies its disk, so in a cold migration the first one is down when
+that is noticed.
 """
 
 import pytest
 from tests.harness.hypervisors import Hypervisors
 from tests.harness.kubernetes import Kube, Operator
 from tests.hypervisors.conftest import Keyring
-from tests.hypervisors.trouble import HARD_REBOOT, NEW_TRIES, RESET, with_keys
+from tests.hypervisors.trouble import HARD_REBOOT, NEW_TRIES, RESET, SLOW, Trouble, with_keys
 
 
 @pytest.mark.promise("never-12", "always-5")
@@ -37,4 +38,28 @@ def test_at_most_one_further_guest_goes_down(
         trouble.target.free_disk()
         trouble.follow(by_reason["ColdMigrationPaused"], NEW_TRIES)
         trouble.ended()
+    assert operator.healthy()
+
+
+@pytest.mark.promise("never-8", "never-12", "always-5")
+@pytest.mark.field_case("D1", "D5")
+def test_in_a_live_migration_every_guest_runs_on(
+    kube: Kube, hypervisors: Hypervisors, keyring: Keyring, operator: Operator
+) -> None:
+    guests = hypervisors.boot("cmp1", ["one", "two"])
+    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
+    trouble.source.slow(SLOW)
+
+    with trouble.drained("Live"):
+        moving = trouble.migrating()
+        trouble.target.fill_disk(leave_kib=16)
+        rows = trouble.stalled("LiveFailedInError", "LiveMigrationPaused")
+        for guest in guests:
+            trouble.untouched(guest)
+        assert trouble.target.instance_dirs() == set()
+        trouble.target.free_disk()
+        trouble.source.fast()
+        trouble.follow(rows[moving.name], RESET)
+        trouble.follow(trouble.named(moving, "LiveMigrationFailed"), NEW_TRIES)
+        trouble.ended(live=guests)
     assert operator.healthy()

@@ -5,7 +5,7 @@ from tests.harness.hypervisors import Hypervisors
 from tests.harness.kubernetes import Kube, Operator, condition
 from tests.harness.openstack import until
 from tests.hypervisors.conftest import Keyring
-from tests.hypervisors.trouble import HARD_REBOOT, SLOW, Trouble, with_keys
+from tests.hypervisors.trouble import HARD_REBOOT, NEW_TRIES, RESET, SLOW, Trouble, with_keys
 
 
 @pytest.mark.promise("always-5", "always-6")
@@ -36,6 +36,30 @@ def test_on_the_source_in_a_live_migration(
         assert trouble.leftovers_ended() == ["AllocationsLeft"]
         trouble.guests = [guest for guest in guests if guest is not dying]
         trouble.ended(live=trouble.guests)
+    assert operator.healthy()
+
+
+@pytest.mark.promise("never-8", "never-12", "always-5")
+@pytest.mark.field_case("D1")
+def test_on_the_destination_in_a_live_migration(
+    kube: Kube, hypervisors: Hypervisors, keyring: Keyring, operator: Operator
+) -> None:
+    """What waits there for the guest dies: the guest runs on where it was."""
+    guests = hypervisors.boot("cmp1", ["one", "two"])
+    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
+    trouble.source.slow(SLOW)
+
+    with trouble.drained("Live"):
+        moving = trouble.migrating()
+        trouble.target.kill_guest(moving)
+        problem = trouble.named(moving, "LiveFailedInError")
+        for guest in guests:
+            trouble.untouched(guest)
+        assert trouble.target.instance_dirs() == set()
+        trouble.source.fast()
+        trouble.follow(problem, RESET)
+        trouble.follow(trouble.named(moving, "LiveMigrationFailed"), NEW_TRIES)
+        trouble.ended(live=guests)
     assert operator.healthy()
 
 

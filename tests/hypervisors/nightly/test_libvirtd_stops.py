@@ -1,11 +1,11 @@
-"""libvirtd dies or stays down in the middle of a live migration. Guests do not notice."""
+"""libvirtd dies or stays down in the middle of a move. Guests that run do not notice."""
 
 import pytest
 from tests.harness.hypervisors import Hypervisors
 from tests.harness.kubernetes import Kube, Operator
 from tests.harness.openstack import until
 from tests.hypervisors.conftest import Keyring, never_stopped
-from tests.hypervisors.trouble import NEW_TRIES, RESET, SLOW, Trouble
+from tests.hypervisors.trouble import HARD_REBOOT, NEW_TRIES, RESET, SLOW, Trouble, with_keys
 
 
 @pytest.mark.promise("never-8", "never-12", "always-5")
@@ -62,4 +62,57 @@ def test_on_the_destination_in_a_live_migration(
         )
         trouble.follow(trouble.named(moving, "LiveMigrationFailed"), NEW_TRIES)
         trouble.ended(live=guests)
+    assert operator.healthy()
+
+
+@pytest.mark.promise("always-5", "always-6")
+@pytest.mark.field_case("D13")
+@pytest.mark.parametrize("host", ["cmp1", "cmp2"])
+def test_killed_in_the_copy_of_a_cold_move(
+    kube: Kube, hypervisors: Hypervisors, keyring: Keyring, operator: Operator, host: str
+) -> None:
+    """On either host its unit has it back before Nova needs it."""
+    trouble = with_keys(kube, hypervisors, keyring, ["one"])
+    (guest,) = trouble.guests
+    trouble.source.slow(SLOW)
+
+    with trouble.drained("Cold"):
+        trouble.copying()
+        hypervisors[host].kill_libvirtd()
+        trouble.source.fast()
+        trouble.ended()
+    assert hypervisors.lab.actions(guest.id) == ["create", "migrate", "confirmResize"]
+    assert operator.healthy()
+
+
+@pytest.mark.promise("never-12", "always-5", "always-6")
+@pytest.mark.field_case("D13")
+def test_down_on_the_source_at_the_confirm(
+    kube: Kube, hypervisors: Hypervisors, keyring: Keyring, operator: Operator
+) -> None:
+    """Both servers are in ERROR then, and both guests run: nobody is told to restart them."""
+    trouble = with_keys(kube, hypervisors, keyring, ["one", "two"])
+    trouble.source.slow(SLOW)
+
+    with trouble.drained("Cold"):
+        arrived = trouble.copying()
+        (waiting,) = (guest for guest in trouble.guests if guest is not arrived)
+        trouble.source.stop_libvirtd()
+        trouble.source.fast()
+        problem = trouble.named(arrived, "DestinationFailed", "runs there, but its confirm failed")
+        assert HARD_REBOOT not in " ".join(problem["remedies"])
+        first = trouble.named(waiting, "SourceFailed")["remedies"][0]
+        assert "check libvirtd and nova-compute on cmp1" in first
+        here = arrived.next_report()
+        never_stopped(trouble.before[waiting.id], waiting.next_report())
+
+        trouble.source.start_libvirtd()
+        stuck = trouble.named(waiting, "SourceFailed", "its guest runs here")
+        assert HARD_REBOOT not in " ".join(stuck["remedies"])
+        trouble.follow(problem, RESET)
+        trouble.follow(stuck, RESET)
+        trouble.follow(trouble.named(waiting, "MigrationFailed"), NEW_TRIES)
+        assert trouble.leftovers_ended() == []
+        trouble.ended()
+    never_stopped(here, arrived.next_report())
     assert operator.healthy()

@@ -35,7 +35,7 @@ from quiesce.drain.decide.breaker import Breakers, breakers_of
 from quiesce.drain.model.history import CUT_OFF, Cause, History
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked
-from quiesce.openstack.records import RUNNING, SHUTDOWN, Flavor, Migration, Port
+from quiesce.openstack.records import NOSTATE, RUNNING, SHUTDOWN, Flavor, Migration, Port
 
 NO_ROUTE = "unable to connect to server at 'cmp2:16514': No route to host"
 NO_CPU = "Migration pre-check error: Unacceptable CPU info: CPU doesn't have compatibility."
@@ -666,6 +666,89 @@ def test_a_guest_that_is_seen_to_run_here_is_as_before() -> None:
 def test_a_newer_nova_has_it_where_it_runs(status: str, wanted: str) -> None:
     sight = broken_off(status, None, misplaces=False)
     assert said(verdict(sight, spec("LiveThenCold"))) == wanted
+
+
+@pytest.mark.promise("never-13", "always-5")
+@pytest.mark.field_case("D12")
+@pytest.mark.parametrize("method", ["Cold", "Live", "LiveThenCold"])
+@pytest.mark.parametrize("whose", [{}, {"user_id": "somebody"}])
+@pytest.mark.parametrize(
+    ("status", "power", "runs"),
+    [
+        ("ACTIVE", RUNNING, False),  # as nova-compute's start leaves it
+        ("ERROR", RUNNING, False),
+        ("ACTIVE", NOSTATE, None),  # once Nova has looked
+        ("SHUTOFF", NOSTATE, None),  # its owner has stopped it, which stopped nothing
+        ("SHELVED", NOSTATE, None),
+        ("PAUSED", NOSTATE, None),
+    ],
+)
+def test_a_guest_that_arrived_while_nova_compute_was_away_is_not_taken_for_one_that_is_off(
+    status: str, power: int, runs: bool | None, whose: dict[str, Any], method: str
+) -> None:
+    """Any Nova: its nova-compute has it here when it starts, as `error`."""
+    lost = server("s1", status, power_state=power)
+    moved: dict[str, Any] = {"status_": "error", "type": "live-migration", "dest_node": "n2"}
+    sight = broken_off(misplaces=False)
+    sight = replace(
+        sight,
+        servers=(lost,),
+        migrations=(migration(FOUND + 1, **moved | whose),),
+        running={} if runs is None else {"s1": runs},
+        stopped_by_user=frozenset({"s1"}),
+    )
+    found = verdict(sight, spec(method), record=begun(tries={"s1": tried("ACTIVE", "live")}))
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("HostUncertain", True)
+    advice = " ".join(found.remedies)
+    assert not any(word in advice for word in ("server start", "--state", "--hard"))
+
+
+@pytest.mark.promise("never-13")
+@pytest.mark.field_case("D12")
+@pytest.mark.parametrize(
+    ("method", "wanted"),
+    [("Live", "live"), ("LiveThenCold", "live"), ("Cold", "blocked HostUncertain")],
+)
+def test_nothing_is_copied_of_a_guest_that_no_hypervisor_has_told_of(
+    method: str, wanted: str
+) -> None:
+    """Nova's checks reject a live migration of a guest that is not there, and not a cold one."""
+    sight = broken_off("ACTIVE", None, misplaces=False)
+    assert said(verdict(sight, spec(method))) == wanted
+    assert said(verdict(broken_off("ACTIVE", True, misplaces=False), spec("Cold"))) == "cold"
+    spent = spec("LiveThenCold", migration={"attempts": 1})
+    assert said(verdict(sight, spent)) == "blocked HostUncertain"
+
+
+@pytest.mark.field_case("D12")
+def test_the_host_of_a_guest_is_corrected_by_a_statement() -> None:
+    id_ = "11111111-2222-3333-4444-555555555555"
+    lost = server(id_, "ACTIVE")
+    ours = migration(
+        FOUND + 1, "error", type="live-migration", server_id=id_, dest_node="cmp2.example.org"
+    )
+    sight = observed([lost], [ours], running={id_: False})
+    found = verdict(sight, spec("Live"), of=id_)
+    assert isinstance(found, Blocked)
+    statement = (
+        "UPDATE instances SET host='cmp2', node='cmp2.example.org' "
+        f"WHERE uuid='{id_}' AND host='cmp1' AND deleted=0;"
+    )
+    assert any(statement in text for text in found.remedies)
+    unnamed = replace(sight, migrations=(replace(ours, dest_node=None),))
+    found = verdict(unnamed, spec("Live"), of=id_)
+    assert isinstance(found, Blocked)
+    assert "UPDATE" not in " ".join(found.remedies)
+
+
+@pytest.mark.field_case("D12")
+@pytest.mark.parametrize("status", ["SHUTOFF", "SHELVED"])
+def test_a_guest_that_its_host_knows_as_off_is_there(status: str) -> None:
+    stopped = server("s1", status, power_state=SHUTDOWN)
+    sight = replace(broken_off(misplaces=False), servers=(stopped,), running={})
+    sight = replace(sight, stopped_by_user=frozenset({"s1"}))
+    assert "HostUncertain" not in said(verdict(sight, spec("Cold")))
 
 
 @pytest.mark.field_case("F30")

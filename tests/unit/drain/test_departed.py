@@ -33,6 +33,7 @@ from tests.unit.drain.build import (
 
 from quiesce.drain.decide.departed import GRACE, POWER_LAG, SHORT_WORK
 from quiesce.drain.model.actions import ConfirmMove, RevertMove
+from quiesce.drain.model.history import Cause
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, ProofReads
 from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert, Wait
@@ -550,6 +551,27 @@ def test_a_live_migration_that_ended_in_error_is_reported_without_alarm() -> Non
     assert (found.reason, found.urgent) == ("DestinationFailed", False)
     assert not any("reboot --hard" in remedy for remedy in found.remedies)
     assert not decided(sight).proof.clean
+
+
+@pytest.mark.promise("always-5")
+@pytest.mark.field_case("D13")
+@pytest.mark.parametrize(("runs", "reboots"), [(True, False), (False, True), (None, True)])
+def test_a_guest_that_runs_though_its_confirm_failed_is_not_to_be_rebooted(
+    runs: bool | None, reboots: bool
+) -> None:
+    moved = migration(status_="error")
+    broken = Cause("no libvirt", NOW, event="compute_confirm_resize")
+    sight = observed(
+        migrations=[moved],
+        elsewhere=[server("s1", "ERROR", host="cmp2")],
+        causes={moved.id: broken},
+        running={} if runs is None else {"s1": runs},
+    )
+    found = verdict(sight)
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("DestinationFailed", reboots)
+    assert ("server reboot --hard" in " ".join(found.remedies)) == reboots
+    assert ("its confirm failed on cmp1 (no libvirt)" in found.message) == (not reboots)
 
 
 @pytest.mark.field_case("D11")

@@ -25,7 +25,7 @@ from tests.unit.openstack.answers import Wire, answer
 from quiesce.api.drain.record import Record
 from quiesce.api.errors import HostNotSupported
 from quiesce.drain.decide.breaker import was_left_off
-from quiesce.drain.model.history import History
+from quiesce.drain.model.history import Cause, History
 from quiesce.drain.observe.host import _read_checks, observe
 from quiesce.drain.observe.moves import (
     CAUSE_WITHIN,
@@ -125,14 +125,78 @@ def test_an_answer_of_before_counts_no_longer_where_the_hypervisor_gives_none() 
     assert read_guests(Cloud(wire), ran, told).running == {}
 
 
+def confirm_of(*events: dict[str, Any]) -> Cloud:
+    """Nova's actions of a server that was moved, and whose confirm came to these events."""
+    began = FAILED.created
+    rows = [
+        {"action": "confirmResize", "request_id": "req-2", "start_time": began.isoformat()},
+        {"action": "migrate", "request_id": "req-1", "start_time": began.isoformat()},
+    ]
+    moved = {"event": "compute_finish_resize", "result": "Success", "details": None}
+    steps = {"req-1": [moved], "req-2": list(events)}
+
+    def reply(_: str, __: str, path: str, *___: Any) -> Any:
+        last = path.rpartition("/")[2]
+        if last == "os-instance-actions":
+            return {"instanceActions": rows}
+        return {
+            "instanceAction": {
+                "action": "x",
+                "start_time": began.isoformat(),
+                "events": steps[last],
+            }
+        }
+
+    return Cloud(Wire(reply))
+
+
+@pytest.mark.field_case("D13")
+def test_where_no_step_of_a_move_failed_its_confirm_may_have() -> None:
+    event = {"event": "compute_confirm_resize", "result": "Error", "details": "no libvirt"}
+    found = read_cause(confirm_of(event), FAILED, None, NOW)
+    assert (found.text, found.event, found.final) == ("no libvirt", "compute_confirm_resize", True)
+    well = {"event": "compute_confirm_resize", "result": "Success", "details": None}
+    assert read_cause(confirm_of(well), FAILED, None, NOW).event == ""
+
+
 @pytest.mark.promise("always-5")
-@pytest.mark.field_case("F30")
-@pytest.mark.parametrize("user", [{}, {"user_id": "somebody"}, {"id_": FOUND - 5}])
+@pytest.mark.field_case("D13")
+@pytest.mark.parametrize("host", [HOST, "cmp2"])
+def test_a_server_in_error_after_a_cold_move_is_looked_at_until_it_is_seen_off(host: str) -> None:
+    """Each time that Nova is asked of a guest that is off, it writes down a fault."""
+    broken = server("s1", "ERROR", host=host)
+    away = {} if host == HOST else {"s1": broken}
+    cause = Cause("no libvirt", NOW, event="compute_confirm_resize" if away else "")
+    sight = replace(
+        observed([broken] if host == HOST else [], [FAILED], causes={FAILED.id: cause}),
+        elsewhere=away,
+        services=(service(), service(id="svc-2", host="cmp2")),
+    )
+    wire = Wire(lambda *_: {})
+    assert read_guests(Cloud(wire), drain(), sight).running == {"s1": True}
+    wire = Wire(lambda *_: answer(409, GONE))
+    there = Cloud(wire)
+    once = read_guests(there, drain(), sight)
+    assert once.running == {"s1": False}
+    assert read_guests(there, drain(), once).running == {}
+    assert len(wire.sent) == 1
+
+
+@pytest.mark.promise("always-5")
+@pytest.mark.field_case("F30", "D12")
 @pytest.mark.parametrize("status", ["ERROR", "ACTIVE"])
 @pytest.mark.parametrize(
-    ("offers", "asks"), [("2.80", True), ("2.95", True), ("2.96", False), ("2.100", False)]
+    ("offers", "user", "asks"),
+    [
+        ("2.80", {}, True),
+        ("2.95", {"user_id": "somebody"}, True),
+        ("2.95", {"id_": FOUND - 5}, True),
+        ("2.96", {}, True),
+        ("2.100", {"user_id": "somebody"}, True),
+        ("2.100", {"id_": FOUND - 5}, False),  # long ago: Nova has looked since
+    ],
 )
-def test_an_old_nova_is_asked_where_a_guest_is_whose_live_migration_broke_off(
+def test_the_hypervisor_is_asked_where_a_guest_is_whose_live_migration_broke_off(
     offers: str, asks: bool, status: str, user: dict[str, Any]
 ) -> None:
     """Nova answers it in any state (compute/api.py get_instance_diagnostics), and keeps a fault of
@@ -144,7 +208,8 @@ def test_an_old_nova_is_asked_where_a_guest_is_whose_live_migration_broke_off(
     last = migration(**move | user)
     servers = [server("s1", status), server("s2", status)]
     found = read_guests(Cloud(wire), drain(), observed(servers, [last]))
-    assert (found.running, found.misplaces) == ({"s1": True} if asks else {}, asks)
+    assert found.running == ({"s1": True} if asks else {})
+    assert found.misplaces == (offers in ("2.80", "2.95"))
     off = observed([server("s1", status, power_state=SHUTDOWN)], [last])
     assert read_guests(Cloud(wire), drain(), off).running == {}
 

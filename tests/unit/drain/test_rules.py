@@ -658,6 +658,26 @@ def test_a_server_whose_copy_failed_is_urgent_and_says_what_to_do() -> None:
     assert "disk full" in found.message
 
 
+@pytest.mark.promise("always-5")
+@pytest.mark.field_case("D13")
+def test_a_server_whose_shutdown_failed_runs_and_is_not_to_be_rebooted() -> None:
+    broken = server("s1", "ERROR", fault="no libvirt")
+    found = verdict(observed([broken], [migration(status_="error")], running={"s1": True}))
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("SourceFailed", False)
+    assert "its guest runs here: no libvirt" in found.message
+    assert found.remedies == ("Without a reboot: openstack server set --state active s1",)
+
+
+def test_before_a_reboot_its_hypervisor_is_to_answer() -> None:
+    broken, failed = server("s1", "ERROR"), migration(status_="error")
+    silent = observed([broken], [failed], silent=frozenset({"s1"}))
+    found = verdict(silent)
+    assert isinstance(found, Blocked)
+    assert "check libvirtd and nova-compute on cmp1" in found.remedies[0]
+    assert "server reboot --hard" in found.remedies[-1]
+
+
 @pytest.mark.parametrize("kind", [{"user_id": TENANT}, {"type": "resize"}, {"status_": "reverted"}])
 def test_other_errors_are_not_blamed_on_our_move(kind: dict[str, Any]) -> None:
     found = verdict(observed([server("s1", "ERROR")], [migration(**{"status_": "error"} | kind)]))

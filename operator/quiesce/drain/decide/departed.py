@@ -8,7 +8,7 @@ from quiesce.api.drain.reasons import ServerReason, Stage
 from quiesce.api.drain.spec import ConfirmationPolicy, DecisionAction, DrainSpec, OnFailedCheck
 from quiesce.drain.decide import failures
 from quiesce.drain.decide.foreign import foreign_unconfirmed
-from quiesce.drain.decide.remedies import RESET_STATE, for_server, of_destination, of_source
+from quiesce.drain.decide.remedies import RESET_STATE, UUID, for_server, of_destination, of_source
 from quiesce.drain.decide.rules import stage_of
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
@@ -35,7 +35,6 @@ POWER_LAG = timedelta(seconds=20)
 # Nova refuses a confirm mostly because it came a moment too early.
 _REFUSALS_BEFORE_HELD = 3
 # What a statement for a database may quote.
-_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _STATUS = re.compile(r"[a-z-]{1,30}|running \(post-copy\)")
 
 
@@ -202,7 +201,7 @@ def _statement(m: Migration, status: str) -> str:
     """For the database of Nova's cell. Without SQL where Nova shows what no such record has: a
     compromised nova-compute writes the status, and a person with all rights runs the statement.
     """
-    plain = isinstance(m.id, int) and _UUID.fullmatch(m.uuid) and _STATUS.fullmatch(m.status)
+    plain = isinstance(m.id, int) and UUID.fullmatch(m.uuid) and _STATUS.fullmatch(m.status)
     if not plain:
         return f"find out why the record of this migration is damaged, then set it to {status}"
     where = f"id={m.id} AND uuid='{m.uuid}' AND status='{m.status}'"

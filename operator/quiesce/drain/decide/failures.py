@@ -11,9 +11,16 @@ from quiesce.drain.decide import causes
 from quiesce.drain.decide.kinds import has_pci_alias
 from quiesce.drain.decide.obstacles import cold_obstacle
 from quiesce.drain.decide.refusals import ROLE, stop_or_restart
-from quiesce.drain.decide.remedies import HARD_REBOOT, RESET_STATE, for_server, new_tries
+from quiesce.drain.decide.remedies import (
+    HARD_REBOOT,
+    RESET_STATE,
+    correct_host,
+    for_server,
+    new_tries,
+)
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import ENDINGS
+from quiesce.drain.model.migrations import confirm_failed
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Abort, Blocked, Follow, ForceComplete
 from quiesce.openstack.records import (
@@ -47,6 +54,10 @@ _NO_HOST = frozenset(
 _SEES_NO_PORT = (
     "If the port is there, allow the operator's user the ports of all projects in Neutron's policy "
     "(get_port, context_with_global_access): Nova asks for it as that user"
+)
+_SEE_FIRST = (
+    "First have its hypervisor answer, which tells whether the guest runs: check libvirtd and "
+    "nova-compute on {} (virsh list)"
 )
 _CHECK_BOTH = "Check nova-compute's log on both hosts"
 _RESTART = "Use migration.method: LiveThenCold, which restarts the guest"
@@ -178,6 +189,12 @@ def error_on_source(
     if last not in own:
         return None
     text = _why(server, last, observation)
+    if runs:
+        return Blocked(
+            ServerReason.SOURCE_FAILED,
+            f"its cold migration failed, and its guest runs here: {text.rstrip('.')}",
+            (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
+        )
     if causes.is_copy(text):
         text = (
             f"the copy to {last.dest or 'the destination'} failed (disk full there? network?); "
@@ -187,7 +204,10 @@ def error_on_source(
         ServerReason.SOURCE_FAILED,
         f"its cold migration failed on this host and the guest may be OFF: {text.rstrip('.')}. Its "
         "disk is here",
-        for_server(server, RESET_STATE, HARD_REBOOT),
+        (
+            *((_SEE_FIRST.format(last.source),) if server.id in observation.silent else ()),
+            *for_server(server, RESET_STATE, HARD_REBOOT),
+        ),
         urgent=True,
     )
 
@@ -204,8 +224,7 @@ def is_elsewhere(server: Server, migration: Migration, host: str) -> Blocked:
             "on one disk",
             f"Look for its guest on both hosts: virsh list --all on {host} and on {there}, or "
             f"virsh domstate {server.id} there",
-            f"If it runs on {there}, correct its host and node in the cell's database "
-            "(instances.host, instances.node)",
+            *correct_host(server, migration),
             f"If it runs on {host}, the drain goes on once nova-compute there answers that it does "
             f"(openstack server show --diagnostics {server.id})",
             "If it runs on neither, find out which host has its whole disk before it is started",
@@ -238,6 +257,17 @@ def error_on_destination(server: Server, migration: Migration, observation: Obse
             (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
         )
     text = _why(server, migration, observation).rstrip(".")
+    if confirm_failed(observation, migration) and observation.running.get(server.id):
+        source = migration.source
+        return Blocked(
+            ServerReason.DESTINATION_FAILED,
+            f"moved to {there} and runs there, but its confirm failed on {source} ({text})",
+            (
+                f"Without a reboot: {RESET_STATE.format(id=server.id)}",
+                f"Then see what is left of it on {source}: its domain, and {server.id}_resize in "
+                "Nova's instances directory",
+            ),
+        )
     return Blocked(
         ServerReason.DESTINATION_FAILED,
         f"moved to {there} and failed there ({text}); the full copy of its disk on "

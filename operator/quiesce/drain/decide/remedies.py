@@ -1,8 +1,10 @@
 """Remedies, each a sentence or a command that can be copied."""
 
+import re
+
 from quiesce.drain.decide.kinds import is_bound_to_owner
 from quiesce.drain.model.drain import Drain
-from quiesce.openstack.records import Server, Service
+from quiesce.openstack.records import Migration, Server, Service
 
 HARD_REBOOT = "openstack server reboot --hard {id}"
 RESET_STATE = "openstack server set --state active {id}"
@@ -13,6 +15,8 @@ NEW_TRIES = (
     'quiesce.dev/requestedAt="$(date -Is)"'
 )
 
+UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
 
 def new_tries(drain: Drain) -> str:
     return NEW_TRIES.format(name=drain.identity.name, namespace=drain.identity.namespace)
@@ -21,6 +25,27 @@ def new_tries(drain: Drain) -> str:
 def for_server(server: Server, *commands: str) -> tuple[str, ...]:
     """The commands with this server's ID, and who has to run them if that matters."""
     return tuple(_as_whom(server, command) + command.format(id=server.id) for command in commands)
+
+
+def correct_host(server: Server, live: Migration) -> tuple[str, ...]:
+    """What a database administrator does for a guest that runs where a live migration took it.
+
+    nova-compute there corrects all else of the row (34.0.0 nova/compute/resource_tracker.py
+    _ensure_compute_id_for_instances; the power state by its sync).
+    """
+    source, there = live.source, live.dest
+    if not UUID.fullmatch(server.id) or source is None or there is None or live.dest_node is None:
+        statement = "set instances.host and instances.node to those of that host"
+    else:
+        statement = (
+            f"UPDATE instances SET host='{there}', node='{live.dest_node}' "  # noqa: S608 -- for a person to read, never sent
+            f"WHERE uuid='{server.id}' AND host='{source}' AND deleted=0;"
+        )
+    return (
+        f"If it runs on {there}, correct its host in the cell's database: {statement}",
+        f"Then see whether its network works there, and remove what is left of it on {source}: "
+        "on local disks a disk of the past",
+    )
 
 
 def _as_whom(server: Server, command: str) -> str:

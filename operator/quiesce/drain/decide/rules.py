@@ -36,6 +36,7 @@ from quiesce.drain.decide.remedies import (
     HARD_REBOOT,
     RESET_STATE,
     START_COMPUTE,
+    correct_host,
     for_server,
     of_source,
 )
@@ -215,8 +216,7 @@ def has_left_by_record(s: PresentServer) -> Verdict | None:
             "Do not reset its state, stop, reboot or migrate it",
             f"See where its domain runs: virsh domstate {s.server.id} on {s.drain.host} and on "
             f"{newest.dest}",
-            "Then correct its host and node in the cell's database (instances.host, "
-            "instances.node)",
+            *correct_host(s.server, newest),
         ),
         urgent=True,
     )
@@ -319,8 +319,12 @@ def is_building(s: PresentServer) -> Verdict | None:
 
 
 def may_run_elsewhere(s: PresentServer) -> Verdict | None:
-    """Before anything is advised or done, it is to be known where its guest runs."""
-    last = may_be_elsewhere(s.drain, s.observation, s.server)
+    """Before anything is advised or done, it is to be known where its guest runs.
+
+    A live migration of a guest that is not here fails in Nova's checks; a cold one does not.
+    """
+    cold = s.server.status == "ACTIVE" and method_for(s) == "cold"
+    last = may_be_elsewhere(s.drain, s.observation, s.server, doubted=cold)
     return failures.is_elsewhere(s.server, last, s.drain.host) if last else None
 
 

@@ -32,6 +32,7 @@ _BY_METHOD = {"live": "migrating", "cold": "resize_prep"}  # the task that Nova 
 
 # How the texts of such a Cause begin.
 CAUSE_UNREAD = "its cause cannot be read"
+CONFIRM_EVENT = "compute_confirm_resize"
 CUT_OFF = "its last step never ended, as where nova-compute was restarted"
 
 
@@ -41,7 +42,8 @@ class Cause:
     the failure.
 
     `final` False: Nova has not written the cause down yet. `event`: the step that failed, such as
-    compute_finish_resize; empty: not known.
+    compute_finish_resize, or compute_confirm_resize where the move itself went well; empty: not
+    known.
     """
 
     text: str
@@ -141,7 +143,8 @@ class History:
     process has asked Nova to confirm; `foreign_confirms`: those of ours that it did not, and who
     did; `unread_confirms`: those of ours of which that could not be read yet. `least_left`: bytes
     of a live migration and when so few were left first; `copied`: how far it is. `healthy`: failed
-    migrations whose server is healthy.
+    migrations whose server is healthy; `found_off`: those after which its hypervisor had the guest
+    as off.
     `completed`: live migrations of ours, None before they were read; `arrived`: those among them
     that completed since then, and whose server was not seen well yet. `servers`, `listed`: the
     host's servers as last listed; `listed` None: the list is void. `full_list`, `older`: when all
@@ -169,6 +172,7 @@ class History:
     foreign_confirms: tuple[ForeignConfirm, ...] = ()
     unread_confirms: frozenset[int] = frozenset()
     healthy: frozenset[int] = frozenset()
+    found_off: frozenset[int] = frozenset()
     completed: frozenset[int] | None = None
     arrived: frozenset[int] = frozenset()
     servers: tuple[Server, ...] = ()
@@ -270,6 +274,9 @@ class History:
 
     def note_healthy(self, migration_id: int) -> Self:
         return replace(self, healthy=self.healthy | {migration_id})
+
+    def note_off(self, migration_id: int) -> Self:
+        return replace(self, found_off=self.found_off | {migration_id})
 
     def note_completed(self, migration_ids: Iterable[int]) -> Self:
         completed = frozenset(migration_ids)

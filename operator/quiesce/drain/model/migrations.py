@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 from quiesce.drain.model.drain import Drain
+from quiesce.drain.model.history import CONFIRM_EVENT
 from quiesce.drain.model.observation import Observation
-from quiesce.openstack.records import FAILED, Migration, Server
+from quiesce.openstack.records import FAILED, NOSTATE, Migration, Server
 
 # A server whose open migration record does not move while the server itself stands idle:
 # the record is left over (a nova-compute was restarted), the server can be moved again.
@@ -44,23 +45,38 @@ def stale(m: Migration, server: Server, observation: Observation) -> bool:
     return observation.now - since >= STALE_AFTER
 
 
-def may_be_elsewhere(drain: Drain, observation: Observation, server: Server) -> Migration | None:
+def may_be_elsewhere(
+    drain: Drain, observation: Observation, server: Server, *, doubted: bool = False
+) -> Migration | None:
     """The live migration away, anybody's, at whose end Nova may have left this server on the host
     while its guest runs on the destination; None: its guest is where Nova has it.
 
-    Where that end fails, the record is `error` and the server in ERROR (21.2.4
-    nova/compute/manager.py _post_live_migration, _do_live_migration), or since reset, or stopped by
-    its owner, which Nova allows in ERROR. The hypervisor of this host tells whether it runs here.
+    It is `error`, and the hypervisor of this host tells whether the guest runs here. Nova leaves it
+    behind in two cases:
+
+    * nova-compute of this host died in the middle, and the guest arrived before it was back: its
+      start takes the server for one that is here (34.0.0 and 21.2.4 nova/compute/manager.py
+      _reset_live_migration). It is ACTIVE then, and nobody notices; a stop of it, or the shutdown
+      for a cold migration, passes without a guest (virt/libvirt/driver.py _destroy), and what is
+      copied then is the disk of the past.
+    * an older Nova fails at that end (`misplaces`): it is in ERROR (21.2.4 _post_live_migration,
+      _do_live_migration), or since reset, or stopped by its owner, which Nova allows in ERROR.
+
+    `doubted`: also where the hypervisor has not told, of one that was begun after the drain.
     """
-    m = _broken_end(drain, observation, server) if observation.misplaces else None
+    m = _broken_end(drain, observation, server)
     if m is None or observation.running.get(server.id):
         return None
-    if server.status in ("ERROR", "ACTIVE"):
+    if server.power_state == NOSTATE:  # Nova has looked: this host knows no such guest
         return m
-    # Stopped: no hypervisor tells where. Nova before Victoria calls `error` what it has rolled back
-    # too, so such a record from before the drain says too little to keep it here.
+    # A stopped one no hypervisor tells. Nova before Victoria calls `error` what it has rolled back
+    # too, so such a record from before the drain says too little to keep a server here.
     lately = m.id > drain.record.found_migration
-    return m if lately and server.status in ("SHUTOFF", "SHELVED") else None
+    if server.status in ("ERROR", "ACTIVE"):
+        absent = server.id in observation.running
+        return m if absent or observation.misplaces or (doubted and lately) else None
+    left = observation.misplaces and lately and server.status in ("SHUTOFF", "SHELVED")
+    return m if left else None
 
 
 def _broken_end(drain: Drain, observation: Observation, server: Server) -> Migration | None:
@@ -80,6 +96,12 @@ def _broken_end(drain: Drain, observation: Observation, server: Server) -> Migra
             ended = m.updated or m.created
             return None if server.launched and server.launched > ended else m
     return None
+
+
+def confirm_failed(observation: Observation, m: Migration) -> bool:
+    """Its guest had arrived, and was seen well."""
+    cause = observation.history.causes.get(m.id)
+    return cause is not None and cause.event == CONFIRM_EVENT
 
 
 def broke_off(drain: Drain, observation: Observation, server: Server) -> bool:

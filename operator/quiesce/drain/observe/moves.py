@@ -11,10 +11,17 @@ from typing import Any
 from quiesce.api.drain.spec import ConfirmationPolicy, ForeignPolicy
 from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.model.drain import Drain
-from quiesce.drain.model.history import CAUSE_UNREAD, CUT_OFF, Cause, ForeignConfirm, History
+from quiesce.drain.model.history import (
+    CAUSE_UNREAD,
+    CUT_OFF,
+    Cause,
+    ForeignConfirm,
+    History,
+)
 from quiesce.drain.model.migrations import (
     STALE_AFTER,
     broke_off,
+    confirm_failed,
     may_be_elsewhere,
     own_migrations,
     own_of_host,
@@ -195,20 +202,22 @@ def read_causes(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     history = observation.history
     for m in own_of_host(drain, observation):
         before = history.causes.get(m.id)
-        counts = m.status in FAILED and m.id > drain.record.attempts_from
-        if counts and (before is None or not before.final):
+        counts = m.id > drain.record.attempts_from or m.server_id in observation.elsewhere
+        if m.status in FAILED and counts and (before is None or not before.final):
             history = history.note_cause(m.id, read_cause(cloud, m, before, observation.now))
     return replace(observation, history=history)
 
 
 def read_cause(cloud: Cloud, m: Migration, before: Cause | None, now: datetime) -> Cause:
     """Nova sets the migration to error within the very step whose event then gets the cause: until
-    that has ended it may come.
+    that has ended it may come. Where no step of a cold move has failed, that of its confirm may.
     """
     since = before.first_seen if before else now
     kinds = ("live-migration",) if m.live else ("migrate", "resize")
     try:
         found = cloud.action_events(m.server_id, kinds, m.created)
+        if not m.live and m.status == "error" and found and not (found.failed_event or found.open):
+            found = cloud.confirm_events(m.server_id, m.created) or found
     except NotFound:  # deleted meanwhile
         found = None
     except CloudUnreachable as error:
@@ -298,6 +307,7 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
         if server.status == "ACTIVE" and broke_off(drain, observation, server):
             guests.ask(server.id)
     _ask_for_misplaced(cloud, drain, observation, guests)
+    observation = _ask_for_broken(cloud, drain, observation, guests)
     for moved in (*observation.servers, *observation.elsewhere.values()):
         if moved is None or moved.status != "VERIFY_RESIZE" or moved.task_state is not None:
             continue
@@ -333,13 +343,38 @@ def _ask_for_misplaced(
     unanswered = 0
     for server in observation.servers:
         shown = server.status in ("ERROR", "ACTIVE") and server.power_state == RUNNING
-        if not shown or may_be_elsewhere(drain, observation, server) is None:
+        if not shown or not may_be_elsewhere(drain, observation, server, doubted=True):
             continue
         if observation.service_is_down or unanswered >= _MOST_UNREAD:
             return
         if server.id not in guests.running and server.id not in guests.silent:
             guests.ask(server.id)
             unanswered += server.id not in guests.running
+
+
+def _ask_for_broken(
+    cloud: Cloud, drain: Drain, observation: Observation, guests: "Guests"
+) -> Observation:
+    """Whether those run that a cold move of ours left in ERROR: one whose shutdown failed runs on
+    here, and one whose confirm failed over there. To reboot it would be a restart without need.
+
+    Nova writes down a fault for each guest that does not run, so that is asked once.
+    """
+    history = observation.history
+    for server in (*observation.servers, *observation.elsewhere.values()):
+        if server is None or server.status != "ERROR" or server.power_state != RUNNING:
+            continue
+        last = next(iter(own_migrations(server.id, drain, observation)), None)
+        if last is None or last.live or last.status != "error" or last.id in history.found_off:
+            continue
+        if server.host != drain.host and not confirm_failed(observation, last):
+            continue
+        if len(guests.silent) >= _MOST_UNREAD or not observation.is_up(server.host):
+            continue
+        guests.ask(server.id)
+        if guests.running.get(server.id) is False:
+            history = history.note_off(last.id)
+    return observation if history is observation.history else replace(observation, history=history)
 
 
 class Guests:
