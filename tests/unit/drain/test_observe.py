@@ -182,6 +182,19 @@ def test_a_server_in_error_after_a_cold_move_is_looked_at_until_it_is_seen_off(h
     assert len(wire.sent) == 1
 
 
+@pytest.mark.field_case("D13")
+def test_a_hypervisor_that_does_not_answer_is_asked_for_one_of_its_guests() -> None:
+    failed = [FAILED, migration(FOUND + 2, "error", server_id="s2")]
+    sight = replace(
+        observed([server("s1", "ERROR"), server("s2", "ERROR")], failed),
+        services=(service(),),
+    )
+    wire = Wire(lambda *_: answer(500, {"computeFault": {"code": 500, "message": "no reply"}}))
+    found = read_guests(Cloud(wire), drain(), sight)
+    assert (found.running, found.silent) == ({}, frozenset({"s1", "s2"}))
+    assert len(wire.sent) == 1
+
+
 @pytest.mark.promise("always-5")
 @pytest.mark.field_case("F30", "D12")
 @pytest.mark.parametrize("status", ["ERROR", "ACTIVE"])

@@ -358,9 +358,10 @@ def _ask_for_broken(
     """Whether those run that a cold move of ours left in ERROR: one whose shutdown failed runs on
     here, and one whose confirm failed over there. To reboot it would be a restart without need.
 
-    Nova writes down a fault for each guest that does not run, so that is asked once.
+    Nova writes down a fault for each guest that does not run, so that is asked once. A hypervisor
+    that does not answer is not asked for its other guests: each may take a minute.
     """
-    history = observation.history
+    history, silent = observation.history, set[str | None]()
     for server in (*observation.servers, *observation.elsewhere.values()):
         if server is None or server.status != "ERROR" or server.power_state != RUNNING:
             continue
@@ -369,9 +370,14 @@ def _ask_for_broken(
             continue
         if server.host != drain.host and not confirm_failed(observation, last):
             continue
-        if len(guests.silent) >= _MOST_UNREAD or not observation.is_up(server.host):
+        if not observation.is_up(server.host):
+            continue
+        if server.host in silent:
+            guests.silent.add(server.id)
             continue
         guests.ask(server.id)
+        if server.id in guests.silent:
+            silent.add(server.host)
         if guests.running.get(server.id) is False:
             history = history.note_off(last.id)
     return observation if history is observation.history else replace(observation, history=history)
