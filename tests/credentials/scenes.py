@@ -222,6 +222,7 @@ def is_slow(stage: Stage) -> None:
         "os_compute_api:servers:migrations:delete",
     )
     until("aborted", partial(_is_aborted, stage), WITHIN)
+    stage.drain.patch({"migration": {"timeout": "10m"}})  # the next one is as slow as the machine
     stage.is_without("os_compute_api:servers:show")  # by which a live migration is verified
     stage.no_faults()
     stage.lacks("os_compute_api:servers:show")
