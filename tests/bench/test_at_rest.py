@@ -54,7 +54,11 @@ def drain(number: int) -> Json:
         "apiVersion": "quiesce.dev/v1alpha1",
         "kind": "ComputeNodeDrain",
         "metadata": {"name": f"drain-{number}"},
-        "spec": {"host": f"cmp{number}", "migration": {"method": "Cold"}, "service": {"afterDrain": "KeepDisabled"}},
+        "spec": {
+            "host": f"cmp{number}",
+            "migration": {"method": "Cold"},
+            "service": {"afterDrain": "KeepDisabled"},
+        },
     }
 
 

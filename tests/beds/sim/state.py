@@ -184,6 +184,8 @@ class State:
                 f" Actual: {{'task_state': {server.task_state!r}}}",
             )
         if "host" in changes:
+            if changes["host"] != server.host:
+                server.runs_on = ""  # whatever still runs there, this is another guest, or that one
             self._place(server, changes["host"])
         if "power_state" in changes:
             if server.is_away and changes["power_state"] == SHUTDOWN:
