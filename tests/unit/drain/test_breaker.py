@@ -736,10 +736,12 @@ def test_the_host_of_a_guest_is_corrected_by_a_statement() -> None:
         f"WHERE uuid='{id_}' AND host='cmp1' AND deleted=0;"
     )
     assert any(statement in text for text in found.remedies)
-    unnamed = replace(sight, migrations=(replace(ours, dest_node=None),))
-    found = verdict(unnamed, spec("Live"), of=id_)
-    assert isinstance(found, Blocked)
-    assert "UPDATE" not in " ".join(found.remedies)
+    for unusable in (None, "n" * 250):  # unknown; or so long that the status would cut it
+        host = ours.dest if unusable is None else unusable
+        other = replace(ours, dest=host, dest_node=unusable)
+        found = verdict(replace(sight, migrations=(other,)), spec("Live"), of=id_)
+        assert isinstance(found, Blocked)
+        assert "UPDATE" not in " ".join(found.remedies)
 
 
 @pytest.mark.field_case("D12")

@@ -220,8 +220,7 @@ def is_elsewhere(server: Server, migration: Migration, host: str) -> Blocked:
         f"its {migration.type} {migration.id} to {there} broke off, Nova lists it here, and it is "
         f"not seen to run here: the guest may run on {there}",
         (
-            "Do not reset its state, start, stop, reboot or migrate it: its guest could run twice, "
-            "on one disk",
+            "Do not reset its state, start, stop, reboot or migrate it: its guest could run twice",
             f"Look for its guest on both hosts: virsh list --all on {host} and on {there}, or "
             f"virsh domstate {server.id} there",
             *correct_host(server, migration),

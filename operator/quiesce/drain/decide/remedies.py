@@ -2,6 +2,7 @@
 
 import re
 
+from quiesce.api.drain.status import REMEDY_LENGTH
 from quiesce.drain.decide.kinds import is_bound_to_owner
 from quiesce.drain.model.drain import Drain
 from quiesce.openstack.records import Migration, Server, Service
@@ -34,15 +35,16 @@ def correct_host(server: Server, live: Migration) -> tuple[str, ...]:
     _ensure_compute_id_for_instances; the power state by its sync).
     """
     source, there = live.source, live.dest
-    if not UUID.fullmatch(server.id) or source is None or there is None or live.dest_node is None:
-        statement = "set instances.host and instances.node to those of that host"
-    else:
-        statement = (
-            f"UPDATE instances SET host='{there}', node='{live.dest_node}' "  # noqa: S608 -- for a person to read, never sent
-            f"WHERE uuid='{server.id}' AND host='{source}' AND deleted=0;"
-        )
+    correct = f"If it runs on {there}, correct its host in the cell's database: "
+    in_words = "set instances.host and instances.node to those of that host"
+    statement = (
+        f"UPDATE instances SET host='{there}', node='{live.dest_node}' "  # noqa: S608 -- for a person to read, never sent
+        f"WHERE uuid='{server.id}' AND host='{source}' AND deleted=0;"
+    )
+    known = None not in (source, there, live.dest_node) and UUID.fullmatch(server.id)
+    whole = len(correct + statement) <= REMEDY_LENGTH  # cut, it could be one for all servers
     return (
-        f"If it runs on {there}, correct its host in the cell's database: {statement}",
+        correct + (statement if known and whole else in_words),
         f"Then see whether its network works there, and remove what is left of it on {source}: "
         "on local disks a disk of the past",
     )
