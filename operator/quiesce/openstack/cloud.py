@@ -224,13 +224,8 @@ class Cloud:
         return self._events(server_id, min(near)[1]) if near else None
 
     def confirm_events(self, server_id: str, since: datetime) -> ActionEvents | None:
-        """The newest confirm of a move of this server that began at `since`."""
-        confirms = [
-            each
-            for each in self._actions(server_id)
-            if each.action == "confirmResize" and each.started >= since
-        ]
-        last = max(confirms, key=lambda each: each.started, default=None)
+        """The newest confirm of a move of this server that began at `since`. Raises NotFound."""
+        last = self._newest_confirm(server_id, since)
         return self._events(server_id, last.request_id) if last else None
 
     def last_confirm(self, server_id: str, since: datetime) -> Confirmed | None:
@@ -238,15 +233,18 @@ class Cloud:
         or no such server.
         """
         try:
-            listed = self._actions(server_id)
+            last = self._newest_confirm(server_id, since)
         except NotFound:
             return None
-        found = [
-            Confirmed(each.started, each.user_id)
-            for each in listed
+        return Confirmed(last.started, last.user_id) if last else None
+
+    def _newest_confirm(self, server_id: str, since: datetime) -> InstanceAction | None:
+        confirms = (
+            each
+            for each in self._actions(server_id)
             if each.action == "confirmResize" and each.started >= since
-        ]
-        return max(found, key=lambda confirmed: confirmed.started, default=None)
+        )
+        return max(confirms, key=lambda each: each.started, default=None)
 
     def _actions(self, server_id: str) -> list[InstanceAction]:
         """Those that have a start. Raises NotFound where there is no such server."""

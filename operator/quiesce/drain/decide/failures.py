@@ -171,21 +171,8 @@ def error_on_source(
     if last not in own and (server.fault or last.source != observation.host):
         return None
     runs = observation.running.get(server.id)
-    if last.live and server.power_state not in _RUNS and not runs:
-        return Blocked(
-            ServerReason.LIVE_FAILED_IN_ERROR,
-            "its live migration broke off, Nova set it to ERROR, and its guest does not run; its "
-            "disk is here",
-            for_server(server, RESET_STATE, HARD_REBOOT),
-            urgent=True,
-        )
     if last.live:
-        return Blocked(
-            ServerReason.LIVE_FAILED_IN_ERROR,
-            "its live migration broke off and Nova set it to ERROR; the guest "
-            f"{'runs' if runs else 'most likely runs'} on here as before",
-            (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
-        )
+        return _live_error_on_source(server, runs=bool(runs))
     if last not in own:
         return None
     text = _why(server, last, observation)
@@ -209,6 +196,23 @@ def error_on_source(
             *for_server(server, RESET_STATE, HARD_REBOOT),
         ),
         urgent=True,
+    )
+
+
+def _live_error_on_source(server: Server, *, runs: bool) -> Blocked:
+    if server.power_state not in _RUNS and not runs:
+        return Blocked(
+            ServerReason.LIVE_FAILED_IN_ERROR,
+            "its live migration broke off, Nova set it to ERROR, and its guest does not run; its "
+            "disk is here",
+            for_server(server, RESET_STATE, HARD_REBOOT),
+            urgent=True,
+        )
+    return Blocked(
+        ServerReason.LIVE_FAILED_IN_ERROR,
+        "its live migration broke off and Nova set it to ERROR; the guest "
+        f"{'runs' if runs else 'most likely runs'} on here as before",
+        (f"Without a reboot: {RESET_STATE.format(id=server.id)}",),
     )
 
 

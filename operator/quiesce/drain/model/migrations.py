@@ -99,7 +99,7 @@ def _broken_end(drain: Drain, observation: Observation, server: Server) -> Migra
 
 
 def confirm_failed(observation: Observation, m: Migration) -> bool:
-    """Its guest had arrived, and was seen well."""
+    """The move itself went well, and its guest is where it took it: only its confirm failed."""
     cause = observation.history.causes.get(m.id)
     return cause is not None and cause.event == CONFIRM_EVENT
 
