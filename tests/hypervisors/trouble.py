@@ -171,6 +171,11 @@ class Trouble:
     def follow(self, problem: Json, *remedies: str) -> None:
         self.administrator.follow(problem, *remedies)
 
+    def try_live_again(self, guest: Guest, problem: Json) -> None:
+        """What its problem says of one in ERROR; and then a new set of tries."""
+        self.follow(problem, RESET)
+        self.follow(self.named(guest, "LiveMigrationFailed"), NEW_TRIES)
+
     def leftovers_ended(self) -> list[str]:
         """Until it is drained: ends records that never end, and releases what they hold in
         placement, as it says. -> what that was, by reason.
@@ -239,6 +244,14 @@ def with_keys(
     guests = hypervisors.boot("cmp1", names, **boot)
     keyring.ready()
     return Trouble(kube, hypervisors, keyring.namespace, guests)
+
+
+def on_a_slow_link(kube: Kube, hypervisors: Hypervisors, keyring: Keyring) -> Trouble:
+    """Two guests, for live migrations over a slow link; their hosts have no keys."""
+    guests = hypervisors.boot("cmp1", ["one", "two"])
+    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
+    trouble.source.slow(SLOW)
+    return trouble
 
 
 def _reasons(status: Json) -> list[str]:

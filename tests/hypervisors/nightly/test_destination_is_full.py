@@ -8,7 +8,13 @@ import pytest
 from tests.harness.hypervisors import Hypervisors
 from tests.harness.kubernetes import Kube, Operator
 from tests.hypervisors.conftest import Keyring
-from tests.hypervisors.trouble import HARD_REBOOT, NEW_TRIES, RESET, SLOW, Trouble, with_keys
+from tests.hypervisors.trouble import (
+    HARD_REBOOT,
+    NEW_TRIES,
+    RESET,
+    on_a_slow_link,
+    with_keys,
+)
 
 
 @pytest.mark.promise("never-12", "always-5")
@@ -46,20 +52,17 @@ def test_at_most_one_further_guest_goes_down(
 def test_in_a_live_migration_every_guest_runs_on(
     kube: Kube, hypervisors: Hypervisors, keyring: Keyring, operator: Operator
 ) -> None:
-    guests = hypervisors.boot("cmp1", ["one", "two"])
-    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
-    trouble.source.slow(SLOW)
+    trouble = on_a_slow_link(kube, hypervisors, keyring)
 
     with trouble.drained("Live"):
         moving = trouble.migrating()
         trouble.target.fill_disk(leave_kib=16)
         rows = trouble.stalled("LiveFailedInError", "LiveMigrationPaused")
-        for guest in guests:
+        for guest in trouble.guests:
             trouble.untouched(guest)
         assert trouble.target.instance_dirs() == set()
         trouble.target.free_disk()
         trouble.source.fast()
-        trouble.follow(rows[moving.name], RESET)
-        trouble.follow(trouble.named(moving, "LiveMigrationFailed"), NEW_TRIES)
-        trouble.ended(live=guests)
+        trouble.try_live_again(moving, rows[moving.name])
+        trouble.ended(live=trouble.guests)
     assert operator.healthy()

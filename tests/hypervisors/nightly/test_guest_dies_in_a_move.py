@@ -5,7 +5,11 @@ from tests.harness.hypervisors import Hypervisors
 from tests.harness.kubernetes import Kube, Operator, condition
 from tests.harness.openstack import until
 from tests.hypervisors.conftest import Keyring
-from tests.hypervisors.trouble import HARD_REBOOT, NEW_TRIES, RESET, SLOW, Trouble, with_keys
+from tests.hypervisors.trouble import (
+    HARD_REBOOT,
+    on_a_slow_link,
+    with_keys,
+)
 
 
 @pytest.mark.promise("always-5", "always-6")
@@ -16,9 +20,7 @@ def test_on_the_source_in_a_live_migration(
     """Nova takes its migration for completed and removes the disk on the source, in the middle of
     the copy (seen with 34.0): the drain cannot save it, and says so before anybody starts it.
     """
-    guests = hypervisors.boot("cmp1", ["one", "two"])
-    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
-    trouble.source.slow(SLOW)
+    trouble = on_a_slow_link(kube, hypervisors, keyring)
 
     with trouble.drained("Live") as drain:
         dying = trouble.migrating()
@@ -34,7 +36,7 @@ def test_on_the_source_in_a_live_migration(
         trouble.follow(problem, HARD_REBOOT)
         until(f"{dying.name} ACTIVE", lambda: dying.status == ("ACTIVE", None))
         assert trouble.leftovers_ended() == ["AllocationsLeft"]
-        trouble.guests = [guest for guest in guests if guest is not dying]
+        trouble.guests = [guest for guest in trouble.guests if guest is not dying]
         trouble.ended(live=trouble.guests)
     assert operator.healthy()
 
@@ -45,21 +47,18 @@ def test_on_the_destination_in_a_live_migration(
     kube: Kube, hypervisors: Hypervisors, keyring: Keyring, operator: Operator
 ) -> None:
     """What waits there for the guest dies: the guest runs on where it was."""
-    guests = hypervisors.boot("cmp1", ["one", "two"])
-    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
-    trouble.source.slow(SLOW)
+    trouble = on_a_slow_link(kube, hypervisors, keyring)
 
     with trouble.drained("Live"):
         moving = trouble.migrating()
         trouble.target.kill_guest(moving)
         problem = trouble.named(moving, "LiveFailedInError")
-        for guest in guests:
+        for guest in trouble.guests:
             trouble.untouched(guest)
         assert trouble.target.instance_dirs() == set()
         trouble.source.fast()
-        trouble.follow(problem, RESET)
-        trouble.follow(trouble.named(moving, "LiveMigrationFailed"), NEW_TRIES)
-        trouble.ended(live=guests)
+        trouble.try_live_again(moving, problem)
+        trouble.ended(live=trouble.guests)
     assert operator.healthy()
 
 

@@ -5,7 +5,14 @@ from tests.harness.hypervisors import Hypervisors
 from tests.harness.kubernetes import Kube, Operator
 from tests.harness.openstack import until
 from tests.hypervisors.conftest import Keyring, never_stopped
-from tests.hypervisors.trouble import HARD_REBOOT, NEW_TRIES, RESET, SLOW, Trouble, with_keys
+from tests.hypervisors.trouble import (
+    HARD_REBOOT,
+    NEW_TRIES,
+    RESET,
+    SLOW,
+    on_a_slow_link,
+    with_keys,
+)
 
 
 @pytest.mark.promise("never-12", "always-5")
@@ -49,22 +56,19 @@ def test_in_a_live_migration(
 
     No other begins meanwhile.
     """
-    guests = hypervisors.boot("cmp1", ["one", "two"])
-    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
+    trouble = on_a_slow_link(kube, hypervisors, keyring)
     source, target = trouble.source, trouble.target
-    source.slow(SLOW)
 
     with trouble.drained("Live"):
         moving = trouble.migrating()
         source.cut(target)
         rows = trouble.stalled("LiveFailedInError", "LiveMigrationPaused")
-        for guest in guests:
+        for guest in trouble.guests:
             never_stopped(trouble.before[guest.id], guest.next_report())
         source.heal(target)
         source.fast()
         until("the destination clean", lambda: target.domains() == {})
 
-        trouble.follow(rows[moving.name], RESET)
-        trouble.follow(trouble.named(moving, "LiveMigrationFailed"), NEW_TRIES)
-        trouble.ended(live=guests)
+        trouble.try_live_again(moving, rows[moving.name])
+        trouble.ended(live=trouble.guests)
     assert operator.healthy()

@@ -5,7 +5,7 @@ from tests.harness.hypervisors import Hypervisors
 from tests.harness.kubernetes import Kube, Operator
 from tests.harness.openstack import until
 from tests.hypervisors.conftest import Keyring, never_stopped
-from tests.hypervisors.trouble import NEW_TRIES, SLOW, Trouble
+from tests.hypervisors.trouble import NEW_TRIES, on_a_slow_link
 
 
 @pytest.mark.promise("never-8", "never-12", "always-5")
@@ -16,22 +16,20 @@ def test_on_the_source(
     """When it starts, it ends the migration and leaves the destination as it is: the next try fails
     on what is left there, and then that is gone.
     """
-    guests = hypervisors.boot("cmp1", ["one", "two"])
-    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
-    trouble.source.slow(SLOW)
+    trouble = on_a_slow_link(kube, hypervisors, keyring)
 
     with trouble.drained("Live"):
         moving = trouble.migrating()
         trouble.source.kill_compute()
         problem = trouble.named(moving, "LiveMigrationFailed")
-        for guest in guests:
+        for guest in trouble.guests:
             never_stopped(trouble.before[guest.id], guest.next_report())
         trouble.source.fast()
         trouble.source.await_compute()  # before that Nova rejects what it is asked for
         trouble.follow(problem, NEW_TRIES)
         trouble.follow(trouble.named(moving, "LiveMigrationFailed", "already exists"), NEW_TRIES)
         assert trouble.leftovers_ended() == ["AllocationsLeft"]
-        trouble.ended(live=guests)
+        trouble.ended(live=trouble.guests)
     assert operator.healthy()
 
 
@@ -43,9 +41,7 @@ def test_on_the_source_and_the_guest_arrives_before_it_is_back(
     """Its start takes the server for one that is here, ACTIVE. To start it, or to copy its disk for
     a cold migration, would have it run twice.
     """
-    guests = hypervisors.boot("cmp1", ["one", "two"])
-    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
-    trouble.source.slow(SLOW)
+    trouble = on_a_slow_link(kube, hypervisors, keyring)
 
     with trouble.drained("LiveThenCold"):
         moving = trouble.migrating()
@@ -62,7 +58,7 @@ def test_on_the_source_and_the_guest_arrives_before_it_is_back(
 
         trouble.follow(problem, "If it runs on cmp2")
         assert trouble.leftovers_ended() == ["AllocationsLeft"]
-        trouble.ended(live=guests)
+        trouble.ended(live=trouble.guests)
     assert "migrate" not in hypervisors.lab.actions(moving.id)
     assert operator.healthy()
 
@@ -72,13 +68,11 @@ def test_on_the_source_and_the_guest_arrives_before_it_is_back(
 def test_on_the_destination(
     kube: Kube, hypervisors: Hypervisors, keyring: Keyring, operator: Operator
 ) -> None:
-    guests = hypervisors.boot("cmp1", ["one", "two"])
-    trouble = Trouble(kube, hypervisors, keyring.namespace, guests)
-    trouble.source.slow(SLOW)
+    trouble = on_a_slow_link(kube, hypervisors, keyring)
 
     with trouble.drained("Live"):
         trouble.migrating()
         trouble.target.kill_compute()
         trouble.source.fast()
-        trouble.ended(live=guests)
+        trouble.ended(live=trouble.guests)
     assert operator.healthy()
