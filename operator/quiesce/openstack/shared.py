@@ -39,12 +39,22 @@ class Shared(Generic[T]):
         """Frees its memory."""
         self._value = None
 
+    def known(self, age: float = 0.0) -> T | None:
+        """What `get` would return without a read; None: it would read."""
+        found = self._value
+        if found is None or self._forgotten or self._clock() - found[0] > max(age, self._age):
+            return None
+        return found[1]
+
     def get(self, age: float = 0.0, *, fresh: bool = False) -> T:
         """`age`: seconds for which a read counts here, if that is longer than usual. `fresh`: read
         after this call; threads that wait for the same share one read.
 
         Raises what `read` raises, and CloudUnreachable where another thread's read takes too long.
         """
+        recent = None if fresh else self.known(age)
+        if recent is not None:  # without waiting for another thread's read
+            return recent
         asked = self._clock()
         if not self._lock.acquire(timeout=time_left(_LONGEST_READ)):
             raise CloudUnreachable("OpenStack does not answer another reconciliation's request")

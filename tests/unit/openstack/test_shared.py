@@ -83,6 +83,31 @@ class Ticks:
             assert self.changed.wait_for(lambda: self.now >= now, timeout=60)
 
 
+def test_who_is_content_with_a_recent_list_does_not_wait_for_a_read_of_the_present() -> None:
+    """Of drains that are new at once, each reads the present."""
+    begun, ends = threading.Event(), threading.Event()
+    reads: list[int] = []
+
+    def read() -> int:
+        reads.append(0)
+        if len(reads) > 1:
+            begun.set()
+            assert ends.wait(30)
+        return len(reads)
+
+    found = Shared(read, 10.0, lambda: 0.0)
+    assert found.get() == 1
+    other = threading.Thread(target=lambda: found.get(fresh=True))
+    other.start()
+    assert begun.wait(30)
+    try:
+        assert found.get() == 1
+    finally:
+        ends.set()
+        other.join()
+    assert found.get() == 2
+
+
 def test_threads_that_wait_for_the_present_share_one_read() -> None:
     """Of hundreds of drains that are applied at once each wants the services as they are now."""
     clock, ends, answers = Ticks(), threading.Semaphore(0), list[int]()
