@@ -474,7 +474,7 @@ def test_where_nothing_listens_that_is_said() -> None:
 READS: list[Callable[[Cloud], object]] = [
     lambda cloud: cloud.services(),
     lambda cloud: cloud.servers_on("cmp1"),
-    lambda cloud: cloud.servers_to_verify(),
+    lambda cloud: cloud.to_verify(["s1"]),
     lambda cloud: cloud.migrations("cmp1"),
     lambda cloud: cloud.evacuations("cmp1"),
     lambda cloud: cloud.hypervisors(),

@@ -126,11 +126,13 @@ class Changes:
         """
         return self.since(host, asked, age) is False
 
-    def since(self, host: str, asked: float, age: float = AGE) -> bool | None:
-        """As `none_since`, the other way round; None: it is not known."""
+    def since(self, host: str, asked: float, age: float = AGE, *, read: bool = True) -> bool | None:
+        """As `none_since`, the other way round; None: it is not known. `read` False: as far as it
+        is known already.
+        """
         if not self._is_worth_it(host, age) or self._clock() < self._rests_until:
             return None
-        known = self._shared.get(age)
+        known = self._shared.get(age) if read else self._shared.known(age)
         if known is None or known.since > asked:
             return None
         return known.changed.get(host, asked) > asked

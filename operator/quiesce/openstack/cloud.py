@@ -6,7 +6,7 @@ every verb sends one request, once.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -59,6 +59,10 @@ _PORTS_AT_ONCE = 100
 _HYPERVISORS_AT_ONCE = 500
 _SERVERS_AT_ONCE = 50
 """Each may have 64 KiB of user data, which Nova lists too."""
+_VERIFY = "VERIFY_RESIZE"
+_VERIFY_AGE = 60.0
+_ROWS_FOR_ONE = 10
+"""Rows of others in a list that cost Nova as much as a request for one server."""
 _MOST_SKIPPED = 100
 """Older migrations in a row, half of a page: clocks of Nova's processes are seconds apart, and so
 many do not begin on one host in that time."""
@@ -80,6 +84,7 @@ class Cloud:
         self._hypervisors = Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
         self._computes = Shared(self._read_computes, _HYPERVISORS_AGE, clock)
         self._aggregates = Shared(self._read_aggregates, 0.0, clock)
+        self._verified = (float("-inf"), 0)  # when all such servers were listed, and how many
         self._changes = Changes(self._changed_migrations, clock)
         self._server_changes = Changes(self._changed_servers, clock)
 
@@ -95,6 +100,21 @@ class Cloud:
         they may be old, if more than usual.
         """
         return self._services.get(age, fresh=fresh)
+
+    def service(self, host: str) -> Service | None:
+        """The nova-compute service of one host, as it is now; None: Nova lists none.
+
+        The API itself filters the list (api/openstack/compute/services.py _get_services): that
+        saves the other rows' way here.
+        """
+        body = self._api.get("compute", "/os-services", {**_COMPUTES, "host": host}, most=LIST)
+        with _read_of("the list of services"):
+            found = (Service.read(row) for row in rows(body, "services"))
+            return next((service for service in found if service.host == host), None)
+
+    def known_services(self, age: float) -> tuple[Service, ...] | None:
+        """The same without a read; None: one is needed."""
+        return self._services.known(age)
 
     def _read_services(self) -> tuple[Service, ...]:
         asked = self.clock()
@@ -116,10 +136,25 @@ class Cloud:
         found = self._servers({"all_tenants": 1, "host": host, "soft_deleted": 1})
         return tuple(server for server in found if server.host == host)
 
-    def servers_to_verify(self) -> tuple[Server, ...]:
-        """Every server of the cloud in VERIFY_RESIZE."""
-        found = self._servers({"all_tenants": 1, "status": "VERIFY_RESIZE"})
-        return tuple(server for server in found if server.status == "VERIFY_RESIZE")
+    def to_verify(self, ids: Collection[str]) -> dict[str, Server]:
+        """Those of these servers that are in VERIFY_RESIZE, by ID: from one list of all such of the
+        cloud, or one by one where it has had many others within the last minute.
+        """
+        listed, rows = self._verified
+        if self.clock() - listed <= _VERIFY_AGE and rows > _ROWS_FOR_ONE * len(ids):
+            try:
+                found = [self.server(server_id) for server_id in sorted(ids)]
+            except CloudUnreachable:  # a server that Nova cannot show holds up no other
+                found = self._list_to_verify()
+        else:
+            found = self._list_to_verify()
+        shown = {server.id: server for server in found if server and server.status == _VERIFY}
+        return {server_id: shown[server_id] for server_id in ids if server_id in shown}
+
+    def _list_to_verify(self) -> list[Server | None]:
+        found = self._servers({"all_tenants": 1, "status": _VERIFY})
+        self._verified = self.clock(), len(found)
+        return [*found]
 
     def _servers(self, query: dict[str, str | int]) -> list[Server]:
         """Each once: where a cell is mapped twice, Nova lists all of it twice."""
@@ -172,19 +207,23 @@ class Cloud:
         """
         return self._changes.none_since(host, asked, age)
 
-    def migration_changed(self, host: str, asked: float, *, age: float) -> bool | None:
-        """The other way round; None: it is not known."""
-        return self._changes.since(host, asked, age)
+    def migration_changed(
+        self, host: str, asked: float, *, age: float, read: bool = True
+    ) -> bool | None:
+        """The other way round; None: it is not known. `read` False: as far as it is known."""
+        return self._changes.since(host, asked, age, read=read)
 
     def _changed_migrations(self, since: datetime) -> tuple[Change, ...]:
         found = self._migrations({"changes-since": _in_utc(since)})
         return tuple(map(_migration_change, islice(found, MOST)))
 
-    def server_changed(self, host: str, asked: float, *, age: float) -> bool | None:
+    def server_changed(
+        self, host: str, asked: float, *, age: float, read: bool = True
+    ) -> bool | None:
         """Whether anything has changed of a server that is on this host since then, by `clock`;
-        `age` seconds ago, to be exact. None: it is not known.
+        `age` seconds ago, to be exact. None: it is not known. `read` False: as far as it is known.
         """
-        return self._server_changes.since(host, asked, age)
+        return self._server_changes.since(host, asked, age, read=read)
 
     def _changed_servers(self, since: datetime) -> tuple[Change, ...]:
         query: dict[str, str | int] = {

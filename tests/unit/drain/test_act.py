@@ -42,11 +42,10 @@ class Recorder:
         self.now: tuple[Service, ...] = (service(),)
         self._fails = fails
 
-    def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
-        assert fresh, "a precondition is read anew"
-        if "services" in self._fails:
-            raise self._fails["services"]
-        return self.now
+    def service(self, host: str) -> Service | None:
+        if "service" in self._fails:
+            raise self._fails["service"]
+        return next((each for each in self.now if each.host == host), None)
 
     def __getattr__(self, name: str) -> Callable[..., str]:
         def call(*args: Any) -> str:
@@ -199,7 +198,7 @@ def test_nothing_is_reverted_to_a_source_that_went_down_meanwhile(now: tuple[Ser
 
 
 def test_nothing_is_reverted_where_nobody_knows_whether_the_source_is_up() -> None:
-    cloud = Recorder(services=CloudUnreachable("refused"))
+    cloud = Recorder(service=CloudUnreachable("refused"))
     with pytest.raises(CloudUnreachable):
         carry_out(cloud, RevertMove("s1", 7, "why"))
     assert not cloud.calls

@@ -100,7 +100,23 @@ def test_servers_without_a_host_attribute_are_no_answer() -> None:
 
 def test_only_servers_to_verify_are_taken_for_such() -> None:
     there, _ = cloud({"servers": [server(status="VERIFY_RESIZE"), server("s2", status="ACTIVE")]})
-    assert [s.id for s in there.servers_to_verify()] == ["s1"]
+    assert [*there.to_verify(["s1", "s2"])] == ["s1"]
+
+
+def test_where_many_others_wait_to_be_verified_servers_are_read_one_by_one() -> None:
+    """Or each of many drains would page through all servers that wait in the cloud."""
+    crowd = [server(f"s{number}", status="VERIFY_RESIZE") for number in range(30)]
+    one = {"server": crowd[7]}
+    there, wire = cloud(
+        {"servers": crowd}, one, answer(503), {"servers": crowd[:2]}, {"servers": []}
+    )
+    for _ in range(2):
+        assert [*there.to_verify(["s7"])] == ["s7"]
+    assert [*there.to_verify(["s1"])] == ["s1"], "the list, where Nova cannot show that server"
+    assert [*there.to_verify(["s7"])] == []
+    asked = [path for _, _, path, *_ in wire.sent]
+    whole, alone = "/servers/detail", "/servers/s7"
+    assert asked == [whole, alone, "/servers/s1", whole, whole], asked
 
 
 def test_one_server_or_none() -> None:
@@ -130,7 +146,7 @@ def test_a_row_of_a_cell_that_is_down_is_a_value_of_its_own(row: dict[str, Any])
     assert found is not None
     assert (found.partial, found.name, found.host, found.idle) == (True, "s9", None, False)
     assert [s.id for s in there.servers_on("cmp1")] == ["s1"]
-    assert there.servers_to_verify() == ()
+    assert there.to_verify(["s9"]) == {}
 
 
 def test_volumes_and_image_of_a_server() -> None:

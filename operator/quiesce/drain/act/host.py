@@ -66,8 +66,7 @@ def _changed_since(action: ServiceAction, cloud: Cloud, observation: Observation
 
     Nor is one deleted that is forced down and has reported meanwhile: its nova-compute runs.
     """
-    services, before = cloud.services(fresh=True), observation.service
-    now = next((s for s in services if s.host == observation.host), None)
+    before, now = observation.service, cloud.service(observation.host)
     if isinstance(action, DeleteService) and now and before and now.forced_down:
         return now != before or now.reported != before.reported
     return now != before

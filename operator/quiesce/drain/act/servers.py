@@ -76,7 +76,8 @@ def source_is_up(cloud: Cloud, host: str) -> bool:
     """Read just before a revert: Nova does not check it, and a revert to a dead source loses the
     guest (compute/api.py).
     """
-    return any(s.host == host and s.state == "up" for s in cloud.services(fresh=True))
+    service = cloud.service(host)
+    return service is not None and service.state == "up"
 
 
 def _call_of(action: ServerAction, cloud: Cloud) -> tuple[str, Callable[[], str | None]]:

@@ -134,8 +134,8 @@ def _read_confirms(cloud: Cloud, drain: Drain, observation: Observation) -> Obse
 
 
 def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """Servers that left but whose migration still matters: those to verify in one request, the few
-    in trouble one by one.
+    """Servers that left but whose migration still matters: those to verify together, the few in
+    trouble one by one.
     """
     here = {server.id for server in observation.servers}
     newest: dict[str, Migration] = {}
@@ -152,7 +152,7 @@ def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Obse
         }
     found: dict[str, Server | None] = dict(observation.elsewhere)
     if arrived - found.keys():
-        waiting = {server.id: server for server in cloud.servers_to_verify()}
+        waiting = cloud.to_verify(arrived)
         found = {
             server_id: waiting.get(server_id)
             for server_id in arrived
