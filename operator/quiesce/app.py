@@ -267,7 +267,12 @@ def _controllers(
         context = Context(settings, stores[kind.plural], secrets, events, stores, clouds, shard)
         reconcile = kind.make(context)
         made[kind.plural] = Controller(
-            kind.name, context.store, reconcile, shard=shard, on_news=context.on_news
+            kind.name,
+            context.store,
+            reconcile,
+            shard=shard,
+            on_news=context.on_news,
+            on_seen=context.on_seen,
         )
     return made
 

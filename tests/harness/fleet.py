@@ -30,7 +30,7 @@ from quiesce.settings import Settings
 from tests.beds.sim.model import Cloud as Model
 from tests.beds.sim.simulator import CloudApplication
 from tests.beds.sim.state import Config
-from tests.harness.inprocess import Boundary, MemoryEvents, MemorySecrets, MemoryStore
+from tests.harness.inprocess import Boundary, MemoryEvents, MemorySecrets, MemoryStore, watched
 from tests.model import nova
 from tests.model.world import OneAfterTheOther, OneCloud
 
@@ -106,8 +106,8 @@ class Fleet:
         context = Context(settings, *stores)
         self.newcomers = Newcomers(clock.now)
         rests = Rests(clock.now)
-        drains = Drains(context, MoveLimiter(0), self._now, newcomers=self.newcomers, rests=rests)
-        self.reconcile = ResourceReconciler(context, drains).reconcile
+        drains = Drains(context, MoveLimiter(0), self._now, newcomers=self.newcomers, resting=rests)
+        self.reconcile = watched(self.store, rests, ResourceReconciler(context, drains).reconcile)
         self.queue: WorkQueue[Key] = WorkQueue(clock.now, lambda key: key.namespace)
         self.queue.share_among(self.workers)
 

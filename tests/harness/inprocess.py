@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from quiesce.api.labels import CLOUD_CREDENTIALS
+from quiesce.drain.rest import Rests
 from quiesce.kube.outgoing import outgoing_status, outgoing_text
 from quiesce.kube.resource import Key, Resource
 from quiesce.kube.secrets import Secret
 from quiesce.openstack.http import Api, Catalog
 from quiesce.openstack.routes import find_route, route
+from quiesce.runtime.kinds import Reconciler
 
 Json = dict[str, Any]
 KEY = Key("openstack", "drain")
@@ -139,6 +141,20 @@ class MemoryStore:
         self.boundary.cross(f"after {name}")
 
 
+def watched(store: MemoryStore, rests: Rests, reconcile: Reconciler) -> Reconciler:
+    """Ticks before which the watch has shown what became of the resource."""
+
+    def tick(key: Key) -> float | None:
+        resource = store.get(key)
+        if resource is None:
+            rests.forget(key)
+        else:
+            rests.see(resource)
+        return reconcile(key)
+
+    return tick
+
+
 def _as_stored(found: Json) -> Resource:
     """A copy. Its version is another one after each change, also of tests that write into it."""
     whole = json.dumps(found, sort_keys=True)
@@ -162,6 +178,12 @@ class MemorySecrets:
             {"clouds.yaml": self.clouds_yaml.encode()},
             labels={CLOUD_CREDENTIALS: "true"},
         )
+
+    def recent(self, namespace: str, name: str) -> Secret | None:
+        return self.get(namespace, name)
+
+    def forget(self, namespace: str, name: str) -> None:
+        pass
 
     def hand_over(self, owner: Resource, names: Iterable[str]) -> None:
         pass

@@ -32,6 +32,7 @@ from tests.harness.inprocess import (
     MemoryEvents,
     MemorySecrets,
     MemoryStore,
+    watched,
 )
 
 HOST = "cmp1"  # the one that is drained
@@ -50,8 +51,8 @@ def reconciler(
     """A new process of the operator: nothing is known. The one place that says how it is built."""
     context = Context(settings, store, secrets, events, {}, clouds)  # type: ignore[arg-type]
     rests = Rests(lambda: now().timestamp())
-    drains = Drains(context, MoveLimiter(settings.max_moves), now, rests=rests)
-    return ResourceReconciler(context, drains).reconcile
+    drains = Drains(context, MoveLimiter(settings.max_moves), now, resting=rests)
+    return watched(store, rests, ResourceReconciler(context, drains).reconcile)
 
 
 @dataclass

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from quiesce.api.errors import CloudUnreachable
-from quiesce.drain.rest import APART, LONGEST, WATCHED
+from quiesce.drain.rest import APART, LONGEST, WATCHED, Rests
+from quiesce.kube.resource import Resource
 from quiesce.openstack.changes import REST, Changes
 from quiesce.openstack.cloud import Cloud
 from tests.beds.sim.records import Server
 from tests.harness.fleet import Fleet
+from tests.harness.inprocess import MemorySecrets
 from tests.harness.world import HOST
 from tests.model.test_scenarios import drain, ended, servers
 from tests.model.world import World
@@ -50,6 +52,39 @@ def test_many_drained_hosts_cost_as_little_as_one(hosts: int) -> None:
     fleet = many_at_rest(hosts)
     fleet.run(1800)
     assert fleet.made.total() / 30 <= 10, fleet.made
+
+
+def test_of_many_drained_hosts_few_ticks_read_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a thousand of them take half a core, and as much of the API server."""
+    fleet, read = many_at_rest(40), list[str]()
+    get = MemorySecrets.recent
+
+    def counted(*args: Any) -> Any:
+        read.append("a Secret")
+        return get(*args)
+
+    monkeypatch.setattr(MemorySecrets, "recent", counted)
+    fleet.run(600)
+    assert 10 <= len(read) <= 160, "of 800 ticks"
+
+
+def test_a_change_that_is_seen_while_a_tick_ends_is_not_slept_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = drain("active")
+    world.until(lambda: ended(world))
+    note, rested = Rests.note, list[float | None]()
+
+    def overtaken(rests: Rests, resource: Resource, *args: Any) -> None:
+        metadata = {**resource.raw["metadata"], "resourceVersion": "new"}
+        rests.see(Resource({**resource.raw, "metadata": metadata}))
+        note(rests, resource, *args)
+        rested.append(rests.unchanged(resource.key))
+
+    monkeypatch.setattr(Rests, "note", overtaken)
+    for _ in range(5):
+        world.tick()
+    assert rested == [None] * 5
 
 
 def test_where_changes_of_servers_are_not_known_each_host_is_looked_at(
@@ -133,7 +168,7 @@ def test_a_wrong_answer_that_nothing_has_changed_only_delays_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = at_rest()
-    monkeypatch.setattr(Changes, "since", lambda *_: False)
+    monkeypatch.setattr(Changes, "since", lambda *_, **__: False)
     late = send_a_server_there(world)
     world.do("confirm", late)
     within(world, lambda: late.host != HOST, 1.2 * WATCHED + SOON)

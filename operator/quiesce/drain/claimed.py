@@ -2,11 +2,14 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from quiesce.drain.decide.claims import Claim, ignored, refuse_second
 from quiesce.ops.logging import get_logger
+
+LISTED_WITHIN = 5.0
 
 log = get_logger(__name__)
 
@@ -14,6 +17,31 @@ log = get_logger(__name__)
 def cloud_digest(identity: str) -> str:
     """What is recorded of a cloud: it tells one from another, and no address."""
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+class Stored:
+    """The claims of all drains as they are stored, of which many that are new ask at once.
+
+    A drain that has begun since a list was read has begun in this process, which holds its host,
+    unless others work on drains as well (`divided`). Safe to use from many threads.
+    """
+
+    def __init__(
+        self, read: Callable[[], Iterable[Claim]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._read, self._clock = read, clock
+        self._lock = threading.Lock()
+        self._last: tuple[float, tuple[Claim, ...]] | None = None
+
+    def get(self, *, divided: bool = False) -> tuple[Claim, ...]:
+        """Read after this call, or LISTED_WITHIN before it where one process gives all hosts. Those
+        that wait for the same list share it. Raises what `read` raises.
+        """
+        oldest = self._clock() - (0.0 if divided else LISTED_WITHIN)
+        with self._lock:
+            if self._last is None or self._last[0] <= oldest:
+                self._last = self._clock(), tuple(self._read())
+            return self._last[1]
 
 
 class Claims:

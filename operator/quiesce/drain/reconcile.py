@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from quiesce.api.annotations import DRAIN_FINALIZER, REQUESTED_AT, request
 from quiesce.api.drain.record import Record
@@ -15,7 +16,7 @@ from quiesce.api.events import Event, normal, warning
 from quiesce.compute.access import host_key_secret
 from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
-from quiesce.drain.claimed import Claims, cloud_digest
+from quiesce.drain.claimed import Claims, Stored, cloud_digest
 from quiesce.drain.decide import Claim, decide, suffices
 from quiesce.drain.decide.schedule import waiting
 from quiesce.drain.histories import Histories
@@ -78,17 +79,22 @@ class Drains:
     now: Callable[[], datetime] = _utc_now
     histories: Histories = field(default_factory=Histories)
     claims: Claims = field(default_factory=Claims)
+    stored: Stored = field(init=False)
+    """Of all shards."""
     newcomers: Newcomers = field(default_factory=Newcomers)
-    rests: Rests = field(default_factory=lambda: Rests(time.monotonic))
+    resting: Rests = field(default_factory=lambda: Rests(time.monotonic))
     telemetry: Telemetry = field(default_factory=Telemetry)
     finalizer: str = DRAIN_FINALIZER
+
+    def __post_init__(self) -> None:
+        self.stored = Stored(lambda: map(_claim_of, self.context.store.list()))
 
     def tick(self, resource: Resource) -> float | Released:
         began = time.monotonic()
         drain = self.read(resource)
         access = self.connect(resource, drain)
         resource = self.claim(resource, drain, access)
-        rests_for = self.rests.requeue(resource, drain, access.cloud)
+        rests_for = self.resting.requeue(resource, drain, access.cloud)
         if rests_for is not None:
             return rests_for
         observation, decision = self.observe_and_decide(resource, drain, access)
@@ -101,7 +107,7 @@ class Drains:
         self.report(resource, drain, observation, decision, notices)
         self.act(resource, access, observation, decision)
         self.newcomers.settle(resource.uid)
-        self.rests.note(resource, drain, observation, decision)
+        self.resting.note(resource, drain, access.cloud, observation, decision)
         return max(_AFTER_TICK, decision.requeue - (time.monotonic() - began))
 
     def read(self, resource: Resource) -> Drain:
@@ -139,14 +145,14 @@ class Drains:
         if divided:
             resource = self._ask(resource, drain, mine)
         if not divided or drain.spec.mode is not Mode.PLAN:
-            self.claims.take(mine, self._stored_claims, divided=divided)
+            self.claims.take(mine, partial(self.stored.get, divided=divided), divided=divided)
         return resource
 
     def _ask(self, resource: Resource, drain: Drain, mine: Claim) -> Resource:
         """Stores that this drain asks for its host, where drains of other shards read it, before
         they are read: see `Claim.keeps_off`. Not again and again where it is kept off anyway.
         """
-        self.claims.refuse(mine, self._stored_claims())
+        self.claims.refuse(mine, self.stored.get(divided=True))
         before = _claim_of(resource)
         if drain.spec.mode is Mode.PLAN or (before.asking and before.cloud == mine.cloud):
             return resource
@@ -158,10 +164,6 @@ class Drains:
         after = status_of_problem(asked, last, resource.generation, self.now(), restoring=None)
         publish(self.context, resource, self._with_cloud(resource, after).to_json())
         return self.context.store.get(resource.key) or resource
-
-    def _stored_claims(self) -> Iterable[Claim]:
-        """Of all shards."""
-        return map(_claim_of, self.context.store.list())
 
     def _prove(self, resource: Resource, access: _Access) -> str:
         """The credentials have just worked in this cloud; its digest."""
@@ -304,6 +306,9 @@ class Drains:
         after = status_of_problem(problem, before, resource.generation, self.now(), restoring=host)
         self._publish(resource, before, self._with_cloud(resource, after))
 
+    def rests(self, key: Key) -> float | None:
+        return self.resting.unchanged(key)
+
     def at_rest(self, uid: str) -> bool:
         """All calls are made within the ticks."""
         return True
@@ -313,7 +318,7 @@ class Drains:
         self.limiter.forget(uid)
         self.claims.forget(uid)
         self.newcomers.settle(uid)
-        self.rests.forget(uid)
+        self.resting.forget(key)
         self.telemetry.forget(uid)
 
     def _with_cloud(self, resource: Resource, after: DrainStatus) -> DrainStatus:
@@ -398,4 +403,5 @@ def _near_misses(host: str, known: Iterable[str]) -> str:
 def make_reconciler(context: Context) -> Reconciler:
     drains = Drains(context, MoveLimiter(context.settings.max_moves))
     context.on_news.append(drains.newcomers.notice)
+    context.on_seen.append(drains.resting.see)
     return ResourceReconciler(context, drains).reconcile

@@ -3,9 +3,12 @@ changed, their hosts are looked at less and less often.
 
 In between, a tick reads three lists that all drains of the same credentials share: the services,
 and on which hosts migrations and servers have changed. It ends without an action, or a whole look
-follows. What they do not show is noticed by the next whole look only. That is little: whatever
-moves to the host has a migration, a server that comes to it in any way is changed, and Nova sends
-no new server to a disabled service, even where an administrator has named the host
+follows. Where they were read a moment ago, and the watch has not shown that the resource changed,
+it ends before the resource and its Secret are read.
+
+What those lists do not show is noticed by the next whole look only. That is little: whatever moves
+to the host has a migration, a server that comes to it in any way is changed, and Nova sends no new
+server to a disabled service, even where an administrator has named the host
 (scheduler/request_filter.py compute_status_filter), unless its nova-compute was down when it was
 disabled, and so did not tell placement.
 
@@ -14,7 +17,8 @@ each has one an hour where they are few. Where changes are not known, as after a
 is looked at soon, and not all at once; where they stay unknown, each in ten minutes.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from quiesce.api.backoff import Backoff
@@ -22,7 +26,7 @@ from quiesce.api.drain.spec import AfterDrain, WhileRunning
 from quiesce.drain.model.decision import Decision, Goal
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
-from quiesce.kube.resource import Resource
+from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import Service
 
@@ -38,13 +42,15 @@ SERVICES_AGE, CHANGES_AGE = 15.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """What a whole look has found, with nothing to do: `version` of the resource, the host's
+    """What a whole look has found, with nothing to do: `version` of the resource, the host, its
     service, and by the cloud's clock when the look began, and when its migrations were asked for.
     `looks`: how many in a row. `requeue`: seconds between two ticks. `until`: when the next whole
     look is due; `watched_until`: where changes are known.
     """
 
     version: str
+    host: str
+    cloud: Cloud
     service: Service | None
     began: float
     asked: float
@@ -55,42 +61,63 @@ class _Rest:
 
 
 class Rests:
-    """By the resource's uid. Each is ticked by one thread at a time."""
+    """Each drain is ticked by one thread at a time; the watch tells of all of them meanwhile."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._rests: dict[str, _Rest] = {}
-        self._began: dict[str, float] = {}
-        self._unknown: dict[str, float] = {}  # since when it is not known what has changed
+        self._lock = threading.Lock()
+        self._rests: dict[Key, _Rest] = {}
+        self._began: dict[Key, float] = {}
+        self._unknown: dict[Key, float] = {}  # since when it is not known what has changed
+        self._unseen: set[Key] = set()  # not seen since their last tick began
+
+    def see(self, resource: Resource) -> None:
+        """The watch, or a list, shows it so."""
+        key = resource.key
+        with self._lock:
+            self._unseen.discard(key)
+            rest = self._rests.get(key)
+            if rest is not None and rest.version != resource.resource_version:
+                del self._rests[key]
+
+    def unchanged(self, key: Key) -> float | None:
+        """At the beginning of a tick, before the resource is read: as `requeue`, by what is known
+        without a read.
+        """
+        with self._lock:
+            self._unseen.add(key)
+            rest = self._rests.get(key)
+        services = rest.cloud.known_services(SERVICES_AGE) if rest else None
+        if rest is None or services is None or self._clock() >= rest.watched_until:
+            return None
+        changed = _changed(rest, rest.cloud, read=False)
+        is_same = changed == (False, False) and rest.service == _service_of(rest.host, services)
+        return rest.requeue if is_same else None
 
     def requeue(self, resource: Resource, drain: Drain, cloud: Cloud) -> float | None:
         """Seconds until the next tick, as there is nothing to do in this one; None: look.
 
         Raises what a read of the cloud raises.
         """
-        now, rest = cloud.clock(), self._rests.get(resource.uid)
+        now, rest = cloud.clock(), self._rests.get(resource.key)
         if rest is not None and self._is_unchanged(rest, resource, drain, cloud):
             return rest.requeue
-        self._began[resource.uid] = now
+        self._began[resource.key] = now
         return None
 
     def _is_unchanged(self, rest: _Rest, resource: Resource, drain: Drain, cloud: Cloud) -> bool:
-        services = cloud.services(age=SERVICES_AGE)
-        service = next((s for s in services if s.host == drain.host), None)
+        service = _service_of(drain.host, cloud.services(age=SERVICES_AGE))
         if resource.resource_version != rest.version or service != rest.service:
-            self._rests.pop(resource.uid, None)
+            self._rests.pop(resource.key, None)
             return False
         now = self._clock()
         if now >= rest.watched_until:
             return False
-        changed = (
-            cloud.migration_changed(drain.host, rest.asked, age=CHANGES_AGE),
-            cloud.server_changed(drain.host, rest.began, age=CHANGES_AGE),
-        )
+        changed = _changed(rest, cloud, read=True)
         if None not in changed:
-            self._unknown.pop(resource.uid, None)
+            self._unknown.pop(resource.key, None)
             return True not in changed
-        since = self._unknown.setdefault(resource.uid, now)
+        since = self._unknown.setdefault(resource.key, now)
         last = min(APART * len(self._rests), LONGEST)
         look_at = max(
             rest.until, since + Backoff(last / 2, last, spread=1.0).delay(1, resource.uid)
@@ -98,21 +125,29 @@ class Rests:
         return True not in changed and now < look_at
 
     def note(
-        self, resource: Resource, drain: Drain, observation: Observation, decision: Decision
+        self,
+        resource: Resource,
+        drain: Drain,
+        cloud: Cloud,
+        observation: Observation,
+        decision: Decision,
     ) -> None:
         """After a whole look, whose tick has ended well."""
-        began, asked = self._began.get(resource.uid), observation.history.asked
+        key, asked = resource.key, observation.history.asked
+        began = self._began.get(key)
         if began is None or asked is None or not _is_at_rest(drain, observation, decision):
-            self.forget(resource.uid)
+            self.forget(key)
             return
-        before, uid = self._rests.get(resource.uid), resource.uid
+        before, uid = self._rests.get(key), resource.uid
         looks, now = before.looks + 1 if before else 1, self._clock()
-        self._unknown.pop(uid, None)
+        self._unknown.pop(key, None)
         among = EACH * len(self._rests)
         wait = Backoff(decision.requeue, LONGEST, spread=0.2)
         watched = Backoff(max(decision.requeue, among), max(WATCHED, among), spread=0.2)
-        self._rests[uid] = _Rest(
+        rest = _Rest(
             resource.resource_version,
+            drain.host,
+            cloud,
             observation.service,
             began,
             asked,
@@ -121,10 +156,26 @@ class Rests:
             now + wait.delay(looks, uid),
             now + watched.delay(looks, uid),
         )
+        with self._lock:
+            if key in self._unseen:  # else it may have changed since it was read
+                self._rests[key] = rest
 
-    def forget(self, uid: str) -> None:
-        for each in (self._rests, self._began, self._unknown):
-            each.pop(uid, None)
+    def forget(self, key: Key) -> None:
+        with self._lock:
+            for each in (self._rests, self._began, self._unknown):
+                each.pop(key, None)
+
+
+def _changed(rest: _Rest, cloud: Cloud, *, read: bool) -> tuple[bool | None, bool | None]:
+    """Its migrations, its servers; None: not known."""
+    return (
+        cloud.migration_changed(rest.host, rest.asked, age=CHANGES_AGE, read=read),
+        cloud.server_changed(rest.host, rest.began, age=CHANGES_AGE, read=read),
+    )
+
+
+def _service_of(host: str, services: Iterable[Service]) -> Service | None:
+    return next((each for each in services if each.host == host), None)
 
 
 def _is_at_rest(drain: Drain, observation: Observation, decision: Decision) -> bool:

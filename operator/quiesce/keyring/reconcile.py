@@ -55,6 +55,10 @@ class Keyrings:
     """(uid, reason) of warnings that were given once."""
     finalizer: str = KEYRING_FINALIZER
 
+    def rests(self, key: Key) -> float | None:
+        """Hosts change without a sign: each tick looks."""
+        return None
+
     def tick(self, resource: Resource) -> float | Released:
         observed = self._observe(resource)
         self._tell_loss(resource, observed)

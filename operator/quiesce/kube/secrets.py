@@ -6,7 +6,10 @@ collector would delete it first (foreground deletion), while it is still needed.
 """
 
 import base64
-from collections.abc import Iterable, Mapping
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +23,9 @@ from quiesce.kube.resource import Resource
 from quiesce.kube.store import APPLY, FIELD_MANAGER, MERGE
 from quiesce.kube.writes import write
 from quiesce.ops.logging import get_logger
+
+RECENT = 5.0
+_MOST_RECENT = 64
 
 log = get_logger(__name__)
 
@@ -60,8 +66,10 @@ class Secret:
 class Secrets:
     """Safe to use from many threads."""
 
-    def __init__(self, client: ApiClient) -> None:
-        self._api = CoreApi(client)
+    def __init__(self, client: ApiClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api, self._clock = CoreApi(client), clock
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[tuple[str, str], tuple[float, Secret]] = OrderedDict()
 
     def get(self, namespace: str, name: str) -> Secret | None:
         """None if there is no such Secret; raises KubeForbidden if we may not read it."""
@@ -69,6 +77,27 @@ class Secrets:
             return _secret(call(self._api.read, "secrets", namespace, name))
         except KubeNotFound:
             return None
+
+    def recent(self, namespace: str, name: str) -> Secret | None:
+        """As `get`, or as it was up to RECENT seconds ago: for one that many resources name."""
+        key, asked = (namespace, name), self._clock()
+        with self._lock:
+            at, found = self._recent.get(key, (asked, None))
+            if found is not None and asked - at <= RECENT:
+                return found
+        found = self.get(namespace, name)
+        with self._lock:
+            self._recent.pop(key, None)
+            if found is not None:
+                self._recent[key] = asked, found
+            if len(self._recent) > _MOST_RECENT:
+                self._recent.popitem(last=False)
+        return found
+
+    def forget(self, namespace: str, name: str) -> None:
+        """What it holds has failed: it is read the next time."""
+        with self._lock:
+            self._recent.pop((namespace, name), None)
 
     def own(self, owner: Resource, name: str) -> Secret | None:
         """One that was made for `owner`; None if there is no Secret of that name.

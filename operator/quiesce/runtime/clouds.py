@@ -17,7 +17,7 @@ def cloud_of(context: Context, resource: Resource) -> Cloud:
     Raises BadCredentials, CloudUnreachable, CloudTooOld, InvalidSpec, KubeError, Postponed.
     """
     ref, namespace = credentials_ref(resource), resource.key.namespace
-    secret = context.secrets.get(namespace, ref.secret_name)
+    secret = context.secrets.recent(namespace, ref.secret_name)
     if secret is None:
         raise BadCredentials(
             f"Secret {namespace}/{ref.secret_name} does not exist: "
@@ -31,8 +31,9 @@ def cloud_of(context: Context, resource: Resource) -> Cloud:
 
 def forget_cloud(context: Context, resource: Resource) -> None:
     """Its credentials were refused: the next tick makes a new connection. Raises KubeError."""
-    ref = credentials_ref(resource)
-    secret = context.secrets.get(resource.key.namespace, ref.secret_name)
+    ref, namespace = credentials_ref(resource), resource.key.namespace
+    context.secrets.forget(namespace, ref.secret_name)
+    secret = context.secrets.recent(namespace, ref.secret_name)
     if secret is not None:
         context.clouds.forget(secret, ref.cloud_name)
 

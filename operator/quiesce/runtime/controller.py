@@ -45,14 +45,15 @@ class Controller:
         clock: Callable[[], float] = time.monotonic,
         shard: Shard | None = None,
         on_news: Sequence[Callable[[Resource], None]] = (),
+        on_seen: Sequence[Callable[[Resource], None]] = (),
     ) -> None:
         """`name`: of the kind, for logs and metrics. `shard`: all resources are listed and watched,
         but only those that concern it are queued. `on_news`: called at once with each of them
-        that is new or changed.
+        that is new or changed; `on_seen`: with each, as often as it is listed or watched.
         """
         self.name, self._shard = name, shard or Shard()
         self._store = store
-        self._reconcile, self._on_news = reconcile, on_news
+        self._reconcile, self._on_news, self._on_seen = reconcile, on_news, on_seen
         self._clock = clock
         self._queue: WorkQueue[Key] = WorkQueue(
             namespace_of=lambda key: key.namespace, waited=partial(metrics.queue_wait, name)
@@ -68,6 +69,7 @@ class Controller:
         """Queues what is new, changed or not queued; how many there are. Raises KubeError."""
         resources = [each for each in self._store.list() if self._shard.concerns(each)]
         for resource in resources:
+            self._see(resource)
             news = self._wakeups.is_news(resource)
             if news or resource.key not in self._queue:
                 self._add(resource, news)
@@ -77,6 +79,7 @@ class Controller:
 
     def on_event(self, resource: Resource, gone: bool) -> None:
         """From the watch: queues it, unless only what we write ourselves has changed."""
+        self._see(resource)
         concerned = self._shard.concerns(resource)
         if not concerned and resource.key not in self._queue:
             self._wakeups.is_news(resource, gone=True)  # it is news once its labels are ours
@@ -84,6 +87,10 @@ class Controller:
         news = self._wakeups.is_news(resource, gone)
         if news or not concerned or self._shard.step(resource) is Step.HAND_OVER:
             self._add(resource, news and not gone)
+
+    def _see(self, resource: Resource) -> None:
+        for call in self._on_seen:
+            call(resource)
 
     def _add(self, resource: Resource, news: bool) -> None:
         for call in self._on_news if news else ():

@@ -33,6 +33,8 @@ class Context:
     shard: Shard = field(default_factory=Shard)
     on_news: list[Callable[[Resource], None]] = field(default_factory=list)
     """Told of each resource that is new or changed, before a tick of it begins."""
+    on_seen: list[Callable[[Resource], None]] = field(default_factory=list)
+    """Told of each resource as often as the watch or a list shows it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,12 @@ class Actuator(Protocol):
 
     def secrets_of(self, resource: Resource) -> Sequence[str]:
         """Names of the Secrets that may have been made for it: they go with it, after all else."""
+        ...
+
+    def rests(self, key: Key) -> float | None:
+        """Before it is read: seconds until the next tick, where it is known without any read that
+        there is nothing to do in this one.
+        """
         ...
 
     def tick(self, resource: Resource) -> float | Released:

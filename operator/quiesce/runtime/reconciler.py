@@ -66,6 +66,9 @@ class ResourceReconciler:
 
         Raises KubeError, and what is unexpected once that is reported: the controller backs off.
         """
+        rests_for = self._actuator.rests(key)
+        if rests_for is not None:
+            return rests_for
         try:
             resource = self._context.store.get(key)
         except KubeForbidden:

@@ -7,7 +7,7 @@ from tests.unit.kube.fake_api import Answer, FakeApi, Request, drain
 from quiesce.api.errors import ForeignSecret
 from quiesce.kube.errors import KubeConflict, KubeForbidden, KubeRejected
 from quiesce.kube.resource import Resource
-from quiesce.kube.secrets import Secrets
+from quiesce.kube.secrets import RECENT, Secrets
 
 PASSWORD = b"hunter2\xff"
 
@@ -52,6 +52,23 @@ def test_a_secret_without_data(api: FakeApi, secrets: Secrets) -> None:
     api.objects[PATH] = {**secret(), "data": None}
     found = secrets.get("ns", "clouds")
     assert found is not None and found.data == {}
+
+
+def test_one_that_many_resources_name_is_read_once_for_all_of_them(api: FakeApi) -> None:
+    time = [100.0]
+    secrets = Secrets(api.client(), lambda: time[0])
+    assert secrets.recent("ns", "clouds") is None
+    api.objects[PATH] = secret()
+    found = [secrets.recent("ns", "clouds") for _ in range(3)]
+    assert None not in found and len(api.requests) == 2, "one that is missing is looked for again"
+    api.objects[PATH] = secret(version="6")
+    assert secrets.recent("ns", "clouds") == found[0]
+    time[0] += RECENT + 0.1
+    changed = secrets.recent("ns", "clouds")
+    assert changed is not None and changed != found[0]
+    del api.objects[PATH]
+    secrets.forget("ns", "clouds")
+    assert secrets.recent("ns", "clouds") is None
 
 
 def test_missing_and_forbidden_are_told_apart(api: FakeApi, secrets: Secrets) -> None:

@@ -37,7 +37,11 @@ class Lamps:
     ticks: int = 0
     forgotten: list[str] = field(default_factory=list)
     resting: bool = True
+    rests_for: float | None = None
     finalizer: str = DRAIN_FINALIZER  # the one that MemoryStore keeps
+
+    def rests(self, key: Key) -> float | None:
+        return self.rests_for
 
     def at_rest(self, uid: str) -> bool:
         return self.resting
