@@ -60,7 +60,7 @@ class Fleet:
 
     `shared`: cold moves take that long alone, and longer beside others on a line of one of their
     hosts. Drains are applied `spread` virtual seconds after each other, as kubectl does. `made`:
-    requests, by method, route and filter.
+    requests, by method, route and filter. `max_moves`: as `--max-moves`, 0: as many as there are.
     """
 
     def __init__(
@@ -74,7 +74,9 @@ class Fleet:
         workers: int = 8,
         method: str = "Cold",
         parallel: int = 4,
+        max_moves: int = 0,
     ) -> None:
+        self.max_moves = max_moves
         self.workers, self.migration = workers, {"method": method, "maxParallel": parallel}
         model = self.model = Model((), seed=1, config=Config(max_concurrent_live_migrations=4))
         self.servers = drains * servers
@@ -106,7 +108,9 @@ class Fleet:
         context = Context(settings, *stores)
         self.newcomers = Newcomers(clock.now)
         rests = Rests(clock.now)
-        drains = Drains(context, MoveLimiter(0), self._now, newcomers=self.newcomers, resting=rests)
+        drains = Drains(
+            context, MoveLimiter(self.max_moves), self._now, newcomers=self.newcomers, resting=rests
+        )
         self.reconcile = watched(self.store, rests, ResourceReconciler(context, drains).reconcile)
         self.queue: WorkQueue[Key] = WorkQueue(clock.now, lambda key: key.namespace)
         self.queue.share_among(self.workers)

@@ -84,7 +84,27 @@ def test_a_change_that_is_seen_while_a_tick_ends_is_not_slept_over(
     monkeypatch.setattr(Rests, "note", overtaken)
     for _ in range(5):
         world.tick()
-    assert rested == [None] * 5
+    assert rested and set(rested) == {None}
+
+
+def test_drains_that_wait_for_others_to_move_cost_little_and_leave_no_slot_unused() -> None:
+    """`--max-moves`: of thirty drains two move at a time."""
+    fleet = Fleet(30, servers=4, seconds=20, max_moves=4, parallel=2)
+    fleet.run(60)
+    fleet.made.clear()
+    moved = fleet.moved
+    fleet.run(240)
+    moves = fleet.moved - moved
+    assert moves >= 0.75 * 240 * 4 / 20
+    assert fleet.made[LOOK] <= 4 * moves, "those of drains that move, and no more"
+
+
+def test_in_a_cloud_that_has_never_seen_a_migration_drains_rest_as_well() -> None:
+    fleet = Fleet(10, servers=0, seconds=2)
+    fleet.run(1800)
+    fleet.made.clear()
+    fleet.run(600)
+    assert fleet.made.total() / 10 <= 10, fleet.made
 
 
 def test_where_changes_of_servers_are_not_known_each_host_is_looked_at(

@@ -57,6 +57,12 @@ class MoveLimiter:
             kept = sum(share if each in waiting else min(held[each], share) for each in others)
             return max(0, self._limit - kept - held[namespace])
 
+    def still_waits(self, uid: str, namespace: str) -> bool:
+        """Whether there is no slot yet for a drain that has none and wants one."""
+        self.hold(uid, namespace, 0, waits=True)
+        slots = self.slots(uid, namespace)
+        return slots is not None and slots <= 0
+
     def hold(self, uid: str, namespace: str, moves: int, *, waits: bool = False) -> None:
         """`waits`: it would have more if there were more slots."""
         with self._lock:

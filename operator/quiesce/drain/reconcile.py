@@ -18,7 +18,7 @@ from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
 from quiesce.drain.claimed import Claims, Stored, cloud_digest
 from quiesce.drain.decide import Claim, decide, suffices
-from quiesce.drain.decide.schedule import waiting
+from quiesce.drain.decide.schedule import only_waits_for_slots, wants_more
 from quiesce.drain.histories import Histories
 from quiesce.drain.host_access import compute_of, keyring_of, paths_of
 from quiesce.drain.limiter import MoveLimiter
@@ -107,7 +107,10 @@ class Drains:
         self.report(resource, drain, observation, decision, notices)
         self.act(resource, access, observation, decision)
         self.newcomers.settle(resource.uid)
-        self.resting.note(resource, drain, access.cloud, observation, decision)
+        waits = self._waits_for_slots(resource, drain, observation, decision)
+        if waits is not None:  # a slot is not left unused for long
+            decision = replace(decision, requeue=self.context.settings.poll_interval)
+        self.resting.note(resource, drain, access.cloud, observation, decision, waits)
         return max(_AFTER_TICK, decision.requeue - (time.monotonic() - began))
 
     def read(self, resource: Resource) -> Drain:
@@ -217,9 +220,18 @@ class Drains:
         """A cloud may list more moves in flight than this drain would ever begin."""
         most = drain.spec.migration.max_parallel
         moves = min(most, sum(v.in_flight for v in decision.verdicts) + len(decision.started))
-        more = len(waiting(decision.verdicts)) > len(decision.started)
+        more = wants_more(drain, decision)
         waits = more and slots is not None and slots <= moves < most
         self.limiter.hold(resource.uid, resource.key.namespace, moves, waits=waits)
+
+    def _waits_for_slots(
+        self, resource: Resource, drain: Drain, observation: Observation, decision: Decision
+    ) -> Callable[[], bool] | None:
+        """Whether it does; None: it has other things to wait for, or to do."""
+        if not only_waits_for_slots(drain, observation, decision):
+            return None
+        still_waits = partial(self.limiter.still_waits, resource.uid, resource.key.namespace)
+        return still_waits if still_waits() else None
 
     def _limits(self, resource: Resource) -> Limits:
         settings = self.context.settings

@@ -1,5 +1,6 @@
-"""Drains with nothing to do, as most have for most of their time: while nothing is seen to have
-changed, their hosts are looked at less and less often.
+"""Drains with nothing to do, as most have for most of their time, and those that wait until others
+have moved their servers (`--max-moves`): while nothing is seen to have changed, their hosts are
+looked at less and less often.
 
 In between, a tick reads three lists that all drains of the same credentials share: the services,
 and on which hosts migrations and servers have changed. It ends without an action, or a whole look
@@ -17,7 +18,6 @@ each has one an hour where they are few. Where changes are not known, as after a
 is looked at soon, and not all at once; where they stay unknown, each in ten minutes.
 """
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ class _Rest:
     """What a whole look has found, with nothing to do: `version` of the resource, the host, its
     service, and by the cloud's clock when the look began, and when its migrations were asked for.
     `looks`: how many in a row. `requeue`: seconds between two ticks. `until`: when the next whole
-    look is due; `watched_until`: where changes are known.
+    look is due; `watched_until`: where changes are known. `waits`: None, or what has to stay so.
     """
 
     version: str
@@ -58,6 +58,7 @@ class _Rest:
     requeue: float
     until: float
     watched_until: float
+    waits: Callable[[], bool] | None
 
 
 class Rests:
@@ -65,34 +66,24 @@ class Rests:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._shown: dict[Key, str] = {}  # the version of each resource that was seen last
         self._rests: dict[Key, _Rest] = {}
         self._began: dict[Key, float] = {}
         self._unknown: dict[Key, float] = {}  # since when it is not known what has changed
-        self._unseen: set[Key] = set()  # not seen since their last tick began
 
     def see(self, resource: Resource) -> None:
         """The watch, or a list, shows it so."""
-        key = resource.key
-        with self._lock:
-            self._unseen.discard(key)
-            rest = self._rests.get(key)
-            if rest is not None and rest.version != resource.resource_version:
-                del self._rests[key]
+        self._shown[resource.key] = resource.resource_version
 
     def unchanged(self, key: Key) -> float | None:
-        """At the beginning of a tick, before the resource is read: as `requeue`, by what is known
-        without a read.
-        """
-        with self._lock:
-            self._unseen.add(key)
-            rest = self._rests.get(key)
-        services = rest.cloud.known_services(SERVICES_AGE) if rest else None
-        if rest is None or services is None or self._clock() >= rest.watched_until:
+        """Before the resource is read: as `requeue`, by what is known without a read."""
+        rest = self._rests.get(key)
+        if rest is None or rest.version != self._shown.get(key) or self._is_over(rest):
             return None
-        changed = _changed(rest, rest.cloud, read=False)
-        is_same = changed == (False, False) and rest.service == _service_of(rest.host, services)
-        return rest.requeue if is_same else None
+        services = rest.cloud.known_services(SERVICES_AGE)
+        if services is None or rest.service != _service_of(rest.host, services):
+            return None
+        return rest.requeue if _changed(rest, rest.cloud, read=False) == (False, False) else None
 
     def requeue(self, resource: Resource, drain: Drain, cloud: Cloud) -> float | None:
         """Seconds until the next tick, as there is nothing to do in this one; None: look.
@@ -110,19 +101,22 @@ class Rests:
         if resource.resource_version != rest.version or service != rest.service:
             self._rests.pop(resource.key, None)
             return False
-        now = self._clock()
-        if now >= rest.watched_until:
+        if self._is_over(rest):
             return False
         changed = _changed(rest, cloud, read=True)
         if None not in changed:
             self._unknown.pop(resource.key, None)
             return True not in changed
+        now = self._clock()
         since = self._unknown.setdefault(resource.key, now)
         last = min(APART * len(self._rests), LONGEST)
         look_at = max(
             rest.until, since + Backoff(last / 2, last, spread=1.0).delay(1, resource.uid)
         )
         return True not in changed and now < look_at
+
+    def _is_over(self, rest: _Rest) -> bool:
+        return self._clock() >= rest.watched_until or not (rest.waits is None or rest.waits())
 
     def note(
         self,
@@ -131,12 +125,14 @@ class Rests:
         cloud: Cloud,
         observation: Observation,
         decision: Decision,
+        waits: Callable[[], bool] | None = None,
     ) -> None:
-        """After a whole look, whose tick has ended well."""
+        """After a whole look, whose tick has ended well. `waits`: it rests while that is so."""
         key, asked = resource.key, observation.history.asked
         began = self._began.get(key)
-        if began is None or asked is None or not _is_at_rest(drain, observation, decision):
-            self.forget(key)
+        rests = waits is not None or _is_at_rest(drain, observation, decision)
+        if began is None or asked is None or not rests:
+            self._end(key)
             return
         before, uid = self._rests.get(key), resource.uid
         looks, now = before.looks + 1 if before else 1, self._clock()
@@ -144,7 +140,7 @@ class Rests:
         among = EACH * len(self._rests)
         wait = Backoff(decision.requeue, LONGEST, spread=0.2)
         watched = Backoff(max(decision.requeue, among), max(WATCHED, among), spread=0.2)
-        rest = _Rest(
+        self._rests[key] = _Rest(
             resource.resource_version,
             drain.host,
             cloud,
@@ -155,15 +151,16 @@ class Rests:
             decision.requeue,
             now + wait.delay(looks, uid),
             now + watched.delay(looks, uid),
+            waits,
         )
-        with self._lock:
-            if key in self._unseen:  # else it may have changed since it was read
-                self._rests[key] = rest
 
     def forget(self, key: Key) -> None:
-        with self._lock:
-            for each in (self._rests, self._began, self._unknown):
-                each.pop(key, None)
+        self._end(key)
+        self._shown.pop(key, None)
+
+    def _end(self, key: Key) -> None:
+        for kept in (self._rests, self._began, self._unknown):
+            kept.pop(key, None)
 
 
 def _changed(rest: _Rest, cloud: Cloud, *, read: bool) -> tuple[bool | None, bool | None]:

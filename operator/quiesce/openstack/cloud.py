@@ -61,7 +61,7 @@ _SERVERS_AT_ONCE = 50
 """Each may have 64 KiB of user data, which Nova lists too."""
 _VERIFY = "VERIFY_RESIZE"
 _VERIFY_AGE = 60.0
-_ROWS_FOR_ONE = 10
+_ROWS_FOR_ONE = 25
 """Rows of others in a list that cost Nova as much as a request for one server."""
 _MOST_SKIPPED = 100
 """Older migrations in a row, half of a page: clocks of Nova's processes are seconds apart, and so
@@ -123,7 +123,9 @@ class Cloud:
             found = tuple(Service.read(row) for row in rows(body, "services"))
         # The earliest of those that are up: no process of Nova with a fast clock hides a change.
         reports = (moment(service.reported) for service in found if service.state == "up")
-        self._server_changes.begin(asked, newest=min(filter(None, reports), default=None))
+        earliest = min(filter(None, reports), default=None)
+        self._server_changes.begin(asked, newest=earliest)
+        self._changes.begin(asked, newest=earliest)  # in a cloud that shows no migration yet
         return found
 
     def servers_on(self, host: str) -> tuple[Server, ...]:

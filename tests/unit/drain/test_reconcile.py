@@ -461,6 +461,21 @@ def test_a_cloud_that_lists_more_moves_than_a_drain_begins() -> None:
     assert process.drains.limiter.slots("another drain", KEY.namespace) == 3
 
 
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize(("suspended", "left"), [(False, 10), (True, 20)])
+def test_a_suspended_drain_keeps_no_moves_from_other_namespaces(suspended: bool, left: int) -> None:
+    cloud = Still()
+    process, store = operator(cloud, limit=20)
+    process.reconcile()
+    cloud.shows_it_disabled()
+    brake = process.drains.limiter
+    brake.hold("busy", KEY.namespace, 20)
+    store.edit(KEY, lambda spec: spec.update(suspend=suspended))
+    process.reconcile()
+    brake.hold("busy", KEY.namespace, 0)
+    assert brake.slots("another", "elsewhere") == left
+
+
 def test_an_older_drain_that_is_being_deleted_keeps_its_host_until_it_is_restored() -> None:
     process, store = operator(Still())
     older, mine = Key("openstack", "older"), store.objects[KEY]

@@ -105,7 +105,7 @@ def test_only_servers_to_verify_are_taken_for_such() -> None:
 
 def test_where_many_others_wait_to_be_verified_servers_are_read_one_by_one() -> None:
     """Or each of many drains would page through all servers that wait in the cloud."""
-    crowd = [server(f"s{number}", status="VERIFY_RESIZE") for number in range(30)]
+    crowd = [server(f"s{number}", status="VERIFY_RESIZE") for number in range(40)]
     one = {"server": crowd[7]}
     there, wire = cloud(
         {"servers": crowd}, one, answer(503), {"servers": crowd[:2]}, {"servers": []}

@@ -15,7 +15,7 @@ from quiesce.drain.model.actions import (
     ServerAction,
     StartMove,
 )
-from quiesce.drain.model.decision import Limits
+from quiesce.drain.model.decision import Decision, Goal, Limits
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import (
@@ -83,6 +83,25 @@ def _waits_long(observation: Observation, m: Migration) -> bool:
 def waiting(verdicts: tuple[ServerVerdict, ...]) -> list[ServerVerdict]:
     """Those that could move now."""
     return [v for v in verdicts if isinstance(v.verdict, Move | Offload | Resume)]
+
+
+def wants_more(drain: Drain, decision: Decision) -> bool:
+    """Whether it would begin more moves than it does, if it may."""
+    works = decision.goal is Goal.KEEP_DRAINED and not drain.spec.suspend
+    return works and len(waiting(decision.verdicts)) > len(decision.started)
+
+
+def only_waits_for_slots(drain: Drain, observation: Observation, decision: Decision) -> bool:
+    """Whether nothing keeps its servers from moving but that too many others do (--max-moves)."""
+    service = observation.service
+    return (
+        wants_more(drain, decision)
+        and len(waiting(decision.verdicts)) == len(decision.verdicts)
+        and service is not None
+        and service.status == "disabled"
+        and not (decision.actions or decision.refused or decision.leftovers)
+        and observation.history.host_failure is None
+    )
 
 
 def starved(
