@@ -3,12 +3,14 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
+from typing import Any, cast
 
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from quiesce.api.labels import CLOUD_CREDENTIALS, HOST_LOGIN, MIGRATION_KEY
-from quiesce.kube.secrets import Secrets
+from quiesce.kube.secrets import RECENT, Secrets
 
 __all__ = ["CLOUD_CREDENTIALS", "HOST_LOGIN", "MIGRATION_KEY", "Shelf"]
 
@@ -83,6 +85,8 @@ class Shelf(Secrets):
     config_maps: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        later = count(step=2 * RECENT)
+        super().__init__(cast(ApiClient, None), lambda: next(later))  # nothing is recent for long
         self._api = _Api(self)  # type: ignore[assignment]
 
     def put(
