@@ -36,6 +36,8 @@ EACH = 180.0
 """Seconds between two whole looks at any host at rest then."""
 APART = 2.0
 """Seconds between two hosts, in the mean, where all have to be looked at."""
+TICK = 10.0
+"""Seconds between two ticks, at least, of a host that is drained."""
 SERVICES_AGE, CHANGES_AGE = 15.0, 30.0
 """Seconds for which these lists count here; drains that move ask more often."""
 
@@ -81,7 +83,7 @@ class Rests:
         if rest is None or rest.version != self._shown.get(key) or self._is_over(rest):
             return None
         services = rest.cloud.known_services(SERVICES_AGE)
-        if services is None or rest.service != _service_of(rest.host, services):
+        if services is None or rest.service != services.get(rest.host):
             return None
         return rest.requeue if _changed(rest, rest.cloud, read=False) == (False, False) else None
 
@@ -148,7 +150,7 @@ class Rests:
             began,
             asked,
             looks,
-            decision.requeue,
+            decision.requeue if waits else max(decision.requeue, TICK),
             now + wait.delay(looks, uid),
             now + watched.delay(looks, uid),
             waits,

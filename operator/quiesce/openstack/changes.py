@@ -139,12 +139,14 @@ class Changes:
 
     def _is_worth_it(self, host: str, age: float) -> bool:
         """Always for those that ask seldom: they would read more than the host's records."""
+        if age > AGE:
+            return True
         now = self._clock()
         with self._lock:
             self._asked_by[host] = now
             recent = {h: at for h, at in self._asked_by.items() if now - at < _ASKED_WITHIN}
             self._asked_by = recent
-        return age > AGE or len(recent) >= SHARED_BY
+        return len(recent) >= SHARED_BY
 
     def _follows(self, now: float) -> bool:
         return self._known is not None and now - self._known.read < _LONGEST_GAP

@@ -80,6 +80,7 @@ class Cloud:
         self.clock = clock
         self._lookups = Lookups(api, clock)
         self._services = Shared(self._read_services, _SERVICES_AGE, clock)
+        self._by_host: tuple[tuple[Service, ...], Mapping[str, Service]] = ((), {})
         self._groups = Shared(self._read_groups, _GROUPS_AGE, clock)
         self._hypervisors = Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
         self._computes = Shared(self._read_computes, _HYPERVISORS_AGE, clock)
@@ -112,9 +113,16 @@ class Cloud:
             found = (Service.read(row) for row in rows(body, "services"))
             return next((service for service in found if service.host == host), None)
 
-    def known_services(self, age: float) -> tuple[Service, ...] | None:
-        """The same without a read; None: one is needed."""
-        return self._services.known(age)
+    def known_services(self, age: float) -> Mapping[str, Service] | None:
+        """The first of each host, without a read; None: one is needed."""
+        found = self._services.known(age)
+        if found is None:
+            return None
+        listed, by_host = self._by_host
+        if listed is not found:
+            by_host = {service.host: service for service in reversed(found)}
+            self._by_host = found, by_host
+        return by_host
 
     def _read_services(self) -> tuple[Service, ...]:
         asked = self.clock()
