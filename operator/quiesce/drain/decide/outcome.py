@@ -23,6 +23,9 @@ from quiesce.drain.model.verdict import Blocked, Held, Wait
 
 _ABANDON = "to release it at once: annotate with quiesce.dev/abandon=true"
 _AT_ONCE = 1.0  # seconds after a call for the host
+_AFTER_FIRST_WRITE = 0.1
+"""Seconds: Nova answers a disable once nova-compute has told placement of it (compute/api.py
+HostAPI._update_compute_provider_status)."""
 _SOON = 5.0  # seconds: nova-compute of an empty host is watched that closely while it runs
 
 
@@ -305,6 +308,8 @@ def requeue_after(observation: Observation, decision: Decision, limits: Limits) 
     """
     verdicts, proof = decision.verdicts, decision.proof
     in_flight = any(v.in_flight for v in verdicts)
+    if decision.first_write:
+        return min(_AFTER_FIRST_WRITE, limits.poll)
     if decision.actions and not decision.started and not in_flight:
         return min(_AT_ONCE, limits.poll)
     if (
