@@ -36,7 +36,7 @@ EACH = 180.0
 """Seconds between two whole looks at any host at rest then."""
 APART = 2.0
 """Seconds between two hosts, in the mean, where all have to be looked at."""
-TICK = 10.0
+TICK = 15.0
 """Seconds between two ticks, at least, of a host that is drained."""
 SERVICES_AGE, CHANGES_AGE = 15.0, 30.0
 """Seconds for which these lists count here; drains that move ask more often."""
