@@ -836,21 +836,23 @@ def restarts_no_guest_whose_live_migration_never_had_its_turn() -> None:
         method="LiveThenCold",
         migration={"attempts": 1, "timeout": "60s", "onLiveTimeout": "Wait"},
     )
-    world.model.faults.set("live_migration", "hang", server="s0")
+    world.model.faults.set("live_migration", "hang,once")  # whichever comes first
+    world.until(lambda: any(waits(world, server, 1) for server in servers(world)))
+    (second,) = (server for server in servers(world) if waits(world, server, 1))
     for number in (1, 2):
-        world.until(lambda number=number: waits(world, number))  # type: ignore[misc]
+        world.until(lambda number=number: waits(world, second, number))  # type: ignore[misc]
         world.model.clock.advance(300)
         world.run(5)
-        assert waits(world, number)
-        *_, m = world.model.migrations_of(servers(world)[1])
+        assert waits(world, second, number)
+        *_, m = world.model.migrations_of(second)
         world.model.live.abort(world.model.as_user("admin"), m.server, m.id)
         world.run(5)
-    assert "migrate" not in world.actions(servers(world)[1].id)
+    assert "migrate" not in world.actions(second.id)
 
 
-def waits(world: World, number: int) -> bool:
-    """The second server's live migration of this number waits for its turn."""
-    found = world.model.migrations_of(servers(world)[1])
+def waits(world: World, server: Server, number: int) -> bool:
+    """Its live migration of this number waits for its turn."""
+    found = world.model.migrations_of(server)
     return len(found) == number and found[-1].status == "queued"
 
 
