@@ -23,7 +23,7 @@ class Stored:
     """The claims of all drains as they are stored, of which many that are new ask at once.
 
     A drain that has begun since a list was read has begun in this process, which holds its host,
-    unless others work on drains as well (`divided`). Safe to use from many threads.
+    unless other processes work on drains as well. Safe to use from many threads.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class Stored:
         self._lock = threading.Lock()
         self._last: tuple[float, tuple[Claim, ...]] | None = None
 
-    def get(self, *, divided: bool = False) -> tuple[Claim, ...]:
-        """Read after this call, or LISTED_WITHIN before it where one process gives all hosts. Those
-        that wait for the same list share it. Raises what `read` raises.
+    def get(self, *, fresh: bool = False) -> tuple[Claim, ...]:
+        """Read LISTED_WITHIN seconds before this call at most; `fresh`: after it. Those that wait
+        for the same list share it. Raises what `read` raises.
         """
-        oldest = self._clock() - (0.0 if divided else LISTED_WITHIN)
+        oldest = self._clock() - (0.0 if fresh else LISTED_WITHIN)
         with self._lock:
             if self._last is None or self._last[0] <= oldest:
                 self._last = self._clock(), tuple(self._read())

@@ -134,28 +134,34 @@ class Drains:
     def claim(self, resource: Resource, drain: Drain, access: _Access) -> Resource:
         """Asked until the drain has begun; from then on no other drain can take the host from it.
 
-        A list of services, which only administrators may read, proves the credentials. -> the
-        resource as it is stored now.
+        The list of services, which only administrators may read, proves the credentials; it is of
+        the present, for what follows. -> the resource as it is stored now.
         """
         mine = _claim_of(resource)
         if drain.begun:
             self.claims.hold(mine)
         if drain.begun or drain.deleting:
             return resource
-        access.cloud.services()
+        access.cloud.services(fresh=True)
         mine = replace(mine, cloud=self._prove(resource, access))
         divided = self.context.shard.divided
         if divided:
             resource = self._ask(resource, drain, mine)
         if not divided or drain.spec.mode is not Mode.PLAN:
-            self.claims.take(mine, partial(self.stored.get, divided=divided), divided=divided)
+            self._take(mine, divided=divided)
         return resource
+
+    def _take(self, mine: Claim, *, divided: bool) -> None:
+        try:
+            self.claims.take(mine, partial(self.stored.get, fresh=divided), divided=divided)
+        except HostTaken:  # by one that may be gone since it was listed
+            self.claims.take(mine, partial(self.stored.get, fresh=True), divided=divided)
 
     def _ask(self, resource: Resource, drain: Drain, mine: Claim) -> Resource:
         """Stores that this drain asks for its host, where drains of other shards read it, before
         they are read: see `Claim.keeps_off`. Not again and again where it is kept off anyway.
         """
-        self.claims.refuse(mine, self.stored.get(divided=True))
+        self.claims.refuse(mine, self.stored.get(fresh=True))
         before = _claim_of(resource)
         if drain.spec.mode is Mode.PLAN or (before.asking and before.cloud == mine.cloud):
             return resource

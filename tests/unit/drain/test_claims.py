@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quiesce.api.errors import HostTaken
-from quiesce.drain.claimed import Claims, cloud_digest
+from quiesce.drain.claimed import LISTED_WITHIN, Claims, Stored, cloud_digest
 from quiesce.drain.decide.claims import Claim, ignored, refuse_second
 
 CLOUD, ELSEWHERE = cloud_digest("https://nova.example.org"), cloud_digest("https://other")
@@ -101,6 +101,25 @@ def test_a_host_that_is_given_is_kept_without_another_list() -> None:
     assert len(lists) == 1
     claims.forget(MINE.uid)
     claims.take(YOUNGER, list)
+
+
+def test_drains_that_are_new_at_once_share_a_list_of_the_others() -> None:
+    """Each would read all of them: of 200 that are applied at once, 40,000."""
+    now, lists = [0.0], list[list[Claim]]()
+
+    def read() -> list[Claim]:
+        lists.append([OLDER])
+        return lists[-1]
+
+    stored = Stored(read, lambda: now[0])
+    assert stored.get() == stored.get() == (OLDER,)
+    assert len(lists) == 1
+    now[0] = LISTED_WITHIN
+    stored.get()
+    assert len(lists) == 2
+    now[0] += 0.1
+    stored.get(fresh=True)
+    assert len(lists) == 3, "where other processes give hosts as well"
 
 
 def test_a_host_that_is_refused_is_not_kept() -> None:

@@ -486,6 +486,17 @@ def test_an_older_drain_that_is_being_deleted_keeps_its_host_until_it_is_restore
     assert condition(mine["status"], "Ready")["reason"] == "HostTaken"  # type: ignore[index]
 
 
+def test_a_drain_that_is_gone_since_the_last_list_keeps_its_host_from_nobody() -> None:
+    process, store = operator(Still())
+    older, mine = Key("openstack", "older"), store.objects[KEY]
+    store.put(older, {"host": HOST, "migration": {"method": "Cold"}}, NOW - timedelta(hours=1))
+    store.objects[older]["status"] = {"service": {"foundStatus": "enabled"}}
+    process.drains.stored.get()
+    del store.objects[older]
+    process.reconcile()
+    assert condition(mine["status"], "Ready")["reason"] != "HostTaken"  # type: ignore[index]
+
+
 @pytest.mark.finding("H6")
 def test_a_drain_without_credentials_that_work_takes_no_host_and_is_not_connected_for() -> None:
     process, store = operator(Still())

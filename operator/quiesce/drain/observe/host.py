@@ -53,7 +53,7 @@ def observe(
     `compute`: for `whileRunning: Stop`. Raises CloudUnreachable, BadCredentials, NotAllowed; an
     incomplete observation is never returned.
     """
-    services = cloud.services(fresh=drain.deleting or not drain.begun)
+    services = cloud.services(fresh=drain.deleting)  # before the first write they were just read
     service = _service_of(drain.host, services)
     observation = Observation(
         now,
