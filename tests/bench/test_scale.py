@@ -149,7 +149,7 @@ def drain(number: int, parallel: int) -> Json:
 
 @contextmanager
 def applied(it: Bed, drains: int, parallel: int = 4) -> Iterator[None]:
-    """At its end the operator is killed, and the drains may go."""
+    """At its end the operator is killed, and the drains are deleted."""
     it.kube.apply(*(drain(number, parallel) for number in range(drains)), namespace=it.namespace)
     try:
         yield
@@ -160,6 +160,7 @@ def applied(it: Bed, drains: int, parallel: int = 4) -> Iterator[None]:
         names = [f"cnd/drain-{number}" for number in range(drains)]
         where = ("-n", it.namespace)
         it.kube.kubectl("patch", *names, *where, "--type=merge", "-p", free, check=False)
+        it.kube.kubectl("delete", *names, *where, check=False)
 
 
 def test_ten_times_as_many(kube: Kube, account: Path, namespace: str, tmp_path: Path) -> None:
