@@ -108,17 +108,20 @@ class Changes:
         self._asked_by: dict[str, float] = {}
         self._shared = Shared(self._read, AGE, clock)
 
-    def begin(
-        self, asked: float, found: Sequence[Change] = (), newest: datetime | None = None
-    ) -> None:
+    def begin(self, asked: float, found: Sequence[Change] = ()) -> None:
         """All records of a host were read. Changes are followed from here on, unless they already
-        are, or none of these records has ever changed. `newest`: Nova's time, if not by them.
+        are, or Nova's time is not known: no record has ever changed, and no other list tells it.
         """
         with self._lock:
-            self._time = newest
-            newest = newest or _newest(found)
-            if not self._follows(asked) and newest:
+            newest = max(filter(None, (self._time, _newest(found))), default=None)
+            if newest and not self._follows(asked):
                 self._known = _Known(asked, asked, newest, _versions(found))
+
+    def tell_time(self, asked: float, time: datetime | None) -> None:
+        """Nova's time, by another list that was `asked` for; None: it does not show it."""
+        with self._lock:
+            self._time = time
+        self.begin(asked)
 
     def none_since(self, host: str, asked: float, age: float = AGE) -> bool:
         """Whether no record of the host has changed since all of them were asked for, as an answer

@@ -132,8 +132,8 @@ class Cloud:
         # The earliest of those that are up: no process of Nova with a fast clock hides a change.
         reports = (moment(service.reported) for service in found if service.state == "up")
         earliest = min(filter(None, reports), default=None)
-        self._server_changes.begin(asked, newest=earliest)
-        self._changes.begin(asked, newest=earliest)  # in a cloud that shows no migration yet
+        for changes in (self._server_changes, self._changes):
+            changes.tell_time(asked, earliest)
         return found
 
     def servers_on(self, host: str) -> tuple[Server, ...]:
