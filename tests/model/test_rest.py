@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from quiesce.api.errors import CloudUnreachable
-from quiesce.drain.rest import APART, LONGEST, WATCHED, Rests
+from quiesce.drain.rest import APART, LONGEST, WATCHED, Rest, Rests
 from quiesce.kube.resource import Resource
 from quiesce.openstack.changes import REST, Changes
 from quiesce.openstack.cloud import Cloud
+from quiesce.ops.metrics import REGISTRY
 from tests.beds.sim.records import Server
 from tests.harness.fleet import Fleet
 from tests.harness.inprocess import MemorySecrets
@@ -68,12 +69,36 @@ def test_of_many_drained_hosts_few_ticks_read_anything(monkeypatch: pytest.Monke
     assert 10 <= len(read) <= 160, "of 800 ticks"
 
 
+def measured(name: str, of: str) -> float:
+    labels = {"namespace": "openstack", "name": of}
+    found = REGISTRY.get_sample_value(f"quiesce_drain_{name}_timestamp_seconds", labels)
+    assert found is not None
+    return found
+
+
+def test_a_host_at_rest_is_not_taken_for_one_whose_cloud_does_not_answer() -> None:
+    """The alert QuiesceCloudUnreachable: nothing was read for ten minutes."""
+    fleet = many_at_rest(3)
+    now = fleet.model.clock.now()
+    assert all(now - measured("last_read", host) <= 60 for host in fleet.hosts)
+
+
+def test_a_drain_that_waits_for_others_is_not_taken_for_one_that_gets_nowhere() -> None:
+    """The alert QuiesceDrainNoProgress: no server has left for an hour and more."""
+    fleet = Fleet(3, servers=8, seconds=600, max_moves=1)
+    fleet.run(4000)
+    assert fleet.moved < 8, "no drain is done, and two at least wait"
+    now = fleet.model.clock.now()
+    assert all(now - measured("last_progress", host) <= 1200 for host in fleet.hosts)
+    assert all(now - measured("last_read", host) <= 60 for host in fleet.hosts)
+
+
 def test_a_change_that_is_seen_while_a_tick_ends_is_not_slept_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = drain("active")
     world.until(lambda: ended(world))
-    note, rested = Rests.note, list[float | None]()
+    note, rested = Rests.note, list[Rest | None]()
 
     def overtaken(rests: Rests, resource: Resource, *args: Any) -> None:
         metadata = {**resource.raw["metadata"], "resourceVersion": "new"}

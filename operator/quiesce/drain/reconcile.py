@@ -37,7 +37,7 @@ from quiesce.drain.report import (
     status,
     status_of_problem,
 )
-from quiesce.drain.rest import Rests
+from quiesce.drain.rest import Rest, Rests
 from quiesce.drain.telemetry import Telemetry
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
@@ -94,9 +94,9 @@ class Drains:
         drain = self.read(resource)
         access = self.connect(resource, drain)
         resource = self.claim(resource, drain, access)
-        rests_for = self.resting.requeue(resource, drain, access.cloud)
-        if rests_for is not None:
-            return rests_for
+        rest = self.resting.look(resource, drain, access.cloud)
+        if rest is not None:
+            return self._rest(rest)
         observation, decision = self.observe_and_decide(resource, drain, access)
         notices = self.notices(resource, drain, observation)
         self._prove(resource, access)
@@ -112,6 +112,10 @@ class Drains:
             decision = replace(decision, requeue=self.context.settings.poll_interval)
         self.resting.note(resource, drain, access.cloud, observation, decision, waits)
         return max(_AFTER_TICK, decision.requeue - (time.monotonic() - began))
+
+    def _rest(self, rest: Rest) -> float:
+        self.telemetry.rested(rest.uid, self.now(), waits=rest.waits is not None)
+        return rest.requeue
 
     def read(self, resource: Resource) -> Drain:
         """Raises InvalidSpec: no field is ignored in silence."""
@@ -325,7 +329,8 @@ class Drains:
         self._publish(resource, before, self._with_cloud(resource, after))
 
     def rests(self, key: Key) -> float | None:
-        return self.resting.unchanged(key)
+        rest = self.resting.unchanged(key)
+        return self._rest(rest) if rest is not None else None
 
     def at_rest(self, uid: str) -> bool:
         """All calls are made within the ticks."""

@@ -38,18 +38,22 @@ APART = 2.0
 """Seconds between two hosts, in the mean, where all have to be looked at."""
 TICK = 15.0
 """Seconds between two ticks, at least, of a host that is drained."""
+SEEN_WITHIN = 180.0
+"""Seconds: all resources are listed once a minute; one that is not may be none that we may read."""
 SERVICES_AGE, CHANGES_AGE = 15.0, 30.0
 """Seconds for which these lists count here; drains that move ask more often."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Rest:
-    """What a whole look has found, with nothing to do: `version` of the resource, the host, its
-    service, and by the cloud's clock when the look began, and when its migrations were asked for.
-    `looks`: how many in a row. `requeue`: seconds between two ticks. `until`: when the next whole
-    look is due; `watched_until`: where changes are known. `waits`: None, or what has to stay so.
+class Rest:
+    """What a whole look has found, with nothing to do: uid and `version` of the resource, the host,
+    its service, and by the cloud's clock when the look began, and when its migrations were asked
+    for. `looks`: how many in a row. `requeue`: seconds between two ticks. `until`: when the next
+    whole look is due; `watched_until`: where changes are known. `waits`: what has to stay so, if
+    anything.
     """
 
+    uid: str
     version: str
     host: str
     cloud: Cloud
@@ -68,37 +72,40 @@ class Rests:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._shown: dict[Key, str] = {}  # the version of each resource that was seen last
-        self._rests: dict[Key, _Rest] = {}
+        self._shown: dict[Key, tuple[str, float]] = {}  # which version was seen last, and when
+        self._rests: dict[Key, Rest] = {}
         self._began: dict[Key, float] = {}
         self._unknown: dict[Key, float] = {}  # since when it is not known what has changed
 
     def see(self, resource: Resource) -> None:
         """The watch, or a list, shows it so."""
-        self._shown[resource.key] = resource.resource_version
+        self._shown[resource.key] = resource.resource_version, self._clock()
 
-    def unchanged(self, key: Key) -> float | None:
-        """Before the resource is read: as `requeue`, by what is known without a read."""
+    def unchanged(self, key: Key) -> Rest | None:
+        """Before the resource is read: as `look`, by what is known without a read."""
         rest = self._rests.get(key)
-        if rest is None or rest.version != self._shown.get(key) or self._is_over(rest):
+        version, seen = self._shown.get(key, ("", float("-inf")))
+        if rest is None or rest.version != version or self._clock() - seen > SEEN_WITHIN:
+            return None
+        if self._is_over(rest):
             return None
         services = rest.cloud.known_services(SERVICES_AGE)
         if services is None or rest.service != services.get(rest.host):
             return None
-        return rest.requeue if _changed(rest, rest.cloud, read=False) == (False, False) else None
+        return rest if _changed(rest, rest.cloud, read=False) == (False, False) else None
 
-    def requeue(self, resource: Resource, drain: Drain, cloud: Cloud) -> float | None:
-        """Seconds until the next tick, as there is nothing to do in this one; None: look.
+    def look(self, resource: Resource, drain: Drain, cloud: Cloud) -> Rest | None:
+        """What there is to do in this tick: nothing, but wait; None: look at the host.
 
         Raises what a read of the cloud raises.
         """
         now, rest = cloud.clock(), self._rests.get(resource.key)
         if rest is not None and self._is_unchanged(rest, resource, drain, cloud):
-            return rest.requeue
+            return rest
         self._began[resource.key] = now
         return None
 
-    def _is_unchanged(self, rest: _Rest, resource: Resource, drain: Drain, cloud: Cloud) -> bool:
+    def _is_unchanged(self, rest: Rest, resource: Resource, drain: Drain, cloud: Cloud) -> bool:
         service = _service_of(drain.host, cloud.services(age=SERVICES_AGE))
         if resource.resource_version != rest.version or service != rest.service:
             self._rests.pop(resource.key, None)
@@ -117,7 +124,7 @@ class Rests:
         )
         return True not in changed and now < look_at
 
-    def _is_over(self, rest: _Rest) -> bool:
+    def _is_over(self, rest: Rest) -> bool:
         return self._clock() >= rest.watched_until or not (rest.waits is None or rest.waits())
 
     def note(
@@ -142,7 +149,8 @@ class Rests:
         among = EACH * len(self._rests)
         wait = Backoff(decision.requeue, LONGEST, spread=0.2)
         watched = Backoff(max(decision.requeue, among), max(WATCHED, among), spread=0.2)
-        self._rests[key] = _Rest(
+        self._rests[key] = Rest(
+            resource.uid,
             resource.resource_version,
             drain.host,
             cloud,
@@ -165,7 +173,7 @@ class Rests:
             kept.pop(key, None)
 
 
-def _changed(rest: _Rest, cloud: Cloud, *, read: bool) -> tuple[bool | None, bool | None]:
+def _changed(rest: Rest, cloud: Cloud, *, read: bool) -> tuple[bool | None, bool | None]:
     """Its migrations, its servers; None: not known."""
     return (
         cloud.migration_changed(rest.host, rest.asked, age=CHANGES_AGE, read=read),

@@ -73,6 +73,16 @@ class Telemetry:
         watched.steps = found.steps
         watched.facts = _observed(watched.facts, drain, found, now, progressed=on)
 
+    def rested(self, uid: str, now: datetime, *, waits: bool) -> None:
+        """Its cloud has just answered that nothing has changed. `waits`: for the moves of others,
+        which is no standstill: where these get nowhere, their drains tell.
+        """
+        watched, at = self._of.get(uid), now.timestamp()
+        if watched is not None:
+            facts = replace(watched.facts, read_at=at)
+            watched.facts = replace(facts, progress_at=at) if waits else facts
+            metrics.drain(uid, watched.facts)
+
     def call_fields(self, resource: Resource) -> Mapping[str, Mapping[str, Any]]:
         """By server ID: what the log line of a call for it says besides."""
         watched = self._of.get(resource.uid)
