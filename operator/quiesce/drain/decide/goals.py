@@ -29,7 +29,7 @@ def decide(
     begins = not drain.begun and bool(decision.actions) and observation.service is not None
     decision = replace(decision, first_write=begins)
     progress = progress_of(drain, observation, decision)
-    outcome = outcome_of(drain, observation, decision, progress, last_plan)
+    outcome = outcome_of(drain, observation, decision, progress, last_plan, limits)
     return replace(
         decision,
         progress=progress if drain.begun or observation.whole else None,

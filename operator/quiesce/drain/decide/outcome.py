@@ -31,13 +31,16 @@ _SOON = 5.0  # seconds: nova-compute of an empty host is watched that closely wh
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """All that the outcome depends on. `plan`: of this tick, else the last one."""
+    """All that the outcome depends on. `plan`: of this tick, else the last one. `slots`: moves that
+    all drains together leave to this one; None: as many as it likes.
+    """
 
     drain: Drain
     observation: Observation
     decision: Decision
     progress: Progress
     plan: PlanStatus | None
+    slots: int | None
 
 
 def outcome_of(
@@ -46,10 +49,11 @@ def outcome_of(
     decision: Decision,
     progress: Progress,
     last_plan: PlanStatus | None,
+    limits: Limits,
 ) -> Outcome:
     """`decision`: without its outcome."""
     plan = decision.plan.status if decision.plan else last_plan
-    case = _Case(drain, observation, decision, progress, plan)
+    case = _Case(drain, observation, decision, progress, plan, limits.slots)
     if decision.goal is Goal.RELEASE:
         return _reconciling(Phase.RESTORING, DrainReason.RESTORING, _restoring(case), False)
     if drain.spec.suspend:
@@ -205,6 +209,8 @@ def _working(case: _Case) -> Outcome:
             f"moving {progress.moving} of {count(progress.total, 'server')}, {progress.moved} moved"
             f"{_waits(case)}{f'; {_problems(case)}' if decision.problems else ''}"
         )
+        if case.slots is not None and case.slots <= 0 and not progress.moving:
+            text += "; none begins before moves of other drains have ended (--max-moves)"
         return _reconciling(Phase.DRAINING, DrainReason.MIGRATING, text)
     if not decision.proof.complete:
         against = "; ".join(decision.proof.against)
