@@ -49,7 +49,7 @@ class Controller:
     ) -> None:
         """`name`: of the kind, for logs and metrics. `shard`: all resources are listed and watched,
         but only those that concern it are queued. `on_news`: called at once with each of them
-        that is new or changed; `on_seen`: with each, as often as it is listed or watched.
+        that is new or changed; `on_seen`: with each that is queued, as often as it is listed or watched.
         """
         self.name, self._shard = name, shard or Shard()
         self._store = store
@@ -79,11 +79,11 @@ class Controller:
 
     def on_event(self, resource: Resource, gone: bool) -> None:
         """From the watch: queues it, unless only what we write ourselves has changed."""
-        self._see(resource)
         concerned = self._shard.concerns(resource)
         if not concerned and resource.key not in self._queue:
             self._wakeups.is_news(resource, gone=True)  # it is news once its labels are ours
             return
+        self._see(resource)
         news = self._wakeups.is_news(resource, gone)
         if news or not concerned or self._shard.step(resource) is Step.HAND_OVER:
             self._add(resource, news and not gone)
