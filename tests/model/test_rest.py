@@ -7,7 +7,7 @@ import pytest
 
 from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.rest import APART, LONGEST, WATCHED, Rest, Rests
-from quiesce.kube.resource import Resource
+from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.changes import REST, Changes
 from quiesce.openstack.cloud import Cloud
 from quiesce.ops.metrics import REGISTRY
@@ -132,6 +132,17 @@ def test_in_a_cloud_that_has_never_seen_a_migration_drains_rest_as_well() -> Non
     fleet.made.clear()
     fleet.run(600)
     assert fleet.made.total() / 10 <= 10, fleet.made
+
+
+def test_a_list_that_is_older_than_the_watch_hides_no_change() -> None:
+    """Each object's version is a number that grows (Kubernetes since 1.35 says so)."""
+    seen: list[str] = []
+    rests = Rests(lambda: 0.0)
+    for version in ("7", "10", "9", "11"):
+        metadata = {"namespace": "ns", "name": "a", "resourceVersion": version}
+        rests.see(Resource({"metadata": metadata}))
+        seen.append(rests._shown[Key("ns", "a")][0])
+    assert seen == ["7", "10", "10", "11"]
 
 
 def test_where_changes_of_servers_are_not_known_each_host_is_looked_at(

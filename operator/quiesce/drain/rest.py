@@ -78,8 +78,11 @@ class Rests:
         self._unknown: dict[Key, float] = {}  # since when it is not known what has changed
 
     def see(self, resource: Resource) -> None:
-        """The watch, or a list, shows it so."""
-        self._shown[resource.key] = resource.resource_version, self._clock()
+        """The watch, or a list, shows it so; a list may be older than what the watch has shown."""
+        version = resource.resource_version
+        before, _ = self._shown.get(resource.key, ("", 0.0))
+        if not (before.isdecimal() and version.isdecimal() and int(version) < int(before)):
+            self._shown[resource.key] = version, self._clock()
 
     def unchanged(self, key: Key) -> Rest | None:
         """Before the resource is read: as `look`, by what is known without a read."""

@@ -49,7 +49,8 @@ class Controller:
     ) -> None:
         """`name`: of the kind, for logs and metrics. `shard`: all resources are listed and watched,
         but only those that concern it are queued. `on_news`: called at once with each of them
-        that is new or changed; `on_seen`: with each that is queued, as often as it is listed or watched.
+        that is new or changed; `on_seen`: with each that is queued, as often as it is listed or
+        watched.
         """
         self.name, self._shard = name, shard or Shard()
         self._store = store
