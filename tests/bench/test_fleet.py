@@ -17,6 +17,7 @@ ALONE = {"Cold": 9.5, "Live": 7.0}
 # By drains: seconds from apply to the request that disables (p99), reads a second while all move.
 TOGETHER = {20: (0.5, 16.0), 100: (0.5, 75.0)}
 BIG, AT_ONCE = 200, 10
+SHARED = {10: 11.0, 100: 17.0}  # requests a server, by drains
 REST = {100: 10.0, 1000: 10.0}  # requests a minute, by drains
 
 
@@ -57,6 +58,18 @@ def test_many_drains(drains: int) -> None:
     FIGURES.note(f"seconds until disabled, p99, {side_by_side}", waits[-1 - drains // 100], latest)
     FIGURES.note(f"reads a second while all move, {side_by_side}", reads / WINDOW, most)
     FIGURES.note(f"servers moved to hosts to be drained, {side_by_side}", fleet.moved_astray, 0)
+
+
+@pytest.mark.parametrize("drains", list(SHARED))
+def test_drains_that_share_the_moves(drains: int) -> None:
+    servers, moves = 8, 20
+    fleet = Fleet(drains, servers, SECONDS, spread=0.04, max_moves=moves)
+    while fleet.moved < drains * servers:
+        fleet.run(5)
+    name, each = f"{drains} drains share {moves} moves", fleet.made.total() / fleet.servers
+    took, bound = fleet.model.clock.now() - fleet.began, fleet.servers * SECONDS / moves
+    FIGURES.note(f"requests a server, {name}", each, SHARED[drains])
+    FIGURES.note(f"time over the bound, {name}", took / bound, 1.4)
 
 
 @pytest.mark.parametrize("drains", list(REST))
