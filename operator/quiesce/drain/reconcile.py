@@ -42,7 +42,7 @@ from quiesce.drain.telemetry import Telemetry
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.ops import metrics
-from quiesce.runtime.clouds import cloud_of
+from quiesce.runtime.clouds import cloud_of, notice
 from quiesce.runtime.kinds import Context, Reconciler, Released
 from quiesce.runtime.publish import publish
 from quiesce.runtime.reconciler import ResourceReconciler
@@ -425,6 +425,6 @@ def _near_misses(host: str, known: Iterable[str]) -> str:
 
 def make_reconciler(context: Context) -> Reconciler:
     drains = Drains(context, MoveLimiter(context.settings.max_moves))
-    context.on_news.append(drains.newcomers.notice)
+    context.on_news.extend((drains.newcomers.notice, partial(notice, context)))
     context.on_seen.append(drains.resting.see)
     return ResourceReconciler(context, drains).reconcile

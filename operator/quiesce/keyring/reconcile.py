@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from quiesce.api.annotations import KEYRING_FINALIZER, REQUESTED_AT, request
 from quiesce.api.errors import ForeignSecret, Problem, Terminal
@@ -28,6 +29,7 @@ from quiesce.keyring.model import (
 from quiesce.keyring.observe import KeyringObservation, KeyStore, observe, secrets_by_default
 from quiesce.kube.resource import Key, Resource
 from quiesce.ops import metrics
+from quiesce.runtime.clouds import notice
 from quiesce.runtime.kinds import Context, Reconciler, Released
 from quiesce.runtime.publish import announce, publish
 from quiesce.runtime.reconciler import AT_ONCE, ResourceReconciler
@@ -285,4 +287,5 @@ def _now() -> str:
 
 
 def make_reconciler(context: Context) -> Reconciler:
+    context.on_news.append(partial(notice, context))
     return ResourceReconciler(context, Keyrings(context)).reconcile

@@ -69,7 +69,7 @@ class Secrets:
     def __init__(self, client: ApiClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = CoreApi(client), clock
         self._lock = threading.Lock()
-        self._recent: OrderedDict[tuple[str, str], tuple[float, Secret]] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, str], tuple[float, Secret | None]] = OrderedDict()
 
     def get(self, namespace: str, name: str) -> Secret | None:
         """None if there is no such Secret; raises KubeForbidden if we may not read it."""
@@ -86,18 +86,19 @@ class Secrets:
             if found is not None and asked - at <= RECENT:
                 return found
         found = self.get(namespace, name)
-        with self._lock:
-            self._recent.pop(key, None)
-            if found is not None:
-                self._recent[key] = asked, found
-            if len(self._recent) > _MOST_RECENT:
-                self._recent.popitem(last=False)
+        self._keep(key, asked, found)
         return found
 
     def forget(self, namespace: str, name: str) -> None:
-        """What it holds has failed: it is read the next time."""
+        """It is read the next time: what it holds has failed, or a person may have changed it."""
+        self._keep((namespace, name), self._clock(), None)
+
+    def _keep(self, key: tuple[str, str], asked: float, found: Secret | None) -> None:
         with self._lock:
-            self._recent.pop((namespace, name), None)
+            before = self._recent.pop(key, (asked, None))
+            self._recent[key] = (asked, found) if before[0] <= asked else before
+            if len(self._recent) > _MOST_RECENT:
+                self._recent.popitem(last=False)
 
     def own(self, owner: Resource, name: str) -> Secret | None:
         """One that was made for `owner`; None if there is no Secret of that name.

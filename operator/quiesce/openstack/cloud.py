@@ -80,7 +80,6 @@ class Cloud:
         self.clock = clock
         self._lookups = Lookups(api, clock)
         self._services = Shared(self._read_services, _SERVICES_AGE, clock)
-        self._by_host: tuple[tuple[Service, ...], Mapping[str, Service]] = ((), {})
         self._groups = Shared(self._read_groups, _GROUPS_AGE, clock)
         self._hypervisors = Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
         self._computes = Shared(self._read_computes, _HYPERVISORS_AGE, clock)
@@ -100,7 +99,8 @@ class Cloud:
         """Every nova-compute service of the cloud. `fresh`: as they are now. `age`: seconds that
         they may be old, if more than usual.
         """
-        return self._services.get(age, fresh=fresh)
+        found, _ = self._services.get(age, fresh=fresh)
+        return found
 
     def service(self, host: str) -> Service | None:
         """The nova-compute service of one host, as it is now; None: Nova lists none.
@@ -116,15 +116,9 @@ class Cloud:
     def known_services(self, age: float) -> Mapping[str, Service] | None:
         """The first of each host, without a read; None: one is needed."""
         found = self._services.known(age)
-        if found is None:
-            return None
-        listed, by_host = self._by_host
-        if listed is not found:
-            by_host = {service.host: service for service in reversed(found)}
-            self._by_host = found, by_host
-        return by_host
+        return None if found is None else found[1]
 
-    def _read_services(self) -> tuple[Service, ...]:
+    def _read_services(self) -> tuple[tuple[Service, ...], Mapping[str, Service]]:
         asked = self.clock()
         body = self._api.get("compute", "/os-services", _COMPUTES, most=LIST)
         with _read_of("the list of services"):
@@ -134,7 +128,7 @@ class Cloud:
         earliest = min(filter(None, reports), default=None)
         for changes in (self._server_changes, self._changes):
             changes.tell_time(asked, earliest)
-        return found
+        return found, {service.host: service for service in reversed(found)}
 
     def servers_on(self, host: str) -> tuple[Server, ...]:
         """Every server whose host is exactly this one, soft-deleted ones included.

@@ -38,6 +38,15 @@ def forget_cloud(context: Context, resource: Resource) -> None:
         context.clouds.forget(secret, ref.cloud_name)
 
 
+def notice(context: Context, resource: Resource) -> None:
+    """A person has changed the resource, and perhaps its Secret a moment before."""
+    try:
+        ref = credentials_ref(resource)
+    except InvalidSpec:
+        return
+    context.secrets.forget(resource.key.namespace, ref.secret_name)
+
+
 def credentials_ref(resource: Resource) -> CloudCredentialsRef:
     """Raises InvalidSpec."""
     try:

@@ -71,6 +71,26 @@ def test_one_that_many_resources_name_is_read_once_for_all_of_them(api: FakeApi)
     assert secrets.recent("ns", "clouds") is None
 
 
+def test_after_news_of_a_resource_its_secret_is_not_what_was_asked_for_before(
+    api: FakeApi, secrets: Secrets
+) -> None:
+    """A person changes the Secret, then deletes the drain."""
+    api.objects[PATH] = secret()
+    get = secrets.get
+
+    def overtaken(namespace: str, name: str) -> Any:
+        found = get(namespace, name)
+        api.objects[PATH] = secret(version="6")
+        secrets.forget(namespace, name)
+        return found
+
+    secrets.get = overtaken  # type: ignore[method-assign]
+    secrets.recent("ns", "clouds")
+    secrets.get = get  # type: ignore[method-assign]
+    found = secrets.recent("ns", "clouds")
+    assert found is not None and found.version.endswith("/6")
+
+
 def test_missing_and_forbidden_are_told_apart(api: FakeApi, secrets: Secrets) -> None:
     assert secrets.get("ns", "clouds") is None
     api.fail(403, 'cannot get resource "secrets"')
