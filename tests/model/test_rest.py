@@ -145,6 +145,16 @@ def test_a_list_that_is_older_than_the_watch_hides_no_change() -> None:
     assert seen == ["7", "10", "10", "11"]
 
 
+def test_nothing_is_kept_of_what_is_gone() -> None:
+    """The watch tells of it once more after the drain has let it go."""
+    rests, key = Rests(lambda: 0.0), Key("ns", "a")
+    metadata = {"namespace": "ns", "name": "a", "resourceVersion": "7"}
+    rests.see(Resource({"metadata": metadata}))
+    rests.forget(key)
+    rests.see(Resource({"metadata": metadata | {"resourceVersion": "8"}}), gone=True)
+    assert key not in rests._shown
+
+
 def test_where_changes_of_servers_are_not_known_each_host_is_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

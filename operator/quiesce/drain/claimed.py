@@ -10,6 +10,7 @@ from quiesce.drain.decide.claims import Claim, ignored, refuse_second
 from quiesce.ops.logging import get_logger
 
 LISTED_WITHIN = 5.0
+"""Seconds for which a list of all drains counts, where this process alone gives hosts to them."""
 
 log = get_logger(__name__)
 
@@ -19,7 +20,7 @@ def cloud_digest(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
-class Stored:
+class StoredClaims:
     """The claims of all drains as they are stored, of which many that are new ask at once.
 
     A drain that has begun since a list was read has begun in this process, which holds its host,

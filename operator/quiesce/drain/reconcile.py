@@ -16,7 +16,7 @@ from quiesce.api.events import Event, normal, warning
 from quiesce.compute.access import host_key_secret
 from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
-from quiesce.drain.claimed import Claims, Stored, cloud_digest
+from quiesce.drain.claimed import Claims, StoredClaims, cloud_digest
 from quiesce.drain.decide import Claim, decide, suffices
 from quiesce.drain.decide.schedule import only_waits_for_slots, wants_more
 from quiesce.drain.histories import Histories
@@ -42,7 +42,7 @@ from quiesce.drain.telemetry import Telemetry
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.ops import metrics
-from quiesce.runtime.clouds import cloud_of, notice
+from quiesce.runtime.clouds import cloud_of, forget_secret
 from quiesce.runtime.kinds import Context, Reconciler, Released
 from quiesce.runtime.publish import publish
 from quiesce.runtime.reconciler import ResourceReconciler
@@ -79,7 +79,7 @@ class Drains:
     now: Callable[[], datetime] = _utc_now
     histories: Histories = field(default_factory=Histories)
     claims: Claims = field(default_factory=Claims)
-    stored: Stored = field(init=False)
+    stored: StoredClaims = field(init=False)
     """Of all shards."""
     newcomers: Newcomers = field(default_factory=Newcomers)
     resting: Rests = field(default_factory=lambda: Rests(time.monotonic))
@@ -87,7 +87,7 @@ class Drains:
     finalizer: str = DRAIN_FINALIZER
 
     def __post_init__(self) -> None:
-        self.stored = Stored(lambda: map(_claim_of, self.context.store.list()))
+        self.stored = StoredClaims(lambda: map(_claim_of, self.context.store.list()))
 
     def tick(self, resource: Resource) -> float | Released:
         began = time.monotonic()
@@ -158,8 +158,11 @@ class Drains:
     def _take(self, mine: Claim, *, divided: bool) -> None:
         try:
             self.claims.take(mine, partial(self.stored.get, fresh=divided), divided=divided)
-        except HostTaken:  # by one that may be gone since it was listed
-            self.claims.take(mine, partial(self.stored.get, fresh=True), divided=divided)
+        except HostTaken:
+            if divided:
+                raise
+            # By one that may be gone since it was listed.
+            self.claims.take(mine, partial(self.stored.get, fresh=True))
 
     def _ask(self, resource: Resource, drain: Drain, mine: Claim) -> Resource:
         """Stores that this drain asks for its host, where drains of other shards read it, before
@@ -425,6 +428,6 @@ def _near_misses(host: str, known: Iterable[str]) -> str:
 
 def make_reconciler(context: Context) -> Reconciler:
     drains = Drains(context, MoveLimiter(context.settings.max_moves))
-    context.on_news.extend((drains.newcomers.notice, partial(notice, context)))
+    context.on_news.extend((drains.newcomers.notice, partial(forget_secret, context)))
     context.on_seen.append(drains.resting.see)
     return ResourceReconciler(context, drains).reconcile

@@ -77,8 +77,11 @@ class Rests:
         self._began: dict[Key, float] = {}
         self._unknown: dict[Key, float] = {}  # since when it is not known what has changed
 
-    def see(self, resource: Resource) -> None:
+    def see(self, resource: Resource, gone: bool = False) -> None:
         """The watch, or a list, shows it so; a list may be older than what the watch has shown."""
+        if gone:
+            self.forget(resource.key)
+            return
         version = resource.resource_version
         before, _ = self._shown.get(resource.key, ("", 0.0))
         if not (before.isdecimal() and version.isdecimal() and int(version) < int(before)):

@@ -29,7 +29,7 @@ from quiesce.keyring.model import (
 from quiesce.keyring.observe import KeyringObservation, KeyStore, observe, secrets_by_default
 from quiesce.kube.resource import Key, Resource
 from quiesce.ops import metrics
-from quiesce.runtime.clouds import notice
+from quiesce.runtime.clouds import forget_secret
 from quiesce.runtime.kinds import Context, Reconciler, Released
 from quiesce.runtime.publish import announce, publish
 from quiesce.runtime.reconciler import AT_ONCE, ResourceReconciler
@@ -287,5 +287,5 @@ def _now() -> str:
 
 
 def make_reconciler(context: Context) -> Reconciler:
-    context.on_news.append(partial(notice, context))
+    context.on_news.append(partial(forget_secret, context))
     return ResourceReconciler(context, Keyrings(context)).reconcile

@@ -25,6 +25,7 @@ from quiesce.kube.writes import write
 from quiesce.ops.logging import get_logger
 
 RECENT = 5.0
+"""Seconds for which a Secret that many resources name is not read for each of them."""
 _MOST_RECENT = 64
 
 log = get_logger(__name__)

@@ -38,8 +38,10 @@ def forget_cloud(context: Context, resource: Resource) -> None:
         context.clouds.forget(secret, ref.cloud_name)
 
 
-def notice(context: Context, resource: Resource) -> None:
-    """A person has changed the resource, and perhaps its Secret a moment before."""
+def forget_secret(context: Context, resource: Resource) -> None:
+    """A person has changed the resource, and perhaps its Secret a moment before: the next tick
+    reads it.
+    """
     try:
         ref = credentials_ref(resource)
     except InvalidSpec:

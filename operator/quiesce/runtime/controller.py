@@ -45,12 +45,12 @@ class Controller:
         clock: Callable[[], float] = time.monotonic,
         shard: Shard | None = None,
         on_news: Sequence[Callable[[Resource], None]] = (),
-        on_seen: Sequence[Callable[[Resource], None]] = (),
+        on_seen: Sequence[Callable[[Resource, bool], None]] = (),
     ) -> None:
         """`name`: of the kind, for logs and metrics. `shard`: all resources are listed and watched,
         but only those that concern it are queued. `on_news`: called at once with each of them
         that is new or changed; `on_seen`: with each that is queued, as often as it is listed or
-        watched.
+        watched, and whether it is gone.
         """
         self.name, self._shard = name, shard or Shard()
         self._store = store
@@ -70,7 +70,7 @@ class Controller:
         """Queues what is new, changed or not queued; how many there are. Raises KubeError."""
         resources = [each for each in self._store.list() if self._shard.concerns(each)]
         for resource in resources:
-            self._see(resource)
+            self._see(resource, gone=False)
             news = self._wakeups.is_news(resource)
             if news or resource.key not in self._queue:
                 self._add(resource, news)
@@ -84,14 +84,14 @@ class Controller:
         if not concerned and resource.key not in self._queue:
             self._wakeups.is_news(resource, gone=True)  # it is news once its labels are ours
             return
-        self._see(resource)
+        self._see(resource, gone=gone)
         news = self._wakeups.is_news(resource, gone)
         if news or not concerned or self._shard.step(resource) is Step.HAND_OVER:
             self._add(resource, news and not gone)
 
-    def _see(self, resource: Resource) -> None:
+    def _see(self, resource: Resource, *, gone: bool) -> None:
         for call in self._on_seen:
-            call(resource)
+            call(resource, gone)
 
     def _add(self, resource: Resource, news: bool) -> None:
         for call in self._on_news if news else ():

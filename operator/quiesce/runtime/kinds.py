@@ -33,8 +33,8 @@ class Context:
     shard: Shard = field(default_factory=Shard)
     on_news: list[Callable[[Resource], None]] = field(default_factory=list)
     """Told of each resource that is new or changed, before a tick of it begins."""
-    on_seen: list[Callable[[Resource], None]] = field(default_factory=list)
-    """Told of each resource as often as the watch or a list shows it."""
+    on_seen: list[Callable[[Resource, bool], None]] = field(default_factory=list)
+    """Told of each resource as often as the watch or a list shows it, and whether it is gone."""
 
 
 @dataclass(frozen=True)

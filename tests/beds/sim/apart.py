@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.beds.sim.model import Cloud
@@ -67,12 +66,7 @@ class Apart:
         self.entry = self.ask("entry")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._process and self._process.stdin
         self._process.stdin.close()
         self._process.wait(30)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quiesce.api.errors import HostTaken
-from quiesce.drain.claimed import LISTED_WITHIN, Claims, Stored, cloud_digest
+from quiesce.drain.claimed import LISTED_WITHIN, Claims, StoredClaims, cloud_digest
 from quiesce.drain.decide.claims import Claim, ignored, refuse_second
 
 CLOUD, ELSEWHERE = cloud_digest("https://nova.example.org"), cloud_digest("https://other")
@@ -111,7 +111,7 @@ def test_drains_that_are_new_at_once_share_a_list_of_the_others() -> None:
         lists.append([OLDER])
         return lists[-1]
 
-    stored = Stored(read, lambda: now[0])
+    stored = StoredClaims(read, lambda: now[0])
     assert stored.get() == stored.get() == (OLDER,)
     assert len(lists) == 1
     now[0] = LISTED_WITHIN

@@ -106,12 +106,13 @@ def test_who_wants_to_know_is_told_of_what_is_new_before_a_tick_begins(make: Mak
 
 def test_who_watches_is_shown_each_of_them_as_often_as_it_is_seen(make: Make) -> None:
     """Also what calls for no tick, such as a status that somebody has edited."""
-    seen: list[str] = []
-    controller = make(Store("a"), Seen(), on_seen=[lambda resource: seen.append(resource.key.name)])
+    seen: list[tuple[str, bool]] = []
+    note = [lambda resource, gone: seen.append((resource.key.name, gone))]
+    controller = make(Store("a"), Seen(), on_seen=note)
     controller.relist()
     controller.on_event(Resource(drain("a")), False)
     controller.on_event(Resource(drain("a")), True)
-    assert seen == ["a", "a", "a"]
+    assert seen == [("a", False), ("a", False), ("a", True)]
 
 
 def test_a_relist_finds_what_the_watch_missed_and_leaves_the_rest_at_its_pace(make: Make) -> None:

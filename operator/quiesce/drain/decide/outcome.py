@@ -209,7 +209,8 @@ def _working(case: _Case) -> Outcome:
             f"moving {progress.moving} of {count(progress.total, 'server')}, {progress.moved} moved"
             f"{_waits(case)}{f'; {_problems(case)}' if decision.problems else ''}"
         )
-        if case.slots is not None and case.slots <= 0 and not progress.moving:
+        waits = case.slots is not None and case.slots <= 0 and not progress.moving
+        if waits and waiting(decision.verdicts):
             text += "; none begins before moves of other drains have ended (--max-moves)"
         return _reconciling(Phase.DRAINING, DrainReason.MIGRATING, text)
     if not decision.proof.complete:
