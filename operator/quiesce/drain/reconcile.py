@@ -51,6 +51,8 @@ _PLAN_EVERY = timedelta(seconds=60)
 _COMPARED, _MOST_COMPARED = 64, 2000
 """Characters of a name, and names, in the search for one that was meant: the time for each grows
 with the square of its length."""
+_AS_ALIKE = 0.1
+"""By so much less than the best one, of 1, may a name be like the one that was asked for."""
 _AFTER_TICK = 0.01
 """Seconds, where a tick took longer than the time until the next one: others come in between."""
 
@@ -415,13 +417,19 @@ def _claim_of(resource: Resource) -> Claim:
 
 
 def _near_misses(host: str, known: Iterable[str]) -> str:
-    hosts = sorted(known)
+    """Of hosts that are alike, those most alike: that others come and go changes no status."""
+    hosts, asked = sorted(known), host[:_COMPARED]
     alike = [each for each in hosts if len(each) <= _COMPARED][:_MOST_COMPARED]
-    near = difflib.get_close_matches(host[:_COMPARED], alike, n=3, cutoff=0.5) or hosts[:3]
-    if not near:
+    near = difflib.get_close_matches(asked, alike, n=3, cutoff=0.5)
+    likeness = [difflib.SequenceMatcher(None, each, asked).ratio() for each in near]
+    near = [each for each, of in zip(near, likeness, strict=True) if of > likeness[0] - _AS_ALIKE]
+    if not hosts:
         return f"Nova has no nova-compute service on host {host!r}, nor on any other"
+    hint = "No host has a name like it: openstack compute service list --service nova-compute."
+    if near:
+        hint = f"Did you mean {', '.join(near)}?"
     return (
-        f"Nova has no nova-compute service on host {host!r}. Did you mean {', '.join(near)}? "
+        f"Nova has no nova-compute service on host {host!r}. {hint} "
         "spec.host cannot be changed: delete this drain and create another"
     )
 

@@ -1,5 +1,6 @@
 """A drain that is idle while the other stories run: begun before them, and read after them."""
 
+import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ class Idle:
     files: dict[str, Path]
     drain: Drain
     at_rest: float = 0.0  # time.monotonic()
-    versions: dict[str, str] = field(default_factory=dict)
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)  # then, by name
 
     def drift(self, *flags: str) -> str:
         """What `kubectl diff -f` prints for all manifests; empty: nothing differs from them."""
@@ -40,16 +41,10 @@ class Idle:
         assert done.returncode in (0, 1), done.stderr
         return done.stdout
 
-    def resource_versions(self) -> dict[str, str]:
-        printed = self.kube.kubectl(
-            "get",
-            "cnd",
-            "-n",
-            self.namespace,
-            "-o",
-            "jsonpath={range .items[*]}{.metadata.name} {.metadata.resourceVersion} {end}",
-        ).stdout.split()
-        return dict(zip(printed[::2], printed[1::2], strict=True))
+    def drains(self) -> dict[str, dict[str, Any]]:
+        """By name, as they are stored, `resourceVersion` included."""
+        printed = self.kube.kubectl("get", "cnd", "-n", self.namespace, "-o", "json").stdout
+        return {each["metadata"]["name"]: each for each in json.loads(printed)["items"]}
 
 
 def manifest(kind: str, name: str, version: str, **rest: Any) -> dict[str, Any]:

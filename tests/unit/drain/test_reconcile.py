@@ -1,6 +1,7 @@
 """One tick as a whole, where the order of its parts matters."""
 
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -370,6 +371,27 @@ def test_a_host_that_nova_does_not_know_is_named_with_near_misses() -> None:
     assert "no nova-compute service on host 'cmp1'. Did you mean cmp11?" in status["message"]
     assert "delete this drain and create another" in status["message"]
     assert "foundMigration" not in status
+
+
+def test_hosts_that_come_and_go_do_not_change_what_is_said_of_an_unknown_one() -> None:
+    cloud = Still()
+    cloud.the_services = (other("cmp2"), other("cmp3"), other("cmp11"))
+    process, store = operator(cloud)
+    process.reconcile()
+    before = deepcopy(store.objects[KEY])
+    for known in (("cmp2", "cmp11"), ("cmp11", "gpu-7", "rack-7")):
+        cloud.the_services = tuple(map(other, known))
+        process.reconcile()
+        assert store.objects[KEY] == before
+
+
+def test_an_unknown_host_that_is_like_no_other_is_said_to_be_so() -> None:
+    cloud = Still()
+    cloud.the_services = (other("gpu-7"),)
+    process, store = operator(cloud)
+    process.reconcile()
+    message = store.objects[KEY]["status"]["message"]
+    assert "No host has a name like it: openstack compute service list" in message
 
 
 def test_an_idle_drain_writes_nothing() -> None:
