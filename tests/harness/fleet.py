@@ -109,7 +109,11 @@ class Fleet:
         self.newcomers = Newcomers(clock.now)
         rests = Rests(clock.now)
         drains = Drains(
-            context, MoveLimiter(self.max_moves), self._now, newcomers=self.newcomers, resting=rests
+            context,
+            MoveLimiter(self.max_moves, clock.now),
+            self._now,
+            newcomers=self.newcomers,
+            resting=rests,
         )
         self.reconcile = watched(self.store, rests, ResourceReconciler(context, drains).reconcile)
         self.queue: WorkQueue[Key] = WorkQueue(clock.now, lambda key: key.namespace)

@@ -237,7 +237,7 @@ class Drains:
         moves = min(most, sum(v.in_flight for v in decision.verdicts) + len(decision.started))
         more = wants_more(drain, decision)
         waits = more and slots is not None and slots <= moves < most
-        self.limiter.hold(resource.uid, resource.key.namespace, moves, waits=waits)
+        self.limiter.hold(resource.uid, resource.key.namespace, moves, most=most, waits=waits)
 
     def _waits_for_slots(
         self, resource: Resource, drain: Drain, observation: Observation, decision: Decision

@@ -428,42 +428,7 @@ def test_a_plan_is_made_anew_as_soon_as_the_spec_is_another_one() -> None:
     )
 
 
-# The brake of the whole operator
-
-
-def test_the_brake_counts_the_moves_of_all_others() -> None:
-    brake = MoveLimiter(5)
-    brake.hold("a", "ns", 3)
-    brake.hold("b", "ns", 1)
-    assert [brake.slots(each, "ns") for each in "abc"] == [4, 2, 1]
-    brake.hold("a", "ns", 0)
-    assert brake.slots("c", "ns") == 4
-    brake.hold("b", "ns", 9)
-    assert brake.slots("c", "ns") == 0
-    brake.forget("b")
-    assert brake.slots("c", "ns") == 5
-    assert MoveLimiter(0).slots("a", "ns") is None
-
-
-@pytest.mark.finding("M10")
-@pytest.mark.promise("never-11")
-def test_no_namespace_has_all_moves_while_another_wants_some() -> None:
-    now = [0.0]
-    brake = MoveLimiter(20, lambda: now[0])
-    assert brake.slots("alone", "hostile") == 20
-    for number in range(3):
-        brake.hold(f"hostile-{number}", "hostile", 100)
-    assert brake.slots("good", "good") == 10, "whatever a cloud lists as in flight"
-    assert brake.slots("hostile-3", "hostile") == 0
-
-    brake = MoveLimiter(20, lambda: now[0])
-    brake.hold("good", "good", 0, waits=True)
-    assert brake.slots("hostile", "hostile") == 10, "what others wait for is kept for them"
-    brake.hold("hostile", "hostile", 10, waits=True)
-    assert brake.slots("good", "good") == 10
-    assert brake.slots("third", "third") == 8  # of three: 6, 6, and what is left
-    now[0] = 121.0
-    assert brake.slots("hostile", "hostile") == 20, "it asks no more"
+# The limit for the whole operator
 
 
 @pytest.mark.finding("M10")

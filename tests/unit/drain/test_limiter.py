@@ -1,0 +1,173 @@
+"""`--max-moves`: who is given the next slot."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quiesce.drain.limiter import MoveLimiter
+
+
+def test_the_limiter_counts_the_moves_of_all_others() -> None:
+    limiter = MoveLimiter(5)
+    limiter.hold("a", "ns", 3)
+    limiter.hold("b", "ns", 1)
+    assert [limiter.slots(each, "ns") for each in "abc"] == [4, 2, 1]
+    limiter.hold("a", "ns", 0)
+    assert limiter.slots("c", "ns") == 4
+    limiter.hold("b", "ns", 9)
+    assert limiter.slots("c", "ns") == 0
+    limiter.forget("b")
+    assert limiter.slots("c", "ns") == 5
+    assert MoveLimiter(0).slots("a", "ns") is None
+
+
+@pytest.mark.finding("M10")
+@pytest.mark.promise("never-11")
+def test_no_namespace_has_all_moves_while_another_wants_some() -> None:
+    now = [0.0]
+    limiter = MoveLimiter(20, lambda: now[0])
+    assert limiter.slots("alone", "hostile") == 20
+    for number in range(3):
+        limiter.hold(f"hostile-{number}", "hostile", 100)
+    assert limiter.slots("good", "good") == 10, "whatever a cloud lists as in flight"
+    assert limiter.slots("hostile-3", "hostile") == 0
+
+    limiter = MoveLimiter(20, lambda: now[0])
+    limiter.hold("good", "good", 0, waits=True)
+    assert limiter.slots("hostile", "hostile") == 10, "what others wait for is kept for them"
+    limiter.hold("hostile", "hostile", 10, waits=True)
+    assert limiter.slots("good", "good") == 10
+    assert limiter.slots("third", "third") in (6, 7)  # of three
+    now[0] = 31.0
+    assert limiter.slots("hostile", "hostile") == 20, "it asks no more"
+
+
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+@pytest.mark.parametrize("namespaces", [1, 3])
+def test_each_drain_has_its_turn(limit: int, namespaces: int) -> None:
+    """Six drains, each with up to four moves of the same length, that never run out."""
+    now = 0.0
+    limiter = MoveLimiter(limit, lambda: now)
+    drains = {f"d{n}": f"ns{n % namespaces}" for n in range(6)}
+    in_flight, moves = dict.fromkeys(drains, 0), Counter[str]()
+    for _ in range(1800):
+        now += 20.0
+        for uid, namespace in drains.items():
+            slots = limiter.slots(uid, namespace) or 0
+            more = max(0, min(slots, 4) - in_flight[uid])
+            in_flight[uid] += more
+            moves[uid] += more
+            waits = slots <= in_flight[uid] < 4
+            limiter.hold(uid, namespace, in_flight[uid], most=4, waits=waits)
+            assert sum(in_flight.values()) <= limit or namespaces > 1  # docs/operations.md says why
+        for uid in [uid for uid, n in in_flight.items() if n]:
+            in_flight[uid] = 0
+            limiter.hold(uid, drains[uid], 0, most=4, waits=True)
+    assert moves.total() >= 0.9 * 1800 * limit
+    assert max(moves.values()) <= 2 * min(moves.values()), moves
+
+
+def test_a_drain_in_its_turn_has_several_moves_at_once_and_then_it_is_the_next_ones() -> None:
+    now = [0.0]
+    limiter = MoveLimiter(4, lambda: now[0])
+    limiter.hold("early", "ns", 3, most=4)
+    now[0] = 10.0
+    limiter.hold("late", "ns", 1, most=4, waits=True)
+    assert limiter.slots("early", "ns") == 3, "nobody lacks what it has not asked for"
+    limiter.hold("early", "ns", 3, most=4, waits=True)
+    assert (limiter.slots("early", "ns"), limiter.slots("late", "ns")) == (3, 0)
+    now[0] = 299.0
+    limiter.hold("early", "ns", 4, most=4)
+    limiter.hold("late", "ns", 0, most=4, waits=True)
+    assert (limiter.slots("early", "ns"), limiter.slots("late", "ns")) == (4, 0)
+    now[0] = 301.0
+    assert limiter.slots("early", "ns") == 0, "moves in flight are not interrupted"
+    limiter.hold("early", "ns", 2, most=4, waits=True)
+    assert limiter.slots("late", "ns") == 2
+    limiter.hold("late", "ns", 2, most=4, waits=True)
+    limiter.hold("early", "ns", 1, most=4, waits=True)
+    assert (limiter.slots("early", "ns"), limiter.slots("late", "ns")) == (0, 3)
+
+
+def test_with_as_many_slots_as_drains_want_each_has_its_share() -> None:
+    limiter = MoveLimiter(20, lambda: 0.0)
+    for uid in "abcd":
+        limiter.hold(uid, "ns", 0, most=12, waits=True)
+    assert limiter.slots("d", "ns") == 5
+    limiter.hold("a", "ns", 5, most=12, waits=True)
+    assert limiter.slots("a", "ns") == 5
+    limiter.forget("d")
+    limiter.forget("b")
+    limiter.forget("c")
+    assert limiter.slots("a", "ns") == 20, "while nobody else wants any"
+
+
+@pytest.mark.promise("never-11")
+def test_a_drain_that_does_not_take_its_slot_keeps_it_from_nobody() -> None:
+    """As one whose cloud does not answer once it looks at its host."""
+    now = [0.0]
+    limiter = MoveLimiter(1, lambda: now[0])
+    limiter.hold("busy", "ns", 1)
+    for now[0] in (1.0, 2.0):
+        assert limiter.still_waits("stuck", "ns")
+    now[0] = 3.0
+    assert limiter.still_waits("next", "ns")
+    limiter.hold("busy", "ns", 0)
+    assert not limiter.still_waits("stuck", "ns")
+    assert limiter.still_waits("next", "ns"), "it is the other one's turn"
+    for now[0] in (8.0, 13.0, 14.0):
+        assert not limiter.still_waits("stuck", "ns"), "it would take it if it could"
+    assert not limiter.still_waits("next", "ns")
+    limiter.hold("next", "ns", 1)
+    limiter.hold("next", "ns", 0)
+    limiter.hold("stuck", "ns", 0, waits=True)
+    now[0] = 15.0
+    assert limiter.slots("next", "ns") == 0, "once it has looked it waits as any other"
+
+
+@pytest.mark.promise("never-11")
+@given(
+    st.integers(1, 9),
+    st.lists(
+        st.tuples(st.integers(0, 7), st.sampled_from(["begin", "end", "want"]), st.floats(0, 200)),
+        max_size=60,
+    ),
+)
+def test_a_slot_that_is_free_is_somebodys(limit: int, steps: list[tuple[int, str, float]]) -> None:
+    """Whatever drains did before: if any waits, one of those that wait is given a slot."""
+    now = 0.0
+    limiter = MoveLimiter(limit, lambda: now)
+    of = {f"d{n}": f"ns{n % 3}" for n in range(8)}
+    has, wants = dict.fromkeys(of, 0), dict.fromkeys(of, False)
+
+    def slots(uid: str) -> int:
+        found = limiter.slots(uid, of[uid])
+        assert found is not None
+        return found
+
+    for number, what, seconds in steps:
+        now += seconds
+        uid = f"d{number}"
+        if what == "begin":
+            has[uid] = max(has[uid], min(slots(uid), 4))
+        elif what == "end":
+            has[uid] = max(0, has[uid] - 1)
+        wants[uid] = what == "want" and has[uid] < 4
+        for each in of:  # all are alive, and ask
+            limiter.hold(each, of[each], has[each], most=4, waits=wants[each])
+        waiting = [each for each in of if wants[each]]
+        if waiting and sum(has.values()) < limit:
+            assert any(slots(each) > has[each] for each in waiting)
+
+
+def test_namespaces_and_drains_that_are_gone_leave_nothing_behind() -> None:
+    limiter = MoveLimiter(3)
+    for uid in "abc":
+        limiter.hold(uid, f"ns-{uid}", 1)
+        limiter.still_waits(uid + uid, f"ns-{uid}")
+    for uid in ("a", "b", "c", "aa", "bb", "cc"):
+        limiter.forget(uid)
+    assert not (limiter._claims or limiter._turns)
