@@ -22,6 +22,7 @@ from quiesce.api.errors import BadCredentials, CloudTooOld, CloudUnreachable, No
 from quiesce.api.outside import cleaned
 from quiesce.openstack.access_rules import rule_for, why_rejected
 from quiesce.openstack.addresses import is_id
+from quiesce.openstack.breaker import was_sent
 from quiesce.openstack.budget import take
 from quiesce.openstack.catalog import SERVICE_TYPES, Catalog, base_url, identity, is_same
 from quiesce.openstack.clouds_yaml import CloudEntry
@@ -261,7 +262,8 @@ class Api:
             ) from error
         except (ks.ClientException, requests.RequestException) as error:
             took = time.monotonic() - started
-            metrics.nova_request(service, method, route(path), "none", took)
+            if was_sent(error):
+                metrics.nova_request(service, method, route(path), "none", took)
             raise CloudUnreachable(f"{method} {path}: {cause(error)}") from error
         took = time.monotonic() - started
         metrics.nova_request(service, method, route(path), _known_status(answer), took)

@@ -18,6 +18,7 @@ from keystoneauth1.session import Session
 from quiesce.api.errors import BadCredentials, CloudUnreachable
 from quiesce.api.outside import cleaned
 from quiesce.openstack.addresses import origin
+from quiesce.openstack.breaker import Breaker
 from quiesce.openstack.budget import time_left
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.clouds_yaml import (
@@ -88,11 +89,13 @@ class Clouds:
     def __init__(
         self, timeout: float = LONGEST_TIMEOUT, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`timeout`: seconds for one request. `clock`: for the age of shared reads."""
+        """`timeout`: seconds for one request. `clock`: for the age of shared reads,
+        and for the times at which a cloud that gives no answer is asked."""
         self._timeout, self._clock = timeout, clock
         self._lock = threading.Lock()
         self._entries: OrderedDict[_Key, tuple[str, CloudEntry]] = OrderedDict()
         self._open: OrderedDict[_Key, tuple[str, Cloud]] = OrderedDict()
+        self._breakers: OrderedDict[_Key, tuple[str, Breaker]] = OrderedDict()
 
     def get(
         self, secret: Secret, cloud_name: str, using: Callable[[str], None] = lambda _: None
@@ -130,10 +133,21 @@ class Clouds:
             _keep(self._entries, key, (secret.version, found))
         return found
 
+    def _breaker(self, secret: Secret, cloud_name: str) -> Breaker:
+        """It outlives a connection that was never made. A Secret that was changed has a new one."""
+        key = (secret.namespace, secret.name, cloud_name)
+        with self._lock:
+            version, found = self._breakers.get(key, ("", None))
+            if found is None or version != secret.version:
+                found = Breaker(self._clock)
+            _keep(self._breakers, key, (secret.version, found))
+        return found
+
     def _connect(self, secret: Secret, cloud_name: str) -> Cloud:
         where = f"Secret {secret.namespace}/{secret.name}, cloud {cleaned(cloud_name, 60)!r}"
         entry = self._entry(secret, cloud_name)
-        session = _session(secret, entry, min(entry.timeout, self._timeout))
+        breaker = self._breaker(secret, cloud_name)
+        session = _session(secret, entry, min(entry.timeout, self._timeout), breaker)
         try:
             return Cloud(Api(session, entry), self._clock)
         except CloudUnreachable as error:
@@ -148,7 +162,7 @@ class Clouds:
             raise CloudUnreachable(f"{where}: {cause(error)}") from error
 
 
-def _session(secret: Secret, entry: CloudEntry, timeout: float) -> Session:
+def _session(secret: Secret, entry: CloudEntry, timeout: float, breaker: Breaker) -> Session:
     """Nothing is sent yet. Raises BadCredentials."""
     certificates = secret.data.get("cacert")
     where = f"Secret {secret.namespace}/{secret.name}: the key cacert"
@@ -158,7 +172,7 @@ def _session(secret: Secret, entry: CloudEntry, timeout: float) -> Session:
             "authorities that signed those of the endpoints"
         )
     try:
-        transport = Transport(trust(certificates, verify=entry.verify), timeout)
+        transport = Transport(trust(certificates, verify=entry.verify), timeout, breaker)
     except BadCertificates as error:
         raise BadCredentials(
             f"{where} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"

@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.util.ssl_ import create_urllib3_context
 
 from quiesce.openstack.addresses import address_fault, origin
+from quiesce.openstack.breaker import Breaker
 from quiesce.openstack.budget import time_left
 from quiesce.ops import leadership
 from quiesce.ops.one_piece import InOnePiece, changes
@@ -210,22 +211,32 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
 class Transport(BaseAdapter):
     """Safe to use from many threads."""
 
-    def __init__(self, tls: ssl.SSLContext, timeout: float) -> None:
-        """`timeout`: seconds for one request, from the first byte sent to the last one read."""
+    def __init__(self, tls: ssl.SSLContext, timeout: float, breaker: Breaker | None = None) -> None:
+        """`timeout`: seconds for one request, from the first byte sent to the last one read.
+        `breaker`: of the cloud's services.
+        """
         super().__init__()
         self._timeout = timeout
+        self._breaker = breaker or Breaker()
         self._pools = urllib3.PoolManager(8, maxsize=8, ssl_context=tls)
         self._pools.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
     def send(
         self, request: requests.PreparedRequest, *_args: Any, **_options: Any
     ) -> requests.Response:
-        """The whole answer. Raises requests' errors, CloudUnreachable at a budget's end, and
-        NotLeading where the request would change something.
+        """The whole answer. Raises requests' errors, NotAsked among them, CloudUnreachable at a
+        budget's end, and NotLeading where the request would change something.
         """
-        with _begun(time_left(self._timeout), str(request.method)):
+        url, seconds = str(request.url), time_left(self._timeout)
+        _check(url)
+        service = "{}://{}:{}".format(*origin(url))
+        whole = seconds >= self._timeout
+        with (
+            _begun(seconds, str(request.method)),
+            self._breaker.asking(service, counts=whole) as answered,
+        ):
             try:
-                return self._exchange(request, str(request.url))
+                return self._exchange(request, url, answered)
             except urllib3.exceptions.SSLError as error:
                 raise requests.exceptions.SSLError(error) from error
             except NewConnectionError as error:  # to urllib3 a kind of timeout, which it is not
@@ -237,9 +248,10 @@ class Transport(BaseAdapter):
                     raise
                 raise requests.exceptions.ConnectionError(error) from error
 
-    def _exchange(self, request: requests.PreparedRequest, url: str) -> requests.Response:
+    def _exchange(
+        self, request: requests.PreparedRequest, url: str, answered: Callable[[], None]
+    ) -> requests.Response:
         for _ in range(_MOST_REDIRECTS + 1):
-            _check(url)
             raw = self._pools.urlopen(
                 str(request.method),
                 url,
@@ -250,6 +262,7 @@ class Transport(BaseAdapter):
                 preload_content=False,
                 decode_content=False,
             )
+            answered()
             answer = _answer(request, url, raw)
             target = answer.headers.get("Location")
             if target is None or raw.status not in _REDIRECTS or request.method != "GET":
