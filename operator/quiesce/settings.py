@@ -63,6 +63,8 @@ class Settings:
     idle_interval: float = 15.0
     max_moves: int = 0
     """Moves in flight for the whole operator; 0: no limit."""
+    max_arrivals: int = 0
+    """Moves on their way to one destination; 0: no limit."""
     settle: float = 10.0
     visit_timeout: float = 40.0
     """Of a keyring's visit to a host, without the time for the paths that are checked in it."""
@@ -231,6 +233,13 @@ _OPTIONS = (
         "N",
         _number(0, 100_000),
         "moves in flight for the whole operator at most; 0: no limit but that of each drain",
+        _PACE,
+    ),
+    _Option(
+        "--max-arrivals",
+        "N",
+        _number(0, 100_000),
+        "moves on their way to one destination at most, of all drains of the operator; 0: no limit",
         _PACE,
     ),
     _Option(

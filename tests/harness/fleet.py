@@ -60,7 +60,7 @@ class Fleet:
 
     `shared`: cold moves take that long alone, and longer beside others on a line of one of their
     hosts. Drains are applied `spread` virtual seconds after each other, as kubectl does. `made`:
-    requests, by method, route and filter. `max_moves`: as `--max-moves`, 0: as many as there are.
+    requests, by method, route and filter. `max_moves`, `max_arrivals`: as the flags of these names.
     """
 
     def __init__(
@@ -75,8 +75,9 @@ class Fleet:
         method: str = "Cold",
         parallel: int = 4,
         max_moves: int = 0,
+        max_arrivals: int = 0,
     ) -> None:
-        self.max_moves = max_moves
+        self.max_moves, self.max_arrivals = max_moves, max_arrivals
         self.workers, self.migration = workers, {"method": method, "maxParallel": parallel}
         model = self.model = Model((), seed=1, config=Config(max_concurrent_live_migrations=4))
         self.servers = drains * servers
@@ -110,7 +111,7 @@ class Fleet:
         rests = Rests(clock.now)
         drains = Drains(
             context,
-            MoveLimiter(self.max_moves, clock.now),
+            MoveLimiter(self.max_moves, clock.now, self.max_arrivals),
             self._now,
             newcomers=self.newcomers,
             resting=rests,

@@ -1,4 +1,5 @@
-"""Moves in flight over all drains of this operator (`--max-moves`), in shares.
+"""Moves in flight over all drains of this operator (`--max-moves`), in shares; and those on their
+way to one destination (`--max-arrivals`).
 
 First among namespaces: a slot that is free goes to the one that has fewest, and among equals to the
 one that was given none for longest. Then among the drains of a namespace, which take turns: each
@@ -13,11 +14,18 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from quiesce.drain.model.decision import Arrivals
+
 _WAITS_SECONDS = 30.0
 """A drain that has wanted more is reconciled again before that, unless it has ended or its cloud
 does not answer.
 """
+_NONE = Arrivals()
 _TURN_SECONDS = 300.0
+_HEARD_SECONDS = 600.0
+"""So long its moves count for a drain that cannot look at its cloud; a drain that can does so every
+few seconds while it has some.
+"""
 _BATCH = 4
 """Slots that a drain has in its turn at least, if there are as many."""
 _TAKES_SECONDS = 10.0
@@ -28,7 +36,8 @@ _TAKES_SECONDS = 10.0
 class _Claim:
     """`since`: when it began to wait for its turn. `began`: when that began. `most`: moves that it
     would have. `waits_until`: till then it counts as waiting for slots. `offered`: it has heard
-    that there is one, and was not heard of since.
+    that there is one, and was not heard of since. `heard`: when its `moves` were counted, and of
+    them the `arrivals`: those on their way, in `cloud`.
     """
 
     namespace: str
@@ -38,6 +47,13 @@ class _Claim:
     most: int = 1
     waits_until: float = 0.0
     offered: bool = False
+    heard: float = 0.0
+    cloud: str = ""
+    arrivals: Arrivals = _NONE
+
+    def holds(self, now: float) -> int:
+        """Moves that count."""
+        return self.moves if now - self.heard < _HEARD_SECONDS else 0
 
     def rank(self, now: float) -> tuple[bool, float]:
         """Who comes first: those whose turn it is, then those that wait for theirs."""
@@ -52,9 +68,12 @@ class MoveLimiter:
     cloud lists as moves in flight, and never ends, takes nothing from others.
     """
 
-    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`limit` 0: no limit."""
+    def __init__(
+        self, limit: int, clock: Callable[[], float] = time.monotonic, most_arrivals: int = 0
+    ) -> None:
+        """`limit`, `most_arrivals` 0: no limit."""
         self._limit, self._clock = limit, clock
+        self.most_arrivals = most_arrivals or None
         self._lock = threading.RLock()
         self._claims: dict[str, _Claim] = {}
         self._turns: dict[str, float] = {}  # of each namespace, as that of a claim
@@ -75,7 +94,7 @@ class MoveLimiter:
             for other, claim in self._claims.items():
                 if other == uid:
                     continue
-                held[claim.namespace] += claim.moves
+                held[claim.namespace] += claim.holds(now)
                 if now < claim.waits_until:
                     waiting.add(claim.namespace)
                 if claim.namespace == namespace:
@@ -101,10 +120,33 @@ class MoveLimiter:
                 claim.waits_until, claim.offered = now + _TAKES_SECONDS, True
             return False
 
+    def beside(self, uid: str, cloud: str) -> Arrivals:
+        """What is on its way in this cloud for other drains."""
+        with self._lock:
+            now = self._clock()
+            others = (claim for other, claim in self._claims.items() if other != uid)
+            found = (c.arrivals for c in others if c.cloud == cloud and c.holds(now))
+            return sum(found, Arrivals())
+
+    def is_full(self, uid: str, cloud: str) -> bool:
+        """Whether a drain with no move of its own may begin none, for those on their way."""
+        most = self.most_arrivals
+        return most is not None and self.beside(uid, cloud).room(most) <= 0
+
     def hold(
-        self, uid: str, namespace: str, moves: int, *, most: int = 1, waits: bool = False
+        self,
+        uid: str,
+        namespace: str,
+        moves: int,
+        *,
+        most: int = 1,
+        waits: bool = False,
+        cloud: str = "",
+        arrivals: Arrivals = _NONE,
     ) -> None:
-        """`most`: moves that it would have. `waits`: so it would, if there were more slots."""
+        """`most`: moves that it would have. `waits`: so it would, if there were more slots.
+        `arrivals`: in `cloud`, its moves that are on their way.
+        """
         with self._lock:
             if not (moves or waits):
                 self.forget(uid)
@@ -115,6 +157,7 @@ class MoveLimiter:
                 claim.began = now if waited else claim.began
                 self._turns[namespace] = now
             claim.moves, claim.most, claim.offered = moves, most, False
+            claim.heard, claim.cloud, claim.arrivals = now, cloud, arrivals
             claim.waits_until = now + _WAITS_SECONDS if waits else 0.0
 
     def forget(self, uid: str) -> None:
@@ -150,7 +193,7 @@ def _in_turn(free: int, own: _Claim, beside: Collection[_Claim], now: float) -> 
     """
     share = max(free // (len(beside) + 1), _BATCH)
     wants = [(c.rank(now), min(share, c.most) - c.moves) for c in beside if now < c.waits_until]
-    free -= sum(claim.moves for claim in beside)
+    free -= sum(claim.holds(now) for claim in beside)
     before = sum(max(0, more) for rank, more in wants if rank < own.rank(now))
     left = free - sum(max(0, more) for _, more in wants)
     return max(0, min(share, free - before), left)

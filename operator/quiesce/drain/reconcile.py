@@ -18,11 +18,12 @@ from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
 from quiesce.drain.claimed import Claims, StoredClaims, cloud_digest
 from quiesce.drain.decide import Claim, decide, suffices
-from quiesce.drain.decide.schedule import only_waits_for_slots, wants_more
+from quiesce.drain.decide.schedule import on_their_way, only_waits_for_others, wants_more
 from quiesce.drain.histories import Histories
 from quiesce.drain.host_access import compute_of, keyring_of, paths_of
 from quiesce.drain.limiter import MoveLimiter
-from quiesce.drain.model.decision import Decision, Limits
+from quiesce.drain.model.actions import StartMove
+from quiesce.drain.model.decision import Arrivals, Decision, Limits
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import History
 from quiesce.drain.model.identity import DrainIdentity
@@ -109,7 +110,7 @@ class Drains:
         self.report(resource, drain, observation, decision, notices)
         self.act(resource, access, observation, decision)
         self.newcomers.settle(resource.uid)
-        waits = self._waits_for_slots(resource, drain, observation, decision)
+        waits = self._waits_for_others(resource, drain, access.cloud, observation, decision)
         if waits is not None:  # a slot is not left unused for long
             decision = replace(decision, requeue=self.context.settings.poll_interval)
         self.resting.note(resource, drain, access.cloud, observation, decision, waits)
@@ -224,31 +225,55 @@ class Drains:
             observation = replace(observation, paths=paths)
         last_plan = DrainStatus.read(resource.status).plan
         with self.limiter:
-            limits = self._limits(resource)
+            limits = self._limits(resource, access.cloud)
             decision = decide(drain, observation, limits, last_plan)
-            self._hold(resource, drain, decision, limits.slots)
+            self._hold(resource, drain, access.cloud, decision, limits.slots)
         return observation, decision
 
     def _hold(
-        self, resource: Resource, drain: Drain, decision: Decision, slots: int | None
+        self,
+        resource: Resource,
+        drain: Drain,
+        cloud: Cloud,
+        decision: Decision,
+        slots: int | None,
     ) -> None:
         """A cloud may list more moves in flight than this drain would ever begin."""
         most = drain.spec.migration.max_parallel
         moves = min(most, sum(v.in_flight for v in decision.verdicts) + len(decision.started))
         more = wants_more(drain, decision)
         waits = more and slots is not None and slots <= moves < most
-        self.limiter.hold(resource.uid, resource.key.namespace, moves, most=most, waits=waits)
+        started = sum(isinstance(action, StartMove) for action in decision.actions)
+        arrivals = on_their_way(decision.verdicts) + Arrivals(open=started)
+        self.limiter.hold(
+            resource.uid,
+            resource.key.namespace,
+            moves,
+            most=most,
+            waits=waits,
+            cloud=cloud.identity,
+            arrivals=arrivals,
+        )
 
-    def _waits_for_slots(
-        self, resource: Resource, drain: Drain, observation: Observation, decision: Decision
+    def _waits_for_others(
+        self,
+        resource: Resource,
+        drain: Drain,
+        cloud: Cloud,
+        observation: Observation,
+        decision: Decision,
     ) -> Callable[[], bool] | None:
         """Whether it does; None: it has other things to wait for, or to do."""
-        if not only_waits_for_slots(drain, observation, decision):
+        if not only_waits_for_others(drain, observation, decision):
             return None
-        still_waits = partial(self.limiter.still_waits, resource.uid, resource.key.namespace)
-        return still_waits if still_waits() else None
+        uid = resource.uid
+        ways = (
+            partial(self.limiter.is_full, uid, cloud.identity),
+            partial(self.limiter.still_waits, uid, resource.key.namespace),
+        )
+        return next((still_waits for still_waits in ways if still_waits()), None)
 
-    def _limits(self, resource: Resource) -> Limits:
+    def _limits(self, resource: Resource, cloud: Cloud) -> Limits:
         settings = self.context.settings
         return Limits(
             timedelta(seconds=settings.settle),
@@ -256,6 +281,8 @@ class Drains:
             settings.poll_interval,
             settings.idle_interval,
             held=self.newcomers.hold(resource),
+            most_arrivals=self.limiter.most_arrivals,
+            beside=self.limiter.beside(resource.uid, cloud.identity),
         )
 
     def notices(
@@ -435,7 +462,9 @@ def _near_misses(host: str, known: Iterable[str]) -> str:
 
 
 def make_reconciler(context: Context) -> Reconciler:
-    drains = Drains(context, MoveLimiter(context.settings.max_moves))
+    settings = context.settings
+    limiter = MoveLimiter(settings.max_moves, most_arrivals=settings.max_arrivals)
+    drains = Drains(context, limiter)
     context.on_news.extend((drains.newcomers.notice, partial(forget_secret, context)))
     context.on_seen.append(drains.resting.see)
     return ResourceReconciler(context, drains).reconcile

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quiesce.drain.limiter import MoveLimiter
+from quiesce.drain.model.decision import Arrivals
 
 
 def test_the_limiter_counts_the_moves_of_all_others() -> None:
@@ -103,6 +104,29 @@ def test_with_as_many_slots_as_drains_want_each_has_its_share() -> None:
     limiter.forget("b")
     limiter.forget("c")
     assert limiter.slots("a", "ns") == 20, "while nobody else wants any"
+
+
+@pytest.mark.promise("never-11")
+def test_a_drain_that_can_no_longer_look_at_its_cloud_gives_its_slots_back() -> None:
+    """As one whose credentials were revoked while servers moved."""
+    now = [0.0]
+    limiter = MoveLimiter(4, lambda: now[0], 3)
+    limiter.hold("revoked", "ns", 4, cloud="c", arrivals=Arrivals({"cmp9": 3}))
+    now[0] = 599.0
+    assert limiter.slots("other", "ns") == 0
+    assert limiter.is_full("other", "c")
+    now[0] = 601.0
+    assert limiter.slots("other", "ns") == 4
+    assert not limiter.is_full("other", "c")
+
+
+def test_arrivals_are_counted_in_each_cloud_for_itself() -> None:
+    limiter = MoveLimiter(0, lambda: 0.0, 2)
+    limiter.hold("a", "ns", 1, cloud="c", arrivals=Arrivals({"cmp9": 1}))
+    limiter.hold("b", "other", 1, cloud="c", arrivals=Arrivals(open=1))
+    assert limiter.beside("c", "c") == Arrivals({"cmp9": 1}, 1)
+    assert [limiter.is_full(uid, "c") for uid in "abc"] == [False, False, True]
+    assert not limiter.is_full("d", "another cloud")
 
 
 @pytest.mark.promise("never-11")

@@ -28,6 +28,7 @@ FLAGS_AND_VARIABLES: list[tuple[str, str, str, str, Any]] = [
     ("--poll-interval", "QUIESCE_POLL_INTERVAL", "5s", "poll_interval", 5.0),
     ("--idle-interval", "QUIESCE_IDLE_INTERVAL", "1m30s", "idle_interval", 90.0),
     ("--max-moves", "QUIESCE_MAX_MOVES", "20", "max_moves", 20),
+    ("--max-arrivals", "QUIESCE_MAX_ARRIVALS", "6", "max_arrivals", 6),
     ("--settle", "QUIESCE_SETTLE", "0", "settle", 0.0),
     ("--visit-timeout", "QUIESCE_VISIT_TIMEOUT", "2m", "visit_timeout", 120.0),
     ("--log-format", "QUIESCE_LOG_FORMAT", "JSON", "log_format", "json"),

@@ -12,7 +12,7 @@ from quiesce.drain.decide import service
 from quiesce.drain.decide.allocations import left_behind
 from quiesce.drain.decide.refusals import not_permitted
 from quiesce.drain.decide.remedies import SET_UP
-from quiesce.drain.decide.schedule import starved, waiting
+from quiesce.drain.decide.schedule import room_to_arrive, starved, waiting
 from quiesce.drain.model.actions import DeleteService, DisableService
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.decision import Decision, Deletion, Goal, Limits, Outcome
@@ -41,6 +41,7 @@ class _Case:
     progress: Progress
     plan: PlanStatus | None
     slots: int | None
+    is_full: bool  # no move may begin before others have arrived
 
 
 def outcome_of(
@@ -53,7 +54,8 @@ def outcome_of(
 ) -> Outcome:
     """`decision`: without its outcome."""
     plan = decision.plan.status if decision.plan else last_plan
-    case = _Case(drain, observation, decision, progress, plan, limits.slots)
+    is_full = room_to_arrive(decision.verdicts, limits) <= 0
+    case = _Case(drain, observation, decision, progress, plan, limits.slots, is_full)
     if decision.goal is Goal.RELEASE:
         return _reconciling(Phase.RESTORING, DrainReason.RESTORING, _restoring(case), False)
     if drain.spec.suspend:
@@ -212,6 +214,8 @@ def _working(case: _Case) -> Outcome:
         waits = case.slots is not None and case.slots <= 0 and not progress.moving
         if waits and waiting(decision.verdicts):
             text += "; none begins before moves of other drains have ended (--max-moves)"
+        elif case.is_full and waiting(decision.verdicts) and not progress.moving:
+            text += "; none begins before others have arrived (--max-arrivals)"
         return _reconciling(Phase.DRAINING, DrainReason.MIGRATING, text)
     if not decision.proof.complete:
         against = "; ".join(decision.proof.against)

@@ -2,8 +2,10 @@
 group no more than it allows on one host: its moves may all go to the same one.
 """
 
+from collections import Counter
 from datetime import timedelta
 
+from quiesce.api.drain.reasons import Stage
 from quiesce.api.drain.spec import DrainSpec
 from quiesce.drain.model.actions import (
     AbortLive,
@@ -15,13 +17,14 @@ from quiesce.drain.model.actions import (
     ServerAction,
     StartMove,
 )
-from quiesce.drain.model.decision import Decision, Goal, Limits
+from quiesce.drain.model.decision import Arrivals, Decision, Goal, Limits
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import (
     Abort,
     Blocked,
     Confirm,
+    Follow,
     ForceComplete,
     Held,
     Move,
@@ -29,6 +32,7 @@ from quiesce.drain.model.verdict import (
     Resume,
     Revert,
     ServerVerdict,
+    Wait,
 )
 from quiesce.openstack.records import WAITING, Migration, ServerGroup
 
@@ -46,18 +50,41 @@ def choose(
         return ()
     groups = [g for g in observation.groups if g.policy == "anti-affinity"]
     busy = {v.server_id for v in verdicts if v.in_flight or isinstance(v.verdict, Held)}
-    live = _live_slots(observation, verdicts)
+    live, room = _live_slots(observation, verdicts), room_to_arrive(verdicts, limits)
     chosen: list[ServerVerdict] = []
     for v in sorted(waiting(verdicts), key=_order):
         mine = [g for g in groups if v.server_id in g.members]
+        moves = isinstance(v.verdict, Move)
         goes_live = isinstance(v.verdict, Move) and v.verdict.method == "live"
-        if len(chosen) >= free or (goes_live and live <= 0):
+        if len(chosen) >= free or (goes_live and live <= 0) or (moves and room <= 0):
             continue
         if not any(_is_full(g, busy) for g in mine):
             chosen.append(v)
             busy.add(v.server_id)
-            live -= goes_live
+            live, room = live - goes_live, room - moves
     return tuple(chosen)
+
+
+def on_their_way(verdicts: tuple[ServerVerdict, ...]) -> Arrivals:
+    """Of moves in flight those that have not arrived, as far as Nova gets on with them."""
+    known, unknown = Counter[str](), 0
+    for v in verdicts:
+        match v.verdict:
+            case Follow(stage=Stage.STARTING | Stage.MIGRATING, migration=m):
+                if m is not None and m.dest:
+                    known[m.dest] += 1
+                else:
+                    unknown += 1
+            case Wait(ours=True):
+                unknown += 1
+    return Arrivals(known, unknown)
+
+
+def room_to_arrive(verdicts: tuple[ServerVerdict, ...], limits: Limits) -> int:
+    """How many moves may begin for all that is on its way (--max-arrivals)."""
+    if limits.most_arrivals is None:
+        return len(verdicts)
+    return (on_their_way(verdicts) + limits.beside).room(limits.most_arrivals)
 
 
 def _is_full(group: ServerGroup, busy: set[str]) -> bool:
@@ -91,8 +118,10 @@ def wants_more(drain: Drain, decision: Decision) -> bool:
     return works and len(waiting(decision.verdicts)) > len(decision.started)
 
 
-def only_waits_for_slots(drain: Drain, observation: Observation, decision: Decision) -> bool:
-    """Whether nothing keeps its servers from moving but that too many others do (--max-moves)."""
+def only_waits_for_others(drain: Drain, observation: Observation, decision: Decision) -> bool:
+    """Whether nothing keeps its servers from moving but that too many others do (--max-moves,
+    --max-arrivals).
+    """
     service = observation.service
     return (
         wants_more(drain, decision)

@@ -1,6 +1,8 @@
 """What one tick decides: all that is to be reported and done, as one frozen value."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
@@ -21,9 +23,28 @@ class Goal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Moves on their way to other hosts. `known`: by destination. `open`: those whose destination
+    Nova has not shown yet: it may be any.
+    """
+
+    known: Mapping[str, int] = field(default_factory=dict)
+    open: int = 0
+
+    def __add__(self, other: "Arrivals") -> "Arrivals":
+        return Arrivals(Counter(self.known) + Counter(other.known), self.open + other.open)
+
+    def room(self, most: int) -> int:
+        """How many more may begin, so that no destination has more than `most` at once."""
+        return most - self.open - max(self.known.values(), default=0)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """`slots`: moves that the operator-wide limit allows this drain, those in flight included;
-    None: no limit. `held`: none begins now, because another drain's host is about to be disabled.
+    None: no limit. `most_arrivals`: at one destination at once, together with those `beside` it of
+    other drains; None: no limit. `held`: none begins now, because another drain's host is about to
+    be disabled.
 
     `settle`: between the two reads of the proof. `poll`, `idle`: seconds between ticks while
     something moves, and at rest.
@@ -34,6 +55,8 @@ class Limits:
     poll: float = 2.0
     idle: float = 30.0
     held: bool = False
+    most_arrivals: int | None = None
+    beside: Arrivals = Arrivals()
 
 
 @dataclass(frozen=True, slots=True)

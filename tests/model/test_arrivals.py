@@ -1,0 +1,42 @@
+"""`--max-arrivals`: where Nova would send all servers to the same host, as to an empty new one."""
+
+from typing import Any
+
+import pytest
+
+from tests.harness.fleet import Fleet
+from tests.harness.timeline import Timeline
+
+LOOK = "GET /servers/detail host"
+
+
+def emptied(drains: int, **options: Any) -> tuple[Fleet, Timeline]:
+    servers = 8
+    fleet = Fleet(drains, servers, 20, spread=0.1, **options)
+    fleet.model.computes.add("new", vcpus=1000, ram=10**7, disk=10**7)
+    timeline = Timeline(fleet.model, drains * servers).begin()
+    while fleet.moved < drains * servers:
+        fleet.run(10)
+    return fleet, timeline
+
+
+@pytest.mark.parametrize("method", ["Cold", "Live"])
+@pytest.mark.parametrize("drains", [1, 6])
+@pytest.mark.parametrize("most", [1, 3])
+def test_no_destination_has_more_at_once(drains: int, most: int, method: str) -> None:
+    assert emptied(drains, method=method)[1].most_at_once > most
+    fleet, timeline = emptied(drains, method=method, max_arrivals=most)
+    assert timeline.most_at_once <= most
+    bound = fleet.servers * 20 / most
+    assert timeline.samples[-1].seconds <= 2 * bound + 60, "and they do move"
+
+
+def test_drains_that_wait_for_others_to_arrive_rest_and_say_so() -> None:
+    fleet = Fleet(10, servers=4, seconds=600, max_arrivals=2)
+    fleet.model.computes.add("new", vcpus=1000, ram=10**7, disk=10**7)
+    fleet.run(120)
+    fleet.made.clear()
+    fleet.run(300)
+    assert fleet.made[LOOK] <= 60, "those of drains that move, and no more"
+    told = [each["status"]["message"] for each in fleet.store.objects.values()]
+    assert sum("--max-arrivals" in message for message in told) >= 8, told
