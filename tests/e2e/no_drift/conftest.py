@@ -57,7 +57,10 @@ def manifest(kind: str, name: str, version: str, **rest: Any) -> dict[str, Any]:
 def idle(
     kube: Kube, cloud: Lab, account: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Idle]:
-    """Applied client-side, as kubectl does by default; the operator is not started yet."""
+    """Applied client-side, as kubectl does by default; the operator is not started yet.
+
+    It connects as the administrator: the password of the operator's user changes in another story.
+    """
     namespace, folder = f"idle-{secrets.token_hex(3)}", tmp_path_factory.mktemp("idle")
     api = "quiesce.dev/v1alpha1"
     cold = {"method": "Cold"}
@@ -66,7 +69,9 @@ def idle(
             "Secret",
             "openstack-clouds",
             "v1",
-            stringData={"clouds.yaml": cloud.operator_clouds_yaml},
+            stringData={
+                "clouds.yaml": yaml.safe_dump({"clouds": {"openstack": cloud.entries["lab"]}})
+            },
         ),
         "reboot": manifest(
             "ComputeNodeDrain",
