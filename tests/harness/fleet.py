@@ -192,8 +192,7 @@ def _ignore(*_: Any, **__: Any) -> None:
 def virtual_time(clock: Callable[[], float]) -> Iterator[None]:
     with (
         mock.patch("quiesce.drain.reconcile.time", SimpleNamespace(monotonic=clock)),
-        mock.patch("quiesce.drain.act.actions.ThreadPoolExecutor", OneAfterTheOther),
-        mock.patch("quiesce.openstack.lookups.ThreadPoolExecutor", OneAfterTheOther),
+        mock.patch("quiesce.openstack.side_by_side.ThreadPoolExecutor", OneAfterTheOther),
         mock.patch.object(nova, "LATENCY", 0.0),
     ):
         yield

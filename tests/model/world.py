@@ -102,8 +102,7 @@ class World(world.World):
         with (
             mock.patch("quiesce.drain.reconcile.time", clock),
             mock.patch("quiesce.drain.act.actions.time", clock),
-            mock.patch("quiesce.drain.act.actions.ThreadPoolExecutor", OneAfterTheOther),
-            mock.patch("quiesce.openstack.lookups.ThreadPoolExecutor", OneAfterTheOther),
+            mock.patch("quiesce.openstack.side_by_side.ThreadPoolExecutor", OneAfterTheOther),
             mock.patch("quiesce.openstack.changes.SHARED_BY", 1 if self.shares else 3),
         ):
             wait = super().reconcile_once()

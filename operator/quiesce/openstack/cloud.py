@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -49,6 +50,7 @@ from quiesce.openstack.records import (
     moment,
 )
 from quiesce.openstack.shared import Shared
+from quiesce.openstack.side_by_side import side_by_side, together
 from quiesce.openstack.transport import LIST
 
 _SERVICES_AGE = _HYPERVISORS_AGE = 10.0
@@ -61,6 +63,7 @@ _SERVERS_AT_ONCE = 50
 """Each may have 64 KiB of user data, which Nova lists too."""
 _VERIFY = "VERIFY_RESIZE"
 _VERIFY_AGE = 60.0
+_LISTS_AT_ONCE = 4
 _ROWS_FOR_ONE = 25
 """Rows of others in a list that cost Nova as much as a request for one server."""
 _MOST_SKIPPED = 100
@@ -388,17 +391,22 @@ class Cloud:
     def rooms(self, shapes: Iterable[Shape]) -> tuple[Room, ...]:
         """Free capacity on every host that placement offers for one of these shapes.
 
-        One request for each shape, and two more for the names. Hosts that Nova has disabled are
-        left out (trait COMPUTE_STATUS_DISABLED). Raises NotInCatalog.
+        One request for each shape, and two more for the names, side by side. Hosts that Nova has
+        disabled are left out (trait COMPUTE_STATUS_DISABLED). Raises NotInCatalog.
         """
         free: dict[str, dict[str, int]] = {}
         takes: dict[str, set[Shape]] = {}
-        for shape in shapes:
-            for root, room in self._candidates(shape).items():
+        each = list(shapes)
+        names, hypervisors, offered = together(
+            partial(self._providers, {}),
+            self.hypervisors,
+            lambda: side_by_side((partial(self._candidates, s) for s in each), _LISTS_AT_ONCE),
+        )
+        for shape, rooms in zip(each, offered, strict=True):
+            for root, room in rooms.items():
                 free.setdefault(root, {}).update(room)
                 takes.setdefault(root, set()).add(shape)
-        names = self._providers({})
-        hosts = {h.hypervisor_hostname: h.host for h in self.hypervisors()}
+        hosts = {h.hypervisor_hostname: h.host for h in hypervisors}
         return tuple(
             Room(hosts[names[root]], room, frozenset(takes[root]))
             for root, room in free.items()

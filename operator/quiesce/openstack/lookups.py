@@ -5,8 +5,7 @@ a shelved server has its image does: it is read again within seconds.
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from functools import partial
 from typing import Generic, TypeVar
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
@@ -16,6 +15,7 @@ from quiesce.openstack.fields import id_of, items, mapping, optional_text
 from quiesce.openstack.http import MISREAD, Api
 from quiesce.openstack.records import Image, Volume
 from quiesce.openstack.shared import kept as kept_in_all
+from quiesce.openstack.side_by_side import side_by_side
 from quiesce.openstack.transport import LIST
 from quiesce.ops.weight import weight
 
@@ -28,7 +28,6 @@ _GONE = ("deleted", "killed", "pending_delete")  # statuses of images without da
 _IMAGES = 100  # newest first, and none is made of a server after it was shelved
 _MOST = 10_000  # objects of a kind that are kept
 _HEAVIEST = 8 * 2**20  # bytes of memory of these
-_SIDE_BY_SIDE = 8
 # Seconds for which a service that did not answer is not asked again: a tick does not wait for it.
 _REST = 60.0
 
@@ -89,10 +88,8 @@ class _ById(Generic[T]):
             return {}
         # The first one alone: where the service is not there, nothing else is asked of it.
         found = {missing[0]: self._one(missing[0])}
-        contexts = [copy_context() for _ in missing[1:]]
-        with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
-            rest = pool.map(lambda i, fields: fields.run(self._one, i), missing[1:], contexts)
-            found.update(zip(missing[1:], rest, strict=True))
+        rest = side_by_side(partial(self._one, each) for each in missing[1:])
+        found.update(zip(missing[1:], rest, strict=True))
         return found
 
     def _one(self, object_id: str) -> T | None:

@@ -510,10 +510,14 @@ def test_allocations_that_cannot_be_read_are_an_error(broken: Any) -> None:
 @pytest.mark.field_case("F19")
 def test_a_plan_asks_for_traits_of_the_request_and_for_hosts_that_are_enabled() -> None:
     """The traits may be of a child of the host's provider; Nova asks so too."""
-    empty: dict[str, Any] = {"provider_summaries": {}}
-    there, wire = cloud(empty, {"resource_providers": []}, {"hypervisors": []})
-    there.rooms([Shape((("PCPU", 4),), ("!HW_A", "HW_B"))])
-    query = wire.sent[0][3]
+    lists: dict[str, dict[str, Any]] = {
+        "/allocation_candidates": {"provider_summaries": {}},
+        "/resource_providers": {"resource_providers": []},
+        "/os-hypervisors/detail": {"hypervisors": []},
+    }
+    wire = Wire(lambda _service, _method, path, *_: lists[path])
+    Cloud(wire).rooms([Shape((("PCPU", 4),), ("!HW_A", "HW_B"))])
+    (query,) = (query for _, _, path, query, _ in wire.sent if path == "/allocation_candidates")
     assert query["resources"] == "PCPU:4"
     assert (query["required"], query["root_required"]) == ("!HW_A,HW_B", "!COMPUTE_STATUS_DISABLED")
 

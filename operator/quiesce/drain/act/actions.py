@@ -5,11 +5,9 @@ repeated blindly.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from quiesce.api.errors import Problem
@@ -20,6 +18,7 @@ from quiesce.drain.model.actions import Action, ComputeAction, ServerAction, Ser
 from quiesce.drain.model.history import History
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.side_by_side import side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +74,7 @@ def act(actions: Sequence[Action], context: ActionContext) -> Acted:
 
     advances = [one(a) for a in actions if not isinstance(a, ServerAction)]
     rest = [a for a in actions if isinstance(a, ServerAction)]
-    contexts = [copy_context() for _ in rest]  # the fields of every log line: threads inherit none
-    with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
-        advances += pool.map(lambda action, fields: fields.run(one, action), rest, contexts)
+    advances += side_by_side((partial(one, action) for action in rest), _SIDE_BY_SIDE)
     return Acted(tuple(advances), problems[0] if problems else None)
 
 

@@ -30,7 +30,11 @@ from quiesce.drain.observe.volumes import read_volumes
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
 from quiesce.openstack.records import FAILED, RUNNING, Holdings, Port, Server, Service
+from quiesce.openstack.side_by_side import together
 from quiesce.ssh.errors import SSHError
+
+_IdlePorts = Mapping[str, tuple[str, ...]] | NotInCatalog | CloudUnreachable | None
+"""By server its ports that do not work; why they could not be read; None: they were not."""
 
 # How old the host's list of servers may be in a poll.
 LIST_AGE = timedelta(seconds=10)
@@ -68,9 +72,7 @@ def observe(
         return observation
     if not (drain.begun or planning or drain.deleting or _only_watches(drain)):
         return _before_the_first_write(cloud, drain, observation)
-    observation = read_migrations(cloud, drain, _list_servers(cloud, observation))
-    observation = read_ended(cloud, drain, observation)
-    observation = _read_closer(cloud, drain, observation)
+    observation = _read_whole(cloud, drain, observation)
     if planning:
         observation = _read_capacity(cloud, observation)
     registered_again = service is not None and service.id != drain.record.found_id
@@ -116,12 +118,22 @@ def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:
     """A poll with the host's servers and migrations read now, in this order: a server whose move
     has failed in the meantime is idle again, and looks untouched in records read before it.
     """
-    observation = replace(_list_servers(cloud, polled), whole=True, unchanged=False)
-    observation = read_ended(cloud, drain, read_migrations(cloud, drain, observation))
-    here = {server.id for server in observation.servers}
-    away = {id_: server for id_, server in polled.elsewhere.items() if id_ not in here}
-    observation = _read_closer(cloud, drain, replace(observation, elsewhere=away))
+    observation = _read_whole(cloud, drain, replace(polled, whole=True, unchanged=False))
     return read_guests(cloud, drain, observation)
+
+
+def _read_whole(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+    """Ports need not be of the same moment as the migrations, which come after the servers."""
+    observation = _list_servers(cloud, observation)
+    before = observation
+    observation, idle_ports = together(
+        lambda: read_ended(cloud, drain, read_migrations(cloud, drain, before)),
+        lambda: _read_idle_ports(cloud, drain, before),
+    )
+    here = {server.id for server in observation.servers}
+    away = {id_: server for id_, server in observation.elsewhere.items() if id_ not in here}
+    observation = replace(observation, elsewhere=away)
+    return _read_closer(cloud, drain, observation, idle_ports)
 
 
 def _service_of(host: str, services: tuple[Service, ...]) -> Service | None:
@@ -146,8 +158,10 @@ def _before_the_first_write(cloud: Cloud, drain: Drain, observation: Observation
     """What is saved before the service is disabled, and no more: a host with many servers is
     disabled as soon as any other.
     """
-    observation = read_migrations(cloud, drain, observation)
-    observation = replace(observation, aggregates=cloud.aggregates(), whole=False)
+    observation, aggregates, _ = together(
+        lambda: read_migrations(cloud, drain, observation), cloud.aggregates, cloud.hypervisors
+    )
+    observation = replace(observation, aggregates=aggregates, whole=False)
     return _with_hypervisor(cloud, observation)
 
 
@@ -181,9 +195,13 @@ def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
     return replace(observation, node=found.hypervisor_hostname, address=found.host_ip or None)
 
 
-def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+def _read_closer(
+    cloud: Cloud, drain: Drain, observation: Observation, idle_ports: _IdlePorts = None
+) -> Observation:
     """What only some servers need: where those are that left, server groups, causes of failures,
     checks, live progress. Not their guests, which are read last.
+
+    `idle_ports`: of servers that may begin to move, where they were read.
     """
     now, migrations = observation.now, observation.migrations
     history = observation.history.observe(observation.servers, migrations, now)
@@ -198,7 +216,8 @@ def _read_closer(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
     observation = replace(observation, servers=servers, history=history.list_servers(servers, None))
     if servers:
         observation = replace(observation, groups=cloud.groups())
-    observation = _read_checks(cloud, drain, read_causes(cloud, drain, observation))
+    observation = read_causes(cloud, drain, observation)
+    observation = _read_checks(cloud, drain, observation, idle_ports)
     return read_progress(cloud, drain, observation)
 
 
@@ -212,7 +231,9 @@ def _look_into_errors(cloud: Cloud, observation: Observation) -> Observation:
     return replace(observation, elsewhere=elsewhere)
 
 
-def _read_checks(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
+def _read_checks(
+    cloud: Cloud, drain: Drain, observation: Observation, idle_ports: _IdlePorts = None
+) -> Observation:
     """Ports and TCP connects of servers that wait for a confirm; ports of those that may begin to
     move, and of those whose live try failed, which may have cost them a binding.
     """
@@ -226,30 +247,40 @@ def _read_checks(cloud: Cloud, drain: Drain, observation: Observation) -> Observ
     ]
     wanted = [*(verify if checks.ports else ()), *tried]
     if drain.begun:
-        observation = _read_ports(cloud, drain, observation, wanted)
+        observation = _read_ports(cloud, observation, wanted, idle_ports)
     if verify and checks.tcp_port:
         refused = unreachable(verify, checks.tcp_port)
         observation = replace(observation, unreachable=refused)
     return observation
 
 
+def _read_idle_ports(cloud: Cloud, drain: Drain, observation: Observation) -> _IdlePorts:
+    """Of servers that may begin to move."""
+    checked = drain.spec.confirmation.checks.ports
+    if not checked or not drain.begun or drain.deleting or _only_watches(drain):
+        return None
+    if not any(s.idle and s.power_state == RUNNING for s in observation.servers):
+        return None
+    found: dict[str, tuple[str, ...]] = {}
+    try:
+        for port in cloud.ports_not_working_on(observation.host):
+            found[port.server_id] = (*found.get(port.server_id, ()), port.id)
+    except (NotInCatalog, CloudUnreachable) as error:
+        return error
+    return found
+
+
 def _read_ports(
-    cloud: Cloud, drain: Drain, observation: Observation, wanted: list[Server]
+    cloud: Cloud, observation: Observation, wanted: list[Server], idle_ports: _IdlePorts
 ) -> Observation:
     """Where Neutron gives no answer, only these servers wait for it."""
-    checked = drain.spec.confirmation.checks.ports
-    moves = observation.whole and not (drain.deleting or _only_watches(drain))
-    may_move = (
-        checked and moves and any(s.idle and s.power_state == RUNNING for s in observation.servers)
-    )
     try:
         if wanted and not observation.ports:
             observation = replace(observation, ports=cloud.ports(server.id for server in wanted))
-        if may_move:
-            idle: dict[str, tuple[str, ...]] = {}
-            for port in cloud.ports_not_working_on(observation.host):
-                idle[port.server_id] = (*idle.get(port.server_id, ()), port.id)
-            observation = replace(observation, idle_ports=idle)
+        if isinstance(idle_ports, Exception):
+            raise idle_ports
+        if idle_ports is not None:
+            observation = replace(observation, idle_ports=idle_ports)
     except NotInCatalog:
         return replace(observation, ports=None)
     except CloudUnreachable as error:
