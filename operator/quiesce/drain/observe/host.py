@@ -57,7 +57,7 @@ def observe(
     `compute`: for `whileRunning: Stop`. Raises CloudUnreachable, BadCredentials, NotAllowed; an
     incomplete observation is never returned.
     """
-    services = cloud.services(fresh=drain.deleting)  # before the first write they were just read
+    services, servers = _read_services(cloud, drain, planning=planning)
     service = _service_of(drain.host, services)
     observation = Observation(
         now,
@@ -72,7 +72,7 @@ def observe(
         return observation
     if not (drain.begun or planning or drain.deleting or _only_watches(drain)):
         return _before_the_first_write(cloud, drain, observation)
-    observation = _read_whole(cloud, drain, observation)
+    observation = _read_whole(cloud, drain, observation, servers)
     if planning:
         observation = _read_capacity(cloud, observation)
     registered_again = service is not None and service.id != drain.record.found_id
@@ -122,13 +122,33 @@ def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:
     return read_guests(cloud, drain, observation)
 
 
-def _read_whole(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """Ports need not be of the same moment as the migrations, which come after the servers."""
-    observation = _list_servers(cloud, observation)
+def _read_services(
+    cloud: Cloud, drain: Drain, *, planning: bool
+) -> tuple[tuple[Service, ...], tuple[Server, ...] | None]:
+    """And beside them the host's servers in the first tick after the service was disabled, whose
+    first move waits for both; None: they come later.
+    """
+    if planning and drain.begun and not drain.deleting and cloud.known_services(0.0) is None:
+        return together(cloud.services, lambda: cloud.servers_on(drain.host))
+    # Before the first write they were just read.
+    return cloud.services(fresh=drain.deleting), None
+
+
+def _read_whole(
+    cloud: Cloud,
+    drain: Drain,
+    observation: Observation,
+    servers: tuple[Server, ...] | None = None,
+) -> Observation:
+    """Ports and server groups need not be of the same moment as the migrations, which come after
+    the servers. `servers`: of the host, read in this tick; None: they are read now.
+    """
+    observation = _list_servers(cloud, observation, servers)
     before = observation
-    observation, idle_ports = together(
+    observation, idle_ports, _ = together(
         lambda: read_ended(cloud, drain, read_migrations(cloud, drain, before)),
         lambda: _read_idle_ports(cloud, drain, before),
+        lambda: cloud.groups() if before.servers else (),  # it keeps them for a while
     )
     here = {server.id for server in observation.servers}
     away = {id_: server for id_, server in observation.elsewhere.items() if id_ not in here}
@@ -148,8 +168,12 @@ def _only_watches(drain: Drain) -> bool:
     return drain.spec.suspend or drain.spec.mode is Mode.PLAN
 
 
-def _list_servers(cloud: Cloud, observation: Observation) -> Observation:
-    servers, unread = read_volumes(cloud, cloud.servers_on(observation.host))
+def _list_servers(
+    cloud: Cloud, observation: Observation, servers: tuple[Server, ...] | None
+) -> Observation:
+    if servers is None:
+        servers = cloud.servers_on(observation.host)
+    servers, unread = read_volumes(cloud, servers)
     history = observation.history.list_servers(servers, observation.now)
     return replace(observation, servers=servers, unread=unread, history=history)
 
