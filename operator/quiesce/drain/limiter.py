@@ -121,12 +121,16 @@ class MoveLimiter:
             return False
 
     def beside(self, uid: str, cloud: str) -> Arrivals:
-        """What is on its way in this cloud for other drains."""
+        """What is on its way in this cloud for other drains, as far as there is a limit."""
+        if self.most_arrivals is None:
+            return _NONE
         with self._lock:
-            now = self._clock()
-            others = (claim for other, claim in self._claims.items() if other != uid)
-            found = (c.arrivals for c in others if c.cloud == cloud and c.holds(now))
-            return sum(found, Arrivals())
+            now, known, unknown = self._clock(), Counter[str](), 0
+            for other, claim in self._claims.items():
+                if other != uid and claim.cloud == cloud and claim.holds(now):
+                    known.update(claim.arrivals.known)
+                    unknown += claim.arrivals.open
+            return Arrivals(known, unknown)
 
     def is_full(self, uid: str, cloud: str) -> bool:
         """Whether a drain with no move of its own may begin none, for those on their way."""
@@ -163,8 +167,9 @@ class MoveLimiter:
     def forget(self, uid: str) -> None:
         with self._lock:
             claim = self._claims.pop(uid, None)
-            namespaces = {each.namespace for each in self._claims.values()}
-            if claim is not None and claim.namespace not in namespaces:
+            if claim is None:
+                return
+            if all(other.namespace != claim.namespace for other in self._claims.values()):
                 del self._turns[claim.namespace]
 
     def _claim(self, uid: str, namespace: str) -> _Claim:
@@ -192,8 +197,10 @@ def _in_turn(free: int, own: _Claim, beside: Collection[_Claim], now: float) -> 
     Its share, as far as those before it leave it; and what nobody wants as their share.
     """
     share = max(free // (len(beside) + 1), _BATCH)
-    wants = [(c.rank(now), min(share, c.most) - c.moves) for c in beside if now < c.waits_until]
     free -= sum(claim.holds(now) for claim in beside)
+    if free <= 0:  # as mostly while many wait
+        return 0
+    wants = [(c.rank(now), min(share, c.most) - c.moves) for c in beside if now < c.waits_until]
     before = sum(max(0, more) for rank, more in wants if rank < own.rank(now))
     left = free - sum(max(0, more) for _, more in wants)
     return max(0, min(share, free - before), left)
