@@ -22,9 +22,15 @@ def side_by_side(calls: Iterable[Callable[[], T]], at_once: int = _AT_ONCE) -> l
     todo = list(calls)
     if len(todo) < 2:
         return [call() for call in todo]
-    contexts = [copy_context() for _ in todo]
-    with ThreadPoolExecutor(max_workers=min(at_once, len(todo))) as pool:
-        return list(pool.map(lambda call, context: context.run(call), todo, contexts))
+    *others, own = todo  # one is for this thread
+    contexts = [copy_context() for _ in others]
+    with ThreadPoolExecutor(max_workers=min(max(1, at_once - 1), len(others))) as pool:
+        results = pool.map(lambda call, context: context.run(call), others, contexts)
+        try:
+            last = own()
+        finally:
+            found = list(results)
+    return [*found, last]
 
 
 @overload

@@ -148,7 +148,7 @@ def _read_whole(
     observation, idle_ports, _ = together(
         lambda: read_ended(cloud, drain, read_migrations(cloud, drain, before)),
         lambda: _read_idle_ports(cloud, drain, before),
-        lambda: cloud.groups() if before.servers else (),  # it keeps them for a while
+        lambda: cloud.groups() if before.servers else (),  # mostly known
     )
     here = {server.id for server in observation.servers}
     away = {id_: server for id_, server in observation.elsewhere.items() if id_ not in here}
