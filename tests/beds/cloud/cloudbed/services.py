@@ -277,11 +277,21 @@ class Cloud:
             time.sleep(0.1)
 
     def wait_for_computes(self, hosts: Sequence[str]) -> None:
-        """Wait until these hosts are up and mapped: only then can servers be placed on them."""
+        """Wait until these hosts are up and mapped: only then can servers be placed on them.
+
+        A nova-compute that dies is started once more: two of its threads that read options of the
+        database for the first time may meet (RuntimeError in nova/db/main/api.py _get_db_conf).
+        """
         end = time.monotonic() + STARTUP
+        tried_again: set[str] = set()
         while missing := set(hosts) - self.usable_hosts():
-            for host in missing:
+            dead = {host for host in missing if not self.processes.pid(compute_process(host))}
+            for host in dead & tried_again:
                 self.processes.check(compute_process(host))
+            if again := sorted(dead - tried_again):
+                self.say(f"{', '.join(map(compute_process, again))} died, and starts once more")
+                tried_again |= dead
+                self.start_nova((), again)
             if time.monotonic() > end:
                 raise BedError(
                     f"not up after {STARTUP:.0f} s: {' '.join(sorted(missing))}; "
