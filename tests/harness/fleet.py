@@ -97,19 +97,20 @@ class Fleet:
         self.busy: list[tuple[float, Key, float | None]] = []
         self.began = model.clock.now()
         self.to_come = [(self.began + spread * n, host) for n, host in enumerate(self.hosts)]
+        self.store = MemoryStore(Boundary())
         self._connect()
 
     def _connect(self) -> None:
         clock, application = self.model.clock, CloudApplication(self.model)
         quiet = SimpleNamespace(sent=_ignore, before=_ignore, after=_ignore)
         self.api = Counting(self.model, application, Boundary(), cast(Any, quiet), lambda *_: None)
-        self.store, settings = MemoryStore(Boundary()), Settings(listen=None)
+        settings = Settings(listen=None)
         clouds = cast(Clouds, OneCloud(Cloud(self.api, clock.now)))
         stores: Any = (self.store, MemorySecrets("{}"), MemoryEvents(), {}, clouds)
         context = Context(settings, *stores)
         self.newcomers = Newcomers(clock.now)
         rests = Rests(clock.now)
-        drains = Drains(
+        drains = self.actuator = Drains(
             context,
             MoveLimiter(self.max_moves, clock.now, self.max_arrivals),
             self._now,
@@ -135,6 +136,16 @@ class Fleet:
             assert resource is not None
             self.newcomers.notice(resource)
             self.queue.add(key, news=True)
+
+    def restart(self) -> None:
+        """Another process goes on, and knows what is stored and nothing else."""
+        self.busy.clear()
+        self._connect()
+        for key in self.store.objects:
+            resource = self.store.get(key)
+            assert resource is not None
+            self.actuator.see(resource, gone=False)
+            self.queue.add(key)
 
     def run(self, seconds: float) -> None:
         """Lets virtual time pass."""

@@ -1,11 +1,14 @@
-"""`--max-arrivals`: where Nova would send all servers to the same host, as to an empty new one."""
+"""`--max-arrivals`, where Nova would send all servers to the same host, as to an empty new one; and
+`--max-moves`: both hold across restarts.
+"""
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from tests.harness.fleet import Fleet
-from tests.harness.timeline import Timeline
+from tests.harness.timeline import ENDED, TO_CONFIRM, Timeline
 
 LOOK = "GET /servers/detail host"
 
@@ -40,3 +43,20 @@ def test_drains_that_wait_for_others_to_arrive_rest_and_say_so() -> None:
     assert fleet.made[LOOK] <= 60, "those of drains that move, and no more"
     told = [each["status"]["message"] for each in fleet.store.objects.values()]
     assert sum("--max-arrivals" in message for message in told) >= 8, told
+
+
+@pytest.mark.parametrize("method", ["Cold", "Live"])
+def test_limits_hold_when_the_operator_is_restarted(method: str) -> None:
+    """What is in flight for others is known before any drain is read."""
+    fleet = Fleet(8, servers=6, seconds=20, method=method, max_moves=6, max_arrivals=2)
+    fleet.model.computes.add("new", vcpus=1000, ram=10**7, disk=10**7)
+    for _ in range(12):
+        fleet.run(7)
+        fleet.restart()
+        for _ in range(10):
+            fleet.run(0.5)
+            moves = [m for m in fleet.model.state.migrations if m.status not in ENDED]
+            assert len(moves) <= 6
+            arriving = Counter(m.dest for m in moves if m.status not in TO_CONFIRM and m.dest)
+            assert max(arriving.values(), default=0) <= 2
+    assert fleet.moved > 8

@@ -50,12 +50,10 @@ class Soak(Fleet):
 
     def _connect(self) -> None:
         """A new process of the operator: all resources are news to it."""
-        before: dict[Key, Json] = self.store.objects if hasattr(self, "store") else {}
         super()._connect()
         self.api._fault = self._fault
-        self.store.objects.update(before)
         self.busy.clear()
-        for key in before:
+        for key in self.store.objects:
             self._tell(key)
 
     def _fault(self, *_: str) -> Fault | None:

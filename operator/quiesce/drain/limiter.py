@@ -77,6 +77,7 @@ class MoveLimiter:
         self._lock = threading.RLock()
         self._claims: dict[str, _Claim] = {}
         self._turns: dict[str, float] = {}  # of each namespace, as that of a claim
+        self._met: set[str] = set()
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -120,6 +121,10 @@ class MoveLimiter:
                 claim.waits_until, claim.offered = now + _TAKES_SECONDS, True
             return False
 
+    def has_met(self, uid: str) -> bool:
+        """Whether anything of this drain is known here: from then on its ticks tell the rest."""
+        return uid in self._met
+
     def beside(self, uid: str, cloud: str) -> Arrivals:
         """What is on its way in this cloud for other drains, as far as there is a limit."""
         if self.most_arrivals is None:
@@ -153,7 +158,8 @@ class MoveLimiter:
         """
         with self._lock:
             if not (moves or waits):
-                self.forget(uid)
+                self._met.add(uid)
+                self._drop(uid)
                 return
             claim, now = self._claim(uid, namespace), self._clock()
             if moves > claim.moves:
@@ -166,14 +172,19 @@ class MoveLimiter:
 
     def forget(self, uid: str) -> None:
         with self._lock:
-            claim = self._claims.pop(uid, None)
-            if claim is None:
-                return
-            if all(other.namespace != claim.namespace for other in self._claims.values()):
-                del self._turns[claim.namespace]
+            self._met.discard(uid)
+            self._drop(uid)
+
+    def _drop(self, uid: str) -> None:
+        claim = self._claims.pop(uid, None)
+        if claim is None:
+            return
+        if all(other.namespace != claim.namespace for other in self._claims.values()):
+            del self._turns[claim.namespace]
 
     def _claim(self, uid: str, namespace: str) -> _Claim:
         now = self._clock()
+        self._met.add(uid)
         self._turns.setdefault(namespace, now)
         return self._claims.setdefault(uid, _Claim(namespace, now))
 

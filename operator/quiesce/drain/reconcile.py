@@ -18,7 +18,12 @@ from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
 from quiesce.drain.claimed import Claims, StoredClaims, cloud_digest
 from quiesce.drain.decide import Claim, decide, suffices
-from quiesce.drain.decide.schedule import on_their_way, only_waits_for_others, wants_more
+from quiesce.drain.decide.schedule import (
+    as_stored,
+    on_their_way,
+    only_waits_for_others,
+    wants_more,
+)
 from quiesce.drain.histories import Histories
 from quiesce.drain.host_access import compute_of, keyring_of, paths_of
 from quiesce.drain.limiter import MoveLimiter
@@ -91,6 +96,22 @@ class Drains:
 
     def __post_init__(self) -> None:
         self.stored = StoredClaims(lambda: map(_claim_of, self.context.store.list()))
+
+    def see(self, resource: Resource, gone: bool) -> None:
+        """The watch, or a list, shows it so. What a process before this one had in flight counts
+        from the beginning, not only once each drain has had its first tick.
+        """
+        self.resting.see(resource, gone)
+        if gone or self.limiter.has_met(resource.uid):
+            return
+        last = DrainStatus.read(resource.status)
+        self.limiter.hold(
+            resource.uid,
+            resource.key.namespace,
+            max(last.progress.moving if last.progress else 0, len(last.moving)),
+            cloud=last.record.cloud or "",
+            arrivals=as_stored(last.moving),
+        )
 
     def tick(self, resource: Resource) -> float | Released:
         began = time.monotonic()
@@ -251,7 +272,7 @@ class Drains:
             moves,
             most=most,
             waits=waits,
-            cloud=cloud.identity,
+            cloud=cloud_digest(cloud.identity),
             arrivals=arrivals,
         )
 
@@ -268,7 +289,7 @@ class Drains:
             return None
         uid = resource.uid
         ways = (
-            partial(self.limiter.is_full, uid, cloud.identity),
+            partial(self.limiter.is_full, uid, cloud_digest(cloud.identity)),
             partial(self.limiter.still_waits, uid, resource.key.namespace),
         )
         return next((still_waits for still_waits in ways if still_waits()), None)
@@ -282,7 +303,7 @@ class Drains:
             settings.idle_interval,
             held=self.newcomers.hold(resource),
             most_arrivals=self.limiter.most_arrivals,
-            beside=self.limiter.beside(resource.uid, cloud.identity),
+            beside=self.limiter.beside(resource.uid, cloud_digest(cloud.identity)),
         )
 
     def notices(
@@ -466,5 +487,5 @@ def make_reconciler(context: Context) -> Reconciler:
     limiter = MoveLimiter(settings.max_moves, most_arrivals=settings.max_arrivals)
     drains = Drains(context, limiter)
     context.on_news.extend((drains.newcomers.notice, partial(forget_secret, context)))
-    context.on_seen.append(drains.resting.see)
+    context.on_seen.append(drains.see)
     return ResourceReconciler(context, drains).reconcile

@@ -3,10 +3,12 @@ group no more than it allows on one host: its moves may all go to the same one.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 
 from quiesce.api.drain.reasons import Stage
 from quiesce.api.drain.spec import DrainSpec
+from quiesce.api.drain.status import MovingRow
 from quiesce.drain.model.actions import (
     AbortLive,
     ConfirmMove,
@@ -78,6 +80,13 @@ def on_their_way(verdicts: tuple[ServerVerdict, ...]) -> Arrivals:
             case Wait(ours=True):
                 unknown += 1
     return Arrivals(known, unknown)
+
+
+def as_stored(moving: Iterable[MovingRow]) -> Arrivals:
+    """As `on_their_way`, of the rows of a status."""
+    rows = [row for row in moving if row.state in (Stage.STARTING, Stage.MIGRATING)]
+    known = Counter(row.destination for row in rows if row.destination)
+    return Arrivals(known, len(rows) - known.total())
 
 
 def room_to_arrive(verdicts: tuple[ServerVerdict, ...], limits: Limits) -> int:
