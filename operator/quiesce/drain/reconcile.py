@@ -102,6 +102,8 @@ class Drains:
         from the beginning, not only once each drain has had its first tick.
         """
         self.resting.see(resource, gone)
+        if gone:
+            self.limiter.forget(resource.uid)
         if gone or self.limiter.has_met(resource.uid):
             return
         last = DrainStatus.read(resource.status)

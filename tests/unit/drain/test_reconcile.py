@@ -28,9 +28,10 @@ from quiesce.drain import host_access
 from quiesce.drain.claimed import cloud_digest
 from quiesce.drain.decide.service import START_TRIES
 from quiesce.drain.limiter import MoveLimiter
+from quiesce.drain.model.decision import Arrivals
 from quiesce.drain.model.history import History, HostFailure
 from quiesce.drain.reconcile import Drains
-from quiesce.kube.resource import Key
+from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import Refused
 from quiesce.openstack.records import Migration, Server, Service
@@ -448,6 +449,33 @@ def test_a_cloud_that_lists_more_moves_than_a_drain_begins() -> None:
     )
     process.reconcile()
     assert process.drains.limiter.slots("another drain", KEY.namespace) == 3
+
+
+def test_what_a_process_before_this_one_had_in_flight_counts_until_its_drain_is_read() -> None:
+    process, _ = operator(Still(), limit=5)
+    status = {
+        "progress": {"moving": 3},
+        "cloud": "c",
+        "moving": [
+            {"id": "a", "state": "Migrating", "destination": "cmp2"},
+            {"id": "b", "state": "Starting"},
+            {"id": "c", "state": "Confirming", "destination": "cmp2"},
+        ],
+    }
+    metadata = {"namespace": KEY.namespace, "name": "other", "uid": "u2", "resourceVersion": "7"}
+    other = Resource({"metadata": metadata, "spec": {}, "status": status})
+    drains, limiter = process.drains, process.drains.limiter
+    limiter.most_arrivals = 4
+    drains.see(other, gone=False)
+    assert limiter.slots("mine", KEY.namespace) == 2
+    assert limiter.beside("mine", "c") == Arrivals({"cmp2": 1}, 1)
+    limiter.hold("u2", KEY.namespace, 0)
+    drains.see(other, gone=False)
+    assert limiter.slots("mine", KEY.namespace) == 5, "what its own tick found counts"
+    drains.see(other, gone=True)
+    drains.see(other, gone=False)
+    drains.see(other, gone=True)
+    assert limiter.slots("mine", KEY.namespace) == 5, "gone before it was read"
 
 
 @pytest.mark.promise("never-11")
