@@ -114,6 +114,7 @@ TROUBLE = (  # the longest stories, and as many more as make the lanes of a day 
     "e2e/test_guest_dies_on_arrival.py",
     "e2e/test_node_is_retired_cold.py",
     "e2e/test_servers_in_every_state.py",
+    "e2e/test_moves_to_one_destination.py",
     "e2e/test_tenant_resizes_server.py",
 )
 NEIGHBOURS = ("e2e/test_hostile_neighbours.py",)
