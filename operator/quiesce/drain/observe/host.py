@@ -72,7 +72,7 @@ def observe(
         return observation
     if not (drain.begun or planning or drain.deleting or _only_watches(drain)):
         return _before_the_first_write(cloud, drain, observation)
-    observation = _read_whole(cloud, drain, observation, servers)
+    observation = _read_whole(cloud, drain, observation, servers, first=planning)
     if planning:
         observation = _read_capacity(cloud, observation)
     registered_again = service is not None and service.id != drain.record.found_id
@@ -139,21 +139,29 @@ def _read_whole(
     drain: Drain,
     observation: Observation,
     servers: tuple[Server, ...] | None = None,
+    *,
+    first: bool = False,
 ) -> Observation:
     """Ports and server groups need not be of the same moment as the migrations, which come after
-    the servers. `servers`: of the host, read in this tick; None: they are read now.
+    the servers. `servers`: of the host, read in this tick; None: they are read now. `first`: the
+    first move waits for it; later ones gain nothing by it, and each thread takes its time.
     """
-    observation = _list_servers(cloud, observation, servers)
-    before = observation
-    observation, idle_ports, _ = together(
-        lambda: read_ended(cloud, drain, read_migrations(cloud, drain, before)),
-        lambda: _read_idle_ports(cloud, drain, before),
-        lambda: cloud.groups() if before.servers else (),  # mostly known
-    )
+    before = _list_servers(cloud, observation, servers)
+
+    def migrations() -> Observation:
+        return read_ended(cloud, drain, read_migrations(cloud, drain, before))
+
+    def idle_ports() -> _IdlePorts:
+        return _read_idle_ports(cloud, drain, before)
+
+    if first and before.servers:
+        observation, idle, _ = together(migrations, idle_ports, cloud.groups)  # which it keeps
+    else:
+        observation, idle = migrations(), idle_ports()
     here = {server.id for server in observation.servers}
     away = {id_: server for id_, server in observation.elsewhere.items() if id_ not in here}
     observation = replace(observation, elsewhere=away)
-    return _read_closer(cloud, drain, observation, idle_ports)
+    return _read_closer(cloud, drain, observation, idle)
 
 
 def _service_of(host: str, services: tuple[Service, ...]) -> Service | None:
