@@ -24,6 +24,7 @@ OPENS_AFTER = 3
 """Requests in a row without an answer."""
 PAUSE = Backoff(first=3.0, longest=3.0, spread=0.2)
 """Between two requests then: less than the time after which any resource alone asks again."""
+_LONGEST = 1000  # characters of an error, some of which may be the service's
 _MOST_SERVICES = 32
 """More than one cloud has."""
 
@@ -104,7 +105,7 @@ class Breaker:
             found.until = self._clock() + PAUSE.delay(found.failures, service)
             timeout = isinstance(error, requests.Timeout)
             found.error = NotAskedTimeout if timeout else NotAskedConnection
-            found.text = str(error)
+            found.text = str(error)[:_LONGEST]
             while len(self._silent) > _MOST_SERVICES:
                 self._silent.popitem(last=False)
         if found.failures == OPENS_AFTER:

@@ -1,13 +1,17 @@
-"""`--max-moves`: who is given the next slot."""
+"""`--max-moves`: who is given the next slot. `--max-arrivals`: what is on its way."""
 
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.drain.build import migration
 
+from quiesce.api.drain.reasons import ServerReason, Stage
+from quiesce.drain.decide.schedule import on_their_way
 from quiesce.drain.limiter import MoveLimiter
 from quiesce.drain.model.decision import Arrivals
+from quiesce.drain.model.verdict import Blocked, Follow, ServerVerdict, Verdict, Wait
 
 
 def test_the_limiter_counts_the_moves_of_all_others() -> None:
@@ -195,3 +199,24 @@ def test_namespaces_and_drains_that_are_gone_leave_nothing_behind() -> None:
     for uid in ("a", "b", "c", "aa", "bb", "cc"):
         limiter.forget(uid)
     assert not (limiter._claims or limiter._turns)
+
+
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize(
+    ("verdict", "counts"),
+    [
+        (Follow(Stage.STARTING, None), Arrivals(open=1)),
+        (Follow(Stage.STARTING, migration(status_="pre-migrating", dest=None)), Arrivals(open=1)),
+        (Follow(Stage.MIGRATING, migration(status_="migrating")), Arrivals({"cmp2": 1})),
+        (Follow(Stage.VERIFYING, migration()), Arrivals()),
+        (Wait(ServerReason.STARTING, "", ours=True), Arrivals(open=1)),
+        (Wait(ServerReason.ANSWER_UNKNOWN, "", ours=True), Arrivals(open=1)),
+        (Wait(ServerReason.BUSY, "shelve-offload, which arrives nowhere", ours=True), Arrivals()),
+        (Wait(ServerReason.CELL_DOWN, "for as long as that lasts", ours=True), Arrivals()),
+        (Blocked(ServerReason.STUCK, "", ours=True), Arrivals()),
+    ],
+)
+def test_what_is_on_its_way_is_what_nova_gets_on_with(verdict: Verdict, counts: Arrivals) -> None:
+    """What may last for ever keeps no other drain from moving."""
+    found = on_their_way((ServerVerdict("s1", "web-1", None, verdict, counts=True),))
+    assert (dict(found.known), found.open) == (dict(counts.known), counts.open)

@@ -215,7 +215,7 @@ def _working(case: _Case) -> Outcome:
         if waits and waiting(decision.verdicts):
             text += "; none begins before moves of other drains have ended (--max-moves)"
         elif case.is_full and waiting(decision.verdicts) and not progress.moving:
-            text += "; none begins before others have arrived (--max-arrivals)"
+            text += "; none begins before others have arrived at their destination (--max-arrivals)"
         return _reconciling(Phase.DRAINING, DrainReason.MIGRATING, text)
     if not decision.proof.complete:
         against = "; ".join(decision.proof.against)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 
-from quiesce.api.drain.reasons import Stage
+from quiesce.api.drain.reasons import ServerReason, Stage
 from quiesce.api.drain.spec import DrainSpec
 from quiesce.api.drain.status import MovingRow
 from quiesce.drain.model.actions import (
@@ -77,7 +77,7 @@ def on_their_way(verdicts: tuple[ServerVerdict, ...]) -> Arrivals:
                     known[m.dest] += 1
                 else:
                     unknown += 1
-            case Wait(ours=True):
+            case Wait(reason=ServerReason.STARTING | ServerReason.ANSWER_UNKNOWN, ours=True):
                 unknown += 1
     return Arrivals(known, unknown)
 
