@@ -21,6 +21,22 @@ OnEvent = Callable[[Resource, bool], None]
 _LOGIN_TRIES = 3
 
 
+class _NothingIsCompared(kopf.DiffBaseStorage):
+    """With each event kopf copies the object, and reads from an annotation, which anyone may write,
+    how it was when last handled; an event with one that is no JSON is dropped. All of that is for
+    handlers of changes, of which there are none.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Only handlers of changes ask for it."""
+
+
 class WatchLost(Exception):
     """The watch has ended by itself. Without it only the relist remains: end the process."""
 
@@ -85,6 +101,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 60
     settings.networking.error_backoffs = (1, 2, 5, 10, 20, 30)
     settings.networking.enforce_retry_after = True
+    settings.persistence.diffbase_storage = _NothingIsCompared()
     # Never set on any object; it only must not be kopf's own name.
     settings.persistence.finalizer = f"{GROUP}/unused"
     settings.process.ultimate_exiting_timeout = 60

@@ -148,6 +148,23 @@ def test_the_stream_may_break(api: FakeApi) -> None:
     assert operator.run(script) == Exit.OK
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+def test_an_annotation_by_which_kopf_remembers_hides_no_change(
+    api: FakeApi, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    """Anyone who may edit the object writes it, and so do other operators."""
+    operator = Operator()
+    annotations = {"kopf.zalando.org/last-handled-configuration": text}
+
+    def script() -> None:
+        until(lambda: api.watched)
+        api.put(drain(annotations=annotations), event="ADDED")
+        until(lambda: operator.looks)
+
+    assert operator.run(script) == Exit.OK
+    assert "kopf" not in capsys.readouterr().err
+
+
 def test_a_watch_that_has_expired_begins_again(api: FakeApi) -> None:
     """410 Gone: etcd has compacted what it would go on from."""
     operator = Operator()
