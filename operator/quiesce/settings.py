@@ -58,7 +58,7 @@ class Settings:
     """Which resources of these namespaces; everything where it is empty."""
     context: str | None = None
     """A context of the kubeconfig; None: in-cluster if possible, else the current context."""
-    workers: int = 8
+    workers: int = 16
     poll_interval: float = 2.0
     idle_interval: float = 15.0
     max_moves: int = 0

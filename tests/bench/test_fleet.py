@@ -15,7 +15,7 @@ WINDOW = 3 * SECONDS  # several moves of each slot: reads come in bursts where t
 # takes (migrate, diagnostics, confirm; live: one) are polls and lists.
 ALONE = {"Cold": 9.5, "Live": 7.0}
 # By drains: seconds from apply to the request that disables (p99), reads a second while all move.
-TOGETHER = {20: (0.5, 16.0), 100: (0.5, 75.0)}
+TOGETHER = {20: (0.5, 16.0), 100: (0.5, 85.0)}
 BIG, AT_ONCE = 200, 10
 SHARED = {10: 11.0, 100: 12.5}  # requests a server, by drains
 REST = {100: 10.0, 1000: 10.0}  # requests a minute, by drains

@@ -7,11 +7,11 @@ beside it. What depends on how fast the machine is has no bar.
 
 import math
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ import yaml
 
 from tests.beds.sim.apart import Apart
 from tests.bench.figures import FIGURES
-from tests.harness.kubernetes import FLAGS, Json, Kube, Operator
+from tests.harness.kubernetes import ALONE, Json, Kube, Operator
 from tests.harness.openstack import until
 
 SERVERS, SECONDS, WINDOW = 50, 20, 60.0  # a host's; of a move, four at once; of what is measured
@@ -61,6 +61,8 @@ class Bed:
     namespace: str
     cloud: Apart
     operator: Operator
+    applied: dict[str, float] = field(default_factory=dict)
+    """When each host's drain was there, as kubectl tells it."""
 
     def taken(self) -> Taken:
         counts = self.cloud.ask("counts")
@@ -105,16 +107,28 @@ class Bed:
         )
 
     def waits(self) -> list[float]:
-        """From apply, by the API server's clock in whole seconds, to the request that disables;
-        ascending.
-        """
-        disabled, found = self.cloud.ask("disabled"), self.kube.get("cnd", self.namespace)
-        assert found
-        return sorted(
-            disabled.get(each["spec"]["host"], math.inf)
-            - datetime.fromisoformat(each["metadata"]["creationTimestamp"]).timestamp()
-            for each in found["items"]
-        )
+        """From apply to the request that disables; ascending."""
+        disabled = self.cloud.ask("disabled")
+        return sorted(disabled.get(host, math.inf) - at for host, at in self.applied.items())
+
+    def apply(self, drains: int, parallel: int) -> None:
+        """In one kubectl, which has a line for each as soon as it is there."""
+        documents = yaml.safe_dump_all(drain(number, parallel) for number in range(drains))
+        command = ("kubectl", "apply", "-n", self.namespace, "-f", "-")
+        with subprocess.Popen(
+            command,
+            env=os.environ | self.kube.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as kubectl:
+            assert kubectl.stdin and kubectl.stdout
+            kubectl.stdin.write(documents)
+            kubectl.stdin.close()
+            for line in kubectl.stdout:
+                _, _, number = line.removesuffix(" created\n").rpartition("-")
+                self.applied[f"src{number}"] = time.time()
+        assert len(self.applied) == drains
 
     def drained(self) -> int:
         found = self.kube.get("cnd", self.namespace) or {"items": []}
@@ -125,7 +139,8 @@ class Bed:
 def bed(kube: Kube, account: Path, namespace: str, log: Path, cloud: Apart) -> Iterator[Bed]:
     with cloud:
         kube.credentials(namespace, yaml.safe_dump({"clouds": {"openstack": cloud.entry}}))
-        operator = Operator(account, log, ("--namespace", namespace), FLAGS).start()
+        flags = ("--listen", "none", *ALONE)  # logs as by default
+        operator = Operator(account, log, ("--namespace", namespace), flags).start()
         try:
             until("its start", lambda: "ComputeNodeDrains found" in operator.text(), timeout=120.0)
             time.sleep(5.0)  # what it allocates once it runs is there
@@ -150,7 +165,7 @@ def drain(number: int, parallel: int) -> Json:
 @contextmanager
 def applied(it: Bed, drains: int, parallel: int = 4) -> Iterator[None]:
     """At its end the operator is killed, and the drains are deleted."""
-    it.kube.apply(*(drain(number, parallel) for number in range(drains)), namespace=it.namespace)
+    it.apply(drains, parallel)
     try:
         yield
         assert it.operator.healthy()

@@ -71,7 +71,7 @@ class Fleet:
         *,
         shared: bool = False,
         spread: float = 0.0,
-        workers: int = 8,
+        workers: int = Settings().workers,
         method: str = "Cold",
         parallel: int = 4,
         max_moves: int = 0,

@@ -136,11 +136,13 @@ def never_moves_a_server_a_second_time() -> None:
 
 @scenario("never-1")
 def starts_no_move_from_an_older_list() -> None:
-    world = drain("active", "active", migration={"maxParallel": 1}, servers={"locked": "Block"})
-    world.model.faults.set("finish_migration", "sleep:2,once")
+    """Live: before a move that a confirm makes room for there is no poll."""
+    migration = {"method": "Live", "maxParallel": 1}
+    world = drain("active", "active", migration=migration, servers={"locked": "Block"})
+    world.model.faults.set("live_migration", "sleep:5,once")
     world.until(lambda: bool(world.status.get("moving")))
     first, second = sorted(servers(world), key=lambda s: s.id != world.status["moving"][0]["id"])
-    world.until(lambda: first.task_state == "resize_finish")
+    world.until(lambda: first.task_state == "migrating")
     world.do("lock", second)
     world.until(lambda: first.vm_state == "active" and first.host != HOST)
     world.run(10)

@@ -54,6 +54,9 @@ from quiesce.runtime.publish import publish
 from quiesce.runtime.reconciler import ResourceReconciler
 
 _PLAN_EVERY = timedelta(seconds=60)
+_BEFORE_FIRST_WRITE = 1.0
+"""Seconds that the list of services may be old which many new drains share: the row of a service is
+read again right before it is written."""
 _COMPARED, _MOST_COMPARED = 64, 2000
 """Characters of a name, and names, in the search for one that was meant: the time for each grows
 with the square of its length."""
@@ -126,7 +129,7 @@ class Drains:
         observation, decision = self.observe_and_decide(resource, drain, access)
         notices = self.notices(resource, drain, observation)
         self._prove(resource, access)
-        self.remember(resource, observation, decision)
+        self.remember(resource, drain, observation, decision)
         self.telemetry.observed(resource, drain, observation, decision)
         if decision.released:
             return Released(_farewell(drain, decision))
@@ -164,15 +167,15 @@ class Drains:
     def claim(self, resource: Resource, drain: Drain, access: _Access) -> Resource:
         """Asked until the drain has begun; from then on no other drain can take the host from it.
 
-        The list of services, which only administrators may read, proves the credentials; it is of
-        the present, for what follows. -> the resource as it is stored now.
+        The list of services, which only administrators may read, proves the credentials; it is
+        hardly older than this call, for what follows. -> the resource as it is stored now.
         """
         mine = _claim_of(resource)
         if drain.begun:
             self.claims.hold(mine)
         if drain.begun or drain.deleting:
             return resource
-        access.cloud.services(fresh=True)
+        access.cloud.services(age=_BEFORE_FIRST_WRITE)
         mine = replace(mine, cloud=self._prove(resource, access))
         divided = self.context.shard.divided
         if divided:
@@ -316,7 +319,9 @@ class Drains:
         new = observation.history.foreign_confirms[len(before) :]
         return foreign_confirms(new, observation.history.names, drain.spec.confirmation)
 
-    def remember(self, resource: Resource, observation: Observation, decision: Decision) -> None:
+    def remember(
+        self, resource: Resource, drain: Drain, observation: Observation, decision: Decision
+    ) -> None:
         """For the next tick, should this one not come to its end: its calls are expected to
         work.
         """
@@ -324,7 +329,8 @@ class Drains:
         for m in before.ended(observation.migrations):
             metrics.move_finished("live" if m.live else "cold", m.status)
         history = observation.history.note_proof(decision.proof.clean, observation.now)
-        self.histories[resource.uid] = history.expect(decision.actions)
+        more = wants_more(drain, decision)
+        self.histories[resource.uid] = history.expect(decision.actions, more=more)
 
     def report(
         self,

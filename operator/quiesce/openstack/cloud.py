@@ -55,7 +55,7 @@ from quiesce.openstack.transport import LIST
 
 _SERVICES_AGE = _HYPERVISORS_AGE = 10.0
 """Seconds for which a list may be shared between resources, and between ticks."""
-_GROUPS_AGE = 30.0
+_GROUPS_AGE, _FOUND_AGE = 30.0, 1.0
 _COMPUTES = {"binary": "nova-compute"}
 _PORTS_AT_ONCE = 100
 _HYPERVISORS_AT_ONCE = 500
@@ -86,7 +86,7 @@ class Cloud:
         self._groups = Shared(self._read_groups, _GROUPS_AGE, clock)
         self._hypervisors = Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
         self._computes = Shared(self._read_computes, _HYPERVISORS_AGE, clock)
-        self._aggregates = Shared(self._read_aggregates, 0.0, clock)
+        self._aggregates = Shared(self._read_aggregates, _FOUND_AGE, clock)
         self._verified = (float("-inf"), 0)  # when all such servers were listed, and how many
         self._changes = Changes(self._changed_migrations, clock)
         self._server_changes = Changes(self._changed_servers, clock)
@@ -98,11 +98,11 @@ class Cloud:
 
     # Reads
 
-    def services(self, *, age: float = 0.0, fresh: bool = False) -> tuple[Service, ...]:
-        """Every nova-compute service of the cloud. `fresh`: as they are now. `age`: seconds that
-        they may be old, if more than usual.
+    def services(self, *, age: float | None = None) -> tuple[Service, ...]:
+        """Every nova-compute service of the cloud. `age`: seconds that they may be old; None: as
+        usual; 0: as they are now.
         """
-        found, _ = self._services.get(age, fresh=fresh)
+        found, _ = self._services.get(age)
         return found
 
     def service(self, host: str) -> Service | None:
@@ -116,8 +116,8 @@ class Cloud:
             found = (Service.read(row) for row in rows(body, "services"))
             return next((service for service in found if service.host == host), None)
 
-    def known_services(self, age: float) -> Mapping[str, Service] | None:
-        """The first of each host, without a read; None: one is needed."""
+    def known_services(self, age: float | None = None) -> Mapping[str, Service] | None:
+        """The first of each host, without a read; None: one is needed. `age`: as of `services`."""
         found = self._services.known(age)
         return None if found is None else found[1]
 
@@ -457,13 +457,13 @@ class Cloud:
         They are read before and after the hypervisors: a cell may go down, or come back, between
         two requests.
         """
-        _complete(self.services(fresh=True))
-        hypervisors = self._hypervisors.get(fresh=True)
-        return _complete(self.services(fresh=True)), hypervisors
+        _complete(self.services(age=0.0))
+        hypervisors = self._hypervisors.get(0.0)
+        return _complete(self.services(age=0.0)), hypervisors
 
     def aggregates(self) -> tuple[Aggregate, ...]:
-        """All of them, as they are now."""
-        return self._aggregates.get(fresh=True)
+        """All of them, as they are now or were a moment ago."""
+        return self._aggregates.get()
 
     def _read_aggregates(self) -> tuple[Aggregate, ...]:
         body = self._api.get("compute", "/os-aggregates", most=LIST)

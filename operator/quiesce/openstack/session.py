@@ -29,6 +29,7 @@ from quiesce.openstack.clouds_yaml import (
     read_cloud,
 )
 from quiesce.openstack.http import Api, cause
+from quiesce.openstack.single_flight import SingleFlight
 from quiesce.openstack.transport import BadCertificates, Transport, trust
 from quiesce.ops.identity import USER_AGENT
 
@@ -96,6 +97,7 @@ class Clouds:
         self._entries: OrderedDict[_Key, tuple[str, CloudEntry]] = OrderedDict()
         self._open: OrderedDict[_Key, tuple[str, Cloud]] = OrderedDict()
         self._breakers: OrderedDict[_Key, tuple[str, Breaker]] = OrderedDict()
+        self._logins = SingleFlight[Cloud]()
 
     def get(
         self, secret: Secret, cloud_name: str, using: Callable[[str], None] = lambda _: None
@@ -103,18 +105,37 @@ class Clouds:
         """An authenticated cloud. Raises BadCredentials, CloudUnreachable, CloudTooOld.
 
         `using` is called with host:port of its Keystone before anything is sent, and may raise.
+        Threads that want the same one at the same time share one login.
         """
         _, host, port = origin(self._entry(secret, cloud_name).auth_url)
         using(f"{host}:{port}")
+        found = self._known(secret, cloud_name)
+        if found is not None:
+            return found
+        try:
+            return self._logins.run(
+                (secret.namespace, secret.name, cloud_name, secret.version),
+                lambda: self._known(secret, cloud_name) or self._log_in(secret, cloud_name),
+                time_left(LONGEST_TIMEOUT),
+            )
+        except TimeoutError as error:
+            raise CloudUnreachable(
+                "Keystone does not answer another reconciliation's request"
+            ) from error
+
+    def _known(self, secret: Secret, cloud_name: str) -> Cloud | None:
         key = (secret.namespace, secret.name, cloud_name)
         with self._lock:
             version, cloud = self._open.get(key, ("", None))
-            if cloud is not None and version == secret.version and not cloud.broken:
-                self._open.move_to_end(key)
-                return cloud
+            if cloud is None or version != secret.version or cloud.broken:
+                return None
+            self._open.move_to_end(key)
+            return cloud
+
+    def _log_in(self, secret: Secret, cloud_name: str) -> Cloud:
         cloud = self._connect(secret, cloud_name)
         with self._lock:
-            _keep(self._open, key, (secret.version, cloud))
+            _keep(self._open, (secret.namespace, secret.name, cloud_name), (secret.version, cloud))
         return cloud
 
     def forget(self, secret: Secret, cloud_name: str) -> None:

@@ -25,7 +25,7 @@ class Shared(Generic[T]):
     """Safe to use from many threads."""
 
     def __init__(self, read: Callable[[], T], age: float, clock: Callable[[], float]) -> None:
-        """`age`: seconds for which a read counts, at least."""
+        """`age`: seconds for which a read counts, where who asks does not say otherwise."""
         self._read, self._age, self._clock = read, age, clock
         self._lock = threading.Lock()
         self._value: tuple[float, T] | None = None
@@ -39,20 +39,20 @@ class Shared(Generic[T]):
         """Frees its memory."""
         self._value = None
 
-    def known(self, age: float = 0.0) -> T | None:
+    def known(self, age: float | None = None) -> T | None:
         """What `get` would return without a read; None: it would read."""
         found = self._value
-        if found is None or self._forgotten or self._clock() - found[0] > max(age, self._age):
+        if found is None or self._forgotten or not self._counts(found[0], self._clock(), age):
             return None
         return found[1]
 
-    def get(self, age: float = 0.0, *, fresh: bool = False) -> T:
-        """`age`: seconds for which a read counts here, if that is longer than usual. `fresh`: read
-        after this call; threads that wait for the same share one read.
+    def get(self, age: float | None = None) -> T:
+        """`age`: seconds before this call in which the read may have begun; None: as usual; 0: it
+        begins after this call, and threads that wait for such a one share it.
 
         Raises what `read` raises, and CloudUnreachable where another thread's read takes too long.
         """
-        recent = None if fresh else self.known(age)
+        recent = self.known(age)
         if recent is not None:  # without waiting for another thread's read
             return recent
         asked = self._clock()
@@ -61,15 +61,17 @@ class Shared(Generic[T]):
         try:
             if self._forgotten:
                 self._forgotten, self._value = False, None
-            now, found = self._clock(), self._value
-            if found is None or (
-                found[0] <= asked if fresh else now - found[0] > max(age, self._age)
-            ):
-                found = self._value = (now, self._read())
+            found = self._value
+            if found is None or not self._counts(found[0], asked, age):
+                found = self._value = (self._clock(), self._read())
                 kept.add(self, weight(found[1], MOST_KEPT))
             return found[1]
         finally:
             self._lock.release()
+
+    def _counts(self, began: float, asked: float, age: float | None) -> bool:
+        age = self._age if age is None else age
+        return began > asked or (age > 0 and asked - began <= age)
 
 
 class _Droppable(Protocol):

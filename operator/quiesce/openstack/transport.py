@@ -218,7 +218,7 @@ class Transport(BaseAdapter):
         super().__init__()
         self._timeout = timeout
         self._breaker = breaker or Breaker()
-        self._pools = urllib3.PoolManager(8, maxsize=8, ssl_context=tls)
+        self._pools = urllib3.PoolManager(8, maxsize=32, ssl_context=tls)
         self._pools.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
     def send(

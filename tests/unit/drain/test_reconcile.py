@@ -56,7 +56,7 @@ class Still:
         self.the_servers: tuple[Server, ...] = (server("s1"), server("s2", "SHUTOFF"))
         self.the_migrations: tuple[Migration, ...] = (migration(FOUND, "confirmed", "old"),)
 
-    def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
+    def services(self, *, age: float | None = None) -> tuple[Service, ...]:
         return self.the_services
 
     def service(self, host: str) -> Service | None:
@@ -313,7 +313,7 @@ def test_a_drain_without_credentials_has_begun_nothing_and_goes_at_once() -> Non
 
 def test_refused_credentials_are_read_anew() -> None:
     class Refusing(Still):
-        def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
+        def services(self, *, age: float | None = None) -> tuple[Service, ...]:
             raise BadCredentials("401")
 
     process, _ = operator(Refusing())
@@ -555,7 +555,7 @@ def test_credentials_that_nova_refuses_prove_no_cloud() -> None:
     """A catalog can name any Nova; only an answer to an administrator proves it."""
 
     class Refusing(Still):
-        def services(self, *, fresh: bool = False) -> tuple[Service, ...]:
+        def services(self, *, age: float | None = None) -> tuple[Service, ...]:
             raise NotAllowed("403")
 
     process, store = operator(Refusing())

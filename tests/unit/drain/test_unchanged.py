@@ -2,6 +2,7 @@
 What it does follows from records of the same tick.
 """
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from tests.unit.drain.build import (
 )
 
 from quiesce.drain.decide import suffices
-from quiesce.drain.model.actions import ConfirmMove
+from quiesce.drain.model.actions import Action, ConfirmMove, RevertMove, StartMove
 from quiesce.drain.model.history import History
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.observe.moves import read_migrations
@@ -91,8 +92,24 @@ def test_when_records_are_read_whatever_has_changed(what: Observation, edited: b
 def test_after_a_call_of_its_own_a_drain_reads_them() -> None:
     """Nova's new record of it is not among the changes before it is first updated."""
     history = History(asked=5.0)
-    assert history.expect(()).asked == 5.0
-    assert history.expect((ConfirmMove("s1", FOUND + 1),)).asked is None
+    assert history.expect((), more=True).asked == 5.0
+    assert history.expect((ConfirmMove("s1", FOUND + 1),), more=False).asked is None
+
+
+@pytest.mark.parametrize(
+    ("action", "more", "listed"),
+    [
+        (ConfirmMove("s1", FOUND + 1), False, NOW),
+        (ConfirmMove("s1", FOUND + 1), True, None),
+        (StartMove("s1", "cold", None), True, NOW),
+        (RevertMove("s1", FOUND + 1, ""), False, None),
+    ],
+)
+def test_where_a_confirm_makes_room_for_a_move_the_servers_are_read_next(
+    action: Action, more: bool, listed: datetime | None
+) -> None:
+    """A poll before would be in vain."""
+    assert History(listed=NOW).expect((action,), more=more).listed == listed
 
 
 def test_nothing_is_done_for_records_that_were_not_read_in_this_tick() -> None:

@@ -219,7 +219,7 @@ def test_services_are_shared_for_a_moment_and_read_anew_after_each_write_or_on_d
     there.services()
     there.services()
     assert len(wire.sent) == 1
-    there.services(fresh=True)
+    there.services(age=0.0)
     assert len(wire.sent) == 2
     there.disable_service("svc-1", "why")
     there.services()

@@ -65,6 +65,24 @@ def test_a_list_is_shared_while_it_is_recent_and_not_forgotten() -> None:
     assert len(reads) == 3
 
 
+def test_who_needs_a_younger_list_than_others_says_so() -> None:
+    now, reads = [0.0], list[str]()
+    found = Shared(a_list(10, reads, "a"), 10.0, lambda: now[0])
+    found.get()
+    now[0] = 1.0
+    found.get(1.0)
+    assert len(reads) == 1
+    now[0] = 1.1
+    found.get(1.0)
+    assert len(reads) == 2
+    now[0] = 30.0
+    found.get(30.0)
+    assert len(reads) == 2
+    found.get(0.0)
+    found.get(0.0)
+    assert len(reads) == 4, "what began at the very moment may be older"
+
+
 class Ticks:
     """A clock that goes on by one each time it is looked at."""
 
@@ -97,7 +115,7 @@ def test_who_is_content_with_a_recent_list_does_not_wait_for_a_read_of_the_prese
 
     found = Shared(read, 10.0, lambda: 0.0)
     assert found.get() == 1
-    other = threading.Thread(target=lambda: found.get(fresh=True))
+    other = threading.Thread(target=lambda: found.get(0.0))
     other.start()
     assert begun.wait(30)
     try:
@@ -120,7 +138,7 @@ def test_threads_that_wait_for_the_present_share_one_read() -> None:
 
     shared = Shared(read, 10.0, clock)
     threads = [
-        threading.Thread(target=lambda: answers.append(shared.get(fresh=True)), daemon=True)
+        threading.Thread(target=lambda: answers.append(shared.get(0.0)), daemon=True)
         for _ in range(8)
     ]
     threads[0].start()

@@ -168,7 +168,7 @@ def test_help_tells_defaults_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
         parse(["run", "--help"], {})
     text = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
-    assert "default 8; $QUIESCE_WORKERS" in text
+    assert "default 16; $QUIESCE_WORKERS" in text
     assert "default 10s; $QUIESCE_SETTLE" in text
     assert "default 0; $QUIESCE_MAX_MOVES" in text
     assert all(f"{code.value} {code.cause}" in text for code in Exit)

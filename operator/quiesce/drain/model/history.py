@@ -330,15 +330,17 @@ class History:
 
     # What was done
 
-    def expect(self, actions: Sequence[Action]) -> Self:
+    def expect(self, actions: Sequence[Action], *, more: bool) -> Self:
         """Before the calls go out: Nova works on every server whose move is asked for.
 
         Whatever else changes the list of servers, and a call that is not accepted, makes it void.
-        So does any call with the migrations: Nova's own record of it is not among its changes.
+        So does a confirm that makes room for `more` moves: they begin with a list of their own. So
+        does any call with the migrations: Nova's own record of it is not among its changes.
         """
         tasks = {a.server_id: _BY_METHOD[a.method] for a in actions if isinstance(a, StartMove)}
         servers = tuple(replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers)
-        known = all(isinstance(a, StartMove | ConfirmMove) for a in actions)
+        expected = (StartMove,) if more else (StartMove, ConfirmMove)
+        known = all(isinstance(a, expected) for a in actions)
         confirms = self.confirms | {a.migration_id for a in actions if isinstance(a, ConfirmMove)}
         listed = self.listed if known else None
         asked = None if actions else self.asked

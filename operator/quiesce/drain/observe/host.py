@@ -128,10 +128,10 @@ def _read_services(
     """And beside them the host's servers in the first tick after the service was disabled, whose
     first move waits for both; None: they come later.
     """
-    if planning and drain.begun and not drain.deleting and cloud.known_services(0.0) is None:
+    if planning and drain.begun and not drain.deleting and cloud.known_services() is None:
         return together(cloud.services, lambda: cloud.servers_on(drain.host))
     # Before the first write they were just read.
-    return cloud.services(fresh=drain.deleting), None
+    return cloud.services(age=0.0 if drain.deleting else None), None
 
 
 def _read_whole(
@@ -372,7 +372,7 @@ def _read_proof(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     """The expensive reads of the proof: the service again, and what placement still holds. All
     migrations were listed in this tick.
     """
-    services = cloud.services(fresh=True)
+    services = cloud.services(age=0.0)
     service = _service_of(observation.host, services)
     history = _note_report(observation.history, service, observation.now)
     observation = replace(observation, services=services, service=service, history=history)
