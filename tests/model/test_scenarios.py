@@ -136,7 +136,7 @@ def never_moves_a_server_a_second_time() -> None:
 
 @scenario("never-1")
 def starts_no_move_from_an_older_list() -> None:
-    """Live: before a move that a confirm makes room for there is no poll."""
+    """Live: before a move for which a confirm frees a slot there is no poll."""
     migration = {"method": "Live", "maxParallel": 1}
     world = drain("active", "active", migration=migration, servers={"locked": "Block"})
     world.model.faults.set("live_migration", "sleep:5,once")

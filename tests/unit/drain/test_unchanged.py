@@ -105,7 +105,7 @@ def test_after_a_call_of_its_own_a_drain_reads_them() -> None:
         (RevertMove("s1", FOUND + 1, ""), False, None),
     ],
 )
-def test_where_a_confirm_makes_room_for_a_move_the_servers_are_read_next(
+def test_where_a_confirm_frees_a_slot_the_servers_are_read_next(
     action: Action, more: bool, listed: datetime | None
 ) -> None:
     """A poll before would be in vain."""
