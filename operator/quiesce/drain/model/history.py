@@ -334,8 +334,8 @@ class History:
         """Before the calls go out: Nova works on every server whose move is asked for.
 
         Whatever else changes the list of servers, and a call that is not accepted, makes it void.
-        So does a confirm that frees a slot for `more` moves: they begin with a list of their own. So
-        does any call with the migrations: Nova's own record of it is not among its changes.
+        So does a confirm that frees a slot for `more` moves: these begin with a list of their own.
+        So does any call with the migrations: Nova's own record of it is not among its changes.
         """
         tasks = {a.server_id: _BY_METHOD[a.method] for a in actions if isinstance(a, StartMove)}
         servers = tuple(replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers)
