@@ -12,6 +12,7 @@ from tests.harness.openstack import Lab
 ENDED = ("confirmed", "completed", "error", "failed", "cancelled")
 ARRIVED = ("finished", "confirming")
 SERVERS = 5
+SOAK = {"soak": "3s"}  # one that has arrived stays in flight while the next one is on its way
 
 
 def in_flight(cloud: Lab) -> list[tuple[str, str | None]]:
@@ -34,8 +35,11 @@ def test_both_limits_hold_whatever_becomes_of_the_operator(
     operator = Operator(account, tmp_path / "operator.log", flags, FLAGS).start()
     most = most_to_one = kills = 0
     try:
-        keep = {"afterDrain": "KeepDisabled"}
-        drains = [Drain.apply(kube, credentials, host, service=keep) for host in hosts[:2]]
+        keep, soaks = {"afterDrain": "KeepDisabled"}, {"checks": SOAK}
+        drains = [
+            Drain.apply(kube, credentials, host, service=keep, confirmation=soaks)
+            for host in hosts[:2]
+        ]
         deadline = time.monotonic() + 300
         while not all(drain.condition("Ready").get("status") == "True" for drain in drains):
             assert time.monotonic() < deadline, [drain.status for drain in drains]
