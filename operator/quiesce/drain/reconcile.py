@@ -46,7 +46,7 @@ from quiesce.drain.report import (
 from quiesce.drain.rest import Rest, Rests
 from quiesce.drain.telemetry import Telemetry
 from quiesce.kube.resource import Key, Resource
-from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.cloud import FOUND_AGE, Cloud
 from quiesce.ops import metrics
 from quiesce.runtime.clouds import cloud_of, forget_secret
 from quiesce.runtime.kinds import Context, Reconciler, Released
@@ -54,9 +54,6 @@ from quiesce.runtime.publish import publish
 from quiesce.runtime.reconciler import ResourceReconciler
 
 _PLAN_EVERY = timedelta(seconds=60)
-_BEFORE_FIRST_WRITE = 1.0
-"""Seconds that the list of services may be old which many new drains share: the row of a service is
-read again right before it is written."""
 _COMPARED, _MOST_COMPARED = 64, 2000
 """Characters of a name, and names, in the search for one that was meant: the time for each grows
 with the square of its length."""
@@ -175,7 +172,7 @@ class Drains:
             self.claims.hold(mine)
         if drain.begun or drain.deleting:
             return resource
-        access.cloud.services(age=_BEFORE_FIRST_WRITE)
+        access.cloud.services(age=FOUND_AGE)
         mine = replace(mine, cloud=self._prove(resource, access))
         divided = self.context.shard.divided
         if divided:

@@ -55,7 +55,10 @@ from quiesce.openstack.transport import LIST
 
 _SERVICES_AGE = _HYPERVISORS_AGE = 10.0
 """Seconds for which a list may be shared between resources, and between ticks."""
-_GROUPS_AGE, _FOUND_AGE = 30.0, 1.0
+_GROUPS_AGE = 30.0
+FOUND_AGE = 1.0
+"""Seconds that what is saved before a first write may be old: many drains that are new at once
+share it, and the row of a service is read again right before it is written."""
 _COMPUTES = {"binary": "nova-compute"}
 _PORTS_AT_ONCE = 100
 _HYPERVISORS_AT_ONCE = 500
@@ -86,7 +89,7 @@ class Cloud:
         self._groups = Shared(self._read_groups, _GROUPS_AGE, clock)
         self._hypervisors = Shared(self._read_hypervisors, _HYPERVISORS_AGE, clock)
         self._computes = Shared(self._read_computes, _HYPERVISORS_AGE, clock)
-        self._aggregates = Shared(self._read_aggregates, _FOUND_AGE, clock)
+        self._aggregates = Shared(self._read_aggregates, FOUND_AGE, clock)
         self._verified = (float("-inf"), 0)  # when all such servers were listed, and how many
         self._changes = Changes(self._changed_migrations, clock)
         self._server_changes = Changes(self._changed_servers, clock)
@@ -461,9 +464,9 @@ class Cloud:
         hypervisors = self._hypervisors.get(0.0)
         return _complete(self.services(age=0.0)), hypervisors
 
-    def aggregates(self) -> tuple[Aggregate, ...]:
-        """All of them, as they are now or were a moment ago."""
-        return self._aggregates.get()
+    def aggregates(self, *, age: float | None = None) -> tuple[Aggregate, ...]:
+        """All of them. `age`: seconds that they may be old; None: FOUND_AGE; 0: as they are now."""
+        return self._aggregates.get(age)
 
     def _read_aggregates(self) -> tuple[Aggregate, ...]:
         body = self._api.get("compute", "/os-aggregates", most=LIST)

@@ -120,7 +120,8 @@ class Clouds:
             )
         except TimeoutError as error:
             raise CloudUnreachable(
-                "Keystone does not answer another reconciliation's request"
+                f"{_where(secret, cloud_name)}: Keystone has not answered yet, "
+                "in the login of another reconciliation"
             ) from error
 
     def _known(self, secret: Secret, cloud_name: str) -> Cloud | None:
@@ -165,7 +166,7 @@ class Clouds:
         return found
 
     def _connect(self, secret: Secret, cloud_name: str) -> Cloud:
-        where = f"Secret {secret.namespace}/{secret.name}, cloud {cleaned(cloud_name, 60)!r}"
+        where = _where(secret, cloud_name)
         entry = self._entry(secret, cloud_name)
         breaker = self._breaker(secret, cloud_name)
         session = _session(secret, entry, min(entry.timeout, self._timeout), breaker)
@@ -181,6 +182,10 @@ class Clouds:
             ) from error
         except (ks.ClientException, requests.RequestException) as error:
             raise CloudUnreachable(f"{where}: {cause(error)}") from error
+
+
+def _where(secret: Secret, cloud_name: str) -> str:
+    return f"Secret {secret.namespace}/{secret.name}, cloud {cleaned(cloud_name, 60)!r}"
 
 
 def _session(secret: Secret, entry: CloudEntry, timeout: float, breaker: Breaker) -> Session:

@@ -375,6 +375,24 @@ def test_two_services_of_one_name_are_refused_before_anything_is_written() -> No
         observe(there, drain(record=Record()), History(), NOW)
 
 
+@pytest.mark.promise("always-8")
+def test_aggregates_are_of_the_present_when_the_host_rejoins_them() -> None:
+    """One that it has just joined is not joined again, nor one that it was taken out of."""
+    members: list[str] = []
+    answers: dict[str, Any] = {
+        "/os-services": {"services": [{"id": "svc-2", "host": HOST, "status": "disabled"}]},
+        "/servers/detail": {"servers": []},
+        "/os-migrations": {"migrations": []},
+        "/os-aggregates": {"aggregates": [{"id": 1, "name": "ssd", "hosts": members}]},
+    }
+    there = Cloud(Wire(lambda _, __, path, *___: answers[path]), lambda: 5.0)
+    restoring = drain(record=begun(), deleting=True)
+    found = [observe(there, restoring, History(), NOW).aggregates]
+    members.append(HOST)
+    found.append(observe(there, restoring, History(), NOW).aggregates)
+    assert [each and each[0].hosts for each in found] == [(), (HOST,)]
+
+
 @pytest.mark.parametrize(
     ("addresses", "ports", "hidden"),
     [

@@ -226,6 +226,15 @@ def test_services_are_shared_for_a_moment_and_read_anew_after_each_write_or_on_d
     assert len(wire.sent) == 4
 
 
+def test_aggregates_are_shared_for_a_moment_unless_they_have_to_be_of_the_present() -> None:
+    there, wire = cloud(*[{"aggregates": []}] * 2)
+    there.aggregates()
+    there.aggregates()
+    assert len(wire.sent) == 1
+    there.aggregates(age=0.0)
+    assert len(wire.sent) == 2
+
+
 def listed(*hosts: str, **cell: str) -> dict[str, Any]:
     rows = [
         {"id": f"svc-{host}", "host": host, "status": "enabled", "state": "up"} for host in hosts

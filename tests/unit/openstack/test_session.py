@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 from keystoneauth1.exceptions import Unauthorized
@@ -99,6 +100,32 @@ def test_a_thread_that_would_wait_for_itself_is_refused() -> None:
         pass
     with lock:  # free again
         pass
+
+
+@pytest.mark.finding("H4")
+def test_a_login_of_another_thread_is_shared_and_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clouds, secret = Clouds(), Secret({"clouds.yaml": GOOD})
+    begun, ends, logins = threading.Event(), threading.Event(), list[str]()
+
+    def connect(_secret: object, name: str) -> SimpleNamespace:
+        logins.append(name)
+        begun.set()
+        assert ends.wait(60)
+        return SimpleNamespace(broken=False)
+
+    monkeypatch.setattr(clouds, "_connect", connect)
+    thread = threading.Thread(target=lambda: clouds.get(secret, "openstack"), daemon=True)
+    thread.start()
+    assert begun.wait(60)
+    where = "Secret ns/openstack-clouds, cloud 'openstack': Keystone has not answered yet"
+    with budget(0.01), pytest.raises(CloudUnreachable, match=where):
+        clouds.get(secret, "openstack")
+    ends.set()
+    thread.join(60)
+    clouds.get(secret, "openstack")
+    assert logins == ["openstack"]
 
 
 @pytest.mark.finding("H4")

@@ -77,7 +77,8 @@ def observe(
         observation = _read_capacity(cloud, observation)
     registered_again = service is not None and service.id != drain.record.found_id
     if not drain.begun or (drain.deleting and registered_again):
-        observation = replace(observation, aggregates=cloud.aggregates())
+        aggregates = cloud.aggregates(age=0.0 if drain.deleting else None)
+        observation = replace(observation, aggregates=aggregates)
     if not drain.begun:
         return _with_hypervisor(cloud, observation)
     if not drain.deleting and observation.looks_empty:
