@@ -260,6 +260,10 @@ def times_are_renewed(original: Any, report_: Any) -> Any:
     return replace(found, record=replace(found.record, started=report_.now))
 
 
+def believes_the_list(_: Any, cloud: Any, drain: Any, polled: Any, chosen: Any) -> Any:
+    return moves.read_guests(cloud, drain, replace(polled, read=frozenset(chosen)))
+
+
 def never_disables_again(original: Any, drain: Any, observation: Any) -> Any:
     return () if drain.begun else original(drain, observation)
 
@@ -276,6 +280,10 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     ),
     "takes an older list of servers for the present": (
         answer(reconcile, "suffices", True),
+        "starts_no_move_from_an_older_list",
+    ),
+    "moves a server as it was listed, not as it is": (
+        wrap(reconcile, "read_chosen", believes_the_list),
         "starts_no_move_from_an_older_list",
     ),
     "takes a tenant's resize for its own": (

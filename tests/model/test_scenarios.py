@@ -136,18 +136,19 @@ def never_moves_a_server_a_second_time() -> None:
 
 @scenario("never-1")
 def starts_no_move_from_an_older_list() -> None:
-    """Live: before a move for which a confirm frees a slot there is no poll."""
-    migration = {"method": "Live", "maxParallel": 1}
-    world = drain("active", "active", migration=migration, servers={"locked": "Block"})
-    world.model.faults.set("live_migration", "sleep:5,once")
-    world.until(lambda: bool(world.status.get("moving")))
-    first, second = sorted(servers(world), key=lambda s: s.id != world.status["moving"][0]["id"])
-    world.until(lambda: first.task_state == "migrating")
-    world.do("lock", second)
-    world.until(lambda: first.vm_state == "active" and first.host != HOST)
-    world.run(10)
-    assert world.actions(second.id) == []
-    assert world.problems() == {"Locked"}
+    for method in ("Cold", "Live"):
+        migration = {"method": method, "maxParallel": 1}
+        world = drain("active", "active", migration=migration, servers={"locked": "Block"})
+        world.model.faults.set("live_migration", "sleep:5,once")
+        world.until(lambda world=world: bool(world.status.get("moving")))  # type: ignore[misc]
+        moving = world.status["moving"][0]["id"]
+        first, second = sorted(servers(world), key=lambda s, id_=moving: s.id != id_)  # type: ignore[misc]
+        world.until(lambda first=first: first.task_state is not None)  # type: ignore[misc]
+        world.do("lock", second)
+        world.until(lambda first=first: first.vm_state == "active" and first.host != HOST)  # type: ignore[misc]
+        world.run(10)
+        assert world.actions(second.id) == []
+        assert world.problems() == {"Locked"}
 
 
 @scenario("never-1", "always-2")

@@ -3,6 +3,7 @@
 They read the model's own state, not what the operator believes.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,8 +117,20 @@ class Watch:
                 self.listed |= {
                     row["id"]: row for row in rows if row["OS-EXT-SRV-ATTR:host"] == HOST
                 }
+        elif request.method == "GET" and re.fullmatch("/v2.1/servers/[^/]+", request.path):
+            self.read_alone(request.path.rpartition("/")[2], response)
         elif request.method != "GET":
             self.count_refusal(request, response.status)
+
+    def read_alone(self, server_id: str, response: Response) -> None:
+        """What was read last counts."""
+        row = response.body["server"] if response.status == 200 else None
+        for known in (self.seen, self.listed):
+            known.pop(server_id, None)
+        if row is not None:
+            self.seen[server_id] = row
+            if row.get("OS-EXT-SRV-ATTR:host") == HOST:
+                self.listed[server_id] = row
 
     def sent(self, request: Request, *, answered: bool) -> None:
         """Not twice in a tick, and after a call without an answer not within ten seconds."""

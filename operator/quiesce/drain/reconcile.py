@@ -17,7 +17,7 @@ from quiesce.compute.access import host_key_secret
 from quiesce.compute.host import HostCompute
 from quiesce.drain.act import Acted, ActionContext, act
 from quiesce.drain.claimed import Claims, StoredClaims, cloud_digest
-from quiesce.drain.decide import Claim, decide, suffices
+from quiesce.drain.decide import Claim, decide, suffices, to_read
 from quiesce.drain.decide.schedule import (
     as_stored,
     on_their_way,
@@ -34,7 +34,7 @@ from quiesce.drain.model.history import History
 from quiesce.drain.model.identity import DrainIdentity
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.newcomers import Newcomers
-from quiesce.drain.observe import complete, observe, poll, read_guests
+from quiesce.drain.observe import complete, observe, poll, read_chosen, read_guests
 from quiesce.drain.report import (
     Report,
     events,
@@ -216,18 +216,23 @@ class Drains:
     def observe_and_decide(
         self, resource: Resource, drain: Drain, access: _Access
     ) -> tuple[Observation, Decision]:
-        """A poll where that is enough for what is to be done, else a whole observation."""
+        """A poll where that is enough for what is to be done, with the servers that are to move;
+        else a whole observation.
+        """
         now, history = self.now(), self.histories.get(resource.uid, History())
         planning = _wants_plan(drain, history, now)
         if not planning and not drain.deleting:
             polled = poll(access.cloud, drain, history, now)
             if polled is not None:
                 found = self._decide(resource, drain, access, polled)
-                if suffices(*found):
+                if suffices(drain, *found):
                     asked = read_guests(access.cloud, drain, found[0])
                     if asked is not found[0]:
                         found = self._decide(resource, drain, access, asked)
-                if suffices(*found):
+                elif chosen := to_read(drain, *found):
+                    read = read_chosen(access.cloud, drain, found[0], chosen)
+                    found = self._decide(resource, drain, access, read) if read else found
+                if suffices(drain, *found):
                     return found
                 observation = complete(access.cloud, drain, found[0])
                 if not observation.looks_empty:

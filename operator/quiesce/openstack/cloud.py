@@ -31,6 +31,7 @@ from quiesce.openstack.fields import (
 from quiesce.openstack.http import MISREAD, PAGE, Api
 from quiesce.openstack.lookups import Lookups
 from quiesce.openstack.records import (
+    ROWS_FOR_ONE,
     ActionEvents,
     Aggregate,
     Confirmed,
@@ -67,8 +68,6 @@ _SERVERS_AT_ONCE = 50
 _VERIFY = "VERIFY_RESIZE"
 _VERIFY_AGE = 60.0
 _LISTS_AT_ONCE = 4
-_ROWS_FOR_ONE = 25
-"""Rows of others in a list that cost Nova as much as a request for one server."""
 _MOST_SKIPPED = 100
 """Older migrations in a row, half of a page: clocks of Nova's processes are seconds apart, and so
 many do not begin on one host in that time."""
@@ -151,7 +150,7 @@ class Cloud:
         cloud, or one by one where it has had many others within the last minute.
         """
         listed, rows = self._verified
-        if self.clock() - listed <= _VERIFY_AGE and rows > _ROWS_FOR_ONE * len(ids):
+        if self.clock() - listed <= _VERIFY_AGE and rows > ROWS_FOR_ONE * len(ids):
             try:
                 found = [self.server(server_id) for server_id in sorted(ids)]
             except CloudUnreachable:  # a server that Nova cannot show holds up no other

@@ -220,6 +220,15 @@ def _ids(row: Mapping[str, Any], name: str) -> Iterator[str]:
             yield id_of(each, "id")
 
 
+ROWS_FOR_ONE = 25
+"""Rows of others in a list of servers that cost Nova as much as a request for one of them."""
+
+
+def cheaper_one_by_one(servers: int, listed: int) -> bool:
+    """Whether so many servers cost less each by itself than in a list that has so many rows."""
+    return servers <= max(1, listed // ROWS_FOR_ONE)
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One row of `GET /os-migrations` (2.80).

@@ -96,20 +96,26 @@ def test_after_a_call_of_its_own_a_drain_reads_them() -> None:
     assert history.expect((ConfirmMove("s1", FOUND + 1),), more=False).asked is None
 
 
+ONE, TWO = ConfirmMove("s1", FOUND + 1), ConfirmMove("s2", FOUND + 2)
+
+
 @pytest.mark.parametrize(
-    ("action", "more", "listed"),
+    ("actions", "rows", "more", "listed"),
     [
-        (ConfirmMove("s1", FOUND + 1), False, NOW),
-        (ConfirmMove("s1", FOUND + 1), True, None),
-        (StartMove("s1", "cold", None), True, NOW),
-        (RevertMove("s1", FOUND + 1, ""), False, None),
+        ((ONE, TWO), 49, False, NOW),
+        ((ONE, TWO), 49, True, None),
+        ((ONE, TWO), 50, True, NOW),
+        ((ONE,), 1, True, NOW),
+        ((StartMove("s1", "cold", None),), 1, True, NOW),
+        ((RevertMove("s1", FOUND + 1, ""),), 1, False, None),
     ],
 )
-def test_where_a_confirm_frees_a_slot_the_servers_are_read_next(
-    action: Action, more: bool, listed: datetime | None
+def test_where_confirms_free_slots_for_many_the_servers_are_listed_next(
+    actions: tuple[Action, ...], rows: int, more: bool, listed: datetime | None
 ) -> None:
     """A poll before would be in vain."""
-    assert History(listed=NOW).expect((action,), more=more).listed == listed
+    known = History(listed=NOW, servers=(HELD_BACK,) * rows)
+    assert known.expect(actions, more=more).listed == listed
 
 
 def test_nothing_is_done_for_records_that_were_not_read_in_this_tick() -> None:
@@ -124,5 +130,6 @@ def test_nothing_is_done_for_records_that_were_not_read_in_this_tick() -> None:
     for what in (now, earlier):
         assert decided(what, record=was(s1="ACTIVE")).actions == (ConfirmMove("s1", FOUND + 1),)
     confirm = decided(now, record=was(s1="ACTIVE"))
-    assert suffices(now, confirm)
-    assert not suffices(earlier, confirm)
+    it = drain(record=was(s1="ACTIVE"))
+    assert suffices(it, now, confirm)
+    assert not suffices(it, earlier, confirm)

@@ -13,7 +13,6 @@ from quiesce.drain.decide.outcome import deletion_of, lacks_capacity, outcome_of
 from quiesce.drain.decide.remember import progress_of, record_of_tick
 from quiesce.drain.decide.rules import OTHER_TASKS
 from quiesce.drain.decide.servers import count_departed, judge_all, open_matters
-from quiesce.drain.model.actions import ConfirmMove
 from quiesce.drain.model.decision import Decision, Goal, Limits
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.observation import Observation
@@ -37,27 +36,6 @@ def decide(
         deletion=deletion_of(drain, observation, decision) if decision.proof.complete else None,
         record=record_of_tick(drain, observation, decision, outcome, progress),
         requeue=requeue_after(observation, decision, limits),
-    )
-
-
-def suffices(observation: Observation, decision: Decision) -> bool:
-    """Whether a poll is enough for what was decided: nothing, or confirms of servers seen
-    elsewhere.
-
-    Not where a record says that the move of a listed server has ended since: its row is out of
-    date. And nothing is done for which the records were not read in this tick.
-    """
-    if observation.whole:
-        return True
-    if observation.unchanged and decision.actions:
-        return False
-    newest = {m.server_id: m for m in reversed(observation.migrations)}
-    ended = any(
-        not s.idle and s.id in newest and newest[s.id].terminal for s in observation.servers
-    )
-    return not ended and all(
-        isinstance(a, ConfirmMove) and a.server_id in observation.elsewhere
-        for a in decision.actions
     )
 
 

@@ -11,7 +11,14 @@ from typing import Self
 
 from quiesce.api.text import with_remedy
 from quiesce.drain.model.actions import Action, ConfirmMove, StartMove
-from quiesce.openstack.records import TERMINAL, WAITING, LiveProgress, Migration, Server
+from quiesce.openstack.records import (
+    TERMINAL,
+    WAITING,
+    LiveProgress,
+    Migration,
+    Server,
+    cheaper_one_by_one,
+)
 
 _FORGET_UNANSWERED = timedelta(minutes=2)
 # Nova's words for what it never does with a server of this kind, whatever the status: 400 since
@@ -334,15 +341,16 @@ class History:
         """Before the calls go out: Nova works on every server whose move is asked for.
 
         Whatever else changes the list of servers, and a call that is not accepted, makes it void.
-        So does a confirm that frees a slot for `more` moves: these begin with a list of their own.
-        So does any call with the migrations: Nova's own record of it is not among its changes.
+        So do confirms that free slots for `more` moves than are worth reading one by one. So does
+        any call with the migrations: Nova's own record of it is not among its changes.
         """
         tasks = {a.server_id: _BY_METHOD[a.method] for a in actions if isinstance(a, StartMove)}
         servers = tuple(replace(s, task_state=tasks.get(s.id, s.task_state)) for s in self.servers)
-        expected = (StartMove,) if more else (StartMove, ConfirmMove)
-        known = all(isinstance(a, expected) for a in actions)
-        confirms = self.confirms | {a.migration_id for a in actions if isinstance(a, ConfirmMove)}
-        listed = self.listed if known else None
+        known = all(isinstance(a, StartMove | ConfirmMove) for a in actions)
+        confirmed = {a.migration_id for a in actions if isinstance(a, ConfirmMove)}
+        confirms = self.confirms | confirmed
+        by_list = more and not cheaper_one_by_one(len(confirmed), len(servers))
+        listed = self.listed if known and not by_list else None
         asked = None if actions else self.asked
         return replace(self, servers=servers, listed=listed, confirms=confirms, asked=asked)
 

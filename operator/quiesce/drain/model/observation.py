@@ -82,7 +82,8 @@ class Observation:
     first write they may be unread (`whole` False as well). `migrations`: of this host as source or
     destination, newest first: all above `found_migration`, and others that at the last full list
     were not terminal or tell where a server of the host has gone. `unchanged`: they were
-    not read in this tick, because none has changed. `elsewhere`: servers that left with an
+    not read in this tick, because none has changed. `read`: IDs of those of the host that were read
+    by themselves in this poll. `elsewhere`: servers that left with an
     unfinished or failed migration of this host; None where the server is gone. `ports` None: the
     cloud has no network service.
     `unreadable`: server ID -> why a server that left cannot be read. `idle_ports`: server ID -> IDs
@@ -107,6 +108,7 @@ class Observation:
     whole: bool = True
     migrations: tuple[Migration, ...] = ()
     unchanged: bool = False
+    read: frozenset[str] = frozenset()
     elsewhere: Mapping[str, Server | None] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[ServerGroup, ...] = ()

@@ -2,9 +2,10 @@
 what could not be read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from quiesce.api.drain.spec import AfterDrain, Mode, WhileRunning
 from quiesce.api.errors import CloudUnreachable, HostNotSupported
@@ -30,7 +31,7 @@ from quiesce.drain.observe.volumes import read_volumes
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
 from quiesce.openstack.records import FAILED, RUNNING, Holdings, Port, Server, Service
-from quiesce.openstack.side_by_side import together
+from quiesce.openstack.side_by_side import side_by_side, together
 from quiesce.ssh.errors import SSHError
 
 _IdlePorts = Mapping[str, tuple[str, ...]] | NotInCatalog | CloudUnreachable | None
@@ -92,8 +93,9 @@ def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observa
     """The moves alone, with the host's servers as listed up to LIST_AGE ago; None: there is no such
     list.
 
-    Enough to confirm what has moved, once its guests were read, never to start a move or to call
-    the host empty: see `decide.suffices`, `read_guests` and `complete`.
+    Enough to confirm what has moved, once its guests were read, and to start the move of a server
+    that is read besides, never to call the host empty: see `decide.suffices`, `read_guests`,
+    `read_chosen` and `complete`.
     """
     listed = history.listed
     if not drain.begun or not history.servers or listed is None or now - listed >= LIST_AGE:
@@ -113,6 +115,31 @@ def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observa
     )
     observation = read_ended(cloud, drain, read_migrations(cloud, drain, observation))
     return _read_closer(cloud, drain, observation)
+
+
+def read_chosen(
+    cloud: Cloud, drain: Drain, polled: Observation, chosen: Collection[str]
+) -> Observation | None:
+    """A poll with these servers of the host read now; None: one of them is not where the list has
+    it, or cannot be read.
+
+    Its records, read before, tell as much of them as later ones: of these servers the drain has
+    begun no move yet, so none can have failed in between.
+    """
+    try:
+        found = side_by_side(partial(cloud.server, server_id) for server_id in chosen)
+    except CloudUnreachable:
+        return None
+    here = tuple(s for s in found if s is not None and not s.partial and s.host == drain.host)
+    if len(here) < len(chosen):
+        return None
+    here, _ = read_volumes(cloud, here)
+    rows = {server.id: server for server in here}
+    servers = tuple(rows.get(server.id, server) for server in polled.servers)
+    history = polled.history.list_servers(servers, None)
+    read = replace(polled, servers=servers, read=frozenset(rows), history=history)
+    read = _read_closer(cloud, drain, read, _read_idle_ports(cloud, drain, read))
+    return read_guests(cloud, drain, read)
 
 
 def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:

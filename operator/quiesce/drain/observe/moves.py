@@ -137,12 +137,16 @@ def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Obse
     """Servers that left but whose migration still matters: those to verify together, the few in
     trouble one by one.
     """
-    here = {server.id for server in observation.servers}
+    here, history = {server.id for server in observation.servers}, observation.history
     newest: dict[str, Migration] = {}
     for m in observation.migrations:
         if m.server_id not in newest or newest[m.server_id].terminal > m.terminal:
             newest[m.server_id] = m
-    left = [m for m in newest.values() if m.server_id not in here]
+    left = [
+        m
+        for m in newest.values()
+        if m.server_id not in here or _has_left_since(m, observation, history)
+    ]
     arrived = {m.server_id for m in left if m.status == "finished"}
     if not observation.whole:  # an older list has those that left since
         arrived |= {
@@ -158,7 +162,7 @@ def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Obse
             for server_id in arrived
             if server_id not in here or server_id in waiting
         }
-    history, unread = observation.history, dict(observation.unreadable)
+    unread = dict(observation.unreadable)
     for m in left:
         if found.get(m.server_id) is None and _needs_read(m, drain, observation, history):
             try:
@@ -169,9 +173,16 @@ def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Obse
                     raise
                 continue
             unread.pop(m.server_id, None)
+            if m.server_id in here and (server is None or server.host == observation.host):
+                continue  # all of them are listed then
             found[m.server_id] = server
             history = _note_health(history, m, server)
     return replace(observation, elsewhere=found, unreadable=unread, history=history)
+
+
+def _has_left_since(m: Migration, observation: Observation, history: History) -> bool:
+    """Live, since the list of a poll: by its record, which has to be seen of its server too."""
+    return not observation.whole and m.source == observation.host and m.id in history.arrived
 
 
 def _note_health(history: History, m: Migration, server: Server | None) -> History:
