@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from types import FrameType
 from typing import NoReturn
@@ -48,6 +49,9 @@ _TICKS_SECONDS = 1.0
 """With a Lease, ticks get no longer than that: what they have not begun, the next leader does."""
 _LOST_SECONDS = 3.0
 """How long the process may take to end once its Lease is lost: nothing is waited for."""
+_STOOD_BY_SECONDS = 1.0
+"""So long after its first list a process that begins to lead has not stood by."""
+_LIST_AGAIN_SECONDS = 1.0
 _NEW_OBJECTS = 10_000
 """So many more than before, and Python looks for cycles among them; by itself it does so every 700,
 of which one answer of a cloud has more.
@@ -111,7 +115,8 @@ def _work(settings: Settings, kinds: Sequence[Kind], state: _State) -> None:
     scope = Scope(None if namespaces is None else frozenset(namespaces), settings.selector)
     leases, name = _lease(settings, cluster, scope)
     shard = Shard(settings.selector, f"{SHARD_MARK}{name}" if settings.selector else None, leases)
-    made = _controllers(settings, cluster, served, namespaces, shard)
+    make = partial(_controllers, settings, cluster, namespaces=namespaces, shard=shard)
+    made = make(served)
     where = "all namespaces" if namespaces is None else f"namespace {', '.join(namespaces)}"
     on = [kind for kind in served if _may_list(kind, made[kind.plural], where)]
     made = {kind.plural: made[kind.plural] for kind in on}
@@ -124,9 +129,13 @@ def _work(settings: Settings, kinds: Sequence[Kind], state: _State) -> None:
         cluster.server,
         cluster.found,
     )
-    state.listed = True
+    state.listed, began = True, time.monotonic()
     _spare_collections()
     with _leading(settings, leases, name, scope, state) as give_up:
+        if time.monotonic() - began > _STOOD_BY_SECONDS:
+            anew = make(served)
+            made = {plural: anew[plural] for plural in made}
+            _list_again(made.values())
         try:
             for controller in made.values():
                 controller.start(settings.workers)
@@ -237,6 +246,20 @@ def _may_list(kind: Kind, controller: Controller, where: str) -> bool:
     return True
 
 
+def _list_again(controllers: Collection[Controller]) -> None:
+    """One that stood by listed long ago, and begins as a new process does: what is in flight now
+    counts before anything else begins. Without a list no tick could read its resource either.
+    """
+    for controller in controllers:
+        while True:
+            try:
+                controller.relist()
+                break
+            except KubeError as error:
+                log.warning("listing failed: %s", error, extra={"kind": controller.name})
+                time.sleep(_LIST_AGAIN_SECONDS)
+
+
 def _connect(settings: Settings, connections: int) -> Cluster:
     try:
         return connect(settings.context, connections)
@@ -268,6 +291,7 @@ def _controllers(
     settings: Settings,
     cluster: Cluster,
     kinds: Sequence[Kind],
+    *,
     namespaces: Sequence[str] | None,
     shard: Shard,
 ) -> dict[str, Controller]:

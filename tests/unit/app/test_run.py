@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,39 @@ def test_a_watch_that_has_expired_begins_again(api: FakeApi) -> None:
         until(lambda: operator.looks)
 
     assert operator.run(script) == Exit.OK
+
+
+def test_one_that_stood_by_begins_with_what_there_is_then(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has begun since it listed for the first time counts before anything else begins."""
+    told: list[tuple[str, str]] = []
+
+    def make(context: Context) -> Reconciler:
+        context.on_seen.append(lambda found, _gone: told.append(("seen", found.resource_version)))
+
+        def reconcile(key: Key) -> float | None:
+            told.append(("tick", ""))
+            return None
+
+        return reconcile
+
+    @contextmanager
+    def leading(*_: Any) -> Iterator[Callable[[], float]]:
+        told.clear()
+        api.put(drain())
+        api.fail(503, times=1)
+        yield lambda: 0.0
+
+    monkeypatch.setattr(app, "_leading", leading)
+    monkeypatch.setattr(app, "_STOOD_BY_SECONDS", 0.0)
+    monkeypatch.setattr(app, "_LIST_AGAIN_SECONDS", 0.01)
+    api.put(drain())
+    kinds = (Kind(DRAINS, "quiesce.dev/drain", make),)
+    operator = Operator()
+    operator.run(lambda: until(lambda: ("tick", "") in told and api.watched), kinds=kinds)
+    (kind, version), *_ = told
+    assert (kind, version) == ("seen", "102")
 
 
 def test_a_lost_watch_ends_the_process_with_a_word(
