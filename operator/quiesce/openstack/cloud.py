@@ -435,9 +435,9 @@ class Cloud:
                     mine[name] = mine.get(name, 0) + free
         return found
 
-    def hypervisors(self) -> tuple[Hypervisor, ...]:
-        """All hypervisors with their service's host and address."""
-        return self._hypervisors.get()
+    def hypervisors(self, *, age: float | None = None) -> tuple[Hypervisor, ...]:
+        """All hypervisors with their service's host and address. `age`: as of `services`."""
+        return self._hypervisors.get(age)
 
     def _read_hypervisors(self) -> tuple[Hypervisor, ...]:
         """Nova ends every list after [api]max_limit rows, 1000 by default."""

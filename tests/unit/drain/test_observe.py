@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.unit.drain.build import (
@@ -11,6 +12,7 @@ from tests.unit.drain.build import (
     ago,
     arrived_elsewhere,
     begun,
+    decided,
     drain,
     migration,
     observed,
@@ -26,6 +28,7 @@ from quiesce.api.drain.record import Record
 from quiesce.api.errors import HostNotSupported
 from quiesce.drain.decide.breaker import was_left_off
 from quiesce.drain.model.history import Cause, History
+from quiesce.drain.model.observation import Observation
 from quiesce.drain.observe.host import _read_checks, observe
 from quiesce.drain.observe.moves import (
     CAUSE_WITHIN,
@@ -347,18 +350,70 @@ def test_who_confirmed_a_move_is_read_again_where_nova_does_not_tell() -> None:
     assert not second.history.unread_confirms
 
 
-def test_what_placement_does_not_know_is_not_proven() -> None:
-    """A host whose nova-compute is registered has a provider; it may have another name."""
+FULL, ROOT, BUILD = f"{HOST}.example.org", str(UUID(int=7)), str(UUID(int=8))
+
+
+def of_an_empty_host(listed: str | None, known: str | None = None) -> Observation:
+    """Placement holds a build on its hypervisor FULL. `listed`: the name that Nova shows for it,
+    `known`: as whose it is in the status.
+    """
+    row = {"hypervisor_hostname": listed, "service": {"host": HOST}}
     answers: dict[str, Any] = {
         "/os-services": {"services": [{"id": "svc-1", "host": HOST, "status": "disabled"}]},
         "/servers/detail": {"servers": []},
         "/os-migrations": {"migrations": []},
-        "/resource_providers": {"resource_providers": []},
+        "/os-hypervisors/detail": {"hypervisors": [row] if listed else []},
+        f"/resource_providers/{ROOT}/allocations": {"allocations": {BUILD: {}}},
     }
-    there = Cloud(Wire(lambda _, __, path, *___: answers[path]))
-    found = observe(there, drain(), History(), NOW)
+
+    def reply(_: Any, __: Any, path: str, query: Any, *___: Any) -> Any:
+        if path == "/resource_providers":
+            held = dict(query) in ({"name": FULL}, {"in_tree": ROOT})
+            return {"resource_providers": [{"uuid": ROOT, "name": FULL}] if held else []}
+        return answers[path]
+
+    return observe(Cloud(Wire(reply)), drain(record=begun(node=known)), History(), NOW)
+
+
+@pytest.mark.promise("never-4", "always-6")
+@pytest.mark.parametrize("known", [FULL, HOST, None])
+def test_placement_is_asked_by_the_name_that_nova_lists(known: str | None) -> None:
+    """When the drain began it was taken for another one, or Nova did not list the host yet."""
+    found = of_an_empty_host(FULL, known)
+    assert found.proof is not None
+    assert found.proof.consumers == frozenset({BUILD})
+    assert decided(found, record=begun(node=known)).record.node == FULL
+
+
+@pytest.mark.promise("never-4", "always-6")
+@pytest.mark.parametrize("known", [HOST, None])
+def test_what_placement_holds_under_a_name_that_nobody_knows_is_no_proof(known: str | None) -> None:
+    found = replace(of_an_empty_host(None, known), clean_since=ago(60))
+    proof = decided(found, record=begun(node=known)).proof
+    assert not proof.complete
+    assert "discover_hosts" in str(proof.against)
+
+
+def test_a_provider_that_was_deleted_is_no_proof_either() -> None:
+    """A host whose nova-compute is registered has one."""
+    found = of_an_empty_host(HOST, HOST)
     assert found.proof is not None
     assert found.proof.unproven == (f"placement has no resource provider named {HOST}",)
+
+
+def test_a_host_that_was_registered_after_hypervisors_were_listed_is_found() -> None:
+    listed: list[Any] = []
+    service = {"id": "svc-1", "host": HOST, "status": "enabled"}
+    answers: dict[str, Any] = {
+        "/os-services": {"services": [service]},
+        "/os-migrations": {"migrations": []},
+        "/os-aggregates": {"aggregates": []},
+        "/os-hypervisors/detail": {"hypervisors": listed},
+    }
+    there = Cloud(Wire(lambda _, __, path, *___: answers[path]))
+    assert not there.hypervisors()
+    listed.append({"hypervisor_hostname": FULL, "service": {"host": HOST}})
+    assert observe(there, drain(record=Record()), History(), NOW).node == FULL
 
 
 def test_two_services_of_one_name_are_refused_before_anything_is_written() -> None:

@@ -282,7 +282,7 @@ class Listing(Cloud):
     def __init__(self, rows: list[Hypervisor]) -> None:
         self.rows = rows
 
-    def hypervisors(self) -> tuple[Hypervisor, ...]:
+    def hypervisors(self, *, age: float | None = None) -> tuple[Hypervisor, ...]:
         return tuple(self.rows)
 
 

@@ -37,6 +37,11 @@ def weigh(
             f"evacuated from this host and not healthy: {some(reads.unwell)}; what they left here "
             "may be their only good disk"
         )
+    if reads.unnamed:
+        against.append(
+            "Nova lists no hypervisor of this host, by whose name placement is asked what it holds "
+            "there: nova-manage cell_v2 discover_hosts maps it, or delete the service by hand"
+        )
     leaked = () if against else _leaks(observation, reads.held)
     if reads.held:
         left = count(len(reads.held), "allocation")

@@ -33,6 +33,7 @@ def record_of_tick(
         drain.record,
         started=drain.record.started or now,
         found_unit=drain.record.found_unit or observation.unit,
+        node=observation.node or drain.record.node,
         tries=_tries(drain, observation, decision),
         arrived_off=_arrived_off(drain, observation, decision),
         moved=progress.moved,

@@ -32,8 +32,9 @@ class ProofReads:
 
     `consumers`: all that hold something on the host. `evacuated`: those of them that were evacuated
     from it and are healthy elsewhere: Nova releases what they hold here with the service.
-    `unwell`: evacuated servers that are not healthy, in words. `root`: uuid of the host's resource
-    provider. `providers`: on which providers, children of it included, something is held.
+    `unwell`: evacuated servers that are not healthy, in words. `unnamed`: by which name placement
+    is to be asked is not known. `root`: uuid of the host's resource provider. `providers`: on which
+    providers, children of it included, something is held.
     """
 
     consumers: frozenset[str] | None = None
@@ -41,6 +42,7 @@ class ProofReads:
     unproven: tuple[str, ...] = ()
     evacuated: frozenset[str] = frozenset()
     unwell: tuple[str, ...] = ()
+    unnamed: bool = False
     root: str = ""
     providers: tuple[str, ...] = ()
 

@@ -30,7 +30,7 @@ from quiesce.drain.observe.tcp import unreachable
 from quiesce.drain.observe.volumes import read_volumes
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
-from quiesce.openstack.records import FAILED, RUNNING, Holdings, Port, Server, Service
+from quiesce.openstack.records import FAILED, RUNNING, Holdings, Hypervisor, Port, Server, Service
 from quiesce.openstack.side_by_side import side_by_side, together
 from quiesce.ssh.errors import SSHError
 
@@ -237,22 +237,32 @@ def _with_hypervisor(cloud: Cloud, observation: Observation) -> Observation:
             f"Nova lists {named} nova-compute services of the name {observation.host}, as where "
             f"two cells have one each: which of them is meant is not known. {_BY_HAND}"
         )
-    mine = [h for h in cloud.hypervisors() if h.host == observation.host]
+    # Another drain may have listed them before this host was registered.
+    found = _hypervisor_of(observation.host, cloud.hypervisors()) or _hypervisor_of(
+        observation.host, cloud.hypervisors(age=0.0)
+    )
+    if found is None:
+        return replace(observation, node=None, address=None)
+    return replace(observation, node=found.hypervisor_hostname, address=found.host_ip or None)
+
+
+def _hypervisor_of(host: str, listed: tuple[Hypervisor, ...]) -> Hypervisor | None:
+    """None: Nova lists none, as of a host that is not mapped to its cell yet (nova-manage cell_v2
+    discover_hosts; api/openstack/compute/hypervisors.py leaves it out), or that never had one.
+    """
+    mine = [h for h in listed if h.host == host]
     if len(mine) > 1:
         names = some(h.hypervisor_hostname for h in mine)
         raise HostNotSupported(
-            f"nova-compute on {observation.host} has {len(mine)} hypervisors ({names}); only a "
+            f"nova-compute on {host} has {len(mine)} hypervisors ({names}); only a "
             f"host with one can be drained. {_BY_HAND}"
         )
     if any(h.type.lower() == "ironic" for h in mine):
         raise HostNotSupported(
-            f"nova-compute on {observation.host} manages bare metal (Ironic), which Nova cannot "
+            f"nova-compute on {host} manages bare metal (Ironic), which Nova cannot "
             "migrate. Delete this drain"
         )
-    if not mine:
-        return replace(observation, node=observation.host, address=None)
-    found = mine[0]
-    return replace(observation, node=found.hypervisor_hostname, address=found.host_ip or None)
+    return mine[0] if mine else None
 
 
 def _read_closer(
@@ -405,17 +415,36 @@ def _read_proof(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     history = _note_report(observation.history, service, observation.now)
     observation = replace(observation, services=services, service=service, history=history)
     try:
-        holdings = cloud.allocations(drain.record.node or observation.host)
+        observation, holdings = _read_holdings(cloud, observation)
     except NotInCatalog as error:
         return replace(observation, proof=ProofReads(unproven=(str(error),)))
     if holdings is None:
         history = observation.history.note_consumers((), observation.now)
-        # A registered nova-compute has one, so it has another name, or is gone.
-        named = f"placement has no resource provider named {drain.record.node or observation.host}"
-        unproven = (named,) if service is not None else ()
-        proof = ProofReads(frozenset(), provider_exists=False, unproven=unproven)
+        # A registered nova-compute has one: it is gone.
+        named = f"placement has no resource provider named {observation.node}"
+        proof = ProofReads(
+            frozenset(),
+            provider_exists=False,
+            unproven=(named,) if service is not None and observation.node else (),
+            unnamed=service is not None and not observation.node,
+        )
         return replace(observation, proof=proof, history=history)
     return _read_holders(cloud, observation, holdings)
+
+
+def _read_holdings(cloud: Cloud, observation: Observation) -> tuple[Observation, Holdings | None]:
+    """What placement holds on the host, by the name of its hypervisor: as it was found, and where
+    there is none of that name, as Nova lists it now.
+    """
+    node = observation.node
+    holdings = cloud.allocations(node or observation.host)
+    if holdings is not None or observation.service is None:
+        return observation, holdings
+    now = _hypervisor_of(observation.host, cloud.hypervisors(age=0.0))
+    if now is None or now.hypervisor_hostname == node:
+        return replace(observation, node=node if now else None), None
+    node = now.hypervisor_hostname
+    return replace(observation, node=node), cloud.allocations(node)
 
 
 def _read_holders(cloud: Cloud, observation: Observation, holdings: Holdings) -> Observation:
