@@ -19,7 +19,7 @@ from quiesce.drain.model.actions import DeleteService, EnableService
 from quiesce.drain.model.decision import Goal
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked, Confirm, Follow, Held, Move, ServerVerdict
-from quiesce.drain.observe import moves
+from quiesce.drain.observe import guests
 from quiesce.openstack import http
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import Unknown
@@ -54,8 +54,8 @@ def wrap(module: Any, name: str, around: Callable[..., Any]) -> Patch:
     return patch
 
 
-def believes_it_runs(ask: Any, guests: moves.Guests, server_id: str) -> None:
-    guests.running[server_id] = True
+def believes_it_runs(ask: Any, answers: guests.Guests, server: Any) -> None:
+    answers.running[server.id] = True
 
 
 def both(*patches: Patch) -> Patch:
@@ -92,7 +92,7 @@ def all_times_are_ours(original: Any, server_id: str, drain: Any, observation: A
 
 def owns(around: Callable[..., Any]) -> Patch:
     """Which migrations are ours is asked in deciding and in observing."""
-    return both(wrap(servers, "own_migrations", around), wrap(moves, "own_migrations", around))
+    return both(wrap(servers, "own_migrations", around), wrap(guests, "own_migrations", around))
 
 
 def deletes_when_it_likes(original: Any, drain: Any, observation: Any, proof: Any) -> Any:
@@ -261,7 +261,7 @@ def times_are_renewed(original: Any, report_: Any) -> Any:
 
 
 def believes_the_list(_: Any, cloud: Any, drain: Any, polled: Any, chosen: Any) -> Any:
-    return moves.read_guests(cloud, drain, replace(polled, read=frozenset(chosen)))
+    return guests.read_guests(cloud, drain, replace(polled, read=frozenset(chosen)))
 
 
 def never_disables_again(original: Any, drain: Any, observation: Any) -> Any:
@@ -319,7 +319,7 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         "waits_for_nova_to_see_that_a_guest_runs",
     ),
     "believes that a guest runs because Nova has not heard of its death": (
-        wrap(moves.Guests, "ask", believes_it_runs),
+        wrap(guests.Guests, "ask", believes_it_runs),
         "confirms_no_guest_whose_death_nova_has_not_noticed",
     ),
     "confirms before the server has arrived": (

@@ -1076,6 +1076,67 @@ def restarts_no_guest_for_a_cause_of_the_host() -> None:
     world.until(lambda: ended(world))
 
 
+def arrived_first(world: World) -> tuple[Server, Server]:
+    """Of two servers the one that has been moved, and the other."""
+    world.until(lambda: any(server.vm_state == "resized" for server in servers(world)))
+    first, second = sorted(servers(world), key=lambda s: s.vm_state != "resized")
+    return first, second
+
+
+@scenario("never-5")
+def counts_a_revert_until_its_guest_runs_again() -> None:
+    """Nova writes `reverted` before it starts the guest on the source."""
+    for grouped in (False, True):
+        world = drain(
+            "active",
+            "active",
+            migration={"maxParallel": 4 if grouped else 1},
+            confirmation={"onFailedCheck": "Revert"},
+        )
+        if grouped:
+            world.group("anti-affinity", *servers(world))
+        world.model.faults.set("finish_revert_migration", "sleep:20")
+        first, second = arrived_first(world)
+        for port in world.model.state.ports_of[first.id]:
+            port.vif_type = "binding_failed"
+        world.until(lambda first=first: first.task_state == "resize_reverting")  # type: ignore[misc]
+        world.until(lambda first=first: first.task_state is None)  # type: ignore[misc]
+        assert second.task_state is None, "two at once"
+
+
+@scenario("always-8")
+def releases_no_host_whose_revert_goes_on() -> None:
+    world = drain("active", confirmation={"policy": "Manual"})
+    (server,) = servers(world)
+    world.model.faults.set("finish_revert_migration", "sleep:20,fail", server=server.id)
+    world.until(lambda: server.vm_state == "resized")
+    decision = {"server": server.id, "action": "Revert"}
+    world.edit(lambda spec: spec["confirmation"].update(decisions=[decision]))
+    world.until(lambda: server.task_state == "resize_reverting")
+    world.delete_drain()
+    for _ in range(5):
+        world.tick()
+    assert KEY in world.store.objects
+
+
+@scenario("never-13", "always-3")
+def remembers_how_a_server_was_that_its_owner_has_rolled_back() -> None:
+    """It dies on its way back, and Nova itself stops what is off."""
+    locked = {"locked": "Block"}
+    world = drain("active", confirmation={"policy": "Manual"}, servers=locked)
+    (server,) = servers(world)
+    world.do("lock", world.boot("locked"))
+    world.until(lambda: server.vm_state == "resized")
+    world.run(12)
+    world.do("revert", server, "admin")
+    world.until(lambda: server.vm_state == "active" and server.task_state is None)
+    world.model.power.go_off(server)
+    world.run(60)
+    world.edit(lambda spec: spec["confirmation"].update(policy="Automatic"))
+    world.run(60)
+    assert world.actions(server.id).count("migrate") == 1
+
+
 @scenario("never-12", "always-5")
 def lets_one_server_try_a_broken_ssh_path() -> None:
     world = drain(*["active"] * 4, migration={"maxParallel": 4, "attempts": 2})

@@ -31,10 +31,10 @@ from tests.unit.drain.build import (
     verdicts,
 )
 
-from quiesce.drain.decide.departed import GRACE, POWER_LAG, SHORT_WORK
+from quiesce.drain.decide.departed import GRACE, SHORT_WORK
 from quiesce.drain.model.actions import ConfirmMove, RevertMove
 from quiesce.drain.model.history import Cause
-from quiesce.drain.model.migrations import STALE_AFTER
+from quiesce.drain.model.migrations import POWER_LAG, STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, ProofReads
 from quiesce.drain.model.verdict import Blocked, Confirm, Held, Revert, Wait
 from quiesce.openstack.records import NOSTATE, RUNNING, SHUTDOWN, Migration, Port, Server

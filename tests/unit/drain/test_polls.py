@@ -1,6 +1,6 @@
 """A move that begins in a poll: of the host's servers only that one is read."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any, cast
 
@@ -25,9 +25,9 @@ from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.decide import suffices, to_read
 from quiesce.drain.model.history import History
 from quiesce.drain.model.observation import Observation
-from quiesce.drain.observe import poll
+from quiesce.drain.observe import complete, poll
 from quiesce.openstack.cloud import Cloud
-from quiesce.openstack.records import ROWS_FOR_ONE, Server
+from quiesce.openstack.records import ROWS_FOR_ONE, Port, Server
 
 GONE = migration(FOUND + 1, "confirmed", "s0")
 """The record of a move that has ended well."""
@@ -224,3 +224,24 @@ def test_a_live_move_that_has_ended_is_seen_without_a_list(
     assert [each.id for each in found.servers] == (["s2"] if left else ["s1", "s2"])
     assert (LIVE.id in found.history.arrived) is not left
     assert bool(to_read(it, found, decided(found))) is left
+
+
+@pytest.mark.promise("never-3")
+def test_ports_that_a_poll_has_read_are_not_those_of_who_has_arrived_since() -> None:
+    asked: list[str] = []
+
+    class Arriving(Still):
+        def ports(self, ids: Iterable[str]) -> tuple[Port, ...]:
+            asked.extend(ids)
+            return ()
+
+        def to_verify(self, ids: Collection[str]) -> dict[str, Server]:
+            return {id_: arrived_elsewhere(id_) for id_ in ids}
+
+    cloud = Arriving()
+    cloud.the_servers = ()
+    cloud.the_migrations = (migration(), migration(FOUND + 2, server_id="s2"))
+    seen = Port("p1", "s1", "cmp2", "ACTIVE", "ovs", enabled=True)
+    before = polled(migrations=[migration()], elsewhere=[arrived_elsewhere()], ports=(seen,))
+    complete(cast(Cloud, cloud), drain(record=was(s1="ACTIVE", s2="ACTIVE")), before)
+    assert {"s1", "s2"} <= set(asked)

@@ -36,7 +36,7 @@ from quiesce.drain.model.history import Refusal
 from quiesce.drain.model.migrations import STALE_AFTER
 from quiesce.drain.model.observation import UNKNOWN_FOR, Observation, Paths
 from quiesce.drain.model.verdict import Blocked, Confirm, Wait
-from quiesce.openstack.records import RUNNING, Migration, Server, ServerGroup
+from quiesce.openstack.records import RUNNING, SHUTDOWN, Migration, Server, ServerGroup
 
 METHODS = ("Cold", "Live", "LiveThenCold")
 
@@ -143,7 +143,28 @@ def test_others_resizes_left_unconfirmed_here_wait_for_their_owner(kind: dict[st
         "user_id"
     ):  # the operator's own cold migrations are those of another drain: see below
         asked = spec(confirmation={"foreign": "Confirm"})
-        assert isinstance(verdict(sight, asked), Confirm)
+        assert isinstance(verdict(replace(sight, running={"s1": True}), asked), Confirm)
+
+
+@pytest.mark.promise("never-13")
+@pytest.mark.parametrize(
+    ("power", "known", "verdict_"),
+    [
+        (RUNNING, {"running": {"s1": True}}, "confirm"),
+        (RUNNING, {"running": {"s1": False}}, "blocked CheckFailed"),
+        (RUNNING, {}, "wait ForeignMigration"),
+        (RUNNING, {"first_seen": {(FOUND + 1, "finished"): ago(20)}}, "confirm"),
+        (SHUTDOWN, {}, "blocked CheckFailed"),
+        (SHUTDOWN, {"stopped_by_user": frozenset({"s1"})}, "confirm"),
+    ],
+)
+def test_others_guests_are_confirmed_where_they_run_or_were_stopped(
+    power: int, known: dict[str, Any], verdict_: str
+) -> None:
+    """How they were before nobody knows; Nova writes down as stopped what has died."""
+    theirs = migration(type="resize", user_id=TENANT, source="cmp2", dest="cmp1")
+    sight = observed([server("s1", "VERIFY_RESIZE", power_state=power)], [theirs], **known)
+    assert said(verdict(sight, spec(confirmation={"foreign": "Confirm"}))) == verdict_
 
 
 def test_a_foreign_resize_is_not_confirmed_again_and_again_where_nova_refuses() -> None:
@@ -162,7 +183,9 @@ def test_a_move_of_another_drain_to_this_host_is_left_to_that_drain() -> None:
     assert said(verdict(arrived, asked)) == "blocked ForeignResize"
     assert not decided(arrived, asked).actions
     tenants = replace(
-        arrived, migrations=(migration(source="cmp2", dest="cmp1", type="resize", user_id=TENANT),)
+        arrived,
+        running={"s1": True},
+        migrations=(migration(source="cmp2", dest="cmp1", type="resize", user_id=TENANT),),
     )
     assert isinstance(verdict(tenants, asked), Confirm)
 

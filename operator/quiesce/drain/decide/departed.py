@@ -12,7 +12,7 @@ from quiesce.drain.decide.remedies import RESET_STATE, UUID, for_server, of_dest
 from quiesce.drain.decide.rules import stage_of
 from quiesce.drain.model.backoff import back_off
 from quiesce.drain.model.drain import Drain
-from quiesce.drain.model.migrations import STALE_AFTER
+from quiesce.drain.model.migrations import POWER_LAG, STALE_AFTER
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked, Confirm, Follow, Held, Revert, Verdict, Wait
 from quiesce.openstack.records import (
@@ -29,9 +29,6 @@ from quiesce.openstack.records import (
 GRACE = timedelta(seconds=60)
 # How long a confirm or revert takes, in which the server stands in VERIFY_RESIZE all the time.
 SHORT_WORK = timedelta(minutes=5)
-# How long Nova may show a guest as running that has died: libvirt's driver delays such events by
-# 15 s (virt/libvirt/host.py).
-POWER_LAG = timedelta(seconds=20)
 # Nova refuses a confirm mostly because it came a moment too early.
 _REFUSALS_BEFORE_HELD = 3
 # What a statement for a database may quote.
@@ -236,7 +233,8 @@ def judge_failed(departed: DepartedServer) -> Verdict | None:
     unsettled = ("RESIZE", "MIGRATING", "REVERT_RESIZE", "BUILD", "REBUILD", "UNKNOWN")
     if server.task_state is not None or server.status in unsettled:
         text = f"its move failed; it is {server.status} on {server.host}"
-        return Wait(ServerReason.RECOVERING, text)
+        returns = departed.migration.status == "reverted" and server.task_state is not None
+        return Wait(ServerReason.RECOVERING, text, ours=departed.ours and returns)
     return None
 
 

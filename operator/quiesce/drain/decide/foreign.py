@@ -5,6 +5,7 @@ otherwise.
 from quiesce.api.drain.reasons import ServerReason
 from quiesce.api.drain.spec import DrainSpec, ForeignPolicy
 from quiesce.drain.model.backoff import back_off
+from quiesce.drain.model.migrations import POWER_LAG
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked, Confirm, Verdict, Wait
 from quiesce.openstack.records import RUNNING, Migration, Server
@@ -38,12 +39,34 @@ def foreign_unconfirmed(
                 f"{migration.server_id}",
             ),
         )
-    if server.power_state == RUNNING and observation.running.get(server.id) is False:
-        failed = failed or "its guest is off, as its hypervisor says"
+    power = spec.confirmation.checks.power
+    failed = failed or (_fault_of_guest(observation, server) if power else "")
     if failed:
         text = f"another user's {migration.type} waits to be confirmed, and a check fails: {failed}"
         return Blocked(ServerReason.CHECK_FAILED, text, ("Ask its owner to confirm or revert it",))
-    return _awaited(observation, migration, server) or Confirm(migration, ours=False)
+    awaited = _awaited(observation, migration, server)
+    if awaited is None and power and _may_have_died(observation, migration, server):
+        text = f"another user's {migration.type}: Nova hears of a guest's death up to 15 s late"
+        return Wait(ServerReason.FOREIGN_MIGRATION, text)
+    return awaited or Confirm(migration, ours=False)
+
+
+def _fault_of_guest(observation: Observation, server: Server) -> str:
+    """How it was before their move nobody knows, so only what its owner has stopped may be off."""
+    if server.power_state == RUNNING:
+        off = observation.running.get(server.id) is False
+        return "its guest is off, as its hypervisor says" if off else ""
+    stopped = server.id in observation.stopped_by_user
+    return "" if stopped else "its guest is off, and nobody has asked Nova to stop it"
+
+
+def _may_have_died(observation: Observation, migration: Migration, server: Server) -> bool:
+    """It runs as far as Nova has heard, and its hypervisor is not one that can be asked."""
+    if server.power_state != RUNNING or server.id in (*observation.running, *observation.silent):
+        return False
+    now = observation.now
+    since = observation.history.first_seen.get((migration.id, migration.status), now)
+    return now - since < POWER_LAG
 
 
 def _awaited(observation: Observation, migration: Migration, server: Server) -> Verdict | None:

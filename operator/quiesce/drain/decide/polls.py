@@ -14,13 +14,12 @@ def suffices(drain: Drain, observation: Observation, decision: Decision) -> bool
     """Whether a poll is enough for what was decided: nothing, confirms of servers seen elsewhere,
     or moves of servers that it has read.
 
-    Not where a record says that the move of a listed server has ended since: its row is out of
-    date. Nor where the host looks empty, which a poll cannot prove. And nothing is done for which
-    the records were not read in this tick.
+    Not where the host looks empty, which a poll cannot prove. And nothing is done for which the
+    records were not read in this tick.
     """
     if observation.whole:
         return True
-    if observation.looks_empty or _lists_one_that_moved(observation):
+    if observation.looks_empty or _is_outdated(observation):
         return False
     if observation.unchanged and decision.actions:
         return False
@@ -58,6 +57,11 @@ def _went_wrong(drain: Drain, observation: Observation, decision: Decision) -> b
     return bool(failed or off or history.refusals or history.unanswered)
 
 
-def _lists_one_that_moved(observation: Observation) -> bool:
+def _is_outdated(observation: Observation) -> bool:
+    """The list of servers: a record says that the move of one has ended since, or one that it does
+    not have is here.
+    """
+    if any(s is not None and s.host == observation.host for s in observation.elsewhere.values()):
+        return True
     newest = {m.server_id: m for m in reversed(observation.migrations)}
     return any(not s.idle and s.id in newest and newest[s.id].terminal for s in observation.servers)

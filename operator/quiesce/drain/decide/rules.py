@@ -298,8 +298,17 @@ def is_busy(s: PresentServer) -> Verdict | None:
     task = s.server.task_state
     if task is None or (s.server.status == "ERROR" and task in _MOVE_TASKS):
         return None
-    ours = _recorded_method(s) is not None and _recorded_method(s) == OTHER_TASKS.get(task)
+    method = _recorded_method(s)
+    ours = (method is not None and method == OTHER_TASKS.get(task)) or _is_returning(s)
     return _never_ends(s, ours=ours) or Wait(ServerReason.BUSY, f"busy: {task}", ours=ours)
+
+
+def _is_returning(s: PresentServer) -> bool:
+    """Our revert of it goes on: Nova starts its guest here after the last write of its record
+    (compute/manager.py _finish_revert_resize).
+    """
+    reverted = bool(s.own) and s.own[0].status == "reverted"
+    return reverted and s.server.task_state == "resize_reverting"
 
 
 def record_is_settling(s: PresentServer) -> Verdict | None:

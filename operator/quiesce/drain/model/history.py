@@ -21,6 +21,8 @@ from quiesce.openstack.records import (
 )
 
 _FORGET_UNANSWERED = timedelta(minutes=2)
+SILENT_FOR_A_WHILE = timedelta(minutes=1)
+"""A hypervisor that did not answer for a guest is not asked for it again before that."""
 # Nova's words for what it never does with a server of this kind, whatever the status: 400 since
 # Xena, 403 and 409 before, 409 for shares to this day (nova/exception.py *NotSupported*,
 # ForbiddenWith*, api/openstack/compute/migrate_server.py; read at 21.2.4, 29.4.0 and 34.0.0).
@@ -148,7 +150,8 @@ class History:
     `began_to_run`: live migrations that were seen beyond their wait for a turn.
     `told_to_end`: live migrations that were aborted or forced. `confirms`: migrations that this
     process has asked Nova to confirm; `foreign_confirms`: those of ours that it did not, and who
-    did; `unread_confirms`: those of ours of which that could not be read yet. `least_left`: bytes
+    did; `unread_confirms`: those of ours of which that could not be read yet. `unheard`: by server
+    ID, when its hypervisor was asked last of its guest and did not answer. `least_left`: bytes
     of a live migration and when so few were left first; `copied`: how far it is. `healthy`: failed
     migrations whose server is healthy; `found_off`: those after which its hypervisor had the guest
     as off.
@@ -178,6 +181,7 @@ class History:
     confirms: frozenset[int] = frozenset()
     foreign_confirms: tuple[ForeignConfirm, ...] = ()
     unread_confirms: frozenset[int] = frozenset()
+    unheard: Mapping[str, datetime] = field(default_factory=dict)
     healthy: frozenset[int] = frozenset()
     found_off: frozenset[int] = frozenset()
     completed: frozenset[int] | None = None
@@ -281,6 +285,16 @@ class History:
 
     def note_healthy(self, migration_id: int) -> Self:
         return replace(self, healthy=self.healthy | {migration_id})
+
+    def note_unheard(
+        self, unanswered: Mapping[str, datetime], answered: Iterable[str], now: datetime
+    ) -> Self:
+        before = {
+            id_: at
+            for id_, at in self.unheard.items()
+            if id_ not in set(answered) and now - at < _FORGET_UNANSWERED
+        }
+        return replace(self, unheard={**before, **unanswered})
 
     def note_off(self, migration_id: int) -> Self:
         return replace(self, found_off=self.found_off | {migration_id})

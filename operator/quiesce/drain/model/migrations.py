@@ -10,6 +10,9 @@ from quiesce.openstack.records import FAILED, NOSTATE, Migration, Server
 # A server whose open migration record does not move while the server itself stands idle:
 # the record is left over (a nova-compute was restarted), the server can be moved again.
 STALE_AFTER = timedelta(seconds=60)
+# How long Nova may show a guest as running that has died: libvirt's driver delays such events by
+# 15 s (virt/libvirt/host.py).
+POWER_LAG = timedelta(seconds=20)
 # A server that left by a migration in one of these is no longer on its source.
 LEFT_WELL = ("confirmed", "completed", "finished")
 

@@ -17,12 +17,12 @@ from quiesce.drain.model.history import History
 from quiesce.drain.model.migrations import own_of_host
 from quiesce.drain.model.observation import Observation, PlanReads, ProofReads, Unread
 from quiesce.drain.model.shapes import shape_of
+from quiesce.drain.observe.guests import read_guests
 from quiesce.drain.observe.moves import (
     is_healthy,
     read_causes,
     read_elsewhere,
     read_ended,
-    read_guests,
     read_migrations,
     read_progress,
 )
@@ -146,8 +146,9 @@ def complete(cloud: Cloud, drain: Drain, polled: Observation) -> Observation:
     """A poll with the host's servers and migrations read now, in this order: a server whose move
     has failed in the meantime is idle again, and looks untouched in records read before it.
     """
-    observation = _read_whole(cloud, drain, replace(polled, whole=True, unchanged=False))
-    return read_guests(cloud, drain, observation)
+    # Its ports are of those that had arrived then; others may have since.
+    polled = replace(polled, whole=True, unchanged=False, ports=())
+    return read_guests(cloud, drain, _read_whole(cloud, drain, polled))
 
 
 def _read_services(

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
 
-from quiesce.api.drain.spec import ConfirmationPolicy, ForeignPolicy
 from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import (
@@ -20,16 +18,12 @@ from quiesce.drain.model.history import (
 )
 from quiesce.drain.model.migrations import (
     STALE_AFTER,
-    broke_off,
-    confirm_failed,
-    may_be_elsewhere,
-    own_migrations,
     own_of_host,
 )
 from quiesce.drain.model.observation import Observation
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotFound
-from quiesce.openstack.records import FAILED, RUNNING, Migration, Server, moment
+from quiesce.openstack.records import FAILED, Migration, Server
 
 # How old the last full list of the host's migrations may be. In between only those of this drain's
 # time are read.
@@ -47,10 +41,6 @@ CAUSE_LENGTH = 1024
 # Servers that cannot be read one by one: with more of them it is no longer a matter of theirs, and
 # each may have taken the whole time that a request may take.
 _MOST_UNREAD = 5
-# An answer of a hypervisor that takes so many seconds makes those before it old. These are asked
-# for again, so often at most.
-_LONG = 5.0
-_ASKED_AGAIN = 2
 _HEALTHY = ("ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED")
 
 
@@ -162,22 +152,35 @@ def read_elsewhere(cloud: Cloud, drain: Drain, observation: Observation) -> Obse
             for server_id in arrived
             if server_id not in here or server_id in waiting
         }
-    unread = dict(observation.unreadable)
+    observation = replace(observation, elsewhere=found)
     for m in left:
-        if found.get(m.server_id) is None and _needs_read(m, drain, observation, history):
-            try:
-                server = cloud.server(m.server_id)
-            except CloudUnreachable as error:
-                unread[m.server_id] = str(error)
-                if len(unread) >= _MOST_UNREAD:
-                    raise
-                continue
-            unread.pop(m.server_id, None)
-            if m.server_id in here and (server is None or server.host == observation.host):
-                continue  # all of them are listed then
-            found[m.server_id] = server
-            history = _note_health(history, m, server)
-    return replace(observation, elsewhere=found, unreadable=unread, history=history)
+        known = observation.elsewhere.get(m.server_id)
+        if known is None and _needs_read(m, drain, observation, observation.history):
+            observation = _read_one_that_left(cloud, observation, m, listed=m.server_id in here)
+    return observation
+
+
+def _read_one_that_left(
+    cloud: Cloud, observation: Observation, m: Migration, *, listed: bool
+) -> Observation:
+    """`listed`: an older list has it on the host; where it still is, all are listed again."""
+    unread = dict(observation.unreadable)
+    try:
+        server = cloud.server(m.server_id)
+    except CloudUnreachable as error:
+        unread[m.server_id] = str(error)
+        if len(unread) >= _MOST_UNREAD:
+            raise
+        return replace(observation, unreadable=unread)
+    unread.pop(m.server_id, None)
+    observation, history = replace(observation, unreadable=unread), observation.history
+    is_here = server is not None and server.host == observation.host
+    if listed and (server is None or is_here):
+        return observation
+    if not is_here:
+        history = _note_health(history, m, server)
+    elsewhere = {**observation.elsewhere, m.server_id: server}
+    return replace(observation, elsewhere=elsewhere, history=history)
 
 
 def _has_left_since(m: Migration, observation: Observation, history: History) -> bool:
@@ -293,168 +296,3 @@ def _shown_at(history: History, m: Migration, now: datetime) -> datetime:
     """When its progress was read last; it begins to run with nothing to show."""
     copied = history.copied.get(m.id)
     return copied.at if copied else history.first_seen.get((m.id, "running"), now)
-
-
-def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observation:
-    """Of guests that ran before their try: whether they run, as their hypervisor says, and who
-    stopped those that are off.
-
-    Nova's power state is what its database heard last: 15 s late where a guest died (libvirt's
-    driver delays its events), longer after a nova-compute that died, and of a guest that died and
-    was reverted that it is off, for up to 10 minutes (sync_power_state_interval) while it runs. So
-    they are read last, after whatever takes long, and what was read before counts no longer.
-    """
-    guests = Guests(cloud)
-    stopped: set[str] = set()
-    for server in observation.servers:
-        tried = drain.record.tries.get(server.id)
-        if tried is None or tried.was != "ACTIVE" or not server.idle:
-            continue
-        own = own_migrations(server.id, drain, observation)
-        # By the clock of Nova's actions wherever it is known.
-        began = own[0].created if own else moment(tried.began)
-        if server.status == "SHUTOFF" and began and cloud.stopped_by_user(server.id, began):
-            stopped.add(server.id)
-        if server.status == "ACTIVE" and broke_off(drain, observation, server):
-            guests.ask(server.id)
-    _ask_for_misplaced(cloud, drain, observation, guests)
-    observation = _ask_for_broken(cloud, drain, observation, guests)
-    for moved in (*observation.servers, *observation.elsewhere.values()):
-        if moved is None or moved.status != "VERIFY_RESIZE" or moved.task_state is not None:
-            continue
-        if not observation.is_up(moved.host):  # Nova waits long for its answer
-            continue
-        if _is_ours_to_ask_for(drain, observation, moved) or _is_theirs(drain, observation, moved):
-            guests.ask(moved.id)
-    guests.ask_again()
-    known: dict[str, Any] = {
-        "running": guests.running,
-        "silent": frozenset(guests.silent),
-        "stopped_by_user": frozenset(stopped),
-        "misplaces": cloud.misplaces,
-    }
-    if all(getattr(observation, name) == value for name, value in known.items()):
-        return observation
-    return replace(observation, **known)
-
-
-def _ask_for_misplaced(
-    cloud: Cloud,
-    drain: Drain,
-    observation: Observation,
-    guests: "Guests",
-) -> None:
-    """Whether those run here whose guest may be elsewhere.
-
-    Nova answers in any state of a server (compute/api.py get_instance_diagnostics), and writes down
-    a fault for each guest that does not run: not again once its sync of power states, which takes
-    in servers in ERROR, shows it as off. A nova-compute that does not answer is not asked for all.
-    """
-    observation = replace(observation, misplaces=cloud.misplaces, running=guests.running)
-    unanswered = 0
-    for server in observation.servers:
-        shown = server.status in ("ERROR", "ACTIVE") and server.power_state == RUNNING
-        if not shown or not may_be_elsewhere(drain, observation, server, doubted=True):
-            continue
-        if observation.service_is_down or unanswered >= _MOST_UNREAD:
-            return
-        if server.id not in guests.running and server.id not in guests.silent:
-            guests.ask(server.id)
-            unanswered += server.id not in guests.running
-
-
-def _ask_for_broken(
-    cloud: Cloud, drain: Drain, observation: Observation, guests: "Guests"
-) -> Observation:
-    """Whether those run that a cold move of ours left in ERROR: one whose shutdown failed runs on
-    here, and one whose confirm failed over there. To reboot it would be a restart without need.
-
-    Nova writes down a fault for each guest that does not run, so that is asked once. A hypervisor
-    that does not answer is not asked for its other guests: each may take a minute.
-    """
-    history, silent = observation.history, set[str | None]()
-    for server in (*observation.servers, *observation.elsewhere.values()):
-        if server is None or server.status != "ERROR" or server.power_state != RUNNING:
-            continue
-        last = next(iter(own_migrations(server.id, drain, observation)), None)
-        if last is None or last.live or last.status != "error" or last.id in history.found_off:
-            continue
-        if server.host != drain.host and not confirm_failed(observation, last):
-            continue
-        if not observation.is_up(server.host):
-            continue
-        if server.host in silent:
-            guests.silent.add(server.id)
-            continue
-        guests.ask(server.id)
-        if server.id in guests.silent:
-            silent.add(server.host)
-        if guests.running.get(server.id) is False:
-            history = history.note_off(last.id)
-    return observation if history is observation.history else replace(observation, history=history)
-
-
-class Guests:
-    """What hypervisors say of guests, one asked after the other.
-
-    `running`: server id -> whether its guest runs; without those that cannot be asked. `silent`:
-    servers of which was asked and not answered.
-    """
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._outdated: set[str] = set()
-        self.running: dict[str, bool] = {}
-        self.silent: set[str] = set()
-
-    def ask(self, server_id: str) -> None:
-        began = self._cloud.clock()
-        self.running.pop(server_id, None)
-        try:
-            found = self._cloud.is_running(server_id)
-        except CloudUnreachable:
-            self.silent.add(server_id)
-        else:
-            if found is not None:
-                self.running[server_id] = found
-        if self._cloud.clock() - began > _LONG:
-            self._outdated |= self.running.keys()
-        self._outdated.discard(server_id)
-
-    def ask_again(self) -> None:
-        """Of those asked before another one took long: a guest may have died meanwhile. Where all
-        answers take long, the last ones count.
-        """
-        for _ in range(_ASKED_AGAIN):
-            for server_id in sorted(self._outdated & self.running.keys()):
-                self.ask(server_id)
-
-
-def _is_theirs(drain: Drain, observation: Observation, server: Server) -> bool:
-    """Another user's resize or migration, which the spec says to confirm: nothing but this is left
-    to ask.
-    """
-    if drain.spec.confirmation.foreign is not ForeignPolicy.CONFIRM:
-        return False
-    newest = next((m for m in observation.migrations if m.server_id == server.id), None)
-    own = own_migrations(server.id, drain, observation)
-    theirs = newest is not None and newest.status == "finished" and newest not in own
-    return theirs and server.power_state == RUNNING
-
-
-def _is_ours_to_ask_for(drain: Drain, observation: Observation, server: Server) -> bool:
-    """In VERIFY_RESIZE by our move, and it ran: Nova shows it as off, or nothing but this is left
-    to ask before its confirm.
-    """
-    own = own_migrations(server.id, drain, observation)
-    confirmation = drain.spec.confirmation
-    checked = confirmation.checks.power and drain.record.was(server.id) == "ACTIVE"
-    if not own or own[0].status != "finished" or not checked:
-        return False
-    if server.power_state != RUNNING:
-        return True
-    decided = confirmation.decision_for(server.id)
-    if confirmation.policy is ConfirmationPolicy.MANUAL and decided is None:
-        return False
-    since = observation.history.first_seen.get((own[0].id, "finished"), observation.now)
-    return observation.now - since >= timedelta(seconds=confirmation.checks.soak)
