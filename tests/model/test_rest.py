@@ -126,6 +126,48 @@ def test_drains_that_wait_for_others_to_move_cost_little_and_leave_no_slot_unuse
     assert fleet.made[LOOK] <= 4 * moves, "those of drains that move, and no more"
 
 
+def waiting() -> tuple[Fleet, list[Server]]:
+    """A drain that waits for hours for the moves of another, and its servers."""
+    fleet = Fleet(4, servers=2, seconds=4 * 3600, max_moves=1, parallel=1)
+    fleet.run(3)
+    moving = {fleet.model.state.servers[m.server].host for m in fleet.model.state.migrations}
+    host = next(each for each in fleet.hosts if each not in moving)
+    return fleet, [s for s in fleet.model.state.servers.values() if s.host == host]
+
+
+def is_empty_soon(fleet: Fleet, host: str) -> bool:
+    fleet.run(180)
+    status = fleet.store.objects[Key("openstack", host)]["status"]
+    return any(c["type"] == "Drained" and c["status"] == "True" for c in status["conditions"])
+
+
+@pytest.mark.parametrize("seconds", range(0, 12, 2))
+def test_that_servers_leave_a_drain_that_waits_is_noticed(seconds: int) -> None:
+    """Also where they leave between the list of them and a poll."""
+    fleet, mine = waiting()
+    host = str(mine[0].host)
+    fleet.run(seconds)
+    for server in mine:
+        fleet.model.guests.delete(fleet.model.as_user("demo"), server.id)
+    assert is_empty_soon(fleet, host)
+
+
+def test_that_servers_are_shelved_away_from_a_drain_that_waits_is_noticed() -> None:
+    """Between two reads of what has changed: they have no host any more."""
+    fleet, mine = waiting()
+    host = str(mine[0].host)
+    fleet.run(3600)
+    changes = fleet.actuator.context.clouds.cloud._server_changes  # type: ignore[attr-defined]
+    while changes._known is None or fleet.model.clock.now() - changes._known.read > 2:
+        fleet.run(1)
+    for server in mine:
+        fleet.model.guests.act(fleet.model.as_user("demo"), server.id, "shelve")
+    fleet.run(4)
+    for server in mine:
+        fleet.model.guests.shelve_offload(fleet.model.as_user("admin"), server.id)
+    assert is_empty_soon(fleet, host)
+
+
 def test_in_a_cloud_that_has_never_seen_a_migration_drains_rest_as_well() -> None:
     fleet = Fleet(10, servers=0, seconds=2)
     fleet.run(1800)

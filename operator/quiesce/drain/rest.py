@@ -47,10 +47,10 @@ SERVICES_AGE, CHANGES_AGE = 15.0, 30.0
 @dataclass(frozen=True, slots=True)
 class Rest:
     """What a whole look has found, with nothing to do: uid and `version` of the resource, the host,
-    its service, and by the cloud's clock when the look began, and when its migrations were asked
-    for. `looks`: how many in a row. `requeue`: seconds between two ticks. `until`: when the next
-    whole look is due; `watched_until`: where changes are known. `waits`: what has to stay so, if
-    anything.
+    its service and servers, and by the cloud's clock when the look began, and when its migrations
+    were asked for. `looks`: how many in a row. `requeue`: seconds between two ticks. `until`: when
+    the next whole look is due; `watched_until`: where changes are known. `waits`: what has to stay
+    so, if anything.
     """
 
     uid: str
@@ -58,6 +58,7 @@ class Rest:
     host: str
     cloud: Cloud
     service: Service | None
+    servers: tuple[str, ...]
     began: float
     asked: float
     looks: int
@@ -145,7 +146,10 @@ class Rests:
         """After a whole look, whose tick has ended well. `waits`: it rests while that is so."""
         key, asked = resource.key, observation.history.asked
         began = self._began.get(key)
-        rests = waits is not None or _is_at_rest(drain, observation, decision)
+        # A poll knows its servers as they were some seconds before it began.
+        rests = observation.whole and (
+            waits is not None or _is_at_rest(drain, observation, decision)
+        )
         if began is None or asked is None or not rests:
             self._end(key)
             return
@@ -161,6 +165,7 @@ class Rests:
             drain.host,
             cloud,
             observation.service,
+            tuple(server.id for server in observation.servers),
             began,
             asked,
             looks,
@@ -183,7 +188,9 @@ def _changed(rest: Rest, cloud: Cloud, *, read: bool) -> tuple[bool | None, bool
     """Its migrations, its servers; None: not known."""
     return (
         cloud.migration_changed(rest.host, rest.asked, age=CHANGES_AGE, read=read),
-        cloud.server_changed(rest.host, rest.began, age=CHANGES_AGE, read=read),
+        cloud.server_changed(
+            rest.host, rest.began, age=CHANGES_AGE, read=read, servers=rest.servers
+        ),
     )
 
 

@@ -43,7 +43,9 @@ class NotAskedConnection(NotAsked, requests.ConnectionError):
 
 @dataclass(slots=True)
 class _Silence:
-    """`failures`: in a row. `until`: nobody asks before that. `error`: how the last one failed."""
+    """`failures`: in a row, of requests during which nothing was answered. `until`: nobody asks
+    before that. `error`: how the last one failed.
+    """
 
     failures: int = 0
     until: float = 0.0
@@ -63,6 +65,7 @@ class Breaker:
         self._clock = clock
         self._lock = threading.Lock()
         self._silent: OrderedDict[str, _Silence] = OrderedDict()
+        self._answered: OrderedDict[str, float] = OrderedDict()  # when last
 
     @contextmanager
     def asking(self, service: str, *, counts: bool = True) -> Iterator[Callable[[], None]]:
@@ -70,7 +73,7 @@ class Breaker:
 
         `counts` False: it is not given the time to be sure that there is none. Raises NotAsked.
         """
-        alone, heard = self._admit(service), False
+        alone, heard, began = self._admit(service), False, self._clock()
 
         def answered() -> None:
             nonlocal heard
@@ -81,7 +84,7 @@ class Breaker:
             yield answered
         except (requests.ConnectionError, requests.Timeout) as error:
             if counts and not heard:
-                self._note(service, error)
+                self._note(service, error, began)
             raise
         finally:
             if alone is not None:
@@ -98,8 +101,10 @@ class Breaker:
             found.asked = True
             return found
 
-    def _note(self, service: str, error: requests.RequestException) -> None:
+    def _note(self, service: str, error: requests.RequestException, began: float) -> None:
         with self._lock:
+            if self._answered.get(service, began) > began:  # to another request meanwhile
+                return
             found = self._silent.setdefault(service, _Silence())
             found.failures += 1
             found.until = self._clock() + PAUSE.delay(found.failures, service)
@@ -117,6 +122,10 @@ class Breaker:
     def _forget(self, service: str) -> None:
         with self._lock:
             found = self._silent.pop(service, None)
+            self._answered.pop(service, None)
+            self._answered[service] = self._clock()
+            while len(self._answered) > _MOST_SERVICES:
+                self._answered.popitem(last=False)
         if found is not None and found.failures >= OPENS_AFTER:
             log.info("%s answers again", cleaned(service, 200))
 

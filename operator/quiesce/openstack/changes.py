@@ -19,7 +19,7 @@ every few seconds, and before anything is done.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -44,7 +44,8 @@ MOST_HOSTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A row. `version`: what is compared to tell whether there is something new. `updated`: by
+    """A row. `version`: what is compared to tell whether there is something new. `hosts`: what it
+    is a change of; of a server that has left its host for none, the server itself. `updated`: by
     Nova's clock; None: never.
     """
 
@@ -129,16 +130,24 @@ class Changes:
         """
         return self.since(host, asked, age) is False
 
-    def since(self, host: str, asked: float, age: float = AGE, *, read: bool = True) -> bool | None:
+    def since(
+        self,
+        host: str,
+        asked: float,
+        age: float = AGE,
+        *,
+        read: bool = True,
+        also: Collection[str] = (),
+    ) -> bool | None:
         """As `none_since`, the other way round; None: it is not known. `read` False: as far as it
-        is known already.
+        is known already. `also`: of which a change counts as one of the host.
         """
         if not self._is_worth_it(host, age) or self._clock() < self._rests_until:
             return None
         known = self._shared.get(age) if read else self._shared.known(age)
         if known is None or known.since > asked:
             return None
-        return known.changed.get(host, asked) > asked
+        return any(known.changed.get(each, asked) > asked for each in (host, *also))
 
     def _is_worth_it(self, host: str, age: float) -> bool:
         """Always for those that ask seldom: they would read more than the host's records."""

@@ -223,16 +223,23 @@ class Cloud:
         return self._changes.since(host, asked, age, read=read)
 
     def _changed_migrations(self, since: datetime) -> tuple[Change, ...]:
-        found = self._migrations({"changes-since": _in_utc(since)})
+        found = self._migrations({"changes-since": _in_utc(since)}, kept=False)
         return tuple(map(_migration_change, islice(found, MOST)))
 
     def server_changed(
-        self, host: str, asked: float, *, age: float, read: bool = True
+        self,
+        host: str,
+        asked: float,
+        *,
+        age: float,
+        read: bool = True,
+        servers: Collection[str] = (),
     ) -> bool | None:
         """Whether anything has changed of a server that is on this host since then, by `clock`;
         `age` seconds ago, to be exact. None: it is not known. `read` False: as far as it is known.
+        `servers`: IDs of those that were; one that is shelved and offloaded has no host any more.
         """
-        return self._server_changes.since(host, asked, age, read=read)
+        return self._server_changes.since(host, asked, age, read=read, also=servers)
 
     def _changed_servers(self, since: datetime) -> tuple[Change, ...]:
         query: dict[str, str | int] = {
@@ -241,12 +248,12 @@ class Cloud:
             "limit": _SERVERS_AT_ONCE,
         }
         with _read_of("a row of the list of servers"):
-            found = self._api.pages("/servers/detail", "servers", query)
+            found = self._api.pages("/servers/detail", "servers", query, kept=False)
             return tuple(map(_server_change, islice(found, MOST)))
 
-    def _migrations(self, query: dict[str, str | int]) -> Iterator[Migration]:
+    def _migrations(self, query: dict[str, str | int], *, kept: bool = True) -> Iterator[Migration]:
         with _read_of("a row of the list of migrations"):
-            for row in self._api.pages("/os-migrations", "migrations", query):
+            for row in self._api.pages("/os-migrations", "migrations", query, kept=kept):
                 # Nova shows them as null then. Each migration has a source from its beginning.
                 if row.get("source_compute") is None and row.get("dest_compute") is None:
                     raise NotAllowed(
@@ -597,13 +604,21 @@ class Cloud:
         return self._put_service(service_id, {"status": "enabled"})
 
     def _put_service(self, service_id: str, body: dict[str, str]) -> str | None:
-        self._services.forget()
-        return self._api.write("compute", "PUT", path("os-services", service_id), body)
+        with self._changing_services():
+            return self._api.write("compute", "PUT", path("os-services", service_id), body)
 
     def delete_service(self, service_id: str) -> str | None:
         """Raises Refused 409 where Nova still counts servers or migrations of the host."""
-        self._services.forget()
-        return self._api.write("compute", "DELETE", path("os-services", service_id))
+        with self._changing_services():
+            return self._api.write("compute", "DELETE", path("os-services", service_id))
+
+    @contextmanager
+    def _changing_services(self) -> Iterator[None]:
+        """A list that another thread reads meanwhile may show the service as it was before."""
+        try:
+            yield
+        finally:
+            self._services.forget()
 
     def migrate(self, server_id: str, target: str | None) -> str | None:
         return self._action(server_id, {"migrate": {"host": target} if target else None})
@@ -656,8 +671,10 @@ def _migration_change(found: Migration) -> Change:
 
 def _server_change(row: Any) -> Change:
     updated, host = text(row, "updated"), optional_text(row, "OS-EXT-SRV-ATTR:host")
-    hosts = (host,) if host else ()
-    return Change(id_of(row, "id"), (updated, host), hosts, moment(updated))
+    own = id_of(row, "id")
+    offloaded = own if optional_text(row, "status") == "SHELVED_OFFLOADED" else None
+    hosts = tuple(filter(None, (host or offloaded,)))
+    return Change(own, (updated, host), hosts, moment(updated))
 
 
 def _server(row: Any) -> Server:

@@ -192,15 +192,18 @@ class Api:
             except MISREAD as error:
                 raise CloudUnreachable(f"GET {path}: the answer is not complete JSON") from error
 
-    def pages(self, path: str, key: str, query: dict[str, str | int]) -> Iterator[dict[str, Any]]:
-        """Every row of a paged list of Nova, whose last row's uuid is the next marker.
+    def pages(
+        self, path: str, key: str, query: dict[str, str | int], *, kept: bool = True
+    ) -> Iterator[dict[str, Any]]:
+        """Every row of a paged list of Nova, whose last row's uuid is the next marker. `kept`: as
+        of `get`.
 
         Raises CloudUnreachable also where pages do not end.
         """
         query = {"limit": PAGE, **query}
         markers: set[str] = set()
         while len(markers) < _MOST_PAGES:
-            body = self.get("compute", path, query, most=LIST)
+            body = self.get("compute", path, query, most=LIST, kept=kept)
             found = body.get(key) if isinstance(body, dict) else None
             if not isinstance(found, list):
                 raise CloudUnreachable(f"GET {path}: the answer has no list {key!r}")
@@ -271,6 +274,8 @@ class Api:
         log.debug("%s %s %s", method, path, answer.status_code, extra=shown)
         if answer.status_code == 401:
             self._explain(service, method, path)
+        if answer.status_code == 406 and service == "compute":
+            self.broken = True  # another Nova by now, which does not know this microversion
         return answer
 
     def _explain(self, service: Catalog, method: str, path: str) -> None:

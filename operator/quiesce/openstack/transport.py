@@ -230,10 +230,11 @@ class Transport(BaseAdapter):
         url, seconds = str(request.url), time_left(self._timeout)
         _check(url)
         service = "{}://{}:{}".format(*origin(url))
-        whole = seconds >= self._timeout
+        # Diagnostics are answered by a nova-compute: that one is silent, not Nova.
+        counts = seconds >= self._timeout and not url.endswith("/diagnostics")
         with (
             _begun(seconds, str(request.method)),
-            self._breaker.asking(service, counts=whole) as answered,
+            self._breaker.asking(service, counts=counts) as answered,
         ):
             try:
                 return self._exchange(request, url, answered)

@@ -109,6 +109,22 @@ def test_what_is_no_silence_of_the_service_closes_nothing(fails: Exception, coun
     assert line.ask(None) == "answered"
 
 
+@pytest.mark.promise("never-11")
+def test_a_service_that_answers_others_meanwhile_is_not_silent() -> None:
+    """One hypervisor hangs, for whose guests three drains ask at the same time."""
+    line = Line()
+    asking = [line.breaker.asking(NOVA) for _ in range(OPENS_AFTER)]
+    for each in asking:
+        each.__enter__()
+    line.now += 5
+    assert line.ask(None) == "answered"
+    line.now += 25
+    for each in asking:
+        with contextlib.suppress(requests.Timeout):
+            each.__exit__(requests.Timeout, requests.Timeout("timed out"), None)
+    assert line.ask(None) == "answered"
+
+
 def test_an_answer_that_breaks_off_is_one() -> None:
     line = Line()
     for _ in range(OPENS_AFTER + 2):

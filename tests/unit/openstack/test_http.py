@@ -1,13 +1,14 @@
 """What an answer means: a refusal is a fact, all else that is no success proves nothing."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from tests.unit.openstack.answers import Wire, answer
 
 from quiesce.api.errors import BadCredentials, CloudUnreachable, NotAllowed
 from quiesce.openstack.errors import Forbidden, NotFound, Refused, Unknown
-from quiesce.openstack.http import cause, failure, message, retry_after
+from quiesce.openstack.http import Api, cause, failure, message, retry_after
 from quiesce.openstack.routes import route
 
 
@@ -96,6 +97,17 @@ def test_a_write_is_sent_once_whatever_is_answered() -> None:
 def test_an_accepted_write_gives_its_request_id(status: int) -> None:
     wire = Wire(lambda *_: answer(status, headers={"x-compute-request-id": "req-7"}))
     assert wire.write("compute", "POST", "/servers/1/action", {}) == "req-7"
+
+
+def test_a_nova_that_knows_the_microversion_no_more_is_connected_to_anew() -> None:
+    """It was set back to an older release (api/openstack/wsgi.py, InvalidGlobalAPIVersion)."""
+    session = SimpleNamespace(request=lambda *_, **__: answer(406, {}))
+    api = Api.__new__(Api)
+    api._session, api.microversion, api.broken = cast(Any, session), "2.96", False
+    api._base = lambda _: "https://nova.example.org"  # type: ignore[assignment,method-assign]
+    with pytest.raises(CloudUnreachable, match="406"):
+        api.get("compute", "/os-services")
+    assert api.broken
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.unit.openstack.answers import Wire, answer
 from tests.unit.openstack.test_changes import REQUEST, SKEW, never_old, no_overlap
 
 from quiesce.openstack import changes, cloud
+from quiesce.openstack.budget import budget
 from quiesce.openstack.cloud import Cloud
 
 HOSTS = ("h1", "h2", "h3")
@@ -258,3 +259,51 @@ def test_a_cloud_that_cannot_be_followed_says_that_nothing_is_known(
     nova.wait(5)
     assert nova.cloud.server_changed("h1", began, age=AGE) is None
     assert not nova.queries
+
+
+def test_what_other_servers_have_changed_counts_for_no_reconciliation() -> None:
+    """It is only told where there were changes: their rows are not kept."""
+    user_data, rows = "x" * 60_000, 500
+
+    def reply(_service: Any, _method: str, path: str, query: Any, _body: Any) -> Any:
+        asked = dict(query)
+        if path == "/os-services":
+            row = {"id": "svc", "host": "h1", "status": "disabled", "state": "up"}
+            return {"services": [row | {"updated_at": "2026-01-31T13:00:00Z"}]}
+        if "host" in asked:
+            return {"servers": []}
+        first = int(asked.get("marker", "0" * 8)[:8])
+        page = [
+            {
+                "id": f"{number:08}-0000-4000-8000-000000000000",
+                "updated": "2026-01-31T13:00:00Z",
+                "OS-EXT-SRV-ATTR:user_data": user_data,
+            }
+            for number in range(first + 1, first + 51)
+        ]
+        return {"servers": page, "servers_links": [{}] if first + 50 < rows else []}
+
+    now = [100.0]
+    cloud = Cloud(Wire(reply), lambda: now[0])
+    cloud.services()
+    now[0] += 20
+    with budget(180):
+        assert cloud.server_changed("h1", now[0], age=AGE) is False
+        assert cloud.servers_on("h1") == ()
+
+
+def test_services_are_listed_again_after_a_change_of_one() -> None:
+    """Also where another thread has listed them while it was under way."""
+    status = ["enabled"]
+
+    def reply(_service: Any, method: str, *_: Any) -> Any:
+        if method == "PUT":
+            assert there.services()[0].status == "enabled"
+            status[0] = "disabled"
+            return {}
+        return {"services": [{"id": "svc", "host": "h1", "status": status[0], "state": "up"}]}
+
+    there = Cloud(Wire(reply), lambda: 100.0)
+    there.services()
+    there.disable_service("svc", "why")
+    assert there.services()[0].status == "disabled"
