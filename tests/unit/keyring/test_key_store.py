@@ -85,6 +85,14 @@ def test_renewed_by_age_one_at_a_time() -> None:
     )
 
 
+@pytest.mark.parametrize(("ahead", "generated"), [(1, False), (25, True), (99999, True)])
+def test_a_key_of_the_future_is_not_kept_until_then(ahead: int, *, generated: bool) -> None:
+    """It was generated before the clock of the machine was set back."""
+    shelf = Shelf()
+    store(shelf).ensure_keys(NOW + timedelta(hours=ahead), LOGIN)
+    assert store(shelf, rotateAfter="24h").ensure_keys(NOW, LOGIN).generated is generated
+
+
 def test_renewed_on_request_once_for_each_value() -> None:
     shelf = Shelf()
     first = store(shelf, asked="a").ensure_keys(NOW, LOGIN)

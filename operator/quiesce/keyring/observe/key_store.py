@@ -157,7 +157,8 @@ class KeyStore:
             return False
         if requested is not None and requested.encode() != data.get(_REQUEST):
             return True
-        return rotate_after is not None and now - _created(data) >= timedelta(seconds=rotate_after)
+        age = abs(now - _created(data))  # one of the future: the clock was set back since
+        return rotate_after is not None and age >= timedelta(seconds=rotate_after)
 
     def _refuse_rotation(self, requested: str | None, rotate_after: float | None) -> None:
         if requested is None and rotate_after is None:
