@@ -153,6 +153,8 @@ def away(status: str = "VERIFY_RESIZE", **fields: Any) -> dict[str, Any]:
     return {"host": THERE, **fields}
 
 
+NEW: dict[str, Any] = {"first_seen": {}}
+"""Its move is seen for the first time."""
 MINE = Service("7", HOST, "disabled", "up", "quiesce: drain")
 DOWN: dict[str, Any] = {
     "service": Service("7", HOST, "disabled", "down", "quiesce: drain"),
@@ -271,7 +273,7 @@ PROPERTIES = (
 UNDER_WAY = (
     Case("RESIZE", "resize_prep", "no migration record yet"),
     Case("MIGRATING", "migrating", "no migration record yet"),
-    Case("RESIZE", "resize_migrating", "our move", moves=(move("migrating"),)),
+    Case("RESIZE", "resize_migrating", "our move", moves=(move("migrating"),), history=NEW),
     Case(
         "MIGRATING",
         "migrating",
@@ -513,7 +515,14 @@ FAILED = (
     ),
 )
 DEPARTED: tuple[Case, ...] = (
-    Case("RESIZE", "resize_finish", "arriving", server=away(), moves=(move("post-migrating"),)),
+    Case(
+        "RESIZE",
+        "resize_finish",
+        "arriving",
+        server=away(),
+        moves=(move("post-migrating"),),
+        history=NEW,
+    ),
     Case(
         "VERIFY_RESIZE",
         when="our move, every check passes",

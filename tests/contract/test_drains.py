@@ -14,6 +14,7 @@ from tests.harness.inprocess import KEY, Boundary, Json, MemoryEvents, MemorySec
 from tests.harness.world import reconciler
 
 from quiesce.openstack.session import Clouds
+from quiesce.ops.clock import Clock
 from quiesce.runtime.kinds import Reconciler
 from quiesce.settings import Settings
 
@@ -34,7 +35,7 @@ class Drain:
         secrets = MemorySecrets(yaml.safe_dump({"clouds": {"openstack": self._entry()}}))
         settings = Settings(namespaces=(KEY.namespace,), listen=None)
         self.reconcile = reconciler(
-            settings, self.store, secrets, self.events, Clouds(30.0), self._now
+            settings, self.store, secrets, self.events, Clouds(30.0), self._clock()
         )
 
     def _entry(self) -> Json:
@@ -46,6 +47,9 @@ class Drain:
     def _now(self) -> datetime:
         real = isinstance(self.nova, RealLab)
         return datetime.fromtimestamp(time.time() if real else self.nova.clock(), UTC)
+
+    def _clock(self) -> Clock:
+        return Clock() if isinstance(self.nova, RealLab) else Clock(self._now, self.nova.clock)
 
     def apply(self, method: str, **spec: Any) -> None:
         keep = {"service": {"afterDrain": "KeepDisabled"}}

@@ -23,6 +23,7 @@ from quiesce.kube.resource import Key
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.routes import route
 from quiesce.openstack.session import Clouds
+from quiesce.ops.clock import Clock
 from quiesce.runtime.kinds import Context
 from quiesce.runtime.reconciler import ResourceReconciler
 from quiesce.runtime.workqueue import WorkQueue
@@ -113,7 +114,7 @@ class Fleet:
         drains = self.actuator = Drains(
             context,
             MoveLimiter(self.max_moves, clock.now, self.max_arrivals),
-            self._now,
+            Clock(self._now, clock.now),
             newcomers=self.newcomers,
             resting=rests,
         )

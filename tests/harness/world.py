@@ -8,7 +8,7 @@ the process for the model's tier (`tests/model/world.py`), which makes thousands
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import yaml
@@ -17,6 +17,7 @@ from quiesce.drain.limiter import MoveLimiter
 from quiesce.drain.reconcile import Drains
 from quiesce.drain.rest import Rests
 from quiesce.openstack.session import Clouds
+from quiesce.ops.clock import Clock
 from quiesce.runtime.kinds import Context, Reconciler
 from quiesce.runtime.reconciler import ResourceReconciler
 from quiesce.settings import Settings
@@ -46,12 +47,12 @@ def reconciler(
     secrets: MemorySecrets,
     events: MemoryEvents,
     clouds: Clouds,
-    now: Callable[[], datetime],
+    clock: Clock,
 ) -> Reconciler:
     """A new process of the operator: nothing is known. The one place that says how it is built."""
     context = Context(settings, store, secrets, events, {}, clouds)  # type: ignore[arg-type]
-    rests = Rests(lambda: now().timestamp())
-    drains = Drains(context, MoveLimiter(settings.max_moves), now, resting=rests)
+    rests = Rests(lambda: clock.now().timestamp())
+    drains = Drains(context, MoveLimiter(settings.max_moves), clock, resting=rests)
     return watched(store, rests, ResourceReconciler(context, drains).reconcile)
 
 
@@ -70,6 +71,7 @@ class World:
     store: MemoryStore = field(init=False)
     reconcile: Reconciler = field(init=False)
     restarts: int = 0
+    set_by: float = 0.0  # seconds by which the clock of the operator's machine was set
     ticked_at: float = 0.0  # when the last tick began
     moments: int = 0  # of the last tick
 
@@ -82,12 +84,17 @@ class World:
     def start(self) -> None:
         """A new process."""
         self.boundary.dead = False
+        clock = Clock(self.wall, self.model.clock.now)
         self.reconcile = reconciler(
-            self.settings, self.store, self.secrets, self.events, self.connect(), self.now
+            self.settings, self.store, self.secrets, self.events, self.connect(), clock
         )
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.model.clock.now(), UTC)
+
+    def wall(self) -> datetime:
+        """The clock of the operator's machine."""
+        return self.now() + timedelta(seconds=self.set_by)
 
     def die_in(self, moments: int) -> None:
         """Let it die at this moment from now on, 1 the next; 0: it lives."""

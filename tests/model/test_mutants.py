@@ -23,6 +23,7 @@ from quiesce.drain.observe import guests
 from quiesce.openstack import http
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import Unknown
+from quiesce.ops.clock import Clock
 from tests.model.test_scenarios import SCENARIOS
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -167,7 +168,7 @@ def always_restores(original: Any, drain: Any, observation: Any) -> Any:
 
 
 def a_broken_answer_is_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    def pages(self: Any, path: str, key: str, query: Any) -> Any:
+    def pages(self: Any, path: str, key: str, query: Any, *, kept: bool = True) -> Any:
         answer_ = self._send("compute", "GET", path, query=query)
         try:
             yield from answer_.json().get(key, [])
@@ -262,6 +263,10 @@ def times_are_renewed(original: Any, report_: Any) -> Any:
 
 def believes_the_list(_: Any, cloud: Any, drain: Any, polled: Any, chosen: Any) -> Any:
     return guests.read_guests(cloud, drain, replace(polled, read=frozenset(chosen)))
+
+
+def goes_by_the_machine(_: Any, clock: Clock) -> Any:
+    return clock._wall()
 
 
 def never_disables_again(original: Any, drain: Any, observation: Any) -> Any:
@@ -419,6 +424,14 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     "takes no answer for a no": (
         answer(Observation, "awaits_answer", False),
         "repeats_no_call_whose_effect_comes_late",
+    ),
+    "goes by the clock of the machine": (
+        wrap(Clock, "now", goes_by_the_machine),
+        "reads_the_empty_host_twice_whatever_the_machines_clock_says",
+    ),
+    "repeats a call early by the clock of the machine": (
+        wrap(Clock, "now", goes_by_the_machine),
+        "repeats_no_call_early_because_the_machines_clock_was_set",
     ),
     "evacuates": (
         wrap(Cloud, "migrate", evacuates),

@@ -31,6 +31,7 @@ from tests.model.world import HOSTS, World
 Scenario = Callable[[], None]
 SCENARIOS: dict[str, Scenario] = {}
 PROMISES: dict[str, tuple[str, ...]] = {}
+DAY = 86400.0
 
 
 def scenario(*promises: str) -> Callable[[Scenario], Scenario]:
@@ -593,6 +594,20 @@ def reads_the_empty_host_twice() -> None:
     assert world.ticked_at - first >= 10
 
 
+@scenario("always-6")
+def reads_the_empty_host_twice_whatever_the_machines_clock_says() -> None:
+    """A person changes the drain between the two reads, so that it is read again at once."""
+    for jump in (60.0, DAY, -DAY):
+        world = drain("active")
+        while world.condition("Drained").get("reason") != "Proving":
+            world.model.clock.advance(1)
+            world.reconcile_once()
+        first, world.set_by = world.ticked_at, jump
+        world.model.clock.advance(1)
+        world.until(lambda world=world: ended(world), ticks=20)  # type: ignore[misc]
+        assert 10 <= world.ticked_at - first < 20, jump
+
+
 @scenario("never-4", "never-9", "always-6")
 def proves_nothing_from_a_list_that_could_not_be_read() -> None:
     faults: tuple[Fault, ...] = ("truncated", "500 before", "503", "reset")
@@ -884,6 +899,34 @@ def repeats_no_call_whose_effect_comes_late() -> None:
     world.run(40)
     world.broken = {}
     world.until(lambda: ended(world))
+
+
+@scenario("never-9")
+def repeats_no_call_early_because_the_machines_clock_was_set() -> None:
+    for jump in (20.0, DAY, -DAY):
+        world = drain("active")
+        (server,) = servers(world)
+        world.broken = {f"/servers/{server.id}/action": "refused"}
+        world.until(lambda world=world: bool(world.watch.awaited))  # type: ignore[misc]
+        world.set_by = jump
+        world.run(10)
+        world.broken = {}
+        began = world.model.clock.now()
+        world.until(lambda world=world: ended(world))  # type: ignore[misc]
+        assert world.model.clock.now() - began < 120, jump
+
+
+@scenario()
+def lets_servers_soak_as_long_as_the_spec_says_whatever_the_machines_clock_says() -> None:
+    for jump in (DAY, -DAY):
+        world = drain("active", confirmation={"checks": {"soak": "20s"}})
+        (server,) = servers(world)
+        world.until(lambda server=server: server.vm_state == "resized")  # type: ignore[misc]
+        arrived = world.model.clock.now()
+        world.tick()
+        world.set_by = jump
+        world.until(lambda server=server: server.vm_state == "active")  # type: ignore[misc]
+        assert 20 <= world.model.clock.now() - arrived < 40, jump
 
 
 @scenario("never-9", "always-2")

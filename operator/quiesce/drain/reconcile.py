@@ -4,7 +4,7 @@ import difflib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from quiesce.api.annotations import DRAIN_FINALIZER, REQUESTED_AT, request
@@ -48,6 +48,7 @@ from quiesce.drain.telemetry import Telemetry
 from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import FOUND_AGE, Cloud
 from quiesce.ops import metrics
+from quiesce.ops.clock import Clock
 from quiesce.runtime.clouds import cloud_of, forget_secret
 from quiesce.runtime.kinds import Context, Reconciler, Released
 from quiesce.runtime.publish import publish
@@ -61,10 +62,6 @@ _AS_ALIKE = 0.1
 """By so much less than the best one, of 1, may a name be like the one that was asked for."""
 _AFTER_TICK = 0.01
 """Seconds, where a tick took longer than the time until the next one: others come in between."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ class Drains:
 
     context: Context
     limiter: MoveLimiter
-    now: Callable[[], datetime] = _utc_now
+    clock: Clock = field(default_factory=Clock)
     histories: Histories = field(default_factory=Histories)
     claims: Claims = field(default_factory=Claims)
     stored: StoredClaims = field(init=False)
@@ -140,7 +137,9 @@ class Drains:
         return max(_AFTER_TICK, decision.requeue - (time.monotonic() - began))
 
     def _rest(self, rest: Rest) -> float:
-        self.telemetry.rested(rest.uid, self.now(), waits=rest.waits is not None)
+        self.telemetry.rested(
+            rest.uid, self.clock.now(), self.clock.set_by(), waits=rest.waits is not None
+        )
         return rest.requeue
 
     def read(self, resource: Resource) -> Drain:
@@ -203,7 +202,9 @@ class Drains:
             "begins within seconds"
         )
         last = DrainStatus.read(resource.status)
-        after = status_of_problem(asked, last, resource.generation, self.now(), restoring=None)
+        after = status_of_problem(
+            asked, last, resource.generation, self.clock.wall(), restoring=None
+        )
         publish(self.context, resource, self._with_cloud(resource, after).to_json())
         return self.context.store.get(resource.key) or resource
 
@@ -219,10 +220,11 @@ class Drains:
         """A poll where that is enough for what is to be done, with the servers that are to move;
         else a whole observation.
         """
-        now, history = self.now(), self.histories.get(resource.uid, History())
+        history = self.histories.get(resource.uid, History())
+        now, set_by = self.clock.now(), self.clock.set_by()
         planning = _wants_plan(drain, history, now)
         if not planning and not drain.deleting:
-            polled = poll(access.cloud, drain, history, now)
+            polled = poll(access.cloud, drain, history, now, set_by)
             if polled is not None:
                 found = self._decide(resource, drain, access, polled)
                 if suffices(drain, *found):
@@ -239,7 +241,7 @@ class Drains:
                     return self._decide(resource, drain, access, observation)
                 history = observation.history
         observation = observe(
-            access.cloud, drain, history, now, planning=planning, compute=access.compute
+            access.cloud, drain, history, now, set_by, planning=planning, compute=access.compute
         )
         if observation.service is None and not drain.begun and not drain.deleting:
             raise HostNotFound(_near_misses(drain.host, (s.host for s in observation.services)))
@@ -330,9 +332,11 @@ class Drains:
         before = self.histories.get(resource.uid, History())
         for m in before.ended(observation.migrations):
             metrics.move_finished("live" if m.live else "cold", m.status)
+        tries = observation.begun(decision.record.tries)
         history = observation.history.note_proof(decision.proof.clean, observation.now)
         more = wants_more(drain, decision)
-        self.histories[resource.uid] = history.expect(decision.actions, more=more)
+        history = history.note_tries(tries).expect(decision.actions, more=more)
+        self.histories[resource.uid] = history
 
     def report(
         self,
@@ -356,7 +360,9 @@ class Drains:
         """
         key = str(resource.key)
         fields = self.telemetry.call_fields(resource)
-        context = ActionContext(access.cloud, observation, key, self.now, access.compute, fields)
+        context = ActionContext(
+            access.cloud, observation, key, self.clock.now, access.compute, fields
+        )
         acted: Acted = act(decision.actions, context)
         self.histories[resource.uid] = acted.advance(self.histories[resource.uid])
         if acted.problem is not None:
@@ -388,7 +394,8 @@ class Drains:
         self.histories[resource.uid] = history.interrupt()
         before = DrainStatus.read(resource.status)
         host = str(resource.spec.get("host")) if resource.deleting else None
-        after = status_of_problem(problem, before, resource.generation, self.now(), restoring=host)
+        now = self.clock.wall()
+        after = status_of_problem(problem, before, resource.generation, now, restoring=host)
         self._publish(resource, before, self._with_cloud(resource, after))
 
     def rests(self, key: Key) -> float | None:
@@ -421,7 +428,7 @@ class Drains:
         after: DrainStatus,
         notices: tuple[Event, ...] = (),
     ) -> None:
-        self.telemetry.reported(resource, after, self.now())
+        self.telemetry.reported(resource, after, self.clock.now(), self.clock.set_by())
         told = (*events(before, after), *notices)
         publish(self.context, resource, after.to_json(), told)
 

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from quiesce.api.conditions import find
@@ -33,7 +33,8 @@ _FIRST_STEPS = (Stage.STARTING, Stage.MIGRATING)
 class _Watched:
     """One drain. `steps` None: this process has not observed its servers yet; `from_start`: it has
     known the drain since before its first write. `marks`: by server ID, when
-    its first move (began) and its part of a move began, in seconds since 1970.
+    its first move (began) and its part of a move began, in seconds since 1970. All by a clock that
+    nobody sets.
     """
 
     facts: DrainFacts
@@ -73,7 +74,7 @@ class Telemetry:
         watched.steps = found.steps
         watched.facts = _observed(watched.facts, drain, found, now, progressed=on)
 
-    def rested(self, uid: str, now: datetime, *, waits: bool) -> None:
+    def rested(self, uid: str, now: datetime, set_by: timedelta, *, waits: bool) -> None:
         """Its cloud has just answered that nothing has changed. `waits`: for the moves of others,
         which is no standstill: where these get nowhere, their drains tell.
         """
@@ -81,7 +82,7 @@ class Telemetry:
         if watched is not None:
             facts = replace(watched.facts, read_at=at)
             watched.facts = replace(facts, progress_at=at) if waits else facts
-            metrics.drain(uid, watched.facts)
+            _expose(uid, watched.facts, set_by)
 
     def call_fields(self, resource: Resource) -> Mapping[str, Mapping[str, Any]]:
         """By server ID: what the log line of a call for it says besides."""
@@ -89,7 +90,9 @@ class Telemetry:
         steps = (watched.steps if watched else None) or {}
         return {server_id: _fields(step) for server_id, step in steps.items() if step.called}
 
-    def reported(self, resource: Resource, status: DrainStatus, now: datetime) -> None:
+    def reported(
+        self, resource: Resource, status: DrainStatus, now: datetime, set_by: timedelta
+    ) -> None:
         """The status is about to be written: where the drain stands as a whole."""
         watched = self._watched(resource, now.timestamp())
         before, ready, progress = watched.facts, status.ready, status.progress
@@ -104,7 +107,7 @@ class Telemetry:
             ratio=_ratio(progress),
             progress={state: shown[state] for state in states} if progress else {},
         )
-        metrics.drain(resource.uid, watched.facts)
+        _expose(resource.uid, watched.facts, set_by)
 
     def forget(self, uid: str) -> None:
         self._of.pop(uid, None)
@@ -119,6 +122,13 @@ class Telemetry:
             )
             self._of[resource.uid] = _Watched(facts)
         return self._of[resource.uid]
+
+
+def _expose(uid: str, facts: DrainFacts, set_by: timedelta) -> None:
+    """Prometheus compares with the time of day."""
+    by = set_by.total_seconds()
+    at = replace(facts, progress_at=facts.progress_at + by, read_at=facts.read_at + by)
+    metrics.drain(uid, at)
 
 
 def _observed(

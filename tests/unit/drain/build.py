@@ -34,6 +34,7 @@ ME = "user-of-quiesce"
 TENANT = "user-of-a-tenant"
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 IDENTITY = DrainIdentity("openstack", "compute-1", "0a1b2c3d-0000-0000-0000-000000000000")
+NEVER_SET = timedelta(0)  # the clock of the operator's machine
 FOUND = 100  # the newest migration when the drain began: those above are of its time
 
 POWER = {"ACTIVE": RUNNING, "PAUSED": 3, "SHUTOFF": SHUTDOWN}

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.drain.build import (
     FOUND,
     HOST,
+    NEVER_SET,
     NOW,
     ago,
     arrived_elsewhere,
@@ -443,7 +444,7 @@ def of_an_empty_host(listed: str | None, known: str | None = None) -> Observatio
             return {"resource_providers": [{"uuid": ROOT, "name": FULL}] if held else []}
         return answers[path]
 
-    return observe(Cloud(Wire(reply)), drain(record=begun(node=known)), History(), NOW)
+    return observe(Cloud(Wire(reply)), drain(record=begun(node=known)), History(), NOW, NEVER_SET)
 
 
 @pytest.mark.promise("never-4", "always-6")
@@ -484,7 +485,7 @@ def test_a_host_that_was_registered_after_hypervisors_were_listed_is_found() -> 
     there = Cloud(Wire(lambda _, __, path, *___: answers[path]))
     assert not there.hypervisors()
     listed.append({"hypervisor_hostname": FULL, "service": {"host": HOST}})
-    assert observe(there, drain(record=Record()), History(), NOW).node == FULL
+    assert observe(there, drain(record=Record()), History(), NOW, NEVER_SET).node == FULL
 
 
 def test_two_services_of_one_name_are_refused_before_anything_is_written() -> None:
@@ -498,7 +499,7 @@ def test_two_services_of_one_name_are_refused_before_anything_is_written() -> No
     }
     there = Cloud(Wire(lambda _, __, path, *___: answers[path]))
     with pytest.raises(HostNotSupported, match=r"two cells .* Delete this drain"):
-        observe(there, drain(record=Record()), History(), NOW)
+        observe(there, drain(record=Record()), History(), NOW, NEVER_SET)
 
 
 @pytest.mark.promise("always-8")
@@ -513,9 +514,9 @@ def test_aggregates_are_of_the_present_when_the_host_rejoins_them() -> None:
     }
     there = Cloud(Wire(lambda _, __, path, *___: answers[path]), lambda: 5.0)
     restoring = drain(record=begun(), deleting=True)
-    found = [observe(there, restoring, History(), NOW).aggregates]
+    found = [observe(there, restoring, History(), NOW, NEVER_SET).aggregates]
     members.append(HOST)
-    found.append(observe(there, restoring, History(), NOW).aggregates)
+    found.append(observe(there, restoring, History(), NOW, NEVER_SET).aggregates)
     assert [each and each[0].hosts for each in found] == [(), (HOST,)]
 
 

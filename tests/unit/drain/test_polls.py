@@ -1,13 +1,13 @@
 """A move that begins in a poll: of the host's servers only that one is read."""
 
 from collections.abc import Collection, Iterable
-from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 from tests.harness.inprocess import KEY
 from tests.unit.drain.build import (
     FOUND,
+    NEVER_SET,
     NOW,
     arrived_elsewhere,
     begun,
@@ -141,7 +141,7 @@ def next_move(cloud: Moving) -> None:
     store.objects[KEY]["spec"]["migration"]["maxParallel"] = 1
 
     def tick(seconds: float) -> None:
-        process.drains.now = lambda: NOW + timedelta(seconds=seconds)
+        process.passed = seconds
         process.reconcile()
 
     tick(0)
@@ -219,7 +219,7 @@ def test_a_live_move_that_has_ended_is_seen_without_a_list(
     listed = (server("s1", task="migrating"), server("s2"))
     history = History(servers=listed, listed=NOW, full_list=NOW, completed=frozenset())
     it = drain()
-    found = poll(cast(Cloud, cloud), it, history, NOW)
+    found = poll(cast(Cloud, cloud), it, history, NOW, NEVER_SET)
     assert found is not None
     assert [each.id for each in found.servers] == (["s2"] if left else ["s1", "s2"])
     assert (LIVE.id in found.history.arrived) is not left

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from quiesce.api.annotations import DRAIN_FINALIZER
 from quiesce.api.drain.record import Record
 from quiesce.api.drain.spec import DrainSpec
 from quiesce.api.errors import BadCredentials, CloudUnreachable, NotAllowed, Problem
+from quiesce.api.text import timestamp
 from quiesce.drain import host_access
 from quiesce.drain.claimed import cloud_digest
 from quiesce.drain.decide.service import START_TRIES
@@ -35,6 +36,7 @@ from quiesce.kube.resource import Key, Resource
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import Refused
 from quiesce.openstack.records import Migration, Server, Service
+from quiesce.ops.clock import Clock
 from quiesce.runtime.kinds import Context
 from quiesce.runtime.reconciler import AFTER_TERMINAL_SECONDS, ResourceReconciler
 from quiesce.settings import Settings
@@ -114,10 +116,6 @@ class OneCloud:
         self.forgotten += 1
 
 
-def now() -> datetime:
-    return NOW
-
-
 @dataclass
 class Operator:
     """The actuator and the skeleton around it, as one process has them."""
@@ -125,6 +123,15 @@ class Operator:
     drains: Drains
     reconciler: ResourceReconciler
     clouds: OneCloud
+    passed: float = 0.0
+    """Seconds since its start."""
+    set_by: float = 0.0
+    """Seconds by which the clock of its machine was set since."""
+
+    def __post_init__(self) -> None:
+        self.drains.clock = Clock(
+            lambda: NOW + timedelta(seconds=self.passed + self.set_by), lambda: self.passed
+        )
 
     def reconcile(self) -> float | None:
         return self.reconciler.reconcile(KEY)
@@ -136,7 +143,7 @@ def operator(cloud: Any, limit: int = 0, **metadata: Any) -> tuple[Operator, Mem
     store.objects[KEY]["metadata"] |= {"finalizers": [DRAIN_FINALIZER]} | metadata
     clouds = OneCloud(cloud)
     context = Context(Settings(), store, MemorySecrets("{}"), MemoryEvents(), {}, clouds)  # type: ignore[arg-type]
-    drains = Drains(context, MoveLimiter(limit), now)
+    drains = Drains(context, MoveLimiter(limit))
     return Operator(drains, ResourceReconciler(context, drains), clouds), store
 
 
@@ -220,9 +227,55 @@ def test_a_move_that_failed_between_two_reads_is_not_taken_for_one_that_never_be
     cloud.shows_it_disabled()
     cloud.the_migrations = (first,)
     for seconds in (0, 60, 62):  # the first one is seen, has rested, is followed by another
-        process.drains.now = lambda seconds=seconds: NOW + timedelta(seconds=seconds)  # type: ignore[misc]
+        process.passed = seconds
         process.reconcile()
     assert cloud.calls.count("migrate") == 1
+
+
+@pytest.mark.parametrize("jump", [7200.0, -7200.0])
+def test_a_clock_that_is_set_changes_times_in_the_status_and_no_duration(jump: float) -> None:
+    """A cold move, of which only the status says when it began."""
+    cloud = Still()
+    cloud.the_servers = (server("s1"),)
+    process, store = operator(cloud)
+    process.reconcile()
+    cloud.shows_it_disabled()
+    process.passed = 1
+    process.reconcile()
+    cloud.the_servers = (server("s1", "RESIZE", "resize_migrating"),)
+    cloud.the_migrations = (migration(status_="migrating"),)
+    process.set_by = jump
+    for seconds, problems in ((2, []), (3000, []), (3602, ["Stuck"])):
+        process.passed = seconds
+        process.reconcile()
+        status = store.objects[KEY]["status"]
+        assert [each["reason"] for each in status["problems"]] == problems
+    shown = NOW + timedelta(seconds=3602 + jump)
+    assert status["problems"][0]["since"] == timestamp(shown)
+    assert condition(status, "Stalled")["lastTransitionTime"] == timestamp(shown)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("jump", [7200.0, -7200.0])
+def test_what_begins_after_the_clock_was_set_has_the_time_of_day(jump: float) -> None:
+    cloud = Still()
+    cloud.the_servers = (server("s1"),)
+    process, store = operator(cloud)
+    process.set_by = jump
+    process.reconcile()
+    cloud.shows_it_disabled()
+    process.reconcile()
+    status = store.objects[KEY]["status"]
+    shown = timestamp(NOW + timedelta(seconds=jump))
+    assert (status["startTime"], status["moving"][0]["since"]) == (shown, shown)
+
+
+@pytest.mark.parametrize("jump", [7200.0, -7200.0])
+def test_a_problem_that_nothing_was_read_for_has_the_time_of_day(jump: float) -> None:
+    process, store = operator(CloudUnreachable("no answer"))
+    process.set_by = jump
+    process.reconcile()
+    ready = condition(store.objects[KEY]["status"], "Ready")
+    assert ready["lastTransitionTime"] == timestamp(NOW + timedelta(seconds=jump))  # type: ignore[index]
 
 
 def test_a_drain_that_cannot_begin_holds_no_other_up() -> None:

@@ -13,6 +13,7 @@ from tests.unit.drain.build import (
     NOW,
     TENANT,
     ago,
+    at,
     begun,
     cause,
     decided,
@@ -276,6 +277,66 @@ def test_how_long_a_move_takes_is_told_by_our_own_clock(created: datetime) -> No
         assert said(verdict(sight, spec(), record)) == wanted
 
 
+@pytest.mark.parametrize("jump", [86400.0, -86400.0])
+@pytest.mark.parametrize(("seconds", "wanted"), [(60, "follow Migrating"), (3700, "blocked Stuck")])
+def test_how_long_a_move_takes_is_true_where_the_clock_was_set(
+    jump: float, seconds: float, wanted: str
+) -> None:
+    """The status tells when its try began as the machine's clock was then."""
+    began = tried(seconds_ago=seconds)
+    sight = observed(
+        [server("s1", "RESIZE", "resize_migrating")],
+        [migration(status_="migrating")],
+        tries={("s1", began.began): ago(seconds)},
+        set_by=timedelta(seconds=jump),
+    )
+    assert said(verdict(sight, spec(), begun(tries={"s1": began}))) == wanted
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_move_of_the_future_is_late_after_its_time_all_the_same(*, anew: bool) -> None:
+    """Its try began by a clock that was set back before this process started, or Nova's."""
+    task, m = "resize_migrating", migration(status_="migrating", created=ago(-99999))
+    began = tried(seconds_ago=-99999)
+    record = begun(tries={"s1": began}, attempts_from=FOUND + anew)
+    sight = observed([server("s1", "RESIZE", task)], [m])
+    assert sight.began("s1", began.began) == NOW
+    assert said(verdict(sight, spec(), record)) == "follow Migrating"
+    later = replace(
+        at(sight, 3601), tries={("s1", began.began): NOW}, first_seen={(m.id, m.status): NOW}
+    )
+    assert said(verdict(later, spec(), record)) == "blocked Stuck"
+
+
+@pytest.mark.parametrize("jump", [0.0, 99999.0, -99999.0])
+@pytest.mark.parametrize(("seconds", "wanted"), [(60, "wait Starting"), (3700, "blocked Stuck")])
+def test_how_long_a_move_is_starting_is_told_by_no_clock_that_is_set(
+    jump: float, seconds: float, wanted: str
+) -> None:
+    task, record = "resize_prep", begun(tries={"s1": tried(seconds_ago=seconds + jump)})
+    sight = observed(
+        [server("s1", task=task)],
+        busy_since={("s1", task): ago(seconds)},
+        set_by=timedelta(seconds=jump),
+    )
+    assert said(verdict(sight, spec(), record)) == wanted
+
+
+@pytest.mark.parametrize("jump", [86400.0, -86400.0])
+def test_one_that_waits_for_nothing_is_stuck_where_the_clock_was_set(jump: float) -> None:
+    """Nova's clock goes by the time of day, as the machine's does, or did."""
+    late = migration(status_="queued", type="live-migration", created=ago(99999))
+    ended = migration(FOUND + 2, "completed", "s2", type="live-migration", updated=ago(60 - jump))
+    sight = observed(
+        [server("s1", "MIGRATING", "migrating")],
+        [late, ended],
+        first_seen={(late.id, "queued"): ago(99999)},
+    )
+    set_too = replace(sight, set_by=timedelta(seconds=jump))
+    assert said(verdict(sight, spec("Live"))) == "blocked Stuck"
+    assert said(verdict(set_too, spec("Live"))) == "follow Migrating"
+
+
 def test_a_guest_that_runs_though_nova_has_it_stopped_is_not_moved_as_a_stopped_one() -> None:
     """Under any method it would be off where it arrives."""
     for method in ("Cold", "Live", "LiveThenCold"):
@@ -365,9 +426,9 @@ def test_a_failed_copy_names_the_destination_and_where_its_message_is() -> None:
 def test_a_server_taken_in_hand_for_a_move_that_never_gets_a_record_is_reported() -> None:
     sight = observed([server("s1", "RESIZE", "resize_prep")])
     long = begun(tries={"s1": tried(seconds_ago=7200)})
-    assert said(verdict(sight, record=long)) == "blocked Stuck"
-    now = begun(tries={"s1": tried(seconds_ago=0)})
-    assert said(verdict(sight, record=now)) == "wait Starting"
+    busy = replace(sight, busy_since={("s1", "resize_prep"): ago(7200)})
+    assert said(verdict(busy, record=long)) == "blocked Stuck"
+    assert said(verdict(sight, record=long)) == "wait Starting"  # as this process sees it first
     another = replace(sight, busy_since={("s1", "resize_prep"): ago(1)})
     assert said(verdict(another, record=long)) == "wait Starting"  # begun since, by whomever
 

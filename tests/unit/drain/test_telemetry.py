@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.unit.drain.build import (
     drain,
     migration,
     observed,
+    report,
     server,
     service,
     spec,
@@ -25,7 +27,7 @@ from tests.unit.drain.build import (
 from quiesce.api.drain.record import Record
 from quiesce.drain import telemetry as module
 from quiesce.drain.model.observation import Observation
-from quiesce.drain.report import standing
+from quiesce.drain.report import standing, status
 from quiesce.drain.telemetry import Telemetry
 from quiesce.kube.resource import Resource
 from quiesce.ops import metrics
@@ -137,6 +139,23 @@ def test_one_that_needs_a_person_is_a_warning(told: Told) -> None:
     told.tick(RUNS)
     (line,) = told.tick(observed([server(status_="SUSPENDED")]))
     assert (line["state"], line["reason"], line["levelname"]) == ("Blocked", "Suspended", "WARNING")
+
+
+@pytest.mark.parametrize("set_by", [0.0, 86400.0, -86400.0])
+def test_times_that_prometheus_compares_with_its_own_follow_the_machines_clock(
+    told: Told, monkeypatch: pytest.MonkeyPatch, set_by: float
+) -> None:
+    shown: list[DrainFacts] = []
+    monkeypatch.setattr(metrics, "drain", lambda _, facts: shown.append(facts))
+    told.tick(MIGRATING, was(s1="ACTIVE"))
+    by, later = timedelta(seconds=set_by), NOW + timedelta(seconds=9)
+    told.telemetry.reported(RESOURCE, status(report(MIGRATING)), later, by)
+    told.telemetry.rested("u1", later, by, waits=False)
+    for facts in shown:
+        assert facts.progress_at == (NOW + by).timestamp() + 9
+    assert [facts.read_at for facts in shown] == [
+        (NOW + by).timestamp(), (later + by).timestamp()
+    ]  # fmt: skip
 
 
 def test_a_move_that_began_in_another_process_has_no_duration(

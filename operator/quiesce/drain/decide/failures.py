@@ -30,7 +30,6 @@ from quiesce.openstack.records import (
     WAITING,
     Migration,
     Server,
-    moment,
 )
 
 # Where only the scheduler refused, the guest was never touched: it is tried again at this pace, so
@@ -310,7 +309,7 @@ def overdue(
     time, or makes progress.
     """
     history, timeout = observation.history, drain.spec.migration.timeout
-    began = _began(drain.record, migration)
+    began = _began(drain.record, observation, migration)
     if migration.live and migration.status in WAITING:
         return _waits_in_vain(observation, migration)
     if migration.live or migration.status in ("confirming", "reverting"):
@@ -338,13 +337,16 @@ def overdue(
     )
 
 
-def _began(record: Record, migration: Migration) -> datetime:
+def _began(record: Record, observation: Observation, migration: Migration) -> datetime:
     """By our own clock, not Nova's; but once new tries were asked for, `began` may be of an attempt
-    of the same number before that.
+    of the same number before that. Nova's may be ahead: not after it was first seen.
     """
     tried = record.tries.get(migration.server_id)
-    counts_anew = record.attempts_from > record.found_migration
-    return (moment(tried.began) if tried and not counts_anew else None) or migration.created
+    if tried and tried.began and record.attempts_from <= record.found_migration:
+        return observation.began(migration.server_id, tried.began)
+    key = (migration.id, migration.status)
+    first_seen = observation.history.first_seen.get(key, observation.now)
+    return min(first_seen, migration.created - observation.set_by)
 
 
 def _waits_in_vain(observation: Observation, migration: Migration) -> Blocked | None:
@@ -353,7 +355,8 @@ def _waits_in_vain(observation: Observation, migration: Migration) -> Blocked | 
     others = [m for m in observation.migrations if m.live and m.id != migration.id]
     since = observation.history.first_seen.get((migration.id, migration.status), now)
     runs = any(not m.terminal and m.status not in WAITING for m in others)
-    lately = any(m.updated and now - m.updated < _TURN_WITHIN for m in others)
+    wall = observation.wall
+    lately = any(m.updated and abs(wall - m.updated) < _TURN_WITHIN for m in others)
     if now - since < _NEVER_BEGINS or runs or lately:
         return None
     return Blocked(

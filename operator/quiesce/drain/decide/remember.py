@@ -28,7 +28,7 @@ def record_of_tick(
     drain: Drain, observation: Observation, decision: Decision, outcome: Outcome, progress: Progress
 ) -> Record:
     """The record as this tick leaves it. `decision`: without its record."""
-    now = timestamp(observation.now)
+    now = timestamp(observation.wall)
     record = replace(
         drain.record,
         started=drain.record.started or now,
@@ -133,7 +133,7 @@ def _this_try(
     was = _was(v, known, observation) if starts else known.was if known else None
     same = known is not None and known.attempt == v.attempt and not _is_new(known, v, starts)
     method = _method(v) or (known.method if known else None)
-    began = known.began if known and same else timestamp(observation.now)
+    began = known.began if known and same else timestamp(observation.wall)
     return Try(was, method, v.attempt, began, _idle_ports(v, known, observation, starts))
 
 

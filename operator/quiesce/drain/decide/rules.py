@@ -269,11 +269,9 @@ def is_starting(s: PresentServer) -> Verdict | None:
     """
     if s.idle or s.server.status == "ERROR" or s.server.task_state not in _MOVE_TASKS:
         return None
-    tried = s.record.tries.get(s.server.id)
-    began = _moment(tried.began) if tried else None
-    first_seen = s.observation.history.busy_since.get((s.server.id, s.server.task_state))
-    since = max(began, first_seen) if began and first_seen else began
-    if since is None or s.observation.now - since < timedelta(seconds=s.spec.migration.timeout):
+    now, key = s.observation.now, (s.server.id, s.server.task_state)
+    since = s.observation.history.busy_since.get(key, now)
+    if now - since < timedelta(seconds=s.spec.migration.timeout):
         return Wait(ServerReason.STARTING, "its move is starting", ours=True)
     return Blocked(
         ServerReason.STUCK,
@@ -745,7 +743,3 @@ def _refused_lately(s: PresentServer, call: str) -> Verdict | None:
         remedies = remedies_of(refusal, s.server, s.spec.migration.method)
         return Blocked(ServerReason.REFUSED, text, remedies, until=until)
     return Wait(ServerReason.REFUSED, f"Nova refused {refusal.call}: {refusal.text}", until)
-
-
-def _moment(text: str) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -148,7 +148,8 @@ class History:
     never came. `refusals`: by server ID, or by the description of a call for the host.
     `never_live`: by server ID, the refusal by which Nova told that it never live-migrates it.
     `began_to_run`: live migrations that were seen beyond their wait for a turn.
-    `told_to_end`: live migrations that were aborted or forced. `confirms`: migrations that this
+    `told_to_end`: live migrations that were aborted or forced. `tries`: when they began, by server
+    ID and the time that the record gives for it. `confirms`: migrations that this
     process has asked Nova to confirm; `foreign_confirms`: those of ours that it did not, and who
     did; `unread_confirms`: those of ours of which that could not be read yet. `unheard`: by server
     ID, when its hypervisor was asked last of its guest and did not answer. `least_left`: bytes
@@ -176,6 +177,7 @@ class History:
     never_live: Mapping[str, Refusal] = field(default_factory=dict)
     began_to_run: Mapping[int, datetime] = field(default_factory=dict)
     told_to_end: Mapping[int, datetime] = field(default_factory=dict)
+    tries: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     least_left: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
     copied: Mapping[int, Copied] = field(default_factory=dict)
     confirms: frozenset[int] = frozenset()
@@ -344,6 +346,10 @@ class History:
 
     def note_plan(self, now: datetime) -> Self:
         return replace(self, planned=now)
+
+    def note_tries(self, tries: Mapping[tuple[str, str], datetime]) -> Self:
+        """Those of the record, and no others."""
+        return replace(self, tries=tries)
 
     def note_proof(self, clean: bool, now: datetime) -> Self:
         """The proof was weighed: since when nothing speaks against it."""

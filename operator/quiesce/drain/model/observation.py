@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from quiesce.api.drain.record import Try
 from quiesce.drain.model.history import History
 from quiesce.openstack.records import (
     Aggregate,
@@ -13,6 +14,7 @@ from quiesce.openstack.records import (
     Server,
     ServerGroup,
     Service,
+    moment,
 )
 
 # A POST without an answer may still be at work in the API: nothing is repeated meanwhile.
@@ -97,6 +99,7 @@ class Observation:
     `silent`: servers of which it was asked, and did not answer.
     `misplaces`: Nova may leave a server on its source whose live migration failed at its end.
     `stopped_by_user`: servers that a user, not Nova, has stopped since their try began.
+    `set_by`: how far the machine's clock is ahead of that of `now`, which nobody sets.
     `node`, `address`: name and `host_ip` of the hypervisor. `unit`: how nova-compute was found on
     the host, before it is stopped for the first time. `unread`: what a plan cannot know.
     """
@@ -123,6 +126,7 @@ class Observation:
     silent: frozenset[str] = frozenset()
     misplaces: bool = False
     stopped_by_user: frozenset[str] = frozenset()
+    set_by: timedelta = timedelta(0)
     aggregates: tuple[Aggregate, ...] | None = None
     node: str | None = None
     address: str | None = None
@@ -132,6 +136,11 @@ class Observation:
     paths: Paths = Paths()
     unread: tuple[Unread, ...] = ()
     history: History = field(default_factory=History)
+
+    @property
+    def wall(self) -> datetime:
+        """The time of day, for what people read and for what others have written."""
+        return self.now + self.set_by
 
     @property
     def service_is_down(self) -> bool:
@@ -167,6 +176,17 @@ class Observation:
         """The last call for the server was not answered, and may still take effect."""
         asked = self.history.unanswered.get(server_id)
         return asked is not None and self.now - asked <= UNKNOWN_FOR
+
+    def began(self, server_id: str, told: str) -> datetime:
+        """When a try began by the clock of `now`, which the status tells as `told`. It was written
+        by a clock that may have been set since: one that seems to begin later begins now.
+        """
+        known = self.history.tries.get((server_id, told))
+        return known or min(self.now, (moment(told) or self.wall) - self.set_by)
+
+    def begun(self, tries: Mapping[str, Try]) -> Mapping[tuple[str, str], datetime]:
+        """For the history: so a clock that is set from now on does not matter to them."""
+        return {(id_, each.began): self.began(id_, each.began) for id_, each in tries.items()}
 
     def is_up(self, host: str | None) -> bool:
         """Whether nova-compute of any host reports to Nova."""

@@ -49,14 +49,15 @@ def observe(
     drain: Drain,
     history: History,
     now: datetime,
+    set_by: timedelta,
     *,
     planning: bool = False,
     compute: HostCompute | None = None,
 ) -> Observation:
     """All that concerns the host; with `planning` also what placement offers the servers elsewhere.
 
-    `compute`: for `whileRunning: Stop`. Raises CloudUnreachable, BadCredentials, NotAllowed; an
-    incomplete observation is never returned.
+    `set_by`: as of an Observation. `compute`: for `whileRunning: Stop`. Raises CloudUnreachable,
+    BadCredentials, NotAllowed; an incomplete observation is never returned.
     """
     services, servers = _read_services(cloud, drain, planning=planning)
     service = _service_of(drain.host, services)
@@ -67,6 +68,7 @@ def observe(
         service,
         services,
         node=drain.record.node,
+        set_by=set_by,
         history=_note_report(history, service, now),
     )
     if service is None and not drain.begun:
@@ -89,7 +91,9 @@ def observe(
     return read_guests(cloud, drain, observation)
 
 
-def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observation | None:
+def poll(
+    cloud: Cloud, drain: Drain, history: History, now: datetime, set_by: timedelta
+) -> Observation | None:
     """The moves alone, with the host's servers as listed up to LIST_AGE ago; None: there is no such
     list.
 
@@ -111,6 +115,7 @@ def poll(cloud: Cloud, drain: Drain, history: History, now: datetime) -> Observa
         node=drain.record.node,
         servers=history.servers,
         whole=False,
+        set_by=set_by,
         history=_note_report(history, service, now),
     )
     observation = read_ended(cloud, drain, read_migrations(cloud, drain, observation))

@@ -57,7 +57,7 @@ class Report:
 
     @property
     def now(self) -> str:
-        return timestamp(self.observation.now)
+        return timestamp(self.observation.wall)
 
 
 def status(report: Report) -> DrainStatus:
