@@ -57,6 +57,16 @@ def time_left(most: float) -> float:
     return left
 
 
+def used_up() -> bool:
+    """Whether nothing is left. What fails then may have failed for that, and says nothing about a
+    service: its last request was given less time than others are.
+    """
+    own = _budget.get()
+    if own is None:
+        return False
+    return own.until <= time.monotonic() or own.size < 0 or own.values < 0
+
+
 def spent() -> int:
     """Bytes that this reconciliation has taken so far."""
     own = _budget.get()

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.openstack.addresses import path
+from quiesce.openstack.budget import used_up
 from quiesce.openstack.errors import NotFound, NotInCatalog
 from quiesce.openstack.fields import id_of, items, mapping, optional_text
 from quiesce.openstack.http import MISREAD, Api
@@ -63,8 +64,9 @@ class _ById(Generic[T]):
         try:
             read = self._read_all(missing)
         except (CloudUnreachable, NotAllowed, NotInCatalog) as error:
-            with self._lock:
-                self._failed = (now, error)
+            if not used_up():
+                with self._lock:
+                    self._failed = (now, error)
             raise
         with self._lock:
             self._failed = None

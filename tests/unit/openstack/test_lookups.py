@@ -7,6 +7,7 @@ from tests.unit.clock import Clock
 from tests.unit.openstack.answers import Wire, answer
 
 from quiesce.api.errors import CloudUnreachable, NotAllowed
+from quiesce.openstack.budget import MOST_BYTES, MOST_VALUES, budget, take
 from quiesce.openstack.errors import NotInCatalog
 from quiesce.openstack.lookups import Lookups
 from quiesce.ops.weight import weight
@@ -63,6 +64,30 @@ def test_a_service_that_does_not_answer_is_asked_once_a_minute(reply: Any, error
     with pytest.raises(error):
         lookups.volumes(["v1"])
     assert len(wire.sent) == 2
+
+
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize(
+    ("seconds", "size", "values", "reply"),
+    [
+        (60, MOST_BYTES, 0, volume("v1")),
+        (60, 0, MOST_VALUES, volume("v1")),
+        (0, 0, 0, CloudUnreachable("GET /volumes/v1: timed out")),
+    ],
+    ids=["memory", "values", "time"],
+)
+def test_the_end_of_one_reconciliation_is_not_that_of_others(
+    seconds: float, size: int, values: int, reply: Any
+) -> None:
+    """A request near its end is given less than the 30 seconds in which a service answers."""
+    replies = [reply, volume("v1")]
+    lookups = Lookups(Wire(lambda *_: replies.pop(0)), Clock())
+    with budget(seconds):
+        take(size, values)
+        with pytest.raises(CloudUnreachable):
+            lookups.volumes(["v1"])
+    with budget(60):
+        assert set(lookups.volumes(["v1"])) == {"v1"}
 
 
 def test_the_image_of_a_volume_counts_where_a_server_boots_from_it() -> None:
