@@ -139,6 +139,18 @@ def test_while_cinder_is_down_nobody_with_volumes_is_stopped() -> None:
     cinder_is_down()
 
 
+@pytest.mark.promise("never-11")
+def test_a_volume_that_cinder_cannot_show_holds_up_no_other_server() -> None:
+    there = world()
+    waits, moves = there.boot("db"), there.boot("web")
+    volume = there.model.attach_volume(waits)
+    there.model.attach_volume(moves)
+    there.broken[f"/volumes/{volume.id}"] = "503"
+    drained(there, "Cold", waits)
+    assert there.actions(waits.id) == []
+    assert moves.host != HOST
+
+
 def cinder_is_down() -> None:
     there = world()
     guest = there.boot("db")

@@ -29,7 +29,7 @@ from quiesce.openstack.fields import (
     text,
 )
 from quiesce.openstack.http import MISREAD, PAGE, Api
-from quiesce.openstack.lookups import Lookups
+from quiesce.openstack.lookups import Found, Lookups
 from quiesce.openstack.records import (
     ROWS_FOR_ONE,
     ActionEvents,
@@ -580,16 +580,15 @@ class Cloud:
         """
         return tuple(map(int, self._api.microversion.split("."))) < (2, 96)
 
-    def volumes(self, ids: Iterable[str]) -> Mapping[str, Volume]:
-        """Volumes by ID, of any project; those that are gone are left out. Raises NotInCatalog."""
+    def volumes(self, ids: Iterable[str]) -> Found[Volume]:
+        """Of any project."""
         return self._lookups.volumes(ids)
 
-    def images(self, ids: Iterable[str]) -> Mapping[str, Image]:
-        """Images by ID; those that are gone are left out. Raises NotInCatalog."""
+    def images(self, ids: Iterable[str]) -> Found[Image]:
         return self._lookups.images(ids)
 
-    def snapshots(self, server_ids: Iterable[str]) -> frozenset[str]:
-        """Those of these shelved servers whose disk is an image too. Raises NotInCatalog."""
+    def snapshots(self, server_ids: Iterable[str]) -> Found[str]:
+        """Of these shelved servers the IDs of the images that their disks are too."""
         return self._lookups.snapshots(server_ids)
 
     # Verbs: each returns Nova's request id

@@ -11,25 +11,25 @@ from quiesce.api.errors import CloudUnreachable, NotAllowed
 from quiesce.drain.observe.volumes import read_volumes
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
+from quiesce.openstack.lookups import Failure, Found
 from quiesce.openstack.records import Image, Server, Volume
 
-NONE = NotInCatalog("the cloud's catalog has no block storage service")
-AWAY = CloudUnreachable("GET /volumes/v1: HTTP 503")
+NONE = Failure(NotInCatalog, "the cloud's catalog has no block storage service")
+REFUSED = Failure(NotAllowed, "403")
+AWAY = Failure(CloudUnreachable, "GET /volumes/v1: HTTP 503")
 
 
 @dataclass
 class Known:
-    """A cloud that knows these volumes and images, or raises."""
+    """A cloud that knows these volumes and images, or of all, or of one, why it does not."""
 
-    volumes_: Mapping[str, Volume] | Exception = field(default_factory=dict)
-    images_: Mapping[str, Image] | Exception = field(default_factory=dict)
+    volumes_: Mapping[str, Volume | Failure] | Failure = field(default_factory=dict)
+    images_: Mapping[str, Image | Failure] | Failure = field(default_factory=dict)
     shows_image_properties: bool = True
-    snapshots_: frozenset[str] | Exception = frozenset()
+    snapshots_: Mapping[str, str | Failure] | Failure = field(default_factory=dict)
 
     def snapshots(self, ids: Any) -> Any:
-        if isinstance(self.snapshots_, Exception):
-            raise self.snapshots_
-        return self.snapshots_ & set(ids)
+        return self._answer(self.snapshots_, ids)
 
     def volumes(self, ids: Any) -> Any:
         return self._answer(self.volumes_, ids)
@@ -37,10 +37,10 @@ class Known:
     def images(self, ids: Any) -> Any:
         return self._answer(self.images_, ids)
 
-    def _answer(self, found: Any, ids: Any) -> Any:
-        if isinstance(found, Exception):
-            raise found
-        return {id_: found[id_] for id_ in ids if id_ in found}
+    def _answer(self, all_: Any, ids: Any) -> Found[Any]:
+        every = {i: all_ if isinstance(all_, Failure) else all_.get(i) for i in ids}
+        unknown = {i: each for i, each in every.items() if isinstance(each, Failure)}
+        return Found({i: x for i, x in every.items() if x and i not in unknown}, unknown)
 
 
 def read(cloud: Known, *servers: Server) -> tuple[tuple[Server, ...], list[str]]:
@@ -57,10 +57,8 @@ def test_which_volumes_are_encrypted() -> None:
 
 
 @pytest.mark.field_case("F6")
-@pytest.mark.parametrize(
-    ("error", "encrypted"), [(NONE, ()), (NotAllowed("403"), ()), (AWAY, None)]
-)
-def test_what_is_not_known_is_said(error: Exception, encrypted: Any) -> None:
+@pytest.mark.parametrize(("error", "encrypted"), [(NONE, ()), (REFUSED, ()), (AWAY, None)])
+def test_what_is_not_known_is_said(error: Failure, encrypted: Any) -> None:
     found, unread = read(Known(error), server("s1", volumes=("v1",)), server("s2"))
     assert [one.encrypted for one in found] == [encrypted, ()]
     assert unread == ["VolumesNotRead"]
@@ -83,7 +81,7 @@ def test_an_image_of_an_older_nova_is_asked_of_glance() -> None:
 
 @pytest.mark.field_case("F5")
 @pytest.mark.parametrize(
-    ("answer", "waits"), [(NONE, False), (NotAllowed("403"), False), (AWAY, True), ({}, False)]
+    ("answer", "waits"), [(NONE, False), (REFUSED, False), (AWAY, True), ({}, False)]
 )
 def test_what_an_image_asked_for_and_glance_does_not_tell_is_said(answer: Any, waits: bool) -> None:
     """Before 2.98 Nova shows no properties of an image: of one that was deleted they are lost."""
@@ -114,10 +112,10 @@ def test_an_image_of_a_boot_volume_counts() -> None:
 @pytest.mark.parametrize(
     ("answer", "snapshot"),
     [
-        (frozenset({"s1"}), True),
-        (frozenset(), False),
+        ({"s1": "i1"}, True),
+        ({}, False),
         (AWAY, None),
-        (NotAllowed("403"), None),
+        (REFUSED, None),
         (NONE, True),
     ],
 )
@@ -125,6 +123,44 @@ def test_the_image_of_a_shelved_server_is_looked_for(answer: Any, snapshot: bool
     shelved = server("s1", "SHELVED")
     found, unread = read(Known(snapshots_=answer), shelved, server("s2"))
     assert [one.snapshot for one in found] == [snapshot, True]
-    assert unread == ([] if isinstance(answer, frozenset) else ["ImagesNotRead"])
+    assert unread == (["ImagesNotRead"] if isinstance(answer, Failure) else [])
     on_volume = server("s1", "SHELVED", volume_backed=True)
-    assert read(Known(snapshots_=frozenset()), on_volume)[0] == (on_volume,)
+    assert read(Known(snapshots_={}), on_volume)[0] == (on_volume,)
+
+
+@pytest.mark.promise("never-11")
+def test_only_servers_wait_whose_own_volume_image_or_snapshot_is_unknown() -> None:
+    """The others are as they are known to be."""
+    servers = (
+        server("v", volumes=("v1", "bad"), volume_backed=True),
+        server("w", volumes=("v1",), volume_backed=True),
+        server("i", image_id="bad"),
+        server("j", image_id="i1"),
+        server("k", "SHELVED"),
+        server("l", "SHELVED"),
+    )
+    tpm = {"hw_tpm_version": "2.0"}
+    cloud = Known(
+        {"v1": Volume("v1", True, tpm), "bad": AWAY},
+        {"i1": Image("i1", tpm), "bad": AWAY},
+        shows_image_properties=False,
+        snapshots_={"l": "i2", "k": AWAY},
+    )
+    (v, w, i, j, k, l_), unread = read(cloud, *servers)
+    assert (v.encrypted, v.image_read) == (None, False)
+    assert (w.encrypted, w.image_read, w.image_properties) == (("v1",), True, tpm)
+    assert (i.image_read, j.image_read, j.image_properties) == (False, True, tpm)
+    assert (k.snapshot, l_.snapshot) == (None, True)
+    assert unread == ["VolumesNotRead", "ImagesNotRead", "ImagesNotRead"]
+
+
+def test_who_waits_is_said_apart_from_who_does_not() -> None:
+    cloud = Known({"v1": AWAY, "v2": REFUSED, "v3": AWAY})
+    servers = [server("s0", volumes=("v2", "v3"))]
+    servers += [server(f"s{n}", volumes=(f"v{n}",)) for n in (1, 2, 3)]
+    found, unread = read_volumes(cast(Cloud, cloud), tuple(servers))
+    assert [one.encrypted for one in found] == [None, None, (), None]
+    (_, waiting, why), (_, others, because) = unread
+    assert (waiting, others) == (3, 1)
+    assert AWAY.text in why and why.endswith("They wait")
+    assert because.endswith(REFUSED.text)

@@ -10,6 +10,7 @@ from tests.beds.sim.simulator import Simulator
 from quiesce.kube.secrets import Secret
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import NotInCatalog
+from quiesce.openstack.lookups import Failure
 from quiesce.openstack.session import Clouds
 
 
@@ -32,7 +33,7 @@ def test_volumes_of_another_project_are_read_from_cinder(sim: Simulator) -> None
     there = cloud(sim)
     (found,) = there.servers_on("cmp1")
     assert set(found.volumes) == {plain.id, secret.id}
-    volumes = there.volumes([*found.volumes, "gone"])
+    volumes = there.volumes([*found.volumes, "gone"]).known
     assert {id_: volume.encrypted for id_, volume in volumes.items()} == {
         plain.id: False,
         secret.id: True,
@@ -50,10 +51,11 @@ def test_what_is_not_in_the_catalog_is_told_so_and_breaks_nothing(sim: Simulator
             there.allocations("cmp1")
         with pytest.raises(NotInCatalog, match="no network service"):
             there.ports(["s1"])
-        with pytest.raises(NotInCatalog, match="no block storage service"):
-            there.volumes(["v1"])
-        with pytest.raises(NotInCatalog, match="no image service"):
-            there.images(["i1"])
+        text = "the cloud's catalog has no {} service"
+        no_cinder = Failure(NotInCatalog, text.format("block storage"))
+        assert there.volumes(["v1"]).unknown == {"v1": no_cinder}
+        no_glance = Failure(NotInCatalog, text.format("image"))
+        assert there.images(["i1"]).unknown == {"i1": no_glance}
     assert not there.broken
     assert there.servers_on("cmp1") == ()
 

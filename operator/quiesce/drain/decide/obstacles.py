@@ -81,7 +81,7 @@ def _encryption(server: Server, spec: DrainSpec) -> Blocked | Wait | None:
     if spec.servers.encrypted_volumes is EncryptedPolicy.MOVE or server.encrypted == ():
         return None
     if server.encrypted is None:
-        text = "Cinder does not answer; whether its volumes are encrypted is not known"
+        text = "Cinder does not tell whether its volumes are encrypted"
         return Wait(ServerReason.VOLUMES_NOT_READ, text)
     return Blocked(
         ServerReason.ENCRYPTED_VOLUMES,
@@ -101,7 +101,7 @@ def image_not_read(server: Server) -> Wait | None:
     if server.image_read or tpm_secret(server) is not None:
         return None
     service = "Cinder" if server.volume_backed else "Glance"
-    text = f"{service} does not answer; whether its image asks for a virtual TPM is not known"
+    text = f"{service} does not tell whether its image asks for a virtual TPM"
     return Wait(ServerReason.SERVER_NOT_READ, text)
 
 
