@@ -3,10 +3,12 @@
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from quiesce.kube.resource import Key
 from tests.harness.fleet import Fleet
 from tests.harness.timeline import ENDED, TO_CONFIRM, Timeline
 
@@ -60,3 +62,35 @@ def test_limits_hold_when_the_operator_is_restarted(method: str) -> None:
             arriving = Counter(m.dest for m in moves if m.status not in TO_CONFIRM and m.dest)
             assert max(arriving.values(), default=0) <= 2
     assert fleet.moved > 8
+
+
+def suspend(fleet: Fleet, host: str) -> None:
+    fleet.store.edit(Key("openstack", host), lambda spec: spec.update(suspend=True))
+    fleet.queue.add(Key("openstack", host), news=True)
+
+
+def nova_compute_dies(fleet: Fleet, host: str) -> None:
+    fleet.model.computes.kill(host)
+
+
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize(
+    ("method", "comes_to_a_stop"),
+    [("Cold", suspend), ("Cold", nova_compute_dies), ("Live", nova_compute_dies)],
+)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_moves_that_only_a_person_ends_take_no_slot_from_others(
+    restarts: bool, method: str, comes_to_a_stop: Callable[[Fleet, str], None]
+) -> None:
+    fleet = Fleet(3, servers=3, seconds=30, spread=8.0, method=method, parallel=2, max_moves=2)
+    fleet.run(12)
+    moves = fleet.model.state.migrations
+    assert {m.source for m in moves} == {"src0"}, "it has both slots"
+    comes_to_a_stop(fleet, "src0")
+    fleet.run(90)
+    if restarts:
+        fleet.restart()
+    fleet.run(900)
+    left = Counter(m.source for m in moves if m.status in ENDED)
+    assert left["src0"] == 0
+    assert min(left["src1"], left["src2"]) >= 3

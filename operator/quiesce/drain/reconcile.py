@@ -20,6 +20,7 @@ from quiesce.drain.claimed import Claims, StoredClaims, cloud_digest
 from quiesce.drain.decide import Claim, decide, suffices, to_read
 from quiesce.drain.decide.schedule import (
     as_stored,
+    holds_slot,
     on_their_way,
     only_waits_for_others,
     wants_more,
@@ -269,12 +270,14 @@ class Drains:
         slots: int | None,
     ) -> None:
         """A cloud may list more moves in flight than this drain would ever begin."""
-        most = drain.spec.migration.max_parallel
-        moves = min(most, sum(v.in_flight for v in decision.verdicts) + len(decision.started))
+        parallel, verdicts = drain.spec.migration.max_parallel, decision.verdicts
+        counts, started = sum(holds_slot(drain, v) for v in verdicts), len(decision.started)
+        moves = min(parallel, counts + started)
+        most = max(moves, parallel - sum(v.in_flight for v in verdicts) + counts)
         more = wants_more(drain, decision)
         waits = more and slots is not None and slots <= moves < most
-        started = sum(isinstance(action, StartMove) for action in decision.actions)
-        arrivals = on_their_way(decision.verdicts) + Arrivals(open=started)
+        begin = sum(isinstance(action, StartMove) for action in decision.actions)
+        arrivals = on_their_way(verdicts) + Arrivals(open=begin)
         self.limiter.hold(
             resource.uid,
             resource.key.namespace,

@@ -17,6 +17,7 @@ from tests.unit.drain.build import (
     begun,
     cause,
     decided,
+    drain,
     empty,
     migration,
     observed,
@@ -29,7 +30,7 @@ from tests.unit.drain.build import (
 )
 
 from quiesce.api.drain.record import Record
-from quiesce.drain.decide.schedule import starved
+from quiesce.drain.decide.schedule import holds_slot, starved
 from quiesce.drain.model.actions import (
     ConfirmMove,
     DeleteService,
@@ -415,3 +416,45 @@ def test_moves_in_flight_take_slots_of_the_whole_operator() -> None:
     assert len(decided(seen, slots=2).started) == 1
     assert not decided(seen, slots=1).started
     assert not decided(seen, slots=0).started
+
+
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize("state", IN_FLIGHT)
+def test_a_move_that_only_a_person_ends_takes_none(state: str) -> None:
+    """For this drain as for all others, while it still counts for `maxParallel`."""
+    servers, migrations, more = IN_FLIGHT[state]
+    ends_by_itself = state != "stuck"
+    seen = observed([*many(5), *servers], migrations, **more)
+    assert [holds_slot(drain(), v) for v in verdicts(seen).values() if v.in_flight] == [
+        ends_by_itself
+    ]
+    assert len(decided(seen, slots=2).started) == 2 - ends_by_itself
+    assert not decided(seen, spec(migration={"maxParallel": 1}), slots=2).started
+
+
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize("state", IN_FLIGHT)
+def test_of_a_suspended_drain_what_has_arrived_takes_none(state: str) -> None:
+    """Nothing confirms it. What Nova works on counts, and one that is deleted works again."""
+    servers, migrations, more = IN_FLIGHT[state]
+    asked = spec(suspend=True)
+    seen = verdicts(observed(servers, migrations, **more), asked)
+    mine = next(v for v in seen.values() if v.in_flight)
+    ends_by_itself = state != "stuck"
+    assert holds_slot(drain(asked, deleting=True), mine) == ends_by_itself
+    assert holds_slot(drain(asked), mine) == (ends_by_itself and state != "confirmed now")
+
+
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize(
+    "confirmation",
+    [
+        {},
+        {"checks": {"soak": "1h"}},
+        {"decisions": [{"server": "x", "action": "Revert"}]},
+    ],
+)
+def test_nor_while_it_soaks_or_is_to_be_reverted(confirmation: dict[str, Any]) -> None:
+    asked = spec(suspend=True, confirmation=confirmation)
+    arrived = observed([], [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
+    assert not holds_slot(drain(asked), verdicts(arrived, asked)["x"])

@@ -504,6 +504,28 @@ def test_a_cloud_that_lists_more_moves_than_a_drain_begins() -> None:
     assert process.drains.limiter.slots("another drain", KEY.namespace) == 3
 
 
+@pytest.mark.promise("never-11")
+def test_slots_are_kept_for_a_drain_as_far_as_its_moves_that_stand_still_let_it_take_them() -> None:
+    """They count for `maxParallel`, and not for the limit."""
+    cloud = Still()
+    process, store = operator(cloud, limit=9)
+    store.edit(KEY, lambda spec: spec["migration"].update(maxParallel=3))
+    process.reconcile()
+    cloud.shows_it_disabled()
+    found, long_ago = store.objects[KEY]["status"]["foundMigration"], NOW - timedelta(days=1)
+    cloud.the_migrations = tuple(
+        migration(found + number, "migrating", f"x{number}", created=long_ago) for number in (2, 1)
+    )
+    limiter = process.drains.limiter
+    limiter.hold("busy", KEY.namespace, 9)
+    process.reconcile()
+    limiter.hold("busy", KEY.namespace, 0)
+    assert limiter.slots("another drain", KEY.namespace) == 9 - 1
+    process.reconcile()
+    assert cloud.calls.count("migrate") == 1
+    assert limiter.slots("another drain", KEY.namespace) == 9 - 1
+
+
 def test_what_a_process_before_this_one_had_in_flight_counts_until_its_drain_is_read() -> None:
     process, _ = operator(Still(), limit=5)
     status = {

@@ -46,8 +46,9 @@ def choose(
     drain: Drain, observation: Observation, verdicts: tuple[ServerVerdict, ...], limits: Limits
 ) -> tuple[ServerVerdict, ...]:
     """The servers whose move begins now; those that failed before come last."""
-    most, in_flight = drain.spec.migration.max_parallel, sum(v.in_flight for v in verdicts)
-    free = (most if limits.slots is None else min(most, limits.slots)) - in_flight
+    free = drain.spec.migration.max_parallel - sum(v.in_flight for v in verdicts)
+    if limits.slots is not None:
+        free = min(free, limits.slots - sum(holds_slot(drain, v) for v in verdicts))
     if free <= 0 or limits.held:
         return ()
     groups = [g for g in observation.groups if g.policy == "anti-affinity"]
@@ -65,6 +66,19 @@ def choose(
             busy.add(v.server_id)
             live, room = live - goes_live, room - moves
     return tuple(chosen)
+
+
+def holds_slot(drain: Drain, v: ServerVerdict) -> bool:
+    """Whether a move counts for --max-moves: one in flight that does not wait for a person, as a
+    suspended drain's do once they have arrived.
+    """
+    stands_still = drain.spec.suspend and not drain.deleting
+    match v.verdict:
+        case Blocked():
+            return False
+        case Confirm(migration=m) | Revert(migration=m) | Follow(migration=m) if stands_still:
+            return v.in_flight and not (m is not None and m.status == "finished")
+    return v.in_flight
 
 
 def on_their_way(verdicts: tuple[ServerVerdict, ...]) -> Arrivals:
