@@ -8,7 +8,7 @@ holds its worker for as long as its requests take.
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -62,6 +62,7 @@ class Fleet:
     `shared`: cold moves take that long alone, and longer beside others on a line of one of their
     hosts. Drains are applied `spread` virtual seconds after each other, as kubectl does. `made`:
     requests, by method, route and filter. `max_moves`, `max_arrivals`: as the flags of these names.
+    `apart`: hosts whose drains are in a namespace of their own.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class Fleet:
         parallel: int = 4,
         max_moves: int = 0,
         max_arrivals: int = 0,
+        apart: Collection[str] = (),
     ) -> None:
+        self.apart = apart
         self.max_moves, self.max_arrivals = max_moves, max_arrivals
         self.workers, self.migration = workers, {"method": method, "maxParallel": parallel}
         model = self.model = Model((), seed=1, config=Config(max_concurrent_live_migrations=4))
@@ -129,7 +132,7 @@ class Fleet:
         now = self.model.clock.now()
         while self.to_come and self.to_come[0][0] <= now:
             _, host = self.to_come.pop(0)
-            key = Key("openstack", host)
+            key = Key("apart" if host in self.apart else "openstack", host)
             spec = {"host": host, "migration": self.migration}
             self.store.put(key, spec, self._now())
             self.applied[host] = now

@@ -12,6 +12,7 @@ from quiesce.kube.resource import Key
 from tests.harness.fleet import Fleet
 from tests.harness.timeline import ENDED, TO_CONFIRM, Timeline
 
+TURN = 300.0
 LOOK = "GET /servers/detail host"
 
 
@@ -94,3 +95,34 @@ def test_moves_that_only_a_person_ends_take_no_slot_from_others(
     left = Counter(m.source for m in moves if m.status in ENDED)
     assert left["src0"] == 0
     assert min(left["src1"], left["src2"]) >= 3
+
+
+# In turns
+
+
+@pytest.mark.promise("never-11")
+@pytest.mark.parametrize("method", ["Cold", "Live"])
+@pytest.mark.parametrize("most", [1, 2])
+def test_drains_whose_servers_all_go_to_the_same_host_take_turns(most: int, method: str) -> None:
+    """Each would have it for itself for longer than a turn."""
+    drains, servers = 3, 20 * most
+    fleet = Fleet(drains, servers, 30, spread=10.0, method=method, max_arrivals=most)
+    fleet.model.computes.add("new", vcpus=1000, ram=10**7, disk=10**7)
+    fleet.run(3 * TURN)
+    moves = Counter(m.source for m in fleet.model.state.migrations)
+    assert min(moves[host] for host in fleet.hosts) >= 4, moves
+    while fleet.moved < fleet.servers:
+        fleet.run(10)
+    took = fleet.model.clock.now() - fleet.began
+    assert took <= 1.25 * fleet.servers * 30 / most, "there is always one that goes on"
+
+
+@pytest.mark.promise("never-11")
+def test_a_namespace_does_not_wait_for_all_that_another_sends_to_the_same_host() -> None:
+    fleet = Fleet(
+        7, servers=40, seconds=60, method="Live", spread=10.0, max_arrivals=8, apart=("src6",)
+    )
+    fleet.model.computes.add("new", vcpus=1000, ram=10**7, disk=10**7)
+    fleet.run(180)
+    moves = Counter(m.source for m in fleet.model.state.migrations)
+    assert moves["src6"] > 0, moves

@@ -1,17 +1,22 @@
-"""Moves in flight over all drains of this operator (`--max-moves`), in shares; and those on their
-way to one destination (`--max-arrivals`).
+"""Moves in flight over all drains of this operator (`--max-moves`), and those on their way to one
+destination (`--max-arrivals`), both in shares.
 
 First among namespaces: a slot that is free goes to the one that has fewest, and among equals to the
 one that was given none for longest. Then among the drains of a namespace, which take turns: each
 may have its share for five minutes, then the one that has waited longest. Moves of one host that
 are in flight together cost less than as many of different hosts (docs/performance.md).
+
+What may be on its way is shared in the same way, in each cloud for itself: how much that is depends
+on where Nova sends it, so it is what is on its way now, and what may begin. Of drains whose turn is
+not over, or is the first one, any may take it: little may begin before Nova has named destinations,
+and if that were kept for one of them until its next tick, most of it would stay unused.
 """
 
 import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from quiesce.drain.model.decision import Arrivals
@@ -26,6 +31,8 @@ _HEARD_SECONDS = 600.0
 """So long its moves count for a drain that cannot look at its cloud; a drain that can does so every
 few seconds while it has some.
 """
+_FIRST = (False, float("-inf"))
+"""The rank before all others."""
 _BATCH = 4
 """Slots that a drain has in its turn at least, if there are as many."""
 _TAKES_SECONDS = 10.0
@@ -35,9 +42,9 @@ _TAKES_SECONDS = 10.0
 @dataclass(slots=True)
 class _Claim:
     """`since`: when it began to wait for its turn. `began`: when that began. `most`: moves that it
-    would have. `waits_until`: till then it counts as waiting for slots. `offered`: it has heard
-    that there is one, and was not heard of since. `heard`: when its `moves` were counted, and of
-    them the `arrivals`: those on their way, in `cloud`.
+    would have. `waits_until`: till then it counts as waiting for slots; `arrives_until`: for others
+    to arrive. `offered`: it has heard that it need not wait, and was not heard of since. `heard`:
+    when its `moves` were counted, and of them the `arrivals`: those on their way, in `cloud`.
     """
 
     namespace: str
@@ -46,19 +53,43 @@ class _Claim:
     moves: int = 0
     most: int = 1
     waits_until: float = 0.0
+    arrives_until: float = 0.0
     offered: bool = False
     heard: float = 0.0
     cloud: str = ""
     arrivals: Arrivals = _NONE
 
-    def holds(self, now: float) -> int:
-        """Moves that count."""
-        return self.moves if now - self.heard < _HEARD_SECONDS else 0
+    def had_its_turn(self, now: float) -> bool:
+        return float("-inf") < self.began <= now - _TURN_SECONDS
+
+    def is_known(self, now: float) -> bool:
+        """Whether its moves count."""
+        return now - self.heard < _HEARD_SECONDS
+
+    def of_moves(self, now: float) -> "_Part":
+        has = self.moves if self.is_known(now) else 0
+        return _Part(self, has, self.most, now < self.waits_until)
+
+    def of_arrivals(self, now: float) -> "_Part":
+        has = self.arrivals.total if self.is_known(now) else 0
+        return _Part(self, has, has + self.most - self.moves, now < self.arrives_until)
 
     def rank(self, now: float) -> tuple[bool, float]:
         """Who comes first: those whose turn it is, then those that wait for theirs."""
         over = self.began + _TURN_SECONDS
         return (False, self.began) if now < over else (True, max(self.since, over))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Of what is shared: how much a claim has, how much it would have, and whether it waits for
+    more.
+    """
+
+    claim: _Claim
+    has: int
+    most: int
+    waits: bool
 
 
 class MoveLimiter:
@@ -90,36 +121,63 @@ class MoveLimiter:
         if not self._limit:
             return None
         with self._lock:
-            now, held, waiting = self._clock(), Counter[str](), set[str]()
-            beside = list[_Claim]()
-            for other, claim in self._claims.items():
-                if other == uid:
-                    continue
-                held[claim.namespace] += claim.holds(now)
-                if now < claim.waits_until:
-                    waiting.add(claim.namespace)
-                if claim.namespace == namespace:
-                    beside.append(claim)
-            others = ({*(+held)} | waiting) - {namespace}
-            share = max(1, self._limit // (len(others) + 1))
-            free = self._limit - sum(min(held[each], share) for each in others)
-            rivals = [(min(held[each], share), self._turns[each]) for each in waiting & others]
-            free = _share(free, self._turns.get(namespace, now), rivals)
+            now = self._clock()
             own = self._claims.get(uid, _Claim(namespace, now))
-            return _in_turn(free, own, beside, now)
+            parts = [claim.of_moves(now) for claim in self._others(uid)]
+            return self._given(self._limit, namespace, own.rank(now), parts)
 
-    def still_waits(self, uid: str, namespace: str) -> bool:
-        """Whether there is no slot yet for a drain that has none and wants one."""
+    def arriving(self, uid: str, namespace: str, cloud: str) -> int | None:
+        """How many of its moves may be on their way in this cloud; None: no limit."""
+        if self.most_arrivals is None:
+            return None
+        with self._lock:
+            now = self._clock()
+            own = self._claims.get(uid, _Claim(namespace, now))
+            parts = [c.of_arrivals(now) for c in self._others(uid) if c.cloud == cloud]
+            has = own.of_arrivals(now).has
+            on_their_way = self.beside(uid, cloud) + (own.arrivals if has else _NONE)
+            begin = max(0, on_their_way.room(self.most_arrivals))
+            rank = own.rank(now) if own.had_its_turn(now) else _FIRST
+            given = self._given(on_their_way.total + begin, namespace, rank, parts)
+            return min(given, has + begin)
+
+    def _others(self, uid: str) -> Iterator[_Claim]:
+        return (claim for other, claim in self._claims.items() if other != uid)
+
+    def _given(
+        self, limit: int, namespace: str, rank: tuple[bool, float], parts: Iterable[_Part]
+    ) -> int:
+        """How many of `limit` are a drain's. `parts`: of the others among whom it is shared."""
+        now, held, waiting, beside = self._clock(), Counter[str](), set[str](), list[_Part]()
+        for part in parts:
+            held[part.claim.namespace] += part.has
+            if part.waits:
+                waiting.add(part.claim.namespace)
+            if part.claim.namespace == namespace:
+                beside.append(part)
+        others = ({*(+held)} | waiting) - {namespace}
+        share = max(1, limit // (len(others) + 1))
+        free = limit - sum(min(held[each], share) for each in others)
+        rivals = [(min(held[each], share), self._turns[each]) for each in waiting & others]
+        free = _share(free, self._turns.get(namespace, now), rivals)
+        return _in_turn(free, rank, beside, now)
+
+    def still_waits(self, uid: str, namespace: str, cloud: str) -> bool:
+        """Whether a drain that has no move in flight, and wants one, may begin none yet."""
         with self._lock:
             claim, now = self._claim(uid, namespace), self._clock()
+            claim.cloud = cloud
+            lacks_slot = _is_none_left(self.slots(uid, namespace))
+            lacks_arrivals = _is_none_left(self.arriving(uid, namespace, cloud))
+            waits = lacks_slot or lacks_arrivals
             if not claim.offered:
-                claim.waits_until = now + _WAITS_SECONDS
-            slots = self.slots(uid, namespace)
-            if slots is not None and slots <= 0:
-                return True
-            if not claim.offered:
-                claim.waits_until, claim.offered = now + _TAKES_SECONDS, True
-            return False
+                until = now + (_WAITS_SECONDS if waits else _TAKES_SECONDS)
+                if lacks_slot or not waits:
+                    claim.waits_until = until
+                if lacks_arrivals or not waits:
+                    claim.arrives_until = until
+                claim.offered = not waits
+            return waits
 
     def has_met(self, uid: str) -> bool:
         """Whether anything of this drain is known here: from then on its ticks tell the rest."""
@@ -131,16 +189,11 @@ class MoveLimiter:
             return _NONE
         with self._lock:
             now, known, unknown = self._clock(), Counter[str](), 0
-            for other, claim in self._claims.items():
-                if other != uid and claim.cloud == cloud and claim.holds(now):
+            for claim in self._others(uid):
+                if claim.cloud == cloud and claim.is_known(now):
                     known.update(claim.arrivals.known)
                     unknown += claim.arrivals.open
             return Arrivals(known, unknown)
-
-    def is_full(self, uid: str, cloud: str) -> bool:
-        """Whether a drain with no move of its own may begin none, for those on their way."""
-        most = self.most_arrivals
-        return most is not None and self.beside(uid, cloud).room(most) <= 0
 
     def hold(
         self,
@@ -150,14 +203,16 @@ class MoveLimiter:
         *,
         most: int = 1,
         waits: bool = False,
+        waits_for_arrivals: bool = False,
         cloud: str = "",
         arrivals: Arrivals = _NONE,
     ) -> None:
-        """`most`: moves that it would have. `waits`: so it would, if there were more slots.
-        `arrivals`: in `cloud`, its moves that are on their way.
+        """`most`: moves that it would have. `waits`: so it would, if there were more slots;
+        `waits_for_arrivals`: if more could be on their way. `arrivals`: in `cloud`, its moves that
+        are.
         """
         with self._lock:
-            if not (moves or waits):
+            if not (moves or waits or waits_for_arrivals):
                 self._met.add(uid)
                 self._drop(uid)
                 return
@@ -169,6 +224,7 @@ class MoveLimiter:
             claim.moves, claim.most, claim.offered = moves, most, False
             claim.heard, claim.cloud, claim.arrivals = now, cloud, arrivals
             claim.waits_until = now + _WAITS_SECONDS if waits else 0.0
+            claim.arrives_until = now + _WAITS_SECONDS if waits_for_arrivals else 0.0
 
     def forget(self, uid: str) -> None:
         with self._lock:
@@ -189,6 +245,11 @@ class MoveLimiter:
         return self._claims.setdefault(uid, _Claim(namespace, now))
 
 
+def _is_none_left(given: int | None) -> bool:
+    """For a drain that has nothing. None: no limit."""
+    return given is not None and given <= 0
+
+
 def _share(free: int, turn: float, rivals: Collection[tuple[int, float]]) -> int:
     """Of a namespace: how many of the slots that others leave, and its own, are its. `rivals`: how
     many each other one has that wants more, and when it was given the last one.
@@ -202,16 +263,17 @@ def _share(free: int, turn: float, rivals: Collection[tuple[int, float]]) -> int
     return bisect_left(range(max(0, free)), True, key=is_taken)
 
 
-def _in_turn(free: int, own: _Claim, beside: Collection[_Claim], now: float) -> int:
-    """Of a drain: how many of its namespace's slots, of which those `beside` it have some, are its.
+def _in_turn(free: int, rank: tuple[bool, float], beside: Collection[_Part], now: float) -> int:
+    """Of a drain of this `rank`: how many of what is its namespace's, of which those `beside` it
+    have some, are its.
 
     Its share, as far as those before it leave it; and what nobody wants as their share.
     """
     share = max(free // (len(beside) + 1), _BATCH)
-    free -= sum(claim.holds(now) for claim in beside)
+    free -= sum(part.has for part in beside)
     if free <= 0:  # as mostly while many wait
         return 0
-    wants = [(c.rank(now), min(share, c.most) - c.moves) for c in beside if now < c.waits_until]
-    before = sum(max(0, more) for rank, more in wants if rank < own.rank(now))
+    wants = [(p.claim.rank(now), min(share, p.most) - p.has) for p in beside if p.waits]
+    before = sum(max(0, more) for each, more in wants if each < rank)
     left = free - sum(max(0, more) for _, more in wants)
     return max(0, min(share, free - before), left)

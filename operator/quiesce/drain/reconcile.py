@@ -23,6 +23,7 @@ from quiesce.drain.decide.schedule import (
     holds_slot,
     on_their_way,
     only_waits_for_others,
+    room_to_arrive,
     wants_more,
 )
 from quiesce.drain.histories import Histories
@@ -258,7 +259,7 @@ class Drains:
         with self.limiter:
             limits = self._limits(resource, access.cloud)
             decision = decide(drain, observation, limits, last_plan)
-            self._hold(resource, drain, access.cloud, decision, limits.slots)
+            self._hold(resource, drain, access.cloud, decision, limits)
         return observation, decision
 
     def _hold(
@@ -267,15 +268,14 @@ class Drains:
         drain: Drain,
         cloud: Cloud,
         decision: Decision,
-        slots: int | None,
+        limits: Limits,
     ) -> None:
         """A cloud may list more moves in flight than this drain would ever begin."""
         parallel, verdicts = drain.spec.migration.max_parallel, decision.verdicts
         counts, started = sum(holds_slot(drain, v) for v in verdicts), len(decision.started)
         moves = min(parallel, counts + started)
         most = max(moves, parallel - sum(v.in_flight for v in verdicts) + counts)
-        more = wants_more(drain, decision)
-        waits = more and slots is not None and slots <= moves < most
+        slots, more = limits.slots, wants_more(drain, decision) and moves < most
         begin = sum(isinstance(action, StartMove) for action in decision.actions)
         arrivals = on_their_way(verdicts) + Arrivals(open=begin)
         self.limiter.hold(
@@ -283,7 +283,8 @@ class Drains:
             resource.key.namespace,
             moves,
             most=most,
-            waits=waits,
+            waits=more and slots is not None and slots <= moves,
+            waits_for_arrivals=more and room_to_arrive(verdicts, limits) <= begin,
             cloud=cloud_digest(cloud.identity),
             arrivals=arrivals,
         )
@@ -299,15 +300,16 @@ class Drains:
         """Whether it does; None: it has other things to wait for, or to do."""
         if not only_waits_for_others(drain, observation, decision):
             return None
-        uid = resource.uid
-        ways = (
-            partial(self.limiter.is_full, uid, cloud_digest(cloud.identity)),
-            partial(self.limiter.still_waits, uid, resource.key.namespace),
+        still_waits = partial(
+            self.limiter.still_waits,
+            resource.uid,
+            resource.key.namespace,
+            cloud_digest(cloud.identity),
         )
-        return next((still_waits for still_waits in ways if still_waits()), None)
+        return still_waits if still_waits() else None
 
     def _limits(self, resource: Resource, cloud: Cloud) -> Limits:
-        settings = self.context.settings
+        settings, where = self.context.settings, cloud_digest(cloud.identity)
         return Limits(
             timedelta(seconds=settings.settle),
             self.limiter.slots(resource.uid, resource.key.namespace),
@@ -315,7 +317,8 @@ class Drains:
             settings.idle_interval,
             held=self.newcomers.hold(resource),
             most_arrivals=self.limiter.most_arrivals,
-            beside=self.limiter.beside(resource.uid, cloud_digest(cloud.identity)),
+            beside=self.limiter.beside(resource.uid, where),
+            arriving=self.limiter.arriving(resource.uid, resource.key.namespace, where),
         )
 
     def notices(

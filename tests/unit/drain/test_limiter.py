@@ -1,4 +1,6 @@
-"""`--max-moves`: who is given the next slot. `--max-arrivals`: what is on its way."""
+"""`--max-moves`: who is given the next slot. `--max-arrivals`: what is on its way, and whose turn
+it is.
+"""
 
 from collections import Counter
 
@@ -118,10 +120,10 @@ def test_a_drain_that_can_no_longer_look_at_its_cloud_gives_its_slots_back() -> 
     limiter.hold("revoked", "ns", 4, cloud="c", arrivals=Arrivals({"cmp9": 3}))
     now[0] = 599.0
     assert limiter.slots("other", "ns") == 0
-    assert limiter.is_full("other", "c")
+    assert limiter.arriving("other", "ns", "c") == 0
     now[0] = 601.0
     assert limiter.slots("other", "ns") == 4
-    assert not limiter.is_full("other", "c")
+    assert limiter.arriving("other", "ns", "c") == 3
 
 
 def test_arrivals_are_counted_in_each_cloud_for_itself() -> None:
@@ -129,8 +131,161 @@ def test_arrivals_are_counted_in_each_cloud_for_itself() -> None:
     limiter.hold("a", "ns", 1, cloud="c", arrivals=Arrivals({"cmp9": 1}))
     limiter.hold("b", "other", 1, cloud="c", arrivals=Arrivals(open=1))
     assert limiter.beside("c", "c") == Arrivals({"cmp9": 1}, 1)
-    assert [limiter.is_full(uid, "c") for uid in "abc"] == [False, False, True]
-    assert not limiter.is_full("d", "another cloud")
+    assert [limiter.arriving(uid, "ns", "c") for uid in "ac"] == [1, 0]
+    assert limiter.arriving("b", "other", "c") == 1
+    assert limiter.arriving("d", "ns", "another cloud") == 2
+
+
+def arrives(limiter: MoveLimiter, uid: str, number: int, namespace: str = "ns") -> None:
+    """So many moves of it are on their way to the same host, and it would have four."""
+    limiter.hold(
+        uid,
+        namespace,
+        number,
+        most=4,
+        waits_for_arrivals=True,
+        cloud="c",
+        arrivals=Arrivals({"cmp9": number}),
+    )
+
+
+@pytest.mark.promise("never-11")
+def test_a_drain_whose_turn_is_over_lets_the_next_ones_moves_begin() -> None:
+    now = [0.0]
+    limiter = MoveLimiter(0, lambda: now[0], 2)
+    arrives(limiter, "early", 2)
+    now[0] = 10.0
+    arrives(limiter, "late", 0)
+    assert limiter.arriving("late", "ns", "c") == 0
+    arrives(limiter, "early", 1)
+    assert limiter.arriving("early", "ns", "c") == 2, "in its turn"
+    now[0] = 301.0
+    arrives(limiter, "late", 0)
+    assert limiter.arriving("early", "ns", "c") == 0, "and what is on its way is not interrupted"
+    assert limiter.arriving("early", "ns", "another") == 2, "nobody waits there"
+    assert limiter.arriving("late", "ns", "c") == 1
+    arrives(limiter, "late", 1)
+    arrives(limiter, "early", 0)
+    assert limiter.arriving("early", "ns", "c") == 0, "it is the other one's turn"
+    assert limiter.arriving("late", "ns", "c") == 2
+    now[0] = 332.0
+    assert limiter.arriving("early", "ns", "c") == 1, "that one asks no more"
+
+
+def test_drains_that_have_not_had_their_turn_do_not_wait_for_each_other() -> None:
+    """Whoever looks first begins: what may arrive is not kept for one until its next tick."""
+    now = [0.0]
+    limiter = MoveLimiter(0, lambda: now[0], 4)
+    arrives(limiter, "first", 0)
+    now[0] = 10.0
+    arrives(limiter, "second", 0)
+    assert limiter.arriving("second", "ns", "c") == limiter.arriving("first", "ns", "c") == 4
+
+
+@pytest.mark.promise("never-11")
+def test_no_namespace_has_all_that_arrives_while_another_waits() -> None:
+    limiter = MoveLimiter(0, lambda: 0.0, 8)
+    for uid in ("a", "b"):
+        arrives(limiter, uid, 4, "large")
+    assert not limiter.still_waits("c", "large", "another cloud")
+    assert limiter.arriving("a", "large", "c") == 4
+    assert limiter.still_waits("small", "small", "c")
+    arrives(limiter, "b", 3, "large")
+    assert limiter.arriving("b", "large", "c") == 0, "it is the small one's, up to its share"
+    assert limiter.arriving("small", "small", "c") == 1
+    arrives(limiter, "b", 0, "large")
+    assert limiter.arriving("b", "large", "c") == 0
+    assert limiter.arriving("small", "small", "c") == 4
+
+
+@pytest.mark.promise("never-11")
+def test_a_drain_that_does_not_begin_its_moves_in_its_turn_keeps_nobody_from_it() -> None:
+    now = [0.0]
+    limiter = MoveLimiter(0, lambda: now[0], 1)
+    arrives(limiter, "busy", 1)
+    for now[0] in (290.0, 301.0):
+        assert limiter.still_waits("stuck", "ns", "c")
+    arrives(limiter, "busy", 0)
+    assert not limiter.still_waits("stuck", "ns", "c")
+    assert limiter.arriving("busy", "ns", "c") == 0
+    for now[0] in (305.0, 310.0, 312.0):
+        assert not limiter.still_waits("stuck", "ns", "c")
+    assert limiter.arriving("busy", "ns", "c") == 1
+
+
+@pytest.mark.promise("never-11")
+def test_a_drain_that_waits_for_others_to_arrive_keeps_no_slot_from_others() -> None:
+    """Nor does one that waits for a slot keep others from arriving."""
+    now = [0.0]
+    limiter = MoveLimiter(2, lambda: now[0], 1)
+    limiter.hold("a", "ns", 1, cloud="c", arrivals=Arrivals({"cmp9": 1}))
+    assert limiter.still_waits("b", "ns", "c")
+    now[0] = 1.0
+    assert limiter.slots("in-another-cloud", "ns") == 1
+    limiter = MoveLimiter(1, lambda: now[0], 1)
+    limiter.hold("a", "ns", 1, cloud="c")
+    assert limiter.still_waits("b", "ns", "c")
+    now[0] = 2.0
+    assert limiter.arriving("c", "other", "c") == 1
+
+
+@pytest.mark.promise("never-11")
+@given(
+    st.integers(1, 9),
+    st.lists(
+        st.tuples(
+            st.integers(0, 7),
+            st.sampled_from(["begin", "end", "want"]),
+            st.sampled_from([None, "cmp8", "cmp9"]),
+            st.floats(0, 200),
+        ),
+        max_size=60,
+    ),
+)
+def test_what_may_arrive_is_somebodys(
+    most: int, steps: list[tuple[int, str, str | None, float]]
+) -> None:
+    """Whatever drains did before: if one more may begin and any waits, one of those that wait may
+    begin it; and there are never more than may be.
+    """
+    now = 0.0
+    limiter = MoveLimiter(0, lambda: now, most)
+    of = {f"d{n}": f"ns{n % 3}" for n in range(8)}
+    has: dict[str, list[str | None]] = {each: [] for each in of}
+    wants = dict.fromkeys(of, False)
+
+    def on_their_way(uid: str) -> Arrivals:
+        known = [each for each in has[uid] if each]
+        return Arrivals(Counter(known), len(has[uid]) - len(known))
+
+    def may_begin(uid: str) -> int:
+        arriving = limiter.arriving(uid, of[uid], "c")
+        assert arriving is not None
+        room = (on_their_way(uid) + limiter.beside(uid, "c")).room(most)
+        return min(room, arriving - len(has[uid]), 4 - len(has[uid]))
+
+    for number, what, dest, seconds in steps:
+        now += seconds
+        uid = f"d{number}"
+        if what == "begin":
+            has[uid] += [None] * max(0, may_begin(uid))
+        elif what == "end":
+            has[uid] = [dest] * (len(has[uid]) - 1)
+        wants[uid] = what == "want" and len(has[uid]) < 4
+        for each in of:  # all are alive, and ask
+            limiter.hold(
+                each,
+                of[each],
+                len(has[each]),
+                most=4,
+                waits_for_arrivals=wants[each],
+                cloud="c",
+                arrivals=on_their_way(each),
+            )
+        waiting = [each for each in of if wants[each]]
+        room = limiter.beside("nobody", "c").room(most)
+        if waiting and room > 0:
+            assert any(may_begin(each) > 0 for each in waiting)
 
 
 @pytest.mark.promise("never-11")
@@ -140,15 +295,15 @@ def test_a_drain_that_does_not_take_its_slot_keeps_it_from_nobody() -> None:
     limiter = MoveLimiter(1, lambda: now[0])
     limiter.hold("busy", "ns", 1)
     for now[0] in (1.0, 2.0):
-        assert limiter.still_waits("stuck", "ns")
+        assert limiter.still_waits("stuck", "ns", "c")
     now[0] = 3.0
-    assert limiter.still_waits("next", "ns")
+    assert limiter.still_waits("next", "ns", "c")
     limiter.hold("busy", "ns", 0)
-    assert not limiter.still_waits("stuck", "ns")
-    assert limiter.still_waits("next", "ns"), "it is the other one's turn"
+    assert not limiter.still_waits("stuck", "ns", "c")
+    assert limiter.still_waits("next", "ns", "c"), "it is the other one's turn"
     for now[0] in (8.0, 13.0, 14.0):
-        assert not limiter.still_waits("stuck", "ns"), "it would take it if it could"
-    assert not limiter.still_waits("next", "ns")
+        assert not limiter.still_waits("stuck", "ns", "c"), "it would take it if it could"
+    assert not limiter.still_waits("next", "ns", "c")
     limiter.hold("next", "ns", 1)
     limiter.hold("next", "ns", 0)
     limiter.hold("stuck", "ns", 0, waits=True)
@@ -195,7 +350,7 @@ def test_namespaces_and_drains_that_are_gone_leave_nothing_behind() -> None:
     limiter = MoveLimiter(3)
     for uid in "abc":
         limiter.hold(uid, f"ns-{uid}", 1)
-        limiter.still_waits(uid + uid, f"ns-{uid}")
+        limiter.still_waits(uid + uid, f"ns-{uid}", "c")
     for uid in ("a", "b", "c", "aa", "bb", "cc"):
         limiter.forget(uid)
     assert not (limiter._claims or limiter._turns)

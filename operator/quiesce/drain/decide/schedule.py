@@ -107,7 +107,9 @@ def room_to_arrive(verdicts: tuple[ServerVerdict, ...], limits: Limits) -> int:
     """How many moves may begin for all that is on its way (--max-arrivals)."""
     if limits.most_arrivals is None:
         return len(verdicts)
-    return (on_their_way(verdicts) + limits.beside).room(limits.most_arrivals)
+    mine = on_their_way(verdicts)
+    room = (mine + limits.beside).room(limits.most_arrivals)
+    return room if limits.arriving is None else min(room, limits.arriving - mine.total)
 
 
 def _is_full(group: ServerGroup, busy: set[str]) -> bool:

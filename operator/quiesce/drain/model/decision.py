@@ -34,6 +34,10 @@ class Arrivals:
     def __add__(self, other: "Arrivals") -> "Arrivals":
         return Arrivals(Counter(self.known) + Counter(other.known), self.open + other.open)
 
+    @property
+    def total(self) -> int:
+        return self.open + sum(self.known.values())
+
     def room(self, most: int) -> int:
         """How many more may begin, so that no destination has more than `most` at once."""
         return most - self.open - max(self.known.values(), default=0)
@@ -43,8 +47,8 @@ class Arrivals:
 class Limits:
     """`slots`: moves that the operator-wide limit allows this drain, those in flight included;
     None: no limit. `most_arrivals`: at one destination at once, together with those `beside` it of
-    other drains; None: no limit. `held`: none begins now, because another drain's host is about to
-    be disabled.
+    other drains; `arriving`: moves on their way that this drain may have in its turn; None: no
+    limit. `held`: none begins now, because another drain's host is about to be disabled.
 
     `settle`: between the two reads of the proof. `poll`, `idle`: seconds between ticks while
     something moves, and at rest.
@@ -57,6 +61,7 @@ class Limits:
     held: bool = False
     most_arrivals: int | None = None
     beside: Arrivals = Arrivals()
+    arriving: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
