@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from quiesce.openstack.records import ROWS_FOR_ONE
 from quiesce.ops import leadership
 from quiesce.ops.leadership import OPEN, Fence, NotLeading
 from quiesce.ops.logging import TextLines
@@ -137,13 +138,19 @@ def never_moves_a_server_a_second_time() -> None:
 
 @scenario("never-1")
 def starts_no_move_from_an_older_list() -> None:
-    for method in ("Cold", "Live"):
-        migration = {"method": method, "maxParallel": 1}
-        world = drain("active", "active", migration=migration, servers={"locked": "Block"})
+    """Also where the host has so many that the next one is read by itself."""
+    for method, many in itertools.product(("Cold", "Live"), (0, ROWS_FOR_ONE)):
+        world, migration = World(), {"method": method, "maxParallel": 1}
+        for number in range(many):
+            world.do("lock", world.boot(f"locked-{number}"))
+        world = drain(
+            "active", "active", world=world, migration=migration, servers={"locked": "Block"}
+        )
         world.model.faults.set("live_migration", "sleep:5,once")
         world.until(lambda world=world: bool(world.status.get("moving")))  # type: ignore[misc]
         moving = world.status["moving"][0]["id"]
-        first, second = sorted(servers(world), key=lambda s, id_=moving: s.id != id_)  # type: ignore[misc]
+        free = [server for server in servers(world) if not server.locked_by]
+        first, second = sorted(free, key=lambda s, id_=moving: s.id != id_)  # type: ignore[misc]
         world.until(lambda first=first: first.task_state is not None)  # type: ignore[misc]
         world.do("lock", second)
         world.until(lambda first=first: first.vm_state == "active" and first.host != HOST)  # type: ignore[misc]

@@ -225,8 +225,8 @@ ROWS_FOR_ONE = 25
 
 
 def cheaper_one_by_one(servers: int, listed: int) -> bool:
-    """Whether so many servers cost less each by itself than in a list that has so many rows."""
-    return servers <= max(1, listed // ROWS_FOR_ONE)
+    """Whether so many servers cost Nova less each by itself than in a list of so many rows."""
+    return servers <= listed // ROWS_FOR_ONE
 
 
 @dataclass(frozen=True, slots=True)

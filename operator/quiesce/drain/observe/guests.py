@@ -213,7 +213,7 @@ class Guests:
         self._outdated.pop(server.id, None)
 
     def doubt(self, server: Server) -> None:
-        """What was said of it is of no use any more."""
+        """What its hypervisor has answered is of no use any more."""
         self.running.pop(server.id, None)
         self.silent.add(server.id)
 
