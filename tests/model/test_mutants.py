@@ -19,7 +19,7 @@ from quiesce.drain.model.actions import DeleteService, EnableService
 from quiesce.drain.model.decision import Goal
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked, Confirm, Follow, Held, Move, ServerVerdict
-from quiesce.drain.observe import guests
+from quiesce.drain.observe import guests, moves
 from quiesce.openstack import http
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import Unknown
@@ -89,6 +89,16 @@ def everything_is_ours(original: Any, server_id: str, drain: Any, observation: A
 def all_times_are_ours(original: Any, server_id: str, drain: Any, observation: Any) -> Any:
     record = replace(drain.record, found_migration=-1)
     return original(server_id, replace(drain, record=record), observation)
+
+
+def in_flight_is_ours(original: Any, server_id: str, drain: Any, observation: Any) -> Any:
+    lowest = min((drain.record.found_migration + 1, *drain.record.found_in_flight))
+    record = replace(drain.record, found_migration=lowest - 1)
+    return original(server_id, replace(drain, record=record), observation)
+
+
+def forgets_what_has_ended(original: Any, *args: Any) -> Any:
+    return [m for m in original(*args) if not m.terminal]
 
 
 def owns(around: Callable[..., Any]) -> Patch:
@@ -269,6 +279,11 @@ def goes_by_the_machine(_: Any, clock: Clock) -> Any:
     return clock._wall()
 
 
+def writes_nothing_in_flight(original: Any, report_: Any) -> Any:
+    found = original(report_)
+    return replace(found, record=replace(found.record, found_in_flight=()))
+
+
 def never_disables_again(original: Any, drain: Any, observation: Any) -> Any:
     return () if drain.begun else original(drain, observation)
 
@@ -298,6 +313,10 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     "takes what was there before for its own": (
         owns(all_times_are_ours),
         "leaves_what_was_there_before_the_drain_alone",
+    ),
+    "takes what was in flight before for its own": (
+        owns(in_flight_is_ours),
+        "leaves_what_was_in_flight_before_the_drain_alone",
     ),
     "confirms whatever the checks say": (
         answer(departed, "failed_checks", ""),
@@ -358,6 +377,18 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     "forgets guests that failed elsewhere": (
         answer(departed, "judge_failed", None),
         "takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host",
+    ),
+    "writes down nothing of what is in flight at its beginning": (
+        answer(remembers, "_in_flight", ()),
+        "keeps_the_host_for_a_move_in_flight_at_its_beginning_that_fails",
+    ),
+    "forgets what was in flight once it has ended": (
+        wrap(moves, "_older", forgets_what_has_ended),
+        "keeps_the_host_for_a_move_in_flight_at_its_beginning_that_fails",
+    ),
+    "keeps what was in flight at its beginning out of the status": (
+        wrap(reconcile, "status", writes_nothing_in_flight),
+        "remembers_what_was_in_flight_when_it_is_started_again",
     ),
     "takes what Nova calls completed for well": (
         answer(departed, "_judge_arrived", None),

@@ -202,6 +202,33 @@ def leaves_what_was_there_before_the_drain_alone() -> None:
     assert left.vm_state == "resized"
 
 
+def in_flight(user: str = "quiesce", act: str = "migrate", how: str = "sleep:20") -> World:
+    """A drain of a host whose one server is being moved away by this user. `how`: its copy goes."""
+    world = World()
+    server = world.boot("s0")
+    world.model.faults.set("finish_migration", how)
+    if act == "resize":
+        world.do("resize", server, user)
+    else:
+        world.model.cold.migrate(world.model.as_user(user), server.id)
+    world.model.clock.advance(3)
+    world.apply("Cold", service={"whileRunning": "Delete"})
+    world.until(lambda: world.condition("ServiceDisabled").get("status") == "True")
+    (move,) = world.model.migrations_of(server)
+    assert move in world.model.state.in_progress(HOST)
+    assert move.id <= world.status["foundMigration"]
+    return world
+
+
+@scenario("never-2")
+def leaves_what_was_in_flight_before_the_drain_alone() -> None:
+    world = in_flight()
+    world.run(60)
+    (server,) = servers(world)
+    assert server.vm_state == "resized"
+    assert world.problems() == {"ForeignResize"}
+
+
 # Never 3: checks
 
 
@@ -572,6 +599,38 @@ def takes_a_guest_that_failed_elsewhere_for_a_reason_to_keep_the_host() -> None:
     assert world.status["problems"][0]["reason"] == "DestinationFailed"
     world.model.guests.act(world.model.as_user("admin"), server.id, "reboot")
     world.until(lambda: ended(world))
+
+
+@scenario("always-6")
+def keeps_the_host_for_a_move_in_flight_at_its_beginning_that_fails() -> None:
+    for user, act in [("demo", "resize"), ("admin", "migrate"), ("quiesce", "migrate")]:
+        world = in_flight(user, act, "sleep:20,fail")
+        (server,) = servers(world)
+        world.run(60)
+        assert server.vm_state == "error" and server.host != HOST
+        assert not ended(world), (user, act)
+        (problem,) = world.status["problems"]
+        assert problem["reason"] == "DestinationFailed"
+        assert any(f"Keep {HOST} and its disks" in text for text in problem["remedies"])
+        world.model.faults.clear()
+        world.model.guests.act(world.model.as_user("admin"), server.id, "reboot")
+        world.until(lambda world=world: ended(world))  # type: ignore[misc]
+
+
+@scenario("always-2", "always-6")
+def remembers_what_was_in_flight_when_it_is_started_again() -> None:
+    world = in_flight("demo", "resize", "sleep:60,fail")
+    (server,) = servers(world)
+    for _ in range(4):
+        world.start()
+        world.run(20)
+    assert server.vm_state == "error"
+    assert world.problems() == {"DestinationFailed"}
+    assert not ended(world)
+    world.model.guests.act(world.model.as_user("admin"), server.id, "reboot")
+    world.until(lambda: ended(world))
+    world.start()
+    world.until(lambda: world.status["phase"] == "Deleted")
 
 
 @scenario("always-5", "always-6")

@@ -56,6 +56,9 @@ class Watch:
     asked: set[tuple[str, str]] = field(default_factory=set)  # calls of this tick
     # Calls without an answer, and when they were sent.
     awaited: dict[tuple[str, str], float] = field(default_factory=dict)
+    # Which drain has written last, and the moves from the host in flight at its first write.
+    began: tuple[str, int] | None = None
+    found_in_flight: frozenset[int] = frozenset()
 
     def tick_begins(self) -> None:
         self.listed, self.seen, self.asked = {}, {}, set()
@@ -159,6 +162,11 @@ class Watch:
         promise(found is not None, f"{what} before what was found is saved")
         promise(bool(self.drain["metadata"]["finalizers"]), f"{what} without a finalizer")
         promise(self.deleting or not self.spec.get("suspend"), f"{what} while suspended")
+        began = (self.status["startTime"], self.found_migration)
+        if began != self.began:
+            moves = self.cloud.state.in_progress(HOST)
+            self.began = began
+            self.found_in_flight = frozenset(m.id for m in moves if m.source == HOST)
 
     def action(self, server_id: str, name: str) -> None:
         promise(name in (*STARTS, "confirmResize", "revertResize"), f"a drain never does {name}")
@@ -426,7 +434,7 @@ class Watch:
                 last is None
                 or last.source != HOST
                 or last.status not in ("error", "failed")
-                or last.id <= self.found_migration
+                or not (last.id > self.found_migration or last.id in self.found_in_flight)
             ):
                 continue
             if server.vm_state == "error" and server.host != HOST:

@@ -199,6 +199,7 @@ FULL_STATUS: dict[str, Any] = {
     "drainedTime": "2026-01-02T04:04:05Z",
     "completionTime": "2026-01-02T04:05:05Z",
     "foundMigration": 4711,
+    "foundInFlight": [4702, 4711],
     "attemptsFrom": 4812,
     "lastHandledRequestedAt": "2026-01-02T03:30:00Z",
 }

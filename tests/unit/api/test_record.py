@@ -1,7 +1,10 @@
 """What the status keeps for the next process, and nothing more."""
 
+import pytest
 from tests.unit.drain.build import (
     FOUND,
+    HOST,
+    TENANT,
     begun,
     migration,
     observed,
@@ -11,7 +14,7 @@ from tests.unit.drain.build import (
     tried,
 )
 
-from quiesce.api.drain.record import Record, Try
+from quiesce.api.drain.record import IN_FLIGHT, Record, Try
 
 
 def test_an_empty_status_is_an_empty_record() -> None:
@@ -86,6 +89,42 @@ def test_a_request_of_any_length_is_handled_once() -> None:
     asked = begun().acknowledge("x" * 1000, 200)
     after = Record.read(status_of(observed([server()]), record=asked))
     assert after.acknowledge("x" * 1000, 300).attempts_from == 200
+
+
+@pytest.mark.promise("always-6")
+def test_what_was_in_flight_at_the_beginning_is_recorded() -> None:
+    """Where one of them fails since, the only good copy of the disk may be on this host."""
+    moves = [
+        migration(3, "error"),  # has failed before
+        migration(4, "finished", user_id=TENANT, type="resize"),
+        migration(5, "confirmed"),
+        migration(6, "running", source="cmp2", dest=HOST),
+        migration(7, "migrating"),
+        migration(9, "completed"),
+    ]
+    first = status_of(observed(migrations=moves, aggregates=()), record=Record())
+    record = Record.read(first)
+    assert record.found_in_flight == (4, 7)
+    assert [n for n in range(12) if record.in_its_time(n)] == [4, 7, 10, 11]
+    assert Record.read(record.to_json()).found_in_flight == (4, 7)
+    later = status_of(observed(migrations=[migration(8, "running")]), record=record)
+    assert Record.read(later).found_in_flight == (4, 7)
+
+
+def test_a_status_of_an_older_release_has_nothing_in_flight() -> None:
+    record = Record.read({"foundMigration": 9})
+    assert record.found_in_flight == ()
+    assert [n for n in (8, 9, 10) if record.in_its_time(n)] == [10]
+
+
+def test_of_more_in_flight_than_are_recorded_none_is_left_out() -> None:
+    many = range(10, 10 + 2 * (IN_FLIGHT + 20), 2)
+    moves = [migration(n, "running") for n in many]
+    first = status_of(observed(migrations=moves, aggregates=()), record=Record())
+    assert len(first["foundInFlight"]) == IN_FLIGHT
+    record = Record.read(first)
+    assert all(map(record.in_its_time, many))
+    assert not any(map(record.in_its_time, (8, 9, 11, 13)))
 
 
 def test_older_objects_without_a_mark_of_attempts_count_from_the_beginning() -> None:

@@ -613,6 +613,27 @@ def test_failures_of_before_or_to_this_host_do_not_block_it(kind: dict[str, Any]
     assert "s1" not in verdicts(sight)
 
 
+@pytest.mark.promise("always-6", "never-2")
+@pytest.mark.parametrize("kind", [{}, {"type": "resize", "user_id": TENANT}])
+def test_a_move_that_was_in_flight_when_the_drain_began_blocks_once_it_has_failed(
+    kind: dict[str, Any],
+) -> None:
+    record = begun(found_in_flight=(FOUND - 3,))
+    there = server("s1", "ERROR", host="cmp2", fault="no disk")
+    failed = migration(FOUND - 3, "error", **kind)
+    sight = observed(migrations=[failed], elsewhere=[there])
+    found = verdict(sight, record=record)
+    assert isinstance(found, Blocked)
+    assert (found.reason, found.urgent) == ("DestinationFailed", True)
+    assert f"Keep {HOST} and its disks until the server is healthy" in found.remedies
+    assert not decided(sight, record=record).proof.clean
+    arrived_ = left(migration=migration(FOUND - 3, **kind))
+    assert said(verdict(arrived_, record=record)) == "blocked ForeignResize"
+    assert not decided(arrived_, record=record).actions
+    other_ = observed(migrations=[migration(FOUND - 2, "error")], elsewhere=[there])
+    assert not verdicts(other_, record=record)
+
+
 def test_a_server_that_is_healthy_again_elsewhere_blocks_nothing() -> None:
     for status in ("ACTIVE", "SHUTOFF", "PAUSED"):
         sight = observed(

@@ -35,10 +35,12 @@ from quiesce.drain.observe.host import _read_checks, observe
 from quiesce.drain.observe.moves import (
     CAUSE_WITHIN,
     read_cause,
+    read_elsewhere,
     read_ended,
     read_migrations,
 )
 from quiesce.openstack.cloud import Cloud
+from quiesce.openstack.errors import NotFound
 from quiesce.openstack.records import RUNNING, SHUTDOWN, Migration, Port
 
 FAILED = migration(FOUND + 1, "error", dest=None)
@@ -354,6 +356,42 @@ def test_who_has_left_by_a_record_from_before_the_drain_is_known() -> None:
     there = Cloud(Wire(lambda *_: {"migrations": listed[:1]}))
     again = read_migrations(there, drain(), replace(found, migrations=()))
     assert [m.id for m in again.migrations] == kept
+
+
+@pytest.mark.promise("always-6")
+def test_a_move_that_was_in_flight_when_the_drain_began_is_looked_up_once_it_has_failed() -> None:
+    """Until its server is gone or was seen healthy, in each process."""
+    listed = [row(FOUND - n, "error", f"s{n}", migration_type="resize") for n in (1, 2, 3, 4)]
+    it = drain(record=begun(found_in_flight=(FOUND - 4, FOUND - 3, FOUND - 2)))
+    states = {"s2": "ERROR", "s3": "ACTIVE"}
+    asked: list[str] = []
+
+    def reply(_service: str, _method: str, path: str, *_: Any) -> Any:
+        if path == "/os-migrations":
+            return {"migrations": listed}
+        asked.append(path.split("/")[2])
+        if asked[-1] not in states:
+            return NotFound(404, "no such server", None)
+        at: dict[str, Any] = {
+            "OS-EXT-SRV-ATTR:host": "cmp2",
+            "OS-EXT-STS:task_state": None,
+            "flavor": {},
+        }
+        return {"server": {"id": asked[-1], "name": asked[-1], "status": states[asked[-1]]} | at}
+
+    def read(history: History) -> Observation:
+        asked.clear()
+        there = Cloud(Wire(reply))
+        first = read_migrations(there, it, replace(observed(), history=history))
+        return read_elsewhere(there, it, first)
+
+    found = read(History())
+    assert [m.id for m in found.migrations] == [FOUND - 2, FOUND - 3, FOUND - 4]
+    assert asked == ["s2", "s3", "s4"]
+    read(found.history)
+    assert asked == ["s2"]
+    read(History())
+    assert asked == ["s2", "s3", "s4"]
 
 
 @pytest.mark.field_case("D3")

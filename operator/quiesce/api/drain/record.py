@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 ARRIVED_OFF = 100  # migrations
+IN_FLIGHT = 100  # migrations
 IDLE_PORTS = 8  # of one server; with more of them, the others count as if they had worked
 
 
@@ -60,12 +61,13 @@ class Record:
     written yet.
 
     `found_migration`: the highest ID of a migration that touched the host when the drain began.
-    Migrations above it are of this drain's time, whatever the clocks say. `attempts_from`: failed
-    tries count above this ID. `arrived_off`: cold migrations above it whose guest had run and was
-    off where it arrived -> when it arrived, as a timestamp of Nova's. `moved`, `offloaded`: servers
-    that left; Nova forgets those that are deleted since. `proven`: the host was proven empty.
-    `planned`: a plan was made. `cloud`: a digest of what tells its cloud from others, once its
-    credentials have worked there.
+    Migrations above it are of this drain's time, whatever the clocks say. `found_in_flight`: those
+    away from the host that were in flight then, sorted; IN_FLIGHT at most are written down.
+    `attempts_from`: failed tries count above this ID. `arrived_off`: cold migrations above it whose
+    guest had run and was off where it arrived -> when it arrived, as a timestamp of Nova's.
+    `moved`, `offloaded`: servers that left; Nova forgets those that are deleted since. `proven`:
+    the host was proven empty. `planned`: a plan was made. `cloud`: a digest of what tells its cloud
+    from others, once its credentials have worked there.
     """
 
     started: str | None = None
@@ -75,6 +77,7 @@ class Record:
     found_unit: str | None = None
     found_aggregates: tuple[FoundAggregate, ...] = ()
     found_migration: int = 0
+    found_in_flight: tuple[int, ...] = ()
     node: str | None = None
     address: str | None = None
     attempts_from: int = 0
@@ -93,6 +96,14 @@ class Record:
     def begun(self) -> bool:
         """The host's own state is saved: from here on OpenStack may be changed."""
         return self.found_status is not None
+
+    def in_its_time(self, migration_id: int) -> bool:
+        """Whether a migration away from the host was in flight at some time since the drain began,
+        anybody's. Where more were than are written down, each above the last one counts.
+        """
+        noted = self.found_in_flight
+        beyond = len(noted) >= IN_FLIGHT and migration_id > noted[-1]
+        return migration_id > self.found_migration or migration_id in noted or beyond
 
     def was(self, server_id: str) -> str | None:
         """The server's status before its move, if it is known."""
@@ -128,6 +139,7 @@ class Record:
                 for row in status.get("foundAggregates") or ()
             ),
             found_migration=status.get("foundMigration") or 0,
+            found_in_flight=tuple(sorted(status.get("foundInFlight") or ())),
             node=service.get("node"),
             address=service.get("address"),
             attempts_from=status.get("attemptsFrom") or status.get("foundMigration") or 0,
@@ -166,6 +178,7 @@ class Record:
         return {
             "foundAggregates": aggregates or None,
             "foundMigration": self.found_migration if self.begun else None,
+            "foundInFlight": list(self.found_in_flight[:IN_FLIGHT]) or None,
             "attemptsFrom": self.attempts_from if self.begun else None,
             "lastHandledRequestedAt": self.handled_request,
             "arrivedOff": off[-ARRIVED_OFF:] or None,

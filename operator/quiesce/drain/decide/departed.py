@@ -102,7 +102,7 @@ def _left_in_our_time(departed: DepartedServer) -> bool:
     may be on this host.
     """
     migration, drain = departed.migration, departed.drain
-    since = migration.id > drain.record.found_migration
+    since = drain.record.in_its_time(migration.id)
     return drain.begun and since and migration.source == drain.host
 
 

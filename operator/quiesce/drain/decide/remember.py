@@ -70,10 +70,17 @@ def _with_findings(drain: Drain, observation: Observation, record: Record) -> Re
         found_status="enabled" if own else service.status,
         found_reason=None if own else service.disabled_reason,
         found_migration=newest,
+        found_in_flight=_in_flight(observation),
         attempts_from=newest,
         node=observation.node,
         address=observation.address,
     )
+
+
+def _in_flight(observation: Observation) -> tuple[int, ...]:
+    """IDs of the moves away from the host that have not ended, anybody's."""
+    away = (m for m in observation.migrations if m.source == observation.host)
+    return tuple(sorted({m.id for m in away if not m.terminal}))
 
 
 def _with_aggregates(observation: Observation, record: Record) -> Record:

@@ -85,10 +85,10 @@ class Observation:
     (`whole` False) as listed some seconds ago, less those seen elsewhere since; before the drain's
     first write they may be unread (`whole` False as well). `migrations`: of this host as source or
     destination, newest first: all above `found_migration`, and others that at the last full list
-    were not terminal or tell where a server of the host has gone. `unchanged`: they were
-    not read in this tick, because none has changed. `read`: IDs of those of the host that were read
-    by themselves in this poll. `elsewhere`: servers that left with an
-    unfinished or failed migration of this host; None where the server is gone. `ports` None: the
+    were not terminal, had failed since the drain began, or tell where a server of the host has
+    gone. `unchanged`: they were not read in this tick, because none has changed. `read`: IDs of
+    those of the host that were read by themselves in this poll. `elsewhere`: servers that left with
+    an unfinished or failed migration of this host; None where the server is gone. `ports` None: the
     cloud has no network service.
     `unreadable`: server ID -> why a server that left cannot be read. `idle_ports`: server ID -> IDs
     of its ports on the host that do not work, as far as servers are to be moved. `ports_error`: why

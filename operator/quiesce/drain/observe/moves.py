@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from quiesce.api.drain.record import Record
 from quiesce.api.errors import CloudUnreachable
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import (
@@ -56,20 +57,24 @@ def read_migrations(cloud: Cloud, drain: Drain, observation: Observation) -> Obs
         history = history.note_records(found, asked)
         return replace(observation, migrations=found, history=history)
     found = cloud.migrations(drain.host)
-    older = tuple(_older(found, since, observation))
+    older = tuple(_older(found, drain.record, observation))
     if drain.begun:
         found = (*(m for m in found if m.id > since), *older)
     history = history.list_migrations(older, observation.now).note_records(found, asked)
     return replace(observation, migrations=found, history=history)
 
 
-def _older(found: Iterable[Migration], since: int, observation: Observation) -> Iterator[Migration]:
-    """Those that are not ended; and of a server on the host the newest ones, back to the last by
-    which it went anywhere: it may say that the server has left.
+def _older(
+    found: Iterable[Migration], record: Record, observation: Observation
+) -> Iterator[Migration]:
+    """Those that are not ended, or have failed since the drain began; and of a server on the host
+    the newest ones, back to the last by which it went anywhere: it may say that the server has
+    left.
     """
     unsettled = {server.id for server in observation.servers}
     for m in found:
-        if m.id <= since and (m.server_id in unsettled or not m.terminal):
+        matters = not m.terminal or (m.status in FAILED and record.in_its_time(m.id))
+        if m.id <= record.found_migration and (m.server_id in unsettled or matters):
             yield m
         if m.terminal and (m.status not in FAILED or m.source != observation.host):
             unsettled.discard(m.server_id)
@@ -199,7 +204,7 @@ def _note_health(history: History, m: Migration, server: Server | None) -> Histo
 
 def _needs_read(m: Migration, drain: Drain, observation: Observation, history: History) -> bool:
     if m.status in FAILED:
-        return m.id > drain.record.found_migration and m.id not in history.healthy
+        return drain.record.in_its_time(m.id) and m.id not in history.healthy
     if m.id in history.arrived:
         return True
     lasts = observation.now - history.first_seen.get((m.id, m.status), observation.now)
