@@ -8,7 +8,7 @@ import pytest
 from quiesce.api import annotations
 from quiesce.drain.decide import breaker, departed, remember, rules, schedule
 from quiesce.drain.model.observation import Observation
-from quiesce.drain.observe import host
+from quiesce.drain.observe import host, moves
 from quiesce.openstack import http
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import ServerGroup
@@ -76,6 +76,10 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
     "takes a guest to be where Nova has it": (
         answer(rules, "may_be_elsewhere", None),
         "starts_no_guest_a_second_time_that_has_left_by_a_live_migration",
+    ),
+    "forgets what was there before the drain": (
+        answer(moves, "_older", ()),
+        "moves_no_guest_that_had_left_before_the_drain_began",
     ),
     "takes a guest that left without nova-compute for one that is off": (
         answer(rules, "may_be_elsewhere", None),

@@ -909,6 +909,23 @@ def starts_no_guest_a_second_time_that_has_left_by_a_live_migration() -> None:
     assert "migrate" not in world.actions(server.id)
 
 
+@scenario("always-5")
+def moves_no_guest_that_had_left_before_the_drain_began() -> None:
+    """As above; already the first tick that can move it has to know."""
+    old = Model(HOSTS, seed=1, config=Config(ends_on_source=True))
+    world = World(old)
+    server = world.boot("s0")
+    old.faults.set("post_live_migration", "fail")
+    world.do("live-migrate", server, "admin")
+    old.clock.advance(30)
+    assert server.vm_state == "error" and server.runs_on not in ("", HOST)
+    old.guests.reset_state(old.as_user("admin"), server.id, "active")
+    world.apply("Cold")
+    world.run(20)
+    assert world.problems() == {"HostUncertain"}
+    assert "migrate" not in world.actions(server.id)
+
+
 @scenario("never-12")
 def restarts_no_guest_whose_live_migration_never_had_its_turn() -> None:
     """Another one copies all the time, and those that wait are ended, as by a nova-compute that is

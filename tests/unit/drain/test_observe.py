@@ -358,6 +358,15 @@ def test_who_has_left_by_a_record_from_before_the_drain_is_known() -> None:
     assert [m.id for m in again.migrations] == kept
 
 
+@pytest.mark.field_case("F1")
+def test_who_has_left_by_a_record_from_before_the_drain_is_known_from_the_first_tick_on() -> None:
+    """Which older ones matter depends on what the first write leaves in the status."""
+    there = Cloud(Wire(lambda *_: {"migrations": [row(FOUND, "completed")]}))
+    first = read_migrations(there, drain(record=Record()), observed())
+    next_ = replace(observed([server()]), history=first.history)
+    assert [m.id for m in read_migrations(there, drain(), next_).migrations] == [FOUND]
+
+
 @pytest.mark.promise("always-6")
 def test_a_move_that_was_in_flight_when_the_drain_began_is_looked_up_once_it_has_failed() -> None:
     """Until its server is gone or was seen healthy, in each process."""

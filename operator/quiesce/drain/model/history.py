@@ -260,7 +260,8 @@ class History:
         """
         return replace(self, servers=servers, listed=now or self.listed)
 
-    def list_migrations(self, older: tuple[Migration, ...], now: datetime) -> Self:
+    def list_migrations(self, older: tuple[Migration, ...], now: datetime | None) -> Self:
+        """`now` None: the list is void."""
         return replace(self, older=older, full_list=now)
 
     def without_lists(self) -> Self:

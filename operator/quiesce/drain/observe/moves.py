@@ -60,7 +60,9 @@ def read_migrations(cloud: Cloud, drain: Drain, observation: Observation) -> Obs
     older = tuple(_older(found, drain.record, observation))
     if drain.begun:
         found = (*(m for m in found if m.id > since), *older)
-    history = history.list_migrations(older, observation.now).note_records(found, asked)
+    # Which older ones matter is known only by what is recorded: after that all are listed again.
+    listed = observation.now if drain.begun else None
+    history = history.list_migrations(older, listed).note_records(found, asked)
     return replace(observation, migrations=found, history=history)
 
 
