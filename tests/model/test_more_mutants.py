@@ -77,6 +77,10 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
         answer(rules, "may_be_elsewhere", None),
         "starts_no_guest_a_second_time_that_has_left_by_a_live_migration",
     ),
+    "takes what was leaving at its beginning for long gone": (
+        answer(remember, "_in_flight", ()),
+        "starts_no_guest_a_second_time_that_was_leaving_when_the_drain_began",
+    ),
     "forgets what was there before the drain": (
         answer(moves, "_older", ()),
         "moves_no_guest_that_had_left_before_the_drain_began",

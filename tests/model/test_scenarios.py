@@ -910,6 +910,25 @@ def starts_no_guest_a_second_time_that_has_left_by_a_live_migration() -> None:
 
 
 @scenario("always-5")
+def starts_no_guest_a_second_time_that_was_leaving_when_the_drain_began() -> None:
+    """As above, by a live migration of another user."""
+    old = Model(HOSTS, seed=1, config=Config(ends_on_source=True))
+    world = World(old)
+    server = world.boot("s0")
+    old.faults.set("live_migration", "sleep:20,once")
+    old.faults.set("post_live_migration", "fail")
+    world.do("live-migrate", server, "admin")
+    old.clock.advance(3)
+    world.apply("Cold")
+    world.until(lambda: server.vm_state == "error")
+    old.guests.reset_state(old.as_user("admin"), server.id, "active")
+    world.run(600)
+    assert server.vm_state == "stopped"
+    assert world.problems() == {"HostUncertain"}
+    assert "migrate" not in world.actions(server.id)
+
+
+@scenario("always-5")
 def moves_no_guest_that_had_left_before_the_drain_began() -> None:
     """As above; already the first tick that can move it has to know."""
     old = Model(HOSTS, seed=1, config=Config(ends_on_source=True))

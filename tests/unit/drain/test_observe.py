@@ -304,6 +304,15 @@ def test_the_hypervisor_is_asked_where_a_guest_is_whose_live_migration_broke_off
     assert read_guests(Cloud(wire), drain(), off).running == {}
 
 
+@pytest.mark.promise("always-5")
+def test_the_hypervisor_is_asked_where_that_was_in_flight_when_the_drain_began() -> None:
+    move = migration(FOUND - 5, "error", type="live-migration", user_id="somebody")
+    found = observed([server("s1", "ACTIVE")], [move])
+    for in_flight, asked in (((), {}), ((FOUND - 5,), {"s1": True})):
+        it = drain(record=begun(found_in_flight=in_flight))
+        assert read_guests(Cloud(Wire(lambda *_: {})), it, found).running == asked
+
+
 @pytest.mark.promise("never-11")
 def test_a_nova_compute_that_does_not_answer_is_not_asked_for_each_of_its_guests() -> None:
     wire = Wire(lambda *_: answer(500, {"computeFault": {"code": 500, "message": "no reply"}}))

@@ -65,7 +65,7 @@ def may_be_elsewhere(
     * an older Nova fails at that end (`misplaces`): it is in ERROR (21.2.4 _post_live_migration,
       _do_live_migration), or since reset, or stopped by its owner, which Nova allows in ERROR.
 
-    `doubted`: also where the hypervisor has not told, of one that was begun after the drain.
+    `doubted`: also where the hypervisor has not told, of one that has ended since the drain began.
     """
     m = _broken_end(drain, observation, server)
     if m is None or observation.running.get(server.id):
@@ -73,8 +73,8 @@ def may_be_elsewhere(
     if server.power_state == NOSTATE:  # Nova has looked: this host knows no such guest
         return m
     # A stopped one no hypervisor tells. Nova before Victoria calls `error` what it has rolled back
-    # too, so such a record from before the drain says too little to keep a server here.
-    lately = m.id > drain.record.found_migration
+    # too, so such a record that ended before the drain says too little to keep a server here.
+    lately = drain.record.in_its_time(m.id)
     if server.status in ("ERROR", "ACTIVE"):
         absent = server.id in observation.running
         return m if absent or observation.misplaces or (doubted and lately) else None
