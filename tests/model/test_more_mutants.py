@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from quiesce.api import annotations
+from quiesce.api.drain.record import Record
 from quiesce.drain.decide import breaker, departed, remember, rules, schedule
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.observe import host, moves
@@ -102,6 +103,10 @@ MORE_MUTANTS: dict[str, tuple[Patch, str]] = {
     "does not see what Nova releases itself": (
         answer(Cloud, "evacuations", {}),
         "retires_a_dead_host_whose_servers_were_evacuated",
+    ),
+    "takes a guest of which nobody knows how it was for one that was off": (
+        lambda m: m.setattr(Record, "may_have_run", lambda self, id_: self.was(id_) == "ACTIVE"),
+        "confirms_no_guest_that_has_died_where_nobody_knows_how_it_was",
     ),
     "counts no move of a server that is being deleted": (
         answer(rules, "_has_our_move", False),

@@ -298,6 +298,16 @@ def confirms_no_guest_whose_death_nova_has_not_noticed() -> None:
 
 
 @scenario("never-3", "never-13")
+def confirms_no_guest_that_has_died_where_nobody_knows_how_it_was() -> None:
+    world, server = moved_and_broken("die")
+    for row in world.status["tries"]:
+        del row["was"]
+    world.run(60)
+    assert server.vm_state == "resized"
+    assert world.problems() == {"CheckFailed"}
+
+
+@scenario("never-3", "never-13")
 def confirms_no_guest_that_is_off_where_no_hypervisor_can_be_asked() -> None:
     world, server = moved_and_broken("crash")
     world.broken[f"/servers/{server.id}/diagnostics"] = "501"

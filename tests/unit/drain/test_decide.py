@@ -140,7 +140,12 @@ def test_what_is_in_flight_counts(state: str) -> None:
 
 
 def test_what_is_held_or_not_ours_does_not_count() -> None:
-    held = observed(many(5), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
+    held = observed(
+        many(5),
+        [migration(server_id="x")],
+        elsewhere=[arrived_elsewhere("x")],
+        running={"x": True},
+    )
     assert (
         len(started(held, spec(confirmation={"policy": "Manual"}, migration={"maxParallel": 3})))
         == 3
@@ -208,6 +213,7 @@ def test_a_held_member_holds_up_only_a_group_that_allows_no_other() -> None:
             [server("s0")],
             [migration(server_id="x")],
             elsewhere=[arrived_elsewhere("x")],
+            running={"x": True},
             groups=(group,),
         )
         assert started(sight, manual) == wanted
@@ -244,7 +250,7 @@ def test_a_server_in_two_groups_respects_both() -> None:
     [
         observed(many(3)),
         observed(many(3), service=service("enabled")),
-        observed(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
+        observed(migrations=[migration()], elsewhere=[arrived_elsewhere()], running={"s1": True}),
         observed(
             [server("s1", "MIGRATING", "migrating")],
             [migration(status_="running", type="live-migration", created=ago(99999))],
@@ -262,7 +268,12 @@ def test_suspended_means_no_write(sight: Observation) -> None:
 
 def test_plan_writes_nothing_before_a_drain_and_ends_what_is_in_flight_during_one() -> None:
     plan = spec(mode="Plan")
-    sight = observed(many(3), [migration(server_id="x")], elsewhere=[arrived_elsewhere("x")])
+    sight = observed(
+        many(3),
+        [migration(server_id="x")],
+        elsewhere=[arrived_elsewhere("x")],
+        running={"x": True},
+    )
     assert not actions(sight, plan, Record())
     assert actions(sight, plan) == (ConfirmMove("x", FOUND + 1),)
     assert not actions(empty(service=service(state="down")), plan)

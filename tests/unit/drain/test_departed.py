@@ -335,6 +335,16 @@ def test_a_guest_that_ran_is_confirmed_only_while_it_runs_on_its_hypervisor() ->
 
 
 @pytest.mark.promise("never-13")
+def test_a_guest_of_which_nobody_knows_how_it_was_may_have_run() -> None:
+    lost = begun(tries={"s1": tried(None)})
+    assert said(verdict(left(finished_for=1, running={"s1": True}), record=lost)) == "confirm"
+    assert said(verdict(left(running={"s1": False}), record=lost)) == "held"
+    lag = POWER_LAG.total_seconds()
+    assert said(verdict(left(finished_for=lag - 1), record=lost)) == "follow Soaking"
+    assert said(verdict(left(finished_for=lag), record=lost)) == "confirm"
+
+
+@pytest.mark.promise("never-13")
 @pytest.mark.parametrize("before", ["ACTIVE", "SHUTOFF"])
 @pytest.mark.parametrize(
     ("sight", "text", "remedy"),

@@ -76,7 +76,7 @@ SIGHTS: dict[str, tuple[Observation, Any, Record, Any]] = {
     "mixed": (observed([*crowd(2), server("z", "SUSPENDED")]), spec(), begun(), False),
     "waiting": (observed([server("s1", "BUILD", "spawning")]), spec(), begun(), False),
     "held": (
-        observed(migrations=[migration()], elsewhere=[arrived_elsewhere()]),
+        observed(migrations=[migration()], elsewhere=[arrived_elsewhere()], running={"s1": True}),
         spec(confirmation={"policy": "Manual"}),
         begun(),
         False,

@@ -266,7 +266,8 @@ def test_our_own_moves_in_flight_end_before_the_host_is_released(sight: Any) -> 
 
 def test_a_held_server_keeps_the_host_and_the_message_names_the_way_out() -> None:
     asked = spec(confirmation={"policy": "Manual"})
-    sight = observed(migrations=[migration()], elsewhere=[arrived_elsewhere()])
+    arrived = arrived_elsewhere()
+    sight = observed(migrations=[migration()], elsewhere=[arrived], running={"s1": True})
     assert not decided(sight, asked, deleting=True).released
     assert "quiesce.dev/abandon" in status_of(sight, asked, deleting=True)["message"]
 

@@ -110,6 +110,10 @@ class Record:
         tried = self.tries.get(server_id)
         return tried.was if tried else None
 
+    def may_have_run(self, server_id: str) -> bool:
+        """Before its move: it did, or that is no longer known."""
+        return self.was(server_id) in ("ACTIVE", None)
+
     def idle_ports(self, server_id: str) -> tuple[str, ...]:
         """Its ports that did not work before its move."""
         tried = self.tries.get(server_id)

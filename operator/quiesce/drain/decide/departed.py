@@ -337,11 +337,11 @@ def _not_known(departed: DepartedServer, server: Server) -> Verdict:
 
 
 def _soak(departed: DepartedServer) -> timedelta:
-    """As the spec asks; where a guest ran and its hypervisor is not one that can be asked whether
-    it does, long enough for Nova to hear of its death.
+    """As the spec asks; where a guest may have run and its hypervisor is not one that can be asked
+    whether it does, long enough for Nova to hear of its death.
     """
     soak = timedelta(seconds=departed.spec.confirmation.checks.soak)
-    ran = departed.drain.record.was(departed.server_id) == "ACTIVE"
+    ran = departed.drain.record.may_have_run(departed.server_id)
     known = departed.server_id in departed.observation.running
     checked = departed.spec.confirmation.checks.power
     return max(soak, POWER_LAG) if ran and checked and not known else soak
@@ -439,18 +439,21 @@ def failed_checks(departed: DepartedServer, server: Server) -> str:
     passes.
     """
     checks, observation, wrong = departed.spec.confirmation.checks, departed.observation, []
-    was = departed.drain.record.was(departed.server_id)
+    record = departed.drain.record
+    was = record.was(departed.server_id)
+    ran = record.may_have_run(departed.server_id) if departed.ours else was == "ACTIVE"
     if _is_shown_as_off(departed, server):
         server = replace(server, power_state=RUNNING)
     if checks.power and (text := wrong_power(was, server.power_state, ours=departed.ours)):
         wrong.append(text)
-    elif checks.power and was == "ACTIVE" and observation.running.get(server.id) is False:
-        wrong.append("it was running and is not, as its hypervisor says")
+    elif checks.power and ran and observation.running.get(server.id) is False:
+        before = "it was running" if was else "it may have been running"
+        wrong.append(f"{before} and is not, as its hypervisor says")
     if server.host != departed.migration.dest:
         wrong.append(f"it is on {server.host}, and its migration went to {departed.migration.dest}")
     if checks.ports:
         mine = [p for p in observation.ports or () if p.server_id == server.id]
-        idle = departed.drain.record.idle_ports(server.id) if departed.ours else ()
+        idle = record.idle_ports(server.id) if departed.ours else ()
         wrong += [text for p in mine if (text := wrong_port(p, server, idle))]
     unreachable = observation.unreachable.get(server.id, "")
     if checks.tcp_port and server.power_state == RUNNING and unreachable:

@@ -240,12 +240,12 @@ def _is_theirs(drain: Drain, observation: Observation, server: Server) -> bool:
 
 
 def _is_ours_to_ask_for(drain: Drain, observation: Observation, server: Server) -> bool:
-    """In VERIFY_RESIZE by our move, and it ran: Nova shows it as off, or nothing but this is left
-    to ask before its confirm.
+    """In VERIFY_RESIZE by our move, and it may have run before: Nova shows it as off, or nothing
+    but this is left to ask before its confirm.
     """
     own = own_migrations(server.id, drain, observation)
     confirmation = drain.spec.confirmation
-    checked = confirmation.checks.power and drain.record.was(server.id) == "ACTIVE"
+    checked = confirmation.checks.power and drain.record.may_have_run(server.id)
     if not own or own[0].status != "finished" or not checked:
         return False
     if server.power_state != RUNNING:
