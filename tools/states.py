@@ -105,7 +105,8 @@ class Case:
         """The name of the rule that decides, and its verdict; None: nothing is left to do."""
         migration = {"method": method, **self.spec.get("migration", {})}
         spec = DrainSpec.read({"host": HOST, **self.spec, "migration": migration})
-        tries = {"web-1": Try(self.was, "cold", 1, "")} if self.was else {}
+        begun = any(m.user_id == US and not m.terminal for m in self.moves)
+        tries = {"web-1": Try(self.was, "cold", 1, "")} if self.was or begun else {}
         record = Record(
             found_status="enabled", found_migration=BEGAN, attempts_from=BEGAN, tries=tries
         )

@@ -1,6 +1,7 @@
 """The model's APIs for the operator under test: no network, faults, every request watched."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any, Literal, cast
@@ -78,6 +79,7 @@ class InProcess(Api):
         """
         self.absent: tuple[str, ...] = ()  # services that are not in the catalog
         self.excuse = "injected"  # the text of an error that Nova answers with
+        self.hidden: list[str] = []  # paths: what the next answer to each lacks, see World
         user = cloud.state.users["quiesce"]
         application.identity.tokens[TOKEN] = user
         self.user_id, self.identity = user.id, "model"
@@ -106,12 +108,28 @@ class InProcess(Api):
         self._boundary.cross(f"after {method} {path}")
         return cast(requests.Response, answer)
 
+    @contextmanager
+    def _without_a_cell(self, request: Request) -> Iterator[None]:
+        """For this one request, where it is one of `hidden`."""
+        path, down = request.path.removeprefix("/v2.1"), self._cloud.state.down_cells
+        if request.method != "GET" or path not in self.hidden:
+            yield
+            return
+        self.hidden.remove(path)
+        cells = {c.cell for c in self._cloud.state.computes.values()} - down
+        down |= cells
+        try:
+            yield
+        finally:
+            down -= cells
+
     def _exchange(self, request: Request, fault: Fault | None) -> Answer:
         if request.method != "GET":
             self._watch.sent(request, answered=fault in (None, "401", "403", "501"))
         if fault is None or fault in AFTER:
             self._watch.before(request)
-            response, _ = self._application.answer(request)
+            with self._without_a_cell(request):
+                response, _ = self._application.answer(request)
             assert response is not None
             if fault is None:
                 self._watch.after(request, response)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from quiesce.api.drain.record import Record
 from quiesce.drain import reconcile
 from quiesce.drain.act import act
 from quiesce.drain.act import servers as act_servers
@@ -104,6 +105,11 @@ def forgets_what_has_ended(original: Any, *args: Any) -> Any:
 def owns(around: Callable[..., Any]) -> Patch:
     """Which migrations are ours is asked in deciding and in observing."""
     return both(wrap(servers, "own_migrations", around), wrap(guests, "own_migrations", around))
+
+
+def announces_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the record had a try of every server."""
+    monkeypatch.setattr(Record, "announces_move", lambda *_: True)
 
 
 def deletes_when_it_likes(original: Any, drain: Any, observation: Any, proof: Any) -> Any:
@@ -311,12 +317,15 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         "leaves_a_tenants_resize_alone",
     ),
     "takes what was there before for its own": (
-        owns(all_times_are_ours),
+        both(owns(all_times_are_ours), announces_all),
         "leaves_what_was_there_before_the_drain_alone",
     ),
     "takes what was in flight before for its own": (
         owns(in_flight_is_ours),
         "leaves_what_was_in_flight_before_the_drain_alone",
+    "takes every open move of its user for its own": (
+        announces_all,
+        "takes_no_move_from_before_for_its_own_where_the_first_list_lacks_it",
     ),
     "confirms whatever the checks say": (
         answer(departed, "failed_checks", ""),

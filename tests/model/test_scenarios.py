@@ -229,6 +229,21 @@ def leaves_what_was_in_flight_before_the_drain_alone() -> None:
     assert world.problems() == {"ForeignResize"}
 
 
+@scenario("never-2")
+def takes_no_move_from_before_for_its_own_where_the_first_list_lacks_it() -> None:
+    """The list that `foundMigration` is from."""
+    world = World()
+    left = world.boot("left")
+    world.model.cold.migrate(world.model.as_user("quiesce"), left.id)
+    world.model.clock.advance(10)
+    world.apply("Cold")
+    world.hidden.append("/os-migrations")
+    world.run(60)
+    assert not world.hidden
+    assert left.vm_state == "resized"
+    assert world.problems() == {"ForeignResize"}
+
+
 # Never 3: checks
 
 

@@ -51,8 +51,10 @@ class World(world.World):
     """Every request and every status is checked against the promises of docs/safety.md.
 
     `faults`: what goes wrong with the next requests, one after the other. `broken`: what goes
-    wrong with each request to a path. `lossy`: the answer to every write is lost. `shares`: a poll
-    goes by the changes of the whole cloud, as beside other drains.
+    wrong with each request to a path. `lossy`: the answer to every write is lost. `hidden`: paths;
+    the next GET of each is answered without the rows of any cell, and with 200, as Nova does after
+    any exception in a cell (compute/multi_cell_list.py query_wrapper). `shares`: a poll goes by the
+    changes of the whole cloud, as beside other drains.
     """
 
     shares = False
@@ -70,6 +72,7 @@ class World(world.World):
         self.absent, self.excuse = absent, excuse
         self.faults: list[Fault | None] = []
         self.broken: dict[str, Fault] = {}
+        self.hidden: list[str] = []
         self.lossy = False
         model = model or Model(HOSTS, seed=1)
         self.application = CloudApplication(model)
@@ -81,7 +84,7 @@ class World(world.World):
         """The connections of a new process. What an earlier one waited for is forgotten."""
         self.watch.awaited.clear()
         api = InProcess(self.model, self.application, self.boundary, self.watch, self.fault)
-        api.absent, api.excuse = self.absent, self.excuse
+        api.absent, api.excuse, api.hidden = self.absent, self.excuse, self.hidden
         return cast(Clouds, OneCloud(Cloud(api, self.model.clock.now)))
 
     def fault(self, method: str, path: str) -> Fault | None:

@@ -78,6 +78,19 @@ def was(**statuses: str) -> Record:
     return begun(tries={server_id: tried(status_) for server_id, status_ in statuses.items()})
 
 
+def announced(what: Observation) -> Record:
+    """Begun, and its own moves are in the record, as they are before each call."""
+    mine = [m for m in what.migrations if m.user_id == ME and not m.terminal]
+    return begun(
+        tries={
+            m.server_id: tried(
+                None, "live" if m.live else "cold", (NOW - m.created).total_seconds()
+            )
+            for m in mine
+        }
+    )
+
+
 def drain(
     spec_: DrainSpec | None = None,
     record: Record | None = None,
@@ -200,6 +213,7 @@ def decided(
     deleting: bool = False,
     **limits: Any,
 ) -> Decision:
+    record = announced(what) if record is None else record
     return decide(drain(spec_, record, deleting=deleting), what, Limits(**limits))
 
 
@@ -239,6 +253,7 @@ def report(
     before = DrainStatus.read(previous or {})
     if record is None and previous is not None:
         record = before.record
+    record = announced(what) if record is None else record
     mine = drain(spec_, record, deleting)
     decision = decide(mine, what, Limits(), before.plan)
     return Report(mine, what, decision, before, generation)

@@ -126,7 +126,7 @@ def test_nobody_tries_while_another_is_on_its_way(status: str) -> None:
 @pytest.mark.parametrize("status", ["confirmed", "confirming"])
 def test_a_success_since_then_opens_it_again(status: str) -> None:
     good = migration(FOUND + 2, status, "s9", created=ago(20), updated=ago(1))
-    record = begun(tries={"s1": tried("ACTIVE")}, moved=1)
+    record = begun(tries={"s1": tried("ACTIVE"), "s9": tried("ACTIVE")}, moved=1)
     assert said_of(broken(moves=(good,)), record=record)["s2"] == "cold"
 
 

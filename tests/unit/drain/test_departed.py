@@ -104,6 +104,27 @@ def test_what_is_not_ours_is_never_confirmed_unasked(kind: dict[str, Any]) -> No
     assert not decided(sight).actions
 
 
+@pytest.mark.promise("never-2")
+@pytest.mark.parametrize(
+    ("tries", "wanted"),
+    [
+        ({}, "blocked ForeignResize"),
+        ({"s2": tried()}, "blocked ForeignResize"),
+        ({"s1": tried(method=None)}, "blocked ForeignResize"),
+        ({"s1": tried(method="offload")}, "blocked ForeignResize"),
+        ({"s1": tried(method="cold")}, "confirm"),
+    ],
+    ids=["none", "of another", "only seen to begin", "offloaded", "announced"],
+)
+def test_what_the_record_does_not_announce_is_never_confirmed(
+    tries: dict[str, Any], wanted: str
+) -> None:
+    """An older move has a higher ID than the newest one that was found, where the list that was
+    read then lacked it.
+    """
+    assert said(verdict(left(), record=begun(tries=tries))) == wanted
+
+
 def test_what_is_not_ours_is_confirmed_where_the_spec_says_so_and_its_checks_pass() -> None:
     asked = spec(confirmation={"foreign": "Confirm"})
     foreign = left(migration=migration(type="resize", user_id=TENANT))

@@ -18,6 +18,7 @@ from tests.unit.drain.build import (
     other,
     server,
     service,
+    tried,
 )
 
 from quiesce.api.annotations import DRAIN_FINALIZER
@@ -500,6 +501,8 @@ def test_a_cloud_that_lists_more_moves_than_a_drain_begins() -> None:
     cloud.the_migrations = tuple(
         migration(found + number, "running", f"s{number}") for number in range(9, 0, -1)
     )
+    tries = [tried().to_json(m.server_id) for m in cloud.the_migrations]
+    store.objects[KEY]["status"]["tries"] = tries
     process.reconcile()
     assert process.drains.limiter.slots("another drain", KEY.namespace) == 3
 

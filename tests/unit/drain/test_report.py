@@ -29,6 +29,8 @@ from tests.unit.drain.build import (
     service,
     spec,
     status_of,
+    tried,
+    was,
 )
 
 from quiesce.api.drain.record import Record
@@ -78,7 +80,7 @@ SIGHTS: dict[str, tuple[Observation, Any, Record, Any]] = {
     "held": (
         observed(migrations=[migration()], elsewhere=[arrived_elsewhere()], running={"s1": True}),
         spec(confirmation={"policy": "Manual"}),
-        begun(),
+        was(s1="ACTIVE"),
         False,
     ),
     "proving": (empty(clean_since=None), spec(), begun(), False),
@@ -126,7 +128,7 @@ SIGHTS: dict[str, tuple[Observation, Any, Record, Any]] = {
             [migration(status_="migrating", created=ago(9999))],
         ),
         spec(),
-        begun(),
+        begun(tries={"s1": tried(seconds_ago=9999)}),
         False,
     ),
     "stuck, and no place for others": (
@@ -135,11 +137,11 @@ SIGHTS: dict[str, tuple[Observation, Any, Record, Any]] = {
             [migration(status_="migrating", created=ago(9999))],
         ),
         spec(migration={"maxParallel": 1}),
-        begun(),
+        begun(tries={"s1": tried(seconds_ago=9999)}),
         False,
     ),
-    "source down": (DEAD, spec(), begun(), False),
-    "restoring, source down": (DEAD, spec(), begun(), True),
+    "source down": (DEAD, spec(), was(s3="ACTIVE"), False),
+    "restoring, source down": (DEAD, spec(), was(s3="ACTIVE"), True),
     "enabled by hand": (observed(crowd(3), service=service("enabled")), spec(), begun(), False),
 }
 

@@ -34,6 +34,10 @@ class Try:
     began: str
     idle_ports: tuple[str, ...] = ()
 
+    @property
+    def migrates(self) -> bool:
+        return self.method in ("cold", "live")
+
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Self:
         return cls(
@@ -113,6 +117,11 @@ class Record:
     def may_have_run(self, server_id: str) -> bool:
         """Before its move: it did, or that is no longer known."""
         return self.was(server_id) in ("ACTIVE", None)
+
+    def announces_move(self, server_id: str) -> bool:
+        """Whether this drain migrates the server: that is recorded before each call."""
+        tried = self.tries.get(server_id)
+        return tried is not None and tried.migrates
 
     def idle_ports(self, server_id: str) -> tuple[str, ...]:
         """Its ports that did not work before its move."""

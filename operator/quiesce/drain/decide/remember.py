@@ -104,7 +104,8 @@ def _tries(drain: Drain, observation: Observation, decision: Decision) -> dict[s
         known = before.get(v.server_id)
         if v.server_id in moving:
             found[v.server_id] = _this_try(v, known, decision, observation)
-        elif known is not None and (_migrates(known) or isinstance(v.verdict, Blocked | Held)):
+        # An offload or a resume that was refused leaves nothing to remember.
+        elif known is not None and (known.migrates or isinstance(v.verdict, Blocked | Held)):
             found[v.server_id] = known
     return found
 
@@ -117,17 +118,12 @@ def _arrived_off(drain: Drain, observation: Observation, decision: Decision) -> 
     return {id_: found[id_] for id_ in sorted(found) if id_ > drain.record.attempts_from}
 
 
-def _migrates(tried: Try) -> bool:
-    """An offload or a resume that was refused leaves nothing to remember."""
-    return tried.method in ("cold", "live")
-
-
 def _was(v: ServerVerdict, known: Try | None, observation: Observation) -> str | None:
     """How it was before its first try, until one ends well; a stop by a user since is its owner's
     word.
     """
     status = v.server.status if v.server else None
-    moved_before = known is not None and known.was is not None and _migrates(known)
+    moved_before = known is not None and known.was is not None and known.migrates
     if known is None or not moved_before or v.server_id in observation.stopped_by_user:
         return status
     return status if known.was == "SHUTOFF" else known.was
@@ -148,7 +144,7 @@ def _idle_ports(
     v: ServerVerdict, known: Try | None, observation: Observation, starts: bool
 ) -> tuple[str, ...]:
     """As they were before its first try: a try that failed may have cost a port its binding."""
-    if known is not None and _migrates(known):
+    if known is not None and known.migrates:
         return known.idle_ports
     found = observation.idle_ports.get(v.server_id, ()) if starts else ()
     return tuple(sorted(found))[:IDLE_PORTS]

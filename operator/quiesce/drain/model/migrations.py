@@ -24,19 +24,23 @@ def own_migrations(server_id: str, drain: Drain, observation: Observation) -> tu
 
 
 def own_of_host(drain: Drain, observation: Observation) -> tuple[Migration, ...]:
-    """Ours: cold or live (never a resize), from this host, by our user, since the drain began.
-    Newest first.
+    """Ours: cold or live (never a resize), from this host, by our user, since the drain began, and
+    announced in its record. Newest first.
     """
     return tuple(m for m in observation.migrations if _is_own(m, drain, observation))
 
 
 def _is_own(m: Migration, drain: Drain, observation: Observation) -> bool:
+    """One that has not ended is ours only if it was announced: `found_migration` is from one list,
+    from which Nova may have left out older ones.
+    """
     return (
         drain.begun
         and m.type in ("migration", "live-migration")
         and m.source == observation.host
         and m.user_id == observation.user_id
         and m.id > drain.record.found_migration
+        and (m.terminal or drain.record.announces_move(m.server_id))
     )
 
 
