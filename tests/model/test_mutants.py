@@ -20,7 +20,7 @@ from quiesce.drain.model.actions import DeleteService, EnableService
 from quiesce.drain.model.decision import Goal
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.model.verdict import Blocked, Confirm, Follow, Held, Move, ServerVerdict
-from quiesce.drain.observe import guests, moves
+from quiesce.drain.observe import guests, lists, moves
 from quiesce.openstack import http
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.errors import Unknown
@@ -105,6 +105,11 @@ def forgets_what_has_ended(original: Any, *args: Any) -> Any:
 def owns(around: Callable[..., Any]) -> Patch:
     """Which migrations are ours is asked in deciding and in observing."""
     return both(wrap(servers, "own_migrations", around), wrap(guests, "own_migrations", around))
+
+
+def believes_every_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("missing_records", "missing_servers", "unnamed"):
+        monkeypatch.setattr(lists, name, lambda *_: frozenset())
 
 
 def announces_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,6 +328,7 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     "takes what was in flight before for its own": (
         owns(in_flight_is_ours),
         "leaves_what_was_in_flight_before_the_drain_alone",
+    ),
     "takes every open move of its user for its own": (
         announces_all,
         "takes_no_move_from_before_for_its_own_where_the_first_list_lacks_it",
@@ -424,6 +430,34 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
     "counts only moves with a record": (
         only_follows_count,
         "moves_no_more_at_once_than_allowed_while_nova_is_slow_to_begin",
+    ),
+    "believes a list that lacks a move in flight": (
+        believes_every_list,
+        "counts_a_move_that_one_answer_of_nova_lacks",
+    ),
+    "believes a list that lacks a server": (
+        answer(lists, "missing_servers", frozenset()),
+        "counts_a_move_that_one_answer_of_nova_lacks",
+    ),
+    "forgets a try whose move a list lacks": (
+        believes_every_list,
+        "remembers_how_a_guest_was_where_one_answer_lacks_its_move",
+    ),
+    "leaves the host where a list lacks a move in flight": (
+        believes_every_list,
+        "lets_a_move_end_that_one_answer_lacks_before_it_leaves_the_host",
+    ),
+    "believes a list that lacks what has failed": (
+        answer(lists, "missing_records", frozenset()),
+        "takes_down_no_further_guest_where_one_answer_lacks_those_that_failed",
+    ),
+    "believes the first list of a process": (
+        answer(lists, "unnamed", frozenset()),
+        "takes_down_no_further_guest_where_one_answer_lacks_those_that_failed",
+    ),
+    "never believes that a record is gone": (
+        lambda m: m.setattr(lists, "BELIEVED_AFTER", timedelta(days=999)),
+        "goes_on_without_a_record_that_a_person_has_removed",
     ),
     "ignores anti-affinity groups": (
         wrap(schedule, "choose", groups_do_not_matter),

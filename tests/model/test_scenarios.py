@@ -322,6 +322,25 @@ def confirms_no_guest_that_has_died_where_nobody_knows_how_it_was() -> None:
     assert world.problems() == {"CheckFailed"}
 
 
+@scenario("never-13", "always-1")
+def remembers_how_a_guest_was_where_one_answer_lacks_its_move() -> None:
+    for restarts in (False, True):
+        world = drain("active", confirmation={"checks": {"soak": "60s"}})
+        (server,) = servers(world)
+        world.until(lambda server=server: server.vm_state == "resized")  # type: ignore[misc]
+        world.run(2)
+        if restarts:
+            world.start()
+        world.hidden.append("/os-migrations")
+        world.until(lambda world=world: not world.hidden)  # type: ignore[misc]
+        (row,) = world.status["tries"]
+        assert row["was"] == "ACTIVE"
+        server.domain = SHUTDOWN
+        world.run(60)
+        assert server.vm_state == "resized"
+        assert world.problems() == {"CheckFailed"}
+
+
 @scenario("never-3", "never-13")
 def confirms_no_guest_that_is_off_where_no_hypervisor_can_be_asked() -> None:
     world, server = moved_and_broken("crash")
@@ -741,6 +760,44 @@ def moves_no_more_at_once_than_allowed_while_nova_is_slow_to_begin() -> None:
 
 
 @scenario("never-5")
+def counts_a_move_that_one_answer_of_nova_lacks() -> None:
+    """In flight before it has a migration, with one, and finished; in polls and whole lists, also
+    where the process has just been started.
+    """
+    for path, restarts in itertools.product(("/os-migrations", "/servers/detail"), (False, True)):
+        slow = World(Model(HOSTS, seed=1, timing=Timing(conduct=4)))
+        soak = {"checks": {"soak": "60s"}}
+        world = drain(*["active"] * 2, world=slow, migration={"maxParallel": 1}, confirmation=soak)
+        world.until(lambda world=world: any(s.task_state for s in servers(world)))  # type: ignore[misc]
+        for _ in range(12):
+            world.hidden[:] = [path]
+            if restarts:
+                world.start()
+            world.run(2)
+        world.hidden.clear()
+        world.until(lambda world=world: ended(world))  # type: ignore[misc]
+        assert all(world.actions(s.id) == ["migrate", "confirmResize"] for s in servers(world))
+
+
+@scenario("never-11")
+def goes_on_without_a_record_that_a_person_has_removed() -> None:
+    """Its server waits in VERIFY_RESIZE, and Nova has nothing that confirms it."""
+    soak = {"checks": {"soak": "10m"}}
+    world = drain("active", "active", migration={"maxParallel": 1}, confirmation=soak)
+    world.until(lambda: any(s.vm_state == "resized" for s in servers(world)))
+    moved, other = sorted(servers(world), key=lambda server: server.vm_state != "resized")
+    world.run(3)
+    (record,) = world.model.migrations_of(moved)
+    record.deleted = True
+    world.run(3)
+    assert world.condition("Ready")["reason"] == "CloudUnreachable"
+    assert moved.name in world.status["message"]
+    began = world.model.clock.now()
+    world.until(lambda: bool(world.actions(other.id)))
+    assert 240 < world.model.clock.now() - began < 400
+
+
+@scenario("never-5")
 def begins_no_move_beside_one_whose_server_is_being_deleted() -> None:
     """Its disk may still be copied."""
     world = drain("active", "active", migration={"maxParallel": 1})
@@ -845,6 +902,18 @@ def saves_what_it_finds_before_it_writes() -> None:
         service = world.model.service(HOST)
         assert service is not None
         assert (service.disabled, service.disabled_reason) == (True, "rack team"), moment
+
+
+@scenario("always-8")
+def lets_a_move_end_that_one_answer_lacks_before_it_leaves_the_host() -> None:
+    world = drain("active", onDelete="Leave", confirmation={"checks": {"soak": "60s"}})
+    (server,) = servers(world)
+    world.until(lambda: server.vm_state == "resized")
+    world.run(2)
+    world.delete_drain()
+    world.hidden.append("/os-migrations")
+    world.until(lambda: KEY not in world.store.objects)
+    assert world.actions(server.id) == ["migrate", "confirmResize"]
 
 
 @scenario("always-8")
@@ -1216,6 +1285,21 @@ def takes_down_one_guest_beyond_those_in_flight_where_guests_die_on_arrival() ->
         assert sum(map(bool, moved)) == most + 1, (policy, most, moved)
         assert all(each.count("migrate") <= 1 for each in moved)
         assert "ColdMigrationPaused" in world.problems()
+
+
+@scenario("never-12")
+def takes_down_no_further_guest_where_one_answer_lacks_those_that_failed() -> None:
+    """Whatever the process has read before."""
+    for restarts in (False, True):
+        world = drain(*["active"] * 6, migration={"maxParallel": 2})
+        world.model.faults.set("migrate_disk_and_power_off", "fail")
+        world.run(60)
+        for _ in range(6):
+            if restarts:
+                world.start()
+            world.hidden[:] = ["/os-migrations"]
+            world.run(10)
+        assert sum(server.vm_state == "error" for server in servers(world)) <= 3
 
 
 @scenario("never-12", "always-2")

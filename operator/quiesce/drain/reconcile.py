@@ -34,6 +34,7 @@ from quiesce.drain.model.decision import Arrivals, Decision, Limits
 from quiesce.drain.model.drain import Drain
 from quiesce.drain.model.history import History
 from quiesce.drain.model.identity import DrainIdentity
+from quiesce.drain.model.missing import IncompleteList
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.newcomers import Newcomers
 from quiesce.drain.observe import complete, observe, poll, read_chosen, read_guests
@@ -397,7 +398,8 @@ class Drains:
     def report_problem(self, resource: Resource, problem: Problem) -> None:
         self.newcomers.settle(resource.uid)
         history = self.histories.get(resource.uid, History())
-        self.histories[resource.uid] = history.interrupt()
+        missed = problem.missed if isinstance(problem, IncompleteList) else {}
+        self.histories[resource.uid] = history.interrupt().miss(missed)
         before = DrainStatus.read(resource.status)
         host = str(resource.spec.get("host")) if resource.deleting else None
         now = self.clock.wall()

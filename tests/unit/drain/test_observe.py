@@ -29,6 +29,7 @@ from quiesce.api.drain.record import Record
 from quiesce.api.errors import HostNotSupported
 from quiesce.drain.decide.breaker import was_left_off
 from quiesce.drain.model.history import Cause, History
+from quiesce.drain.model.missing import IncompleteList
 from quiesce.drain.model.observation import Observation
 from quiesce.drain.observe.guests import read_guests
 from quiesce.drain.observe.host import _read_checks, observe
@@ -113,13 +114,14 @@ NAMES = ("s1", "s2", "s3")
 class Hypervisors:
     """Three servers have arrived: s1 and s3 on cmp2, s2 on cmp3. `hang`: hosts that answer nothing
     for half a minute, `hangs`: guests of whom nothing is told. `asked`: for which guests. `moved`:
-    what has become of them since, as Nova shows it.
+    what has become of them since, as Nova shows it. `hidden`: servers that its list lacks since.
     """
 
     def __init__(self, *hang: str, hangs: tuple[str, ...] = (), takes: float = 31.0) -> None:
         self.hang, self.hangs, self.takes, self.now = hang, hangs, takes, 0.0
         self.asked: list[str] = []
         self.moved: dict[str, str] = {}
+        self.hidden: set[str] = set()
         self.dead: set[str] = set()
 
     def where(self, name: str) -> str:
@@ -127,7 +129,8 @@ class Hypervisors:
 
     def reply(self, _service: str, _method: str, path: str, *_: Any) -> Any:
         if path == "/os-migrations":
-            moves = [row(m.id, m.status, m.server_id) for m in self.moves]
+            shown = [m for m in self.moves if m.server_id not in self.hidden]
+            moves = [row(m.id, m.status, m.server_id) for m in shown]
             return {"migrations": [each | {"migration_type": "migration"} for each in moves]}
         name = path.split("/")[2]
         if not path.endswith("/diagnostics"):
@@ -173,6 +176,14 @@ def test_what_has_become_of_servers_while_a_hypervisor_took_long_is_read_again()
     moved = found.elsewhere["s1"]
     assert moved is not None
     assert moved.status == "ACTIVE"
+
+
+@pytest.mark.promise("never-5")
+def test_a_list_that_is_read_again_lacks_no_move() -> None:
+    there = Hypervisors("cmp3")
+    there.hidden.add("s1")
+    with pytest.raises(IncompleteList):
+        there.read()
 
 
 @pytest.mark.promise("never-11")

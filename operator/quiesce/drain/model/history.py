@@ -157,7 +157,8 @@ class History:
     migrations whose server is healthy; `found_off`: those after which its hypervisor had the guest
     as off.
     `completed`: live migrations of ours, None before they were read; `arrived`: those among them
-    that completed since then, and whose server was not seen well yet. `servers`, `listed`: the
+    that completed since then, and whose server was not seen well yet. `missed`: servers that the
+    last lists lacked, and since when, see `model.missing`. `servers`, `listed`: the
     host's servers as last listed; `listed` None: the list is void. `full_list`, `older`: when all
     migrations of the host were last listed, and which of those from before the drain mattered
     then. `records`, `asked`: its migrations as last read, and when they were asked for, in the
@@ -188,6 +189,7 @@ class History:
     found_off: frozenset[int] = frozenset()
     completed: frozenset[int] | None = None
     arrived: frozenset[int] = frozenset()
+    missed: Mapping[str, datetime] = field(default_factory=dict)
     servers: tuple[Server, ...] = ()
     listed: datetime | None = None
     full_list: datetime | None = None
@@ -272,6 +274,9 @@ class History:
 
     def note_records(self, records: tuple[Migration, ...], asked: float) -> Self:
         return replace(self, records=records, asked=asked)
+
+    def miss(self, missed: Mapping[str, datetime]) -> Self:
+        return replace(self, missed=missed)
 
     def ended(self, migrations: Iterable[Migration]) -> tuple[Migration, ...]:
         """Those that were seen open before and have ended since."""

@@ -15,6 +15,7 @@ from quiesce.drain.model.migrations import (
     own_migrations,
 )
 from quiesce.drain.model.observation import Observation
+from quiesce.drain.observe.lists import check_lists
 from quiesce.openstack.cloud import Cloud
 from quiesce.openstack.records import RUNNING, Server, moment
 
@@ -113,7 +114,8 @@ def _read_moved_again(
             now = cloud.server(server.id)
             if now is None or (now.status, now.task_state) != (server.status, None):
                 guests.doubt(server)
-    return replace(observation, migrations=(*records, *before), elsewhere=elsewhere)
+    read = replace(observation, migrations=(*records, *before), elsewhere=elsewhere)
+    return check_lists(cloud, drain, observation.migrations, read)
 
 
 def _ask_for_misplaced(

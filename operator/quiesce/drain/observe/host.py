@@ -18,12 +18,12 @@ from quiesce.drain.model.migrations import own_of_host
 from quiesce.drain.model.observation import Observation, PlanReads, ProofReads, Unread
 from quiesce.drain.model.shapes import shape_of
 from quiesce.drain.observe.guests import read_guests
+from quiesce.drain.observe.lists import read_all_migrations
 from quiesce.drain.observe.moves import (
     is_healthy,
     read_causes,
     read_elsewhere,
     read_ended,
-    read_migrations,
     read_progress,
 )
 from quiesce.drain.observe.tcp import unreachable
@@ -118,7 +118,7 @@ def poll(
         set_by=set_by,
         history=_note_report(history, service, now),
     )
-    observation = read_ended(cloud, drain, read_migrations(cloud, drain, observation))
+    observation = read_ended(cloud, drain, read_all_migrations(cloud, drain, observation))
     return _read_closer(cloud, drain, observation)
 
 
@@ -183,7 +183,7 @@ def _read_whole(
     before = _list_servers(cloud, observation, servers)
 
     def migrations() -> Observation:
-        return read_ended(cloud, drain, read_migrations(cloud, drain, before))
+        return read_ended(cloud, drain, read_all_migrations(cloud, drain, before))
 
     def idle_ports() -> _IdlePorts:
         return _read_idle_ports(cloud, drain, before)
@@ -225,7 +225,7 @@ def _before_the_first_write(cloud: Cloud, drain: Drain, observation: Observation
     disabled as soon as any other.
     """
     observation, aggregates, _ = together(
-        lambda: read_migrations(cloud, drain, observation), cloud.aggregates, cloud.hypervisors
+        lambda: read_all_migrations(cloud, drain, observation), cloud.aggregates, cloud.hypervisors
     )
     observation = replace(observation, aggregates=aggregates, whole=False)
     return _with_hypervisor(cloud, observation)
