@@ -326,7 +326,7 @@ MUTANTS: dict[str, tuple[Patch, str]] = {
         "leaves_what_was_there_before_the_drain_alone",
     ),
     "takes what was in flight before for its own": (
-        owns(in_flight_is_ours),
+        both(owns(in_flight_is_ours), announces_all),
         "leaves_what_was_in_flight_before_the_drain_alone",
     ),
     "takes every open move of its user for its own": (

@@ -515,7 +515,10 @@ def test_slots_are_kept_for_a_drain_as_far_as_its_moves_that_stand_still_let_it_
     store.edit(KEY, lambda spec: spec["migration"].update(maxParallel=3))
     process.reconcile()
     cloud.shows_it_disabled()
-    found, long_ago = store.objects[KEY]["status"]["foundMigration"], NOW - timedelta(days=1)
+    status, long_ago = store.objects[KEY]["status"], NOW - timedelta(days=1)
+    found, since = status["foundMigration"], f"{long_ago:%Y-%m-%dT%H:%M:%SZ}"
+    tried = {"was": "ACTIVE", "method": "cold", "attempt": 1, "since": since}
+    status["tries"] = [{"id": f"x{number}", **tried} for number in (1, 2)]
     cloud.the_migrations = tuple(
         migration(found + number, "migrating", f"x{number}", created=long_ago) for number in (2, 1)
     )
