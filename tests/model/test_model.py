@@ -223,6 +223,11 @@ class Drain(RuleBasedStateMachine):
         self.world.run(ticks)
         self.world.model.state.down_cells.clear()
 
+    @rule(path=st.sampled_from(["/os-migrations", "/servers/detail"]), ticks=st.integers(1, 2))
+    def one_answer_lacks_the_cell(self, path: str, ticks: int) -> None:
+        self.world.hidden.append(path)
+        self.world.run(ticks)
+
     # The drain's owner
 
     def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
@@ -281,6 +286,7 @@ class Drain(RuleBasedStateMachine):
         world = self.world
         world.die_in(0)
         world.faults = []
+        world.hidden.clear()
         world.model.faults.clear()
         world.model.state.down_cells.clear()
         for host in HOSTS:
