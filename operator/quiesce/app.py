@@ -31,7 +31,7 @@ from quiesce.ops.health import HealthServer
 from quiesce.ops.identity import IDENTITY
 from quiesce.ops.leadership import Fence, install
 from quiesce.ops.logging import get_logger, set_up
-from quiesce.runtime.controller import Controller
+from quiesce.runtime.controller import BACKOFF, Controller
 from quiesce.runtime.election import Elector, Scope
 from quiesce.runtime.kinds import Context, Kind, Reconciler
 from quiesce.runtime.shard import Shard
@@ -51,10 +51,11 @@ _LOST_SECONDS = 3.0
 """How long the process may take to end once its Lease is lost: nothing is waited for."""
 _STOOD_BY_SECONDS = 1.0
 """So long after its first list a process that begins to lead has not stood by."""
-_LIST_AGAIN_SECONDS = 1.0
+_LIST_TRIES = 5
+"""Of one that begins to lead, within a quarter of a minute; then another process may."""
 _NEW_OBJECTS = 10_000
-"""So many more than before, and Python looks for cycles among them; by itself it does so every 700,
-of which one answer of a cloud has more.
+"""So many more than before, and Python looks for cycles among them; by itself every 700 (3.11), and
+one answer of a cloud has more.
 """
 
 log = get_logger(__name__)
@@ -116,10 +117,9 @@ def _work(settings: Settings, kinds: Sequence[Kind], state: _State) -> None:
     leases, name = _lease(settings, cluster, scope)
     shard = Shard(settings.selector, f"{SHARD_MARK}{name}" if settings.selector else None, leases)
     make = partial(_controllers, settings, cluster, namespaces=namespaces, shard=shard)
-    made = make(served)
+    controllers = make(served)
     where = "all namespaces" if namespaces is None else f"namespace {', '.join(namespaces)}"
-    on = [kind for kind in served if _may_list(kind, made[kind.plural], where)]
-    made = {kind.plural: made[kind.plural] for kind in on}
+    on = [kind for kind in served if _may_list(kind, controllers[kind.plural], where)]
     log.info(
         "quiesce %s (%s) watches %s in %s at %s (%s)",
         __version__,
@@ -133,15 +133,15 @@ def _work(settings: Settings, kinds: Sequence[Kind], state: _State) -> None:
     _spare_collections()
     with _leading(settings, leases, name, scope, state) as give_up:
         if time.monotonic() - began > _STOOD_BY_SECONDS:
-            anew = make(served)
-            made = {plural: anew[plural] for plural in made}
-            _list_again(made.values())
+            controllers = make(served)
+            _list_again([controllers[kind.plural] for kind in on])
+        running = {kind.plural: controllers[kind.plural] for kind in on}
         try:
-            for controller in made.values():
+            for controller in running.values():
                 controller.start(settings.workers)
-            state.controllers.update(made)
+            state.controllers.update(running)
             watch(
-                {plural: controller.on_event for plural, controller in made.items()},
+                {plural: controller.on_event for plural, controller in running.items()},
                 namespaces,
                 cluster.login,
             )
@@ -151,7 +151,7 @@ def _work(settings: Settings, kinds: Sequence[Kind], state: _State) -> None:
                 f"lost the watch on {cluster.server}: {error}; restart the operator",
             ) from error
         finally:
-            _stop(made.values(), give_up)
+            _stop(running.values(), give_up)
 
 
 def _spare_collections() -> None:
@@ -251,13 +251,17 @@ def _list_again(controllers: Collection[Controller]) -> None:
     counts before anything else begins. Without a list no tick could read its resource either.
     """
     for controller in controllers:
-        while True:
+        for tried in range(1, _LIST_TRIES + 1):
             try:
                 controller.relist()
                 break
             except KubeError as error:
-                log.warning("listing failed: %s", error, extra={"kind": controller.name})
-                time.sleep(_LIST_AGAIN_SECONDS)
+                text = f"cannot list {controller.name} resources: {error}"
+                if tried == _LIST_TRIES:
+                    raise _Failed(Exit.NO_API, text) from error
+                delay = BACKOFF.delay(tried, controller.name)
+                log.warning("%s; retrying in %.0fs", text, delay)
+                time.sleep(delay)
 
 
 def _connect(settings: Settings, connections: int) -> Cluster:

@@ -31,7 +31,6 @@ from quiesce.openstack.fields import (
 from quiesce.openstack.http import MISREAD, PAGE, Api
 from quiesce.openstack.lookups import Found, Lookups
 from quiesce.openstack.records import (
-    ROWS_FOR_ONE,
     ActionEvents,
     Aggregate,
     Confirmed,
@@ -48,6 +47,7 @@ from quiesce.openstack.records import (
     Service,
     Shape,
     Volume,
+    cheaper_one_by_one,
     moment,
 )
 from quiesce.openstack.shared import Shared
@@ -150,7 +150,7 @@ class Cloud:
         cloud, or one by one where it has had many others within the last minute.
         """
         listed, rows = self._verified
-        if self.clock() - listed <= _VERIFY_AGE and rows > ROWS_FOR_ONE * len(ids):
+        if self.clock() - listed <= _VERIFY_AGE and cheaper_one_by_one(len(ids), rows):
             try:
                 found = [self.server(server_id) for server_id in sorted(ids)]
             except CloudUnreachable:  # a server that Nova cannot show holds up no other

@@ -181,6 +181,18 @@ def test_a_watch_that_has_expired_begins_again(api: FakeApi) -> None:
     assert operator.run(script) == Exit.OK
 
 
+def stands_by(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
+    """The next process leads after a while."""
+
+    @contextmanager
+    def leading(*_: Any) -> Iterator[Callable[[], float]]:
+        meanwhile()
+        yield lambda: 0.0
+
+    monkeypatch.setattr(app, "_leading", leading)
+    monkeypatch.setattr(app, "_STOOD_BY_SECONDS", 0.0)
+
+
 def test_one_that_stood_by_begins_with_what_there_is_then(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,28 +202,35 @@ def test_one_that_stood_by_begins_with_what_there_is_then(
     def make(context: Context) -> Reconciler:
         context.on_seen.append(lambda found, _gone: told.append(("seen", found.resource_version)))
 
-        def reconcile(key: Key) -> float | None:
+        def reconcile(_key: Key) -> float | None:
             told.append(("tick", ""))
             return None
 
         return reconcile
 
-    @contextmanager
-    def leading(*_: Any) -> Iterator[Callable[[], float]]:
+    def meanwhile() -> None:
         told.clear()
         api.put(drain())
         api.fail(503, times=1)
-        yield lambda: 0.0
 
-    monkeypatch.setattr(app, "_leading", leading)
-    monkeypatch.setattr(app, "_STOOD_BY_SECONDS", 0.0)
-    monkeypatch.setattr(app, "_LIST_AGAIN_SECONDS", 0.01)
+    stands_by(monkeypatch, meanwhile)
     api.put(drain())
     kinds = (Kind(DRAINS, "quiesce.dev/drain", make),)
     operator = Operator()
     operator.run(lambda: until(lambda: ("tick", "") in told and api.watched), kinds=kinds)
-    (kind, version), *_ = told
-    assert (kind, version) == ("seen", "102")
+    assert told[0] == ("seen", "102")
+
+
+def test_one_that_stood_by_and_cannot_list_lets_another_one_lead(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stands_by(monkeypatch, lambda: api.fail(503, "etcd is on fire", times=99))
+    monkeypatch.setattr(app, "_LIST_TRIES", 1)
+    operator = Operator()
+    assert run(SETTINGS, (Kind(DRAINS, "quiesce.dev/drain", operator.make),)) == Exit.NO_API
+    assert "cannot list" in (err := capsys.readouterr().err)
+    assert "etcd is on fire" in err
+    assert not operator.looks
 
 
 def test_a_lost_watch_ends_the_process_with_a_word(

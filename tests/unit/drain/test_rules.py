@@ -293,12 +293,12 @@ def test_how_long_a_move_takes_is_true_where_the_clock_was_set(
     assert said(verdict(sight, spec(), begun(tries={"s1": began}))) == wanted
 
 
-@pytest.mark.parametrize("anew", [False, True])
-def test_a_move_of_the_future_is_late_after_its_time_all_the_same(*, anew: bool) -> None:
+@pytest.mark.parametrize("asked_again", [False, True])
+def test_a_move_of_the_future_is_late_after_its_time_all_the_same(*, asked_again: bool) -> None:
     """Its try began by a clock that was set back before this process started, or Nova's."""
     task, m = "resize_migrating", migration(status_="migrating", created=ago(-99999))
     began = tried(seconds_ago=-99999)
-    record = begun(tries={"s1": began}, attempts_from=FOUND + anew)
+    record = begun(tries={"s1": began}, attempts_from=FOUND + asked_again)
     sight = observed([server("s1", "RESIZE", task)], [m])
     assert sight.began("s1", began.began) == NOW
     assert said(verdict(sight, spec(), record)) == "follow Migrating"

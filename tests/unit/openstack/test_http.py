@@ -99,7 +99,7 @@ def test_an_accepted_write_gives_its_request_id(status: int) -> None:
     assert wire.write("compute", "POST", "/servers/1/action", {}) == "req-7"
 
 
-def test_a_nova_that_knows_the_microversion_no_more_is_connected_to_anew() -> None:
+def test_a_nova_that_knows_the_microversion_no_more_is_connected_to_again() -> None:
     """It was set back to an older release (api/openstack/wsgi.py, InvalidGlobalAPIVersion)."""
     session = SimpleNamespace(request=lambda *_, **__: answer(406, {}))
     api = Api.__new__(Api)

@@ -46,7 +46,10 @@ def foreign_unconfirmed(
         return Blocked(ServerReason.CHECK_FAILED, text, ("Ask its owner to confirm or revert it",))
     awaited = _awaited(observation, migration, server)
     if awaited is None and power and _may_have_died(observation, migration, server):
-        text = f"another user's {migration.type}: Nova hears of a guest's death up to 15 s late"
+        text = (
+            f"another user's {migration.type} is confirmed in 20 seconds: Nova may hear of a "
+            "guest's death up to 15 s late"
+        )
         return Wait(ServerReason.FOREIGN_MIGRATION, text)
     return awaited or Confirm(migration, ours=False)
 

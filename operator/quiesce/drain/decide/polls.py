@@ -23,7 +23,7 @@ def suffices(drain: Drain, observation: Observation, decision: Decision) -> bool
         return False
     if observation.unchanged and decision.actions:
         return False
-    if _begun(decision) and _went_wrong(drain, observation, decision):
+    if _starting(decision) and _went_wrong(drain, observation, decision):
         return False
     seen = {ConfirmMove: observation.elsewhere.keys(), StartMove: observation.read}
     return all(
@@ -36,14 +36,14 @@ def to_read(drain: Drain, observation: Observation, decision: Decision) -> tuple
     """The servers that a poll has to read, and no others of the host, to be enough for what was
     decided; empty: it takes all of them.
     """
-    begun = _begun(decision)
-    if observation.whole or not cheaper_one_by_one(len(begun), len(observation.servers)):
+    starting = _starting(decision)
+    if observation.whole or not cheaper_one_by_one(len(starting), len(observation.servers)):
         return ()
-    read = replace(observation, read=frozenset(begun))
-    return begun if suffices(drain, read, decision) else ()
+    read = replace(observation, read=frozenset(starting))
+    return starting if suffices(drain, read, decision) else ()
 
 
-def _begun(decision: Decision) -> tuple[str, ...]:
+def _starting(decision: Decision) -> tuple[str, ...]:
     return tuple(a.server_id for a in decision.actions if isinstance(a, StartMove))
 
 

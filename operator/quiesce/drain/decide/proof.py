@@ -39,8 +39,8 @@ def weigh(
         )
     if reads.unnamed:
         against.append(
-            "Nova lists no hypervisor of this host, by whose name placement is asked what it holds "
-            "there: nova-manage cell_v2 discover_hosts maps it, or delete the service by hand"
+            "Nova lists no hypervisor for this host, so what placement holds there is not known: "
+            "run nova-manage cell_v2 discover_hosts, or delete the service by hand"
         )
     leaked = () if against else _leaks(observation, reads.held)
     if reads.held:

@@ -40,7 +40,8 @@ def read_guests(cloud: Cloud, drain: Drain, observation: Observation) -> Observa
     _ask_for_misplaced(cloud, drain, observation, guests)
     observation = _ask_for_broken(drain, observation, guests)
     stopped |= _ask_for_arrived(cloud, drain, observation, guests)
-    if guests.ask_again():
+    guests.ask_again()
+    if guests.took_long:
         observation = _read_moved_again(cloud, drain, observation, guests)
     history = observation.history.note_unheard(guests.unanswered, guests.running, observation.now)
     if history != observation.history:
@@ -168,7 +169,8 @@ class Guests:
     """What hypervisors say of guests, one asked after the other.
 
     `running`: server id -> whether its guest runs; without those that cannot be asked. `silent`:
-    servers of which nobody has answered. `unanswered`: those asked, and when.
+    servers of which nobody has answered. `unanswered`: those asked, and when. `took_long`: some
+    answer did, or was waited for in vain so long: what was read before is old.
 
     A hypervisor that does not answer is asked for no other guest in this tick: each takes half a
     minute. It may be one guest that hangs, so the next tick begins with the others.
@@ -183,6 +185,7 @@ class Guests:
         self.running: dict[str, bool] = {}
         self.silent: set[str] = set()
         self.unanswered: dict[str, datetime] = {}
+        self.took_long = False
 
     def was_silent(self, server: Server) -> bool:
         return server.id in self._before
@@ -212,6 +215,7 @@ class Guests:
                 self._asked[server.id] = server
         if self._cloud.clock() - began > _LONG:
             self._outdated |= {id_: self._asked[id_] for id_ in self.running}
+            self.took_long = True
         self._outdated.pop(server.id, None)
 
     def doubt(self, server: Server) -> None:
@@ -219,15 +223,13 @@ class Guests:
         self.running.pop(server.id, None)
         self.silent.add(server.id)
 
-    def ask_again(self) -> bool:
+    def ask_again(self) -> None:
         """Of those asked before another one took long: a guest may have died meanwhile. Where all
-        answers take long, the last ones count. -> whether any took long.
+        answers take long, the last ones count.
         """
-        slow = bool(self._outdated)
         for _ in range(_ASKED_AGAIN):
             for server_id in sorted(self._outdated.keys() & self.running.keys()):
                 self._ask(self._outdated[server_id])
-        return slow
 
 
 def _is_theirs(drain: Drain, observation: Observation, server: Server) -> bool:

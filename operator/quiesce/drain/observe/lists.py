@@ -49,8 +49,8 @@ def check_lists(
         shown = _shown(cloud, drain, server_id, named=server_id in records)
         if shown:
             raise IncompleteList(
-                f"Nova's lists lack a server that this drain moves, or its migration, but {shown}: "
-                "after an error in a cell Nova leaves out its rows",
+                f"Nova's lists lack a server that this drain moves, or its migration, but {shown}. "
+                "Nova leaves out the rows of a cell after an error there; they are read again",
                 missed,
             )
         missed[server_id] = OVER
